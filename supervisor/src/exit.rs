@@ -1,0 +1,246 @@
+//! How did a process end, and why? [`Status`] is what the kernel reports, [`Cause`] is what we
+//! make of it, [`Evidence`] is what we know when we judge.
+
+use std::{fmt, io, time::Duration};
+
+use crate::{limits::Resource, signal::Signal};
+
+/// How a process ended, in the kernel's words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// It exited with this code.
+    Code(u8),
+    /// A signal ended it.
+    Signal {
+        /// Which one.
+        signal: Signal,
+        /// Whether a core was dumped.
+        core: bool,
+    },
+}
+
+impl Status {
+    /// The code a shell shows: the exit code, or 128 + the signal's number.
+    #[must_use]
+    pub fn shell_code(self) -> i32 {
+        match self {
+            Self::Code(code) => i32::from(code),
+            Self::Signal { signal, .. } => 128 + signal.number(),
+        }
+    }
+
+    /// Whether it is what success looks like: exit code 0.
+    #[must_use]
+    pub fn is_success(self) -> bool {
+        self == Self::Code(0)
+    }
+}
+
+/// Why a process ended. A closed list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// It ended by itself, with the code in its status.
+    Exit,
+    /// A signal ended it that was not ours.
+    Signal(Sender),
+    /// It needed more memory than it may have.
+    Memory(Certainty),
+    /// It used up its CPU time.
+    CpuLimit,
+    /// The program never ran.
+    CouldNotStart(StartFault),
+    /// It ended because we asked it to.
+    AskedToStop(Asked),
+}
+
+/// Where a signal that was not ours came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sender {
+    /// A fault of its own: the kernel sends these for what the program did.
+    Itself,
+    /// Not us and not a fault. (The kernel does not tell who; a process may also kill itself.)
+    Outside,
+}
+
+/// How well the evidence supports a cause.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Certainty {
+    /// Two independent signs agree.
+    Sure,
+    /// One sign.
+    Likely,
+}
+
+/// What we asked of a process that then ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// Why.
+    pub why: StopReason,
+    /// Whether it had to be killed, since it was still there after the grace period.
+    pub killed: bool,
+}
+
+/// Why a worker is asked to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopReason {
+    /// The run ends.
+    Shutdown,
+    /// A newer worker takes its place.
+    Roll,
+}
+
+/// A step between the supervisor's decision and the program's first instruction that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct StartFault {
+    /// Which step.
+    pub step: StartStep,
+    /// The kernel's error number; 0 where it gave none.
+    pub errno: i32,
+}
+
+/// The steps of a start, in their order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub enum StartStep {
+    /// Making pipes and the process.
+    Spawn,
+    /// Receiving the launch and its descriptors.
+    Receive,
+    /// Putting descriptors in their places.
+    Descriptors,
+    /// Giving the process a session of its own.
+    Session,
+    /// Entering the working directory.
+    Directory,
+    /// Setting this resource limit.
+    Limit(Resource),
+    /// Restoring the user's own limit of open files.
+    OpenFiles,
+    /// Tying the process's life to the supervisor's.
+    ParentDeath,
+    /// Giving up new privileges.
+    Privileges,
+    /// Executing the program.
+    Exec,
+}
+
+impl StartFault {
+    /// Whether the same start may well succeed a moment later: processes, memory or descriptors
+    /// were short, or the program's file was being written.
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ETXTBSY].contains(&self.errno)
+    }
+
+    /// The exit status of a run that cannot start its program: 127 not found, 126 found but
+    /// not executable, 125 a failure before that.
+    #[must_use]
+    pub fn exit_status(self) -> u8 {
+        match (self.step, self.errno) {
+            (StartStep::Exec, libc::ENOENT | libc::ENOTDIR) => 127,
+            (StartStep::Exec, _) => 126,
+            _ => 125,
+        }
+    }
+}
+
+/// What is known of a process's end before it is judged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Evidence {
+    /// The kernel's word.
+    pub status: Status,
+    /// From spawn to end.
+    pub wall: Duration,
+    /// User and system time, of the process and the children it waited for.
+    pub cpu: Duration,
+    /// Its largest resident memory.
+    pub peak: Peak,
+    /// Whether its last output to stderr says that memory ran out.
+    pub says_out_of_memory: bool,
+    /// Whether the kernel's count of processes killed for want of memory grew meanwhile.
+    pub kernel_oom: bool,
+}
+
+/// The largest resident memory of a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peak {
+    /// Bytes.
+    pub bytes: u64,
+    /// Whether this is its own. A new process inherits the peak of the image that spawned it,
+    /// so below that figure all we know is that it used no more.
+    pub exact: bool,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit => write!(f, "exit"),
+            Self::Signal(Sender::Itself) => write!(f, "signal"),
+            Self::Signal(Sender::Outside) => write!(f, "outside"),
+            Self::Memory(Certainty::Sure) => write!(f, "memory (sure)"),
+            Self::Memory(Certainty::Likely) => write!(f, "memory (likely)"),
+            Self::CpuLimit => write!(f, "cpu limit"),
+            Self::CouldNotStart(fault) => write!(f, "could not start: {fault}"),
+            Self::AskedToStop(Asked { why: StopReason::Shutdown, killed: false }) => {
+                write!(f, "asked to stop")
+            }
+            Self::AskedToStop(Asked { why: StopReason::Roll, killed: false }) => {
+                write!(f, "asked to stop: rolled")
+            }
+            Self::AskedToStop(Asked { killed: true, .. }) => {
+                write!(f, "asked to stop: killed after the grace")
+            }
+        }
+    }
+}
+
+impl fmt::Display for StartFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = match self.step {
+            StartStep::Spawn => "spawn",
+            StartStep::Receive => "receive the launch",
+            StartStep::Descriptors => "arrange descriptors",
+            StartStep::Session => "make a session",
+            StartStep::Directory => "enter the working directory",
+            StartStep::Limit(resource) => {
+                write!(f, "set the limit {}: ", resource.name())?;
+                return self.reason(f);
+            }
+            StartStep::OpenFiles => "restore the limit of open files",
+            StartStep::ParentDeath => "tie its life to the supervisor's",
+            StartStep::Privileges => "give up new privileges",
+            StartStep::Exec => "execute",
+        };
+        write!(f, "{step}: ")?;
+        self.reason(f)
+    }
+}
+
+impl StartFault {
+    fn reason(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.errno {
+            0 => write!(f, "it died on the way"),
+            errno => {
+                let text = io::Error::from_raw_os_error(errno).to_string();
+                write!(f, "{}", text.split(" (os error").next().unwrap_or(&text))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_fails_has_the_status_a_shell_would_give() {
+        for (step, errno, status) in [
+            (StartStep::Exec, libc::ENOENT, 127),
+            (StartStep::Exec, libc::ENOTDIR, 127),
+            (StartStep::Exec, libc::EACCES, 126),
+            (StartStep::Exec, libc::ENOEXEC, 126),
+            (StartStep::Limit(Resource::OpenFiles), libc::EPERM, 125),
+        ] {
+            assert_eq!(StartFault { step, errno }.exit_status(), status);
+        }
+    }
+}

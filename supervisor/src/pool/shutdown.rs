@@ -1,0 +1,65 @@
+//! How far has the run come on its way to an end, and, apart from that, why? Each request
+//! climbs one rung, at most one a second.
+
+use std::time::Duration;
+
+use super::Tick;
+use crate::event::ShutdownReason;
+
+/// `timeout` and systemd send a signal to the group and to the leader: that counts once.
+const BETWEEN_RUNGS: Duration = Duration::from_secs(1);
+
+/// What a request brings about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Climb {
+    /// Every worker is asked to end.
+    Ask,
+    /// Every worker is killed.
+    Kill,
+}
+
+/// The run's progress towards its end.
+#[derive(Debug, Default)]
+pub(super) struct Shutdown {
+    /// The first reason given; the exit status follows it.
+    reason: Option<ShutdownReason>,
+    last: Option<(Climb, Tick)>,
+}
+
+impl Shutdown {
+    pub(super) fn reason(&self) -> Option<ShutdownReason> {
+        self.reason
+    }
+
+    /// Climbs a rung, if it is time to and there is one.
+    pub(super) fn request(&mut self, now: Tick, reason: ShutdownReason) -> Option<Climb> {
+        self.reason.get_or_insert(reason);
+        let climb = match self.last {
+            None => Climb::Ask,
+            Some((Climb::Ask, at)) if now >= at + BETWEEN_RUNGS => Climb::Kill,
+            Some(_) => return None,
+        };
+        self.last = Some((climb, now));
+        Some(climb)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::Signal;
+
+    #[test]
+    fn two_requests_within_a_second_are_one() {
+        let mut shutdown = Shutdown::default();
+        let mut at = |ms, signal| {
+            shutdown.request(Duration::from_millis(ms), ShutdownReason::Signal(signal))
+        };
+        assert_eq!(at(0, Signal::TERM), Some(Climb::Ask));
+        assert_eq!(at(1, Signal::TERM), None);
+        assert_eq!(at(999, Signal::INT), None);
+        assert_eq!(at(1000, Signal::INT), Some(Climb::Kill));
+        assert_eq!(at(9000, Signal::INT), None);
+        assert_eq!(shutdown.reason(), Some(ShutdownReason::Signal(Signal::TERM)));
+    }
+}

@@ -1,0 +1,166 @@
+//! Why did a process end? Judged from evidence, since no exit code tells: a program out of
+//! memory ends with code 1, or by SIGABRT, SIGSEGV, SIGTRAP or SIGKILL.
+
+use std::time::Duration;
+
+use crate::{
+    exit::{Asked, Cause, Certainty, Evidence, Sender, Status},
+    limits::{Limits, Resource},
+    signal::Signal,
+};
+
+/// What we did to a process, and the limits it had: the other half of the evidence.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// The limits in force.
+    pub limits: &'a Limits,
+    /// The signal that asks a worker to end.
+    pub stop_signal: Signal,
+    /// What we asked of this one.
+    pub asked: Option<Asked>,
+}
+
+/// Judges an end.
+#[must_use]
+pub fn cause(evidence: &Evidence, circumstances: Circumstances<'_>) -> Cause {
+    if let Some(asked) = obeyed(evidence.status, circumstances) {
+        return Cause::AskedToStop(asked);
+    }
+    if let Some(certainty) = memory(evidence, circumstances.limits) {
+        return Cause::Memory(certainty);
+    }
+    match evidence.status {
+        Status::Signal { .. } if cpu_limit(evidence, circumstances.limits) => Cause::CpuLimit,
+        Status::Signal { signal, .. } if signal.is_own_fault() => Cause::Signal(Sender::Itself),
+        Status::Signal { .. } => Cause::Signal(Sender::Outside),
+        Status::Code(_) => Cause::Exit,
+    }
+}
+
+/// Whether the process ended in the way we asked: any exit, or exactly a signal we sent.
+/// A crash on the way out is still a crash.
+fn obeyed(status: Status, circumstances: Circumstances<'_>) -> Option<Asked> {
+    let asked = circumstances.asked?;
+    match status {
+        Status::Code(_) => Some(Asked { killed: false, ..asked }),
+        Status::Signal { signal: Signal::KILL, .. } if asked.killed => Some(asked),
+        Status::Signal { signal, .. } if signal == circumstances.stop_signal => {
+            Some(Asked { killed: false, ..asked })
+        }
+        Status::Signal { .. } => None,
+    }
+}
+
+/// Without a limit in force and without the kernel's own count, memory is never the verdict.
+fn memory(evidence: &Evidence, limits: &Limits) -> Option<Certainty> {
+    if evidence.status.is_success() {
+        return None;
+    }
+    let killed = matches!(evidence.status, Status::Signal { signal: Signal::KILL, .. });
+    if killed && evidence.kernel_oom {
+        return Some(Certainty::Likely);
+    }
+    let limit = [Resource::Data, Resource::AddressSpace]
+        .into_iter()
+        .filter_map(|resource| limits.get(resource))
+        .min()?;
+    // An allocation that fails leaves the peak short of the limit by that allocation.
+    let near = evidence.peak.exact && evidence.peak.bytes >= limit / 8 * 7;
+    let crashed = matches!(evidence.status, Status::Signal { signal, .. } if signal.is_own_fault());
+    match (evidence.says_out_of_memory, near) {
+        (true, true) => Some(Certainty::Sure),
+        (true, false) => Some(Certainty::Likely),
+        (false, true) if crashed => Some(Certainty::Likely),
+        (false, _) => None,
+    }
+}
+
+/// SIGXCPU at the soft limit; a program that ignores it gets SIGKILL at the hard one.
+fn cpu_limit(evidence: &Evidence, limits: &Limits) -> bool {
+    let Some(seconds) = limits.get(Resource::Cpu) else { return false };
+    match evidence.status {
+        Status::Signal { signal: Signal::XCPU, .. } => true,
+        Status::Signal { signal: Signal::KILL, .. } => evidence.cpu >= Duration::from_secs(seconds),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::{Peak, StopReason};
+
+    const MIB: u64 = 1 << 20;
+
+    fn killed_by(signal: Signal) -> Status {
+        Status::Signal { signal, core: false }
+    }
+
+    /// An end with `peak_mib` of memory and `cpu_s` of time used; `says` that memory ran out.
+    fn end(status: Status, peak_mib: u64, cpu_s: u64, says: bool) -> Evidence {
+        Evidence {
+            status,
+            wall: Duration::from_secs(9),
+            cpu: Duration::from_secs(cpu_s),
+            peak: Peak { bytes: peak_mib * MIB, exact: true },
+            says_out_of_memory: says,
+            kernel_oom: false,
+        }
+    }
+
+    #[test]
+    fn ends_are_judged_by_the_evidence() {
+        use Certainty::{Likely, Sure};
+        let (code, fault, kill) = (Status::Code(1), killed_by(Signal::SEGV), killed_by(Signal::KILL));
+        let cases = [
+            ("", end(code, 9, 0, false), Cause::Exit),
+            ("", end(Status::Code(0), 9, 0, true), Cause::Exit),
+            ("", end(code, 9, 0, true), Cause::Exit),
+            ("", end(fault, 9, 0, false), Cause::Signal(Sender::Itself)),
+            ("", end(kill, 9, 0, false), Cause::Signal(Sender::Outside)),
+            ("", end(killed_by(Signal::TERM), 9, 0, false), Cause::Signal(Sender::Outside)),
+            ("", Evidence { kernel_oom: true, ..end(kill, 9, 0, false) }, Cause::Memory(Likely)),
+            ("data=64M", end(code, 63, 0, true), Cause::Memory(Sure)),
+            ("as=64M", end(killed_by(Signal::ABRT), 63, 0, true), Cause::Memory(Sure)),
+            ("data=64M", end(code, 9, 0, true), Cause::Memory(Likely)),
+            ("data=64M", end(fault, 63, 0, false), Cause::Memory(Likely)),
+            ("data=64M", end(code, 63, 0, false), Cause::Exit),
+            ("data=64M", end(Status::Code(0), 63, 0, false), Cause::Exit),
+            ("data=64M", end(kill, 63, 0, false), Cause::Signal(Sender::Outside)),
+            ("cpu=2", end(killed_by(Signal::XCPU), 9, 2, false), Cause::CpuLimit),
+            ("cpu=2", end(kill, 9, 3, false), Cause::CpuLimit),
+            ("cpu=2", end(kill, 9, 1, false), Cause::Signal(Sender::Outside)),
+            ("", end(killed_by(Signal::XCPU), 9, 2, false), Cause::Signal(Sender::Itself)),
+        ];
+        for (limits, evidence, expected) in cases {
+            let limits = limits.parse().unwrap_or_default();
+            let circumstances =
+                Circumstances { limits: &limits, stop_signal: Signal::TERM, asked: None };
+            assert_eq!(cause(&evidence, circumstances), expected, "{limits:?} {evidence:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_end_that_was_asked_for_is_ours() {
+        let polite = Asked { why: StopReason::Shutdown, killed: false };
+        let killed = Asked { killed: true, ..polite };
+        let ours = |asked| Cause::AskedToStop(asked);
+        for (asked, status, expected) in [
+            (polite, Status::Code(0), ours(polite)),
+            (polite, Status::Code(3), ours(polite)),
+            (polite, killed_by(Signal::TERM), ours(polite)),
+            (polite, killed_by(Signal::KILL), Cause::Signal(Sender::Outside)),
+            (polite, killed_by(Signal::SEGV), Cause::Signal(Sender::Itself)),
+            (killed, killed_by(Signal::KILL), ours(killed)),
+            (killed, killed_by(Signal::TERM), ours(polite)),
+            (killed, Status::Code(0), ours(polite)),
+        ] {
+            let circumstances = Circumstances {
+                limits: &Limits::default(),
+                stop_signal: Signal::TERM,
+                asked: Some(asked),
+            };
+            assert_eq!(cause(&end(status, 9, 0, false), circumstances), expected, "{asked:?} {status:?}");
+        }
+    }
+}

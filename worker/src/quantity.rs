@@ -1,0 +1,187 @@
+//! How are sizes and durations written? One small parser of ours, since the known crates
+//! read `512M` as 512 000 000 bytes and refuse a duration without a unit.
+//!
+//! Sizes are 1024-based: `512M` = `512MiB` = `512mb` = 536 870 912 bytes; a bare number is
+//! bytes. Durations take `ms`, `s`, `m`, `h` and `d`; a bare number is seconds. Both take a
+//! decimal fraction.
+
+use std::time::Duration;
+
+/// Why a size or a duration was refused; `Display` names the thing, the reason and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a {kind}: {reason}; write {example}")]
+pub struct QuantityError {
+    text: String,
+    kind: &'static str,
+    reason: &'static str,
+    example: &'static str,
+}
+
+/// Bytes in each unit of a size.
+const SIZE_UNITS: &[(&str, f64)] = &[
+    ("", 1.0),
+    ("b", 1.0),
+    ("k", 1024.0),
+    ("m", 1_048_576.0),
+    ("g", 1_073_741_824.0),
+    ("t", 1_099_511_627_776.0),
+];
+
+/// Seconds in each unit of a duration.
+const DURATION_UNITS: &[(&str, f64)] =
+    &[("", 1.0), ("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
+
+/// The longest duration accepted: a century, so that deadlines never overflow.
+const DURATION_SECONDS_MAX: f64 = 100.0 * 366.0 * 86_400.0;
+
+/// The largest size accepted: 2^53 bytes, beyond which a fraction loses bytes.
+const SIZE_BYTES_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// Reads a size in bytes: `65536`, `64k`, `1.5G`, `512MiB`.
+///
+/// # Errors
+/// No digits, an unknown unit, or more than 2^53 bytes.
+pub fn parse_size(text: &str) -> Result<u64, QuantityError> {
+    let fault = |reason| QuantityError {
+        text: text.into(),
+        kind: "size",
+        reason,
+        example: "bytes or a 1024-based unit, such as 64k, 512M or 1.5G",
+    };
+    let (number, unit) = split(text).ok_or_else(|| fault("no number at its start"))?;
+    let unit = unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(&unit);
+    let factor = factor(SIZE_UNITS, unit).ok_or_else(|| fault("unknown unit"))?;
+    let bytes = (number * factor).round();
+    if bytes > SIZE_BYTES_MAX {
+        return Err(fault("too large"));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0..=2^53")]
+    Ok(bytes as u64)
+}
+
+/// Reads a duration: `30`, `30s`, `1.5m`, `200ms`, `2h`.
+///
+/// # Errors
+/// No digits, an unknown unit, or more than a century.
+pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
+    let fault = |reason| QuantityError {
+        text: text.into(),
+        kind: "duration",
+        reason,
+        example: "seconds or a unit of ms, s, m, h, d, such as 30s, 200ms or 1.5h",
+    };
+    let (number, unit) = split(text).ok_or_else(|| fault("no number at its start"))?;
+    let factor = factor(DURATION_UNITS, &unit).ok_or_else(|| fault("unknown unit"))?;
+    let seconds = number * factor;
+    if seconds > DURATION_SECONDS_MAX {
+        return Err(fault("longer than a century"));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// Writes bytes for a person: three digits at most, 1024-based, as in `1.4 MiB`.
+#[must_use]
+pub fn show_size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = usize::from(unit > 0 && value < 99.5);
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// Writes a duration for a person: `0.3 ms`, `12 ms`, `1.25 s`, `3m07s`, `2h05m`.
+#[must_use]
+pub fn show_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    let whole = duration.as_secs();
+    match seconds {
+        s if s < 0.0095 => format!("{:.1} ms", s * 1000.0),
+        s if s < 0.9995 => format!("{:.0} ms", s * 1000.0),
+        s if s < 59.995 => format!("{s:.2} s"),
+        s if s < 3600.0 => format!("{}m{:02}s", whole / 60, whole % 60),
+        _ => format!("{}h{:02}m", whole / 3600, whole / 60 % 60),
+    }
+}
+
+/// Splits `1.5G` into 1.5 and `g`; `None` without a plain decimal number in front.
+fn split(text: &str) -> Option<(f64, String)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number = text[..end].parse().ok()?;
+    Some((number, text[end..].trim_start().to_ascii_lowercase()))
+}
+
+fn factor(units: &[(&str, f64)], unit: &str) -> Option<f64> {
+    units.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_1024_based_with_or_without_ib() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("512", 512),
+            ("512b", 512),
+            ("64k", 65_536),
+            ("512M", 536_870_912),
+            ("512MiB", 536_870_912),
+            ("512mb", 536_870_912),
+            ("1.5G", 1_610_612_736),
+            (" 2 T ", 2_199_023_255_552),
+        ] {
+            assert_eq!(parse_size(text).as_ref(), Ok(&bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bare_duration_is_seconds() {
+        for (text, millis) in
+            [("30", 30_000), ("0.5", 500), ("200ms", 200), ("1.5m", 90_000), ("2 h", 7_200_000)]
+        {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn faults_name_the_thing_the_reason_and_the_remedy() {
+        for text in ["", "-1", "x", "5q", "1e9", "1..2", "99999999T", "5ib5", "NaN", "inf"] {
+            let message = parse_size(text).unwrap_err().to_string();
+            assert!(message.contains(&format!("`{text}`")) && message.contains("such as"), "{message}");
+        }
+        for text in ["", "-1s", "forever", "5y", "1e9", "999999999h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn quantities_read_well() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 KiB"),
+            (1_468_006, "1.4 MiB"),
+            (67_108_864, "64.0 MiB"),
+            (u64::MAX, "16777216 TiB"),
+        ] {
+            assert_eq!(show_size(bytes), text);
+        }
+        for (millis, text) in [
+            (0, "0.0 ms"),
+            (9, "9.0 ms"),
+            (12, "12 ms"),
+            (1250, "1.25 s"),
+            (187_000, "3m07s"),
+            (7_500_000, "2h05m"),
+        ] {
+            assert_eq!(show_duration(Duration::from_millis(millis)), text);
+        }
+    }
+}
