@@ -29,6 +29,16 @@ impl Status {
         }
     }
 
+    /// `SIGSEGV`, or `SIGSEGV, core dumped`; `None` for an exit.
+    #[must_use]
+    pub fn signal_text(self) -> Option<String> {
+        match self {
+            Self::Code(_) => None,
+            Self::Signal { signal, core: false } => Some(signal.to_string()),
+            Self::Signal { signal, core: true } => Some(format!("{signal}, core dumped")),
+        }
+    }
+
     /// Whether it is what success looks like: exit code 0.
     #[must_use]
     pub fn is_success(self) -> bool {
@@ -128,7 +138,8 @@ impl StartFault {
     /// were short, or the program's file was being written.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ETXTBSY].contains(&self.errno)
+        [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ETXTBSY]
+            .contains(&self.errno)
     }
 
     /// The exit status of a run that cannot start its program: 127 not found, 126 found but

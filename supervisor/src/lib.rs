@@ -1,9 +1,18 @@
 //! Runs work in worker processes, so that one crash, leak or hang costs one job and nothing
 //! else, and tells exactly which and why.
+//!
+//! Reading order: [`event`] (the words), [`pool`] (every decision), [`run`] (the loop),
+//! [`executor`] (what is done about it), [`os`] (how).
 
 pub mod event;
+pub mod executor;
 pub mod exit;
 pub mod limits;
+pub mod observe;
+#[expect(unsafe_code, reason = "the system calls that no library wraps")]
+pub mod os;
 pub mod pool;
+pub mod run;
 pub mod settings;
 pub mod signal;
+pub mod sink;

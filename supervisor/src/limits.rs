@@ -120,7 +120,9 @@ pub enum LimitError {
     #[error(transparent)]
     Quantity(#[from] QuantityError),
     /// A count that is none.
-    #[error("`{text}` is not a count for the limit {name}: write a whole number, such as {name}=256")]
+    #[error(
+        "`{text}` is not a count for the limit {name}: write a whole number, such as {name}=256"
+    )]
     Count {
         /// The limit.
         name: &'static str,
@@ -153,7 +155,8 @@ mod tests {
 
     #[test]
     fn limits_are_read_by_name_each_in_its_unit() {
-        let limits: Limits = "data=512M,cpu=1.5s, nofile=256,core=unlimited,data=1k".parse().unwrap();
+        let limits: Limits =
+            "data=512M,cpu=1.5s, nofile=256,core=unlimited,data=1k".parse().unwrap();
         assert_eq!(limits.get(Resource::Data), Some(1024));
         assert_eq!(limits.get(Resource::Cpu), Some(2));
         assert_eq!(limits.get(Resource::OpenFiles), Some(256));

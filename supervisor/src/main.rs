@@ -1,1 +1,11 @@
-fn main() {}
+//! Runs work in worker processes, restarts what shall be restarted, and says exactly how each
+//! one ended.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    supervisor::os::stub::run_if_called();
+    cli::main()
+}

@@ -120,7 +120,10 @@ mod tests {
         assert!("auto".parse::<Workers>().unwrap().get() >= 1);
         for text in ["0", "-1", "4097", "", "four", "1.5"] {
             let message = text.parse::<Workers>().unwrap_err().to_string();
-            assert!(message.starts_with(&format!("`{text}` is not a number of workers")), "{message}");
+            assert!(
+                message.starts_with(&format!("`{text}` is not a number of workers")),
+                "{message}"
+            );
         }
     }
 }

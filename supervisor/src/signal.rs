@@ -89,7 +89,10 @@ impl FromStr for Signal {
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
         let number = match name.strip_prefix("RTMIN") {
             Some("") => Some(i32::from(RTMIN)),
-            Some(more) => more.strip_prefix('+').and_then(|n| n.parse::<i32>().ok()).and_then(|n| n.checked_add(34)),
+            Some(more) => more
+                .strip_prefix('+')
+                .and_then(|n| n.parse::<i32>().ok())
+                .and_then(|n| n.checked_add(34)),
             None => name.parse().ok().or_else(|| {
                 let index = NAMES.iter().position(|known| *known == name)?;
                 i32::try_from(index + 1).ok()

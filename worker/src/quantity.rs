@@ -154,7 +154,10 @@ mod tests {
     fn faults_name_the_thing_the_reason_and_the_remedy() {
         for text in ["", "-1", "x", "5q", "1e9", "1..2", "99999999T", "5ib5", "NaN", "inf"] {
             let message = parse_size(text).unwrap_err().to_string();
-            assert!(message.contains(&format!("`{text}`")) && message.contains("such as"), "{message}");
+            assert!(
+                message.contains(&format!("`{text}`")) && message.contains("such as"),
+                "{message}"
+            );
         }
         for text in ["", "-1s", "forever", "5y", "1e9", "999999999h"] {
             assert!(parse_duration(text).is_err(), "{text}");

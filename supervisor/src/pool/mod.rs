@@ -144,13 +144,7 @@ impl Pool {
     }
 
     /// Takes news of a worker; false where its life is over, or never was.
-    fn news(
-        &mut self,
-        now: Tick,
-        worker: WorkerId,
-        news: News,
-        actions: &mut Vec<Action>,
-    ) -> bool {
+    fn news(&mut self, now: Tick, worker: WorkerId, news: News, actions: &mut Vec<Action>) -> bool {
         let index = usize::try_from(worker.slot).unwrap_or(0).wrapping_sub(1);
         if index >= self.slots.len() {
             return false;

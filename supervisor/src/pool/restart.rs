@@ -57,8 +57,10 @@ mod tests {
 
     #[test]
     fn delays_double_to_their_cap_and_then_end() {
-        let expected =
-            [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600].map(Some).into_iter().chain([None]);
+        let expected = [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600]
+            .map(Some)
+            .into_iter()
+            .chain([None]);
         assert_eq!(delays(&mut Record::default(), STILL), expected.collect::<Vec<_>>());
     }
 

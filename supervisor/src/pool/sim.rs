@@ -104,7 +104,8 @@ impl World {
     fn step(&mut self, input: Input) {
         let mut actions = Vec::new();
         if let Input::Shutdown(_) = input {
-            let rung = self.shutdowns.last().is_none_or(|at| self.now >= *at + Duration::from_secs(1));
+            let rung =
+                self.shutdowns.last().is_none_or(|at| self.now >= *at + Duration::from_secs(1));
             if rung {
                 self.shutdowns.push(self.now);
             }
@@ -164,17 +165,22 @@ impl World {
         }
         let not_before = self.not_before.get(&slot).copied().unwrap_or_default();
         assert!(self.now >= not_before, "{worker} started before its time");
-        self.processes.insert(worker, Process { held: self.chance.one_in(40), ..Process::default() });
+        self.processes
+            .insert(worker, Process { held: self.chance.one_in(40), ..Process::default() });
     }
 
     fn live(&mut self, worker: WorkerId) -> &mut Process {
-        self.processes.get_mut(&worker).unwrap_or_else(|| panic!("{worker} is not there to be signalled"))
+        self.processes
+            .get_mut(&worker)
+            .unwrap_or_else(|| panic!("{worker} is not there to be signalled"))
     }
 
     fn check(&self) {
         let held: BTreeSet<WorkerId> = (1..)
             .zip(&self.pool.slots)
-            .flat_map(|(slot, held)| held.lives_held().into_iter().map(move |life| WorkerId { slot, life }))
+            .flat_map(|(slot, held)| {
+                held.lives_held().into_iter().map(move |life| WorkerId { slot, life })
+            })
             .collect();
         let live: BTreeSet<WorkerId> = self.processes.keys().copied().collect();
         assert_eq!(held, live, "the pool holds what lives");
@@ -289,7 +295,10 @@ impl World {
             });
             self.step(input);
         }
-        assert!(self.now <= asked + self.policy.grace + Duration::from_secs(2), "the end is bounded");
+        assert!(
+            self.now <= asked + self.policy.grace + Duration::from_secs(2),
+            "the end is bounded"
+        );
         for (slot, lives) in &self.lives {
             for life in 1..=*lives {
                 let worker = WorkerId { slot: *slot, life };

@@ -307,7 +307,8 @@ impl Slot {
     /// The processes the slot holds, for the invariants of the simulation.
     #[cfg(test)]
     pub(super) fn lives_held(&self) -> Vec<u32> {
-        let own = (!matches!(self.state, State::Empty { .. } | State::Retired(_))).then_some(self.current);
+        let own = (!matches!(self.state, State::Empty { .. } | State::Retired(_)))
+            .then_some(self.current);
         own.into_iter().chain(self.outgoing.as_ref().map(|old| old.life)).collect()
     }
 

@@ -111,7 +111,8 @@ mod tests {
     #[test]
     fn ends_are_judged_by_the_evidence() {
         use Certainty::{Likely, Sure};
-        let (code, fault, kill) = (Status::Code(1), killed_by(Signal::SEGV), killed_by(Signal::KILL));
+        let (code, fault, kill) =
+            (Status::Code(1), killed_by(Signal::SEGV), killed_by(Signal::KILL));
         let cases = [
             ("", end(code, 9, 0, false), Cause::Exit),
             ("", end(Status::Code(0), 9, 0, true), Cause::Exit),
@@ -160,7 +161,11 @@ mod tests {
                 stop_signal: Signal::TERM,
                 asked: Some(asked),
             };
-            assert_eq!(cause(&end(status, 9, 0, false), circumstances), expected, "{asked:?} {status:?}");
+            assert_eq!(
+                cause(&end(status, 9, 0, false), circumstances),
+                expected,
+                "{asked:?} {status:?}"
+            );
         }
     }
 }

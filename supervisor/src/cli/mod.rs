@@ -1,0 +1,32 @@
+//! What was typed: one verb a file. Each turns its arguments into [`supervisor::settings`] in
+//! one fallible step.
+
+mod refusal;
+mod report;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs work in worker processes, so that one crash, leak or hang costs one worker and nothing
+/// else, and says exactly which and why.
+#[derive(Debug, Parser)]
+#[command(name = "supervisor", version, max_term_width = 100, after_help = report::EXIT_STATUS)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Arguments),
+}
+
+/// The program, from its arguments to its exit status.
+pub(crate) fn main() -> ExitCode {
+    match Arguments::try_parse() {
+        Ok(Arguments { verb: Verb::Run(arguments) }) => run::main(arguments),
+        Err(error) => refusal::exit(&error),
+    }
+}

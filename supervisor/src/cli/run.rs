@@ -1,0 +1,222 @@
+//! `supervisor run`: programs that stay.
+
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, ValueEnum};
+use supervisor::{
+    limits::{Limits, Resource},
+    run::run,
+    settings::{Output, Program, Restart, Roll, Settings, Workers},
+    signal::Signal,
+};
+use worker::quantity::{parse_duration, parse_size};
+
+use super::report;
+
+/// Run copies of a program, side by side, each in a process of its own.
+///
+/// Their output comes out line by line with the worker's number in front. At the end: how each
+/// one ended, why, and what it used.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Signals: INT, TERM and QUIT ask every worker to stop, and a second one kills; HUP rolls the \
+workers under --restart always; USR1 prints the table so far.
+
+Example: supervisor run --workers 4 --restart always --memory 512M ./server --port 8080")]
+pub(super) struct Arguments {
+    /// How many copies: a number, or auto for one per CPU
+    #[arg(short, long, short_aliases = ['j', 'P'], value_name = "N", default_value = "1")]
+    workers: Workers,
+
+    /// When a worker that ended is started again
+    ///
+    /// At once if it had been up for a second; else after 100 ms, twice as long each time, to
+    /// 30 s. After ten such deaths in a row its slot is given up.
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "never")]
+    restart: RestartArgument,
+
+    /// How HUP replaces the workers, one by one: the new one ready before the old one is asked
+    /// to stop, or the old one gone before the new one starts [default: start-first]
+    #[arg(long, value_name = "ORDER", value_enum)]
+    roll: Option<RollArgument>,
+
+    /// How long a worker may take to end before it is killed
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    grace: Duration,
+
+    /// The signal that asks a worker to end
+    #[arg(long, value_name = "SIGNAL", default_value = "TERM")]
+    stop_signal: Signal,
+
+    /// Memory for each worker: 512M means 512 MiB. The same as --limit data=SIZE
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
+    memory: Option<u64>,
+
+    /// Resource limits for each worker: as, data, cpu, nofile, nproc, fsize, core, stack
+    #[arg(long, value_name = "NAME=VALUE,…")]
+    limit: Vec<Limits>,
+
+    /// Set a variable in the workers' environment
+    #[arg(long, value_name = "NAME=VALUE", value_parser = clap::builder::OsStringValueParser::new())]
+    env: Vec<OsString>,
+
+    /// Give the workers no variable but those of --env and SUPERVISOR_WORKER
+    #[arg(long)]
+    env_clear: bool,
+
+    /// The directory the workers start in; a relative PROGRAM is looked up there
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+
+    /// The workers' output: line by line with the worker's number, or the bytes as they are
+    /// [default: lines]
+    #[arg(long, value_name = "FORM", value_enum)]
+    output: Option<OutputArgument>,
+
+    /// Put the time in front of each line
+    #[arg(long)]
+    timestamps: bool,
+
+    /// What stdout carries: text, or one JSON record a line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    format: FormatArgument,
+
+    /// The program each worker runs
+    #[arg(value_name = "PROGRAM")]
+    program: OsString,
+
+    /// Its arguments
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RestartArgument {
+    Never,
+    OnFailure,
+    Always,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RollArgument {
+    StartFirst,
+    StopFirst,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum OutputArgument {
+    Lines,
+    Raw,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum FormatArgument {
+    Text,
+    Jsonl,
+}
+
+pub(super) fn main(arguments: Arguments) -> ExitCode {
+    let settings = match Settings::try_from(arguments) {
+        Ok(settings) => settings,
+        Err(refusal) => return report::usage(&refusal),
+    };
+    match run(&settings) {
+        Ok(end) => report::end(end, &settings),
+        Err(error) => report::failure(&error),
+    }
+}
+
+impl TryFrom<Arguments> for Settings {
+    /// What is said to whoever typed them.
+    type Error = String;
+
+    fn try_from(arguments: Arguments) -> Result<Self, String> {
+        let restart = match arguments.restart {
+            RestartArgument::Never => Restart::Never,
+            RestartArgument::OnFailure => Restart::OnFailure,
+            RestartArgument::Always => Restart::Always,
+        };
+        if arguments.roll.is_some() && restart != Restart::Always {
+            return Err("--roll has no meaning here: workers are rolled only under \
+                        --restart always"
+                .into());
+        }
+        Ok(Self {
+            workers: arguments.workers,
+            restart,
+            roll: match arguments.roll {
+                None | Some(RollArgument::StartFirst) => Roll::StartFirst,
+                Some(RollArgument::StopFirst) => Roll::StopFirst,
+            },
+            grace: arguments.grace,
+            stop_signal: arguments.stop_signal,
+            output: arguments.output()?,
+            program: arguments.into_program()?,
+        })
+    }
+}
+
+impl Arguments {
+    fn output(&self) -> Result<Output, String> {
+        match (self.format, self.output, self.timestamps) {
+            (FormatArgument::Jsonl, None, false) => Ok(Output::Jsonl),
+            (FormatArgument::Jsonl, Some(_), _) => {
+                Err("--output has no meaning with --format jsonl: lines come as records".into())
+            }
+            (FormatArgument::Jsonl, None, true) => Err("--timestamps has no meaning with \
+                 --format jsonl: the records of starts and ends carry the time"
+                .into()),
+            (FormatArgument::Text, Some(OutputArgument::Raw), true) => {
+                Err("--timestamps has no meaning with --output raw: there are no lines".into())
+            }
+            (FormatArgument::Text, Some(OutputArgument::Raw), false) => Ok(Output::Raw),
+            (FormatArgument::Text, _, timestamps) => Ok(Output::Lines { timestamps }),
+        }
+    }
+
+    fn into_program(self) -> Result<Program, String> {
+        if let Some(directory) = self.cwd.as_deref().filter(|directory| !directory.is_dir()) {
+            let reason = if directory.exists() { "is not a directory" } else { "is not there" };
+            return Err(format!(
+                "--cwd {} {reason}: give the workers a directory to start in",
+                directory.display()
+            ));
+        }
+        let inherited = if self.env_clear { Vec::new() } else { env::vars_os().collect() };
+        let argv = [self.program].into_iter().chain(self.args).collect();
+        let env = environment(inherited, &self.env)?;
+        let limits = limits(self.memory, &self.limit)?;
+        Ok(Program { argv, env, directory: self.cwd, limits })
+    }
+}
+
+fn environment(
+    mut env: Vec<(OsString, OsString)>,
+    added: &[OsString],
+) -> Result<Vec<(OsString, OsString)>, String> {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    for pair in added {
+        let bytes = pair.as_bytes();
+        let equals = bytes.iter().position(|byte| *byte == b'=').filter(|at| *at > 0);
+        let Some(at) = equals else {
+            return Err(format!("--env `{}` sets no variable: write NAME=value", pair.display()));
+        };
+        let name = OsString::from_vec(bytes[..at].to_vec());
+        let value = OsString::from_vec(bytes[at + 1..].to_vec());
+        env.retain(|(known, _)| *known != name);
+        env.push((name, value));
+    }
+    Ok(env)
+}
+
+fn limits(memory: Option<u64>, given: &[Limits]) -> Result<Limits, String> {
+    let mut limits = Limits::default();
+    given.iter().for_each(|more| limits.extend(more));
+    if let Some(bytes) = memory {
+        if limits.iter().any(|(resource, _)| resource == Resource::Data) {
+            return Err("--memory and --limit data= are the same limit: give one of them".into());
+        }
+        limits.set(Resource::Data, bytes);
+    }
+    Ok(limits)
+}

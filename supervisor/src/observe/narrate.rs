@@ -1,0 +1,124 @@
+//! What is said, on stderr, of what happens: one line an event, and only of what a person who
+//! looks on would want to know.
+
+use std::fmt::Write;
+
+use worker::quantity::show_duration;
+
+use crate::{
+    event::{Ended, Event, Next, ShutdownReason},
+    exit::{Cause, Sender, Status},
+    limits::{Limits, Resource},
+    settings::Restart,
+};
+
+/// What the teller must know of the run.
+#[derive(Clone, Debug)]
+pub struct Narrator {
+    /// Whether a death is news: without restarts the table tells it.
+    pub restart: Restart,
+    /// Limits that may keep the program from starting.
+    pub limits: Limits,
+}
+
+impl Narrator {
+    /// The line for an event, with its newline; `None` where there is nothing to say.
+    #[must_use]
+    pub fn line(&self, event: &Event) -> Option<String> {
+        let text = match event {
+            Event::Ended(ended) => self.end(ended)?,
+            Event::Undead { worker } => {
+                format!("{worker} was killed, but the kernel holds it; its slot is given up")
+            }
+            Event::RollCalledOff { worker } => {
+                format!("roll called off: the new {worker} did not stay up")
+            }
+            Event::ShuttingDown { reason: ShutdownReason::Signal(signal) } => {
+                format!("{signal}: stopping")
+            }
+            Event::Started { .. }
+            | Event::Ready { .. }
+            | Event::Stopping { .. }
+            | Event::ShuttingDown { .. } => return None,
+        };
+        Some(format!("supervisor: {text}\n"))
+    }
+
+    fn end(&self, ended: &Ended) -> Option<String> {
+        let hint = self.limit_hint(ended);
+        if let Cause::CouldNotStart(_) = ended.cause
+            && ended.next == Next::Done
+        {
+            return None;
+        }
+        if hint.is_none() && (self.restart == Restart::Never && ended.next == Next::Done) {
+            return None;
+        }
+        let mut text = format!("{}", ended.worker);
+        if let Some(pid) = ended.pid {
+            let _ = write!(text, " (PID {pid})");
+        }
+        let _ = write!(text, " ended: {}", describe(ended));
+        match ended.next {
+            Next::Again(delay) if delay.is_zero() => text.push_str("; replaced at once"),
+            Next::Again(delay) => {
+                let _ = write!(text, "; again in {}", show_duration(delay));
+            }
+            Next::Replaced => text.push_str("; another worker has its slot"),
+            Next::GaveUp => text.push_str("; given up: ten in a row died before they were ready"),
+            Next::Done => {}
+        }
+        if let Some(hint) = hint {
+            let _ = write!(text, "; {hint}");
+        }
+        Some(text)
+    }
+
+    /// A limit can bite after the exec: the loader ends with 127, or a signal.
+    fn limit_hint(&self, ended: &Ended) -> Option<String> {
+        const STARTUP_CPU_MS: u128 = 20;
+        let evidence = ended.evidence.as_ref()?;
+        let looks_so = match evidence.status {
+            Status::Code(code) => code == 127,
+            Status::Signal { .. } => matches!(ended.cause, Cause::Signal(_) | Cause::Memory(_)),
+        };
+        let at_once = evidence.cpu.as_millis() < STARTUP_CPU_MS;
+        let limit = [Resource::AddressSpace, Resource::Data, Resource::Stack, Resource::OpenFiles]
+            .into_iter()
+            .find(|resource| {
+                self.limits.get(*resource).is_some_and(|value| value < small(*resource))
+            })
+            .filter(|_| looks_so && at_once)?;
+        Some(format!(
+            "the limit {name} may be below what the program needs to start: raise it",
+            name = limit.name()
+        ))
+    }
+}
+
+/// Below this, an ordinary program may not come to its `main`.
+fn small(resource: Resource) -> u64 {
+    match resource {
+        Resource::AddressSpace => 2 << 30,
+        Resource::OpenFiles => 16,
+        _ => 8 << 20,
+    }
+}
+
+/// An end in words: `code 137 (SIGKILL, outside)`.
+#[must_use]
+pub fn describe(ended: &Ended) -> String {
+    let Some(evidence) = &ended.evidence else { return ended.cause.to_string() };
+    let code = evidence.status.shell_code();
+    let signal = evidence.status.signal_text();
+    let cause = match ended.cause {
+        Cause::Exit | Cause::Signal(Sender::Itself) => None,
+        cause => Some(cause.to_string()),
+    };
+    let details: Vec<String> = signal.into_iter().chain(cause).collect();
+    if details.is_empty() {
+        format!("code {code}")
+    } else {
+        format!("code {code} ({})", details.join(", "))
+    }
+}

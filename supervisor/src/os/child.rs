@@ -1,0 +1,106 @@
+//! How is a child watched, signalled and examined? Through a pidfd; and its process group by
+//! number, for as long as the unreaped leader keeps that number from being given away.
+
+use std::{
+    io, mem,
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{self, kill, killpg},
+    unistd::Pid,
+};
+
+use crate::{exit::Status, signal::Signal};
+
+/// A descriptor that becomes readable when the process ends.
+///
+/// # Errors
+/// No descriptors left, or no such process.
+pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers and touches no memory of ours.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, libc::PIDFD_NONBLOCK) };
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// How a process ended, and what it used.
+#[derive(Clone, Copy, Debug)]
+pub struct Exit {
+    /// Exit code or signal.
+    pub status: Status,
+    /// User and system time, with that of the children it waited for.
+    pub cpu: Duration,
+    /// Peak of resident memory in KiB, or the peak it inherited, if that is larger.
+    pub peak_kib: u64,
+}
+
+/// Looks at the end of a process without reaping it: the kernel forgets what it used the moment
+/// it is reaped. `None` while it runs.
+///
+/// # Errors
+/// The process was reaped already, or is no child of ours.
+pub fn examine(pidfd: impl AsFd) -> io::Result<Option<Exit>> {
+    let id = libc::id_t::try_from(pidfd.as_fd().as_raw_fd()).map_err(io::Error::other)?;
+    let flags = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
+    // SAFETY: both are plain integers throughout, for which all zeroes are a value.
+    let (mut info, mut usage) =
+        unsafe { (mem::zeroed::<libc::siginfo_t>(), mem::zeroed::<libc::rusage>()) };
+    // SAFETY: both pointers are to values of the types that waitid fills in. It is the raw call
+    // because only that has the fifth argument.
+    let result = unsafe {
+        libc::syscall(libc::SYS_waitid, libc::P_PIDFD, id, &raw mut info, flags, &raw mut usage)
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: waitid filled in the fields of SIGCHLD, or left zeroes.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if pid == 0 {
+        return Ok(None);
+    }
+    let core = info.si_code == libc::CLD_DUMPED;
+    let status = match info.si_code {
+        libc::CLD_EXITED => Status::Code(u8::try_from(status & 0xff).unwrap_or(u8::MAX)),
+        _ => match Signal::from_number(status) {
+            Some(signal) => Status::Signal { signal, core },
+            None => return Err(io::Error::other(format!("wait reported signal {status}"))),
+        },
+    };
+    let cpu = duration(usage.ru_utime) + duration(usage.ru_stime);
+    let peak_kib = u64::try_from(usage.ru_maxrss).unwrap_or(0);
+    Ok(Some(Exit { status, cpu, peak_kib }))
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+}
+
+/// Signals a child's process group; while it has none yet, the child alone. For an unreaped
+/// child only: its number is then surely its own.
+pub fn signal_group(leader: i32, signal: Signal) {
+    let leader = Pid::from_raw(leader);
+    let Ok(wire) = signal::Signal::try_from(signal.number()) else {
+        return signal_realtime(leader, signal);
+    };
+    // What is gone need not be told: both errors mean that.
+    if killpg(leader, wire).is_err() {
+        let _ = kill(leader, wire);
+    }
+}
+
+/// nix has no names for the real-time signals.
+fn signal_realtime(leader: Pid, signal: Signal) {
+    // SAFETY: kill takes two integers.
+    unsafe {
+        if libc::kill(-leader.as_raw(), signal.number()) != 0 {
+            libc::kill(leader.as_raw(), signal.number());
+        }
+    }
+}

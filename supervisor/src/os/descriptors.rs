@@ -1,0 +1,99 @@
+//! How many files may be open, and are there enough? The supervisor raises its own soft limit
+//! to the hard one; its workers get the user's back.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+};
+
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
+use serde::{Deserialize, Serialize};
+
+/// The user's limits of open files, as we found them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OpenFiles {
+    pub(super) soft: u64,
+    pub(super) hard: u64,
+}
+
+/// Fewer open files than the run needs.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{workers} workers need {need} open files and the limit is {hard}: \
+     ask for at most {fits} with --workers, or raise the limit with `ulimit -Hn`"
+)]
+pub struct TooFewFiles {
+    workers: u32,
+    need: u64,
+    hard: u64,
+    fits: u64,
+}
+
+/// Descriptors of one worker at the height of its start: our ends of its socket, stdout and
+/// stderr and the other three until the spawn is over, our pidfd and the runtime's.
+const PER_WORKER: u64 = 8;
+/// What a run needs besides: its own standard streams, runtime and signal pipe, and the
+/// one more worker of a roll.
+const BASE: u64 = 24 + PER_WORKER;
+
+impl OpenFiles {
+    /// Raises the soft limit to the hard one, and returns what was there before.
+    ///
+    /// # Errors
+    /// What the kernel says; it has no reason to refuse.
+    pub fn raise() -> io::Result<Self> {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        if soft < hard {
+            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        }
+        Ok(Self { soft, hard })
+    }
+
+    /// Checks that this many workers can be served.
+    ///
+    /// # Errors
+    /// They cannot; the message says how many could.
+    pub fn suffice_for(self, workers: u32) -> Result<(), TooFewFiles> {
+        let need = BASE + PER_WORKER * u64::from(workers);
+        if need <= self.hard {
+            return Ok(());
+        }
+        let fits = self.hard.saturating_sub(BASE) / PER_WORKER;
+        Err(TooFewFiles { workers, need, hard: self.hard, fits })
+    }
+}
+
+/// Waits until a descriptor can be written to: one that somebody else made non-blocking.
+pub fn wait_writable(fd: impl AsFd) {
+    let mut watched = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+    // An interrupted or failed wait shows at the next write.
+    let _ = poll(&mut watched, PollTimeout::NONE);
+}
+
+/// How many bytes wait in a pipe.
+#[must_use]
+pub fn bytes_waiting(pipe: impl AsFd) -> usize {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD stores one int at the address given.
+    let result = unsafe { libc::ioctl(pipe.as_fd().as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    if result == 0 { usize::try_from(count).unwrap_or(0) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_files_are_refused_with_the_number_that_fits() {
+        let files = OpenFiles { soft: 64, hard: 64 };
+        assert!(files.suffice_for(4).is_ok());
+        let message = files.suffice_for(512).unwrap_err().to_string();
+        assert!(
+            message.contains("512 workers need 4128") && message.contains("at most 4"),
+            "{message}"
+        );
+    }
+}

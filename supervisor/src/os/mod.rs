@@ -1,0 +1,14 @@
+//! Every system call. These files know nothing of the pool, and hand out descriptors and plain
+//! values; who waits for them is not their business.
+//!
+//! What happens between the spawn and a worker's first instruction is told in [`launch`]
+//! (what is sent) and [`stub`] (what is done with it).
+
+pub mod child;
+pub mod descriptors;
+pub mod launch;
+pub mod limits;
+pub mod procfs;
+pub mod signals;
+pub mod stub;
+pub mod terminal;

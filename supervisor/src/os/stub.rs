@@ -1,0 +1,311 @@
+//! What happens between the spawn and the program's first instruction? This file is a program
+//! of its own: a fresh, single-threaded image that receives a [`Launch`], puts everything in
+//! place and becomes the program by exec.
+//!
+//! A `pre_exec` closure in the supervisor could not do this: it makes the spawn a fork, which
+//! copies page tables, and it runs where nothing may be allocated.
+
+use std::{
+    convert::Infallible,
+    ffi::{CString, c_char},
+    fs::File,
+    io::{self, IoSliceMut, Read, Write},
+    os::{
+        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::net::UnixStream,
+    },
+    process, ptr,
+};
+
+use nix::{
+    cmsg_space,
+    fcntl::{FcntlArg, fcntl},
+    sys::{
+        prctl,
+        resource::{Resource, UsageWho, getrusage, setrlimit},
+        signal::Signal,
+        socket::{ControlMessageOwned, MsgFlags, recvmsg},
+        time::TimeValLike,
+    },
+    unistd,
+};
+use worker::{
+    codec,
+    frame::{self, FRAME_BYTES_MAX},
+};
+
+use super::{
+    launch::{Launch, PASSED_MAX, VERB, Word},
+    limits,
+};
+use crate::exit::{StartFault, StartStep};
+
+/// The stub's exit code when it did not become the program.
+const FAILED: i32 = 125;
+/// Where programs are looked up when the environment has no `PATH`.
+const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+
+/// Becomes the program, if this process was started as a stub; otherwise returns at once.
+/// The first call of a `main` whose process launches others.
+pub fn run_if_called() {
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == VERB) {
+        // SAFETY: a stub is started with its socket as descriptor 0, which nothing else in this
+        // image refers to.
+        run(UnixStream::from(unsafe { OwnedFd::from_raw_fd(0) }));
+    }
+}
+
+fn run(mut socket: UnixStream) -> ! {
+    let Ok((launch, passed)) = receive(&socket) else {
+        eprintln!("{VERB} is how this program starts others; it is not to be called by hand");
+        process::exit(2);
+    };
+    let Err(fault) = become_program(&launch, &passed, &mut socket);
+    // Nobody reads a word that cannot be said: the supervisor is gone.
+    if let Ok(frame) = Word::Failed(fault).to_frame() {
+        let _ = socket.write_all(&frame);
+    }
+    process::exit(FAILED);
+}
+
+/// The steps, in an order that each of them needs.
+fn become_program(
+    launch: &Launch,
+    passed: &[OwnedFd],
+    socket: &mut UnixStream,
+) -> Result<Infallible, StartFault> {
+    // All that allocates comes before the limits.
+    let image = Image::new(launch).map_err(at(StartStep::Exec))?;
+    arrange(launch, passed, socket).map_err(at(StartStep::Descriptors))?;
+    reset_signals();
+    unistd::setsid().map_err(io::Error::from).map_err(at(StartStep::Session))?;
+    if let Some(directory) = &launch.directory {
+        enter(directory).map_err(at(StartStep::Directory))?;
+    }
+    let files = launch.open_files;
+    setrlimit(Resource::RLIMIT_NOFILE, files.soft, files.hard)
+        .map_err(io::Error::from)
+        .map_err(at(StartStep::OpenFiles))?;
+    tie_to(launch.parent).map_err(at(StartStep::ParentDeath))?;
+    prctl::set_no_new_privs().map_err(io::Error::from).map_err(at(StartStep::Privileges))?;
+    let ready =
+        inheritance().to_frame().map_err(io::Error::other).map_err(at(StartStep::Receive))?;
+    for (resource, value) in launch.limits.iter() {
+        limits::set(resource, value).map_err(at(StartStep::Limit(resource)))?;
+    }
+    socket.write_all(&ready).map_err(at(StartStep::Receive))?;
+    Err(at(StartStep::Exec)(image.exec()))
+}
+
+fn at(step: StartStep) -> impl Fn(io::Error) -> StartFault {
+    move |error| StartFault { step, errno: error.raw_os_error().unwrap_or(0) }
+}
+
+/// Reads the launch, and the descriptors that come with its first bytes.
+fn receive(socket: &UnixStream) -> io::Result<(Launch, Vec<OwnedFd>)> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut control = cmsg_space!([RawFd; PASSED_MAX]);
+    let mut passed = Vec::new();
+    let length = {
+        let mut parts = [IoSliceMut::new(&mut buffer)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+        for part in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(fds) = part {
+                // SAFETY: the kernel has just made these descriptors for us.
+                passed.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+            }
+        }
+        message.bytes
+    };
+    buffer.truncate(length);
+    loop {
+        match frame::split(&buffer, FRAME_BYTES_MAX).map_err(io::Error::other)? {
+            Some((body, _)) => {
+                let launch = codec::decode(body).map_err(io::Error::other)?;
+                return Ok((launch, passed));
+            }
+            None => {
+                let have = buffer.len();
+                buffer.resize(have + (64 << 10), 0);
+                let mut socket = socket;
+                match socket.read(&mut buffer[have..])? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    more => buffer.truncate(have + more),
+                }
+            }
+        }
+    }
+}
+
+/// Puts `/dev/null` on 0 and the passed descriptors in their places, and marks all else to be
+/// closed by the exec.
+fn arrange(launch: &Launch, passed: &[OwnedFd], socket: &mut UnixStream) -> io::Result<()> {
+    // First out of the way of every place, so that none is overwritten before it is moved.
+    let above = launch.places.iter().fold(2, |max, place| max.max(*place)) + 1;
+    let lift = |fd: &dyn AsRawFd| -> io::Result<OwnedFd> {
+        // SAFETY: the descriptor is open for the length of the call.
+        let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd.as_raw_fd()) };
+        let lifted = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(above))?;
+        // SAFETY: fcntl has just made this descriptor for us.
+        Ok(unsafe { OwnedFd::from_raw_fd(lifted) })
+    };
+    let lifted = passed.iter().map(|fd| lift(fd)).collect::<io::Result<Vec<_>>>()?;
+    let null = lift(&File::open("/dev/null")?)?;
+    let own = lift(socket)?;
+    // Dropping the former socket would close descriptor 0, whatever that is by then.
+    std::mem::forget(std::mem::replace(socket, own.into()));
+    // SAFETY: close_range takes three integers; CLOEXEC closes nothing now.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    place(&null, 0)?;
+    if launch.places.len() != lifted.len() {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    launch.places.iter().zip(&lifted).try_for_each(|(number, fd)| place(fd, *number))
+}
+
+/// Makes `number` a descriptor of the same file, kept over the exec.
+fn place(fd: impl AsFd, number: RawFd) -> io::Result<()> {
+    // SAFETY: dup2 takes two integers; whatever had the number was to be replaced.
+    match unsafe { libc::dup2(fd.as_fd().as_raw_fd(), number) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// An empty mask and the default disposition for all 64. By raw calls, since the C library
+/// hides 32 and 33 from its own.
+fn reset_signals() {
+    const SET_BYTES: usize = 8;
+    let default = [0u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: all zeroes is a kernel sigaction of SIG_DFL without flags. KILL and STOP are
+        // refused, and are what they are.
+        unsafe {
+            let old = ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, SET_BYTES);
+        }
+    }
+    let empty = 0u64;
+    // SAFETY: the set is 8 bytes, as said.
+    unsafe {
+        let (set, old) = (&raw const empty, ptr::null_mut::<u64>());
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, set, old, SET_BYTES);
+    }
+}
+
+fn enter(directory: &[u8]) -> io::Result<()> {
+    Ok(unistd::chdir(directory)?)
+}
+
+/// The program shall die with the supervisor. If that died before the kernel was told, nobody
+/// will ever send that signal: then this is the moment.
+fn tie_to(parent: i32) -> io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if unistd::getppid().as_raw() == parent { Ok(()) } else { Err(io::Error::other("orphaned")) }
+}
+
+/// What the kernel will count as the program's and is not.
+fn inheritance() -> Word {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok();
+    let peak = usage.map_or(0, |usage| usage.max_rss());
+    let cpu = usage.map_or(0, |usage| (usage.user_time() + usage.system_time()).num_microseconds());
+    Word::Ready {
+        inherited_peak_kib: u64::try_from(peak).unwrap_or(0),
+        inherited_cpu_us: u64::try_from(cpu).unwrap_or(0),
+    }
+}
+
+/// The program as the kernel takes it: nothing is allocated any more.
+struct Image {
+    paths: Vec<CString>,
+    argv: Strings,
+    envp: Strings,
+}
+
+/// C strings, and the array of pointers to them that ends with null.
+struct Strings {
+    _owned: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl Strings {
+    fn new(strings: &[Vec<u8>]) -> io::Result<Self> {
+        let owned = strings.iter().map(|s| c_string(s)).collect::<io::Result<Vec<_>>>()?;
+        let pointers = owned.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect();
+        Ok(Self { _owned: owned, pointers })
+    }
+}
+
+fn c_string(bytes: &[u8]) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+impl Image {
+    fn new(launch: &Launch) -> io::Result<Self> {
+        let name = launch.argv.first().map_or(&[][..], Vec::as_slice);
+        let path = launch.env.iter().find_map(|pair| pair.strip_prefix(b"PATH="));
+        let paths = candidates(name, path.unwrap_or(DEFAULT_PATH));
+        Ok(Self {
+            paths: paths.iter().map(|path| c_string(path)).collect::<io::Result<_>>()?,
+            argv: Strings::new(&launch.argv)?,
+            envp: Strings::new(&launch.env)?,
+        })
+    }
+
+    /// Executes the first candidate that can be; the error that tells most where none can.
+    /// (`execvp` would hand what has no `#!`, even a broken binary, to a shell.)
+    fn exec(&self) -> io::Error {
+        let mut refused = io::Error::from_raw_os_error(libc::ENOENT);
+        for path in &self.paths {
+            // SAFETY: a C string and two arrays of pointers to C strings, each ended by null,
+            // all alive.
+            unsafe {
+                libc::execve(
+                    path.as_ptr(),
+                    self.argv.pointers.as_ptr(),
+                    self.envp.pointers.as_ptr(),
+                )
+            };
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ENOTDIR) => {}
+                Some(libc::EACCES) => refused = error,
+                _ => return error,
+            }
+        }
+        refused
+    }
+}
+
+/// The files a program's name may mean: itself, if it has a slash; else one in each directory.
+fn candidates(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
+    if name.is_empty() {
+        return Vec::new();
+    }
+    if name.contains(&b'/') {
+        return vec![name.to_vec()];
+    }
+    let directories = path.split(|byte| *byte == b':');
+    directories
+        .map(|directory| if directory.is_empty() { &b"."[..] } else { directory })
+        .map(|directory| [directory, b"/", name].concat())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_looked_up_as_a_shell_would() {
+        let found = |name: &str, path: &str| -> Vec<String> {
+            let paths = candidates(name.as_bytes(), path.as_bytes());
+            paths.into_iter().map(|path| String::from_utf8(path).unwrap()).collect()
+        };
+        assert_eq!(found("a", "/x:/y"), ["/x/a", "/y/a"]);
+        assert_eq!(found("a", ":/y:"), ["./a", "/y/a", "./a"]);
+        assert_eq!(found("./a", "/x"), ["./a"]);
+        assert!(found("", "/x").is_empty());
+    }
+}

@@ -1,0 +1,55 @@
+//! How is a foreign text shown on a terminal? With its control characters made visible: a
+//! worker's output must not move the cursor, set the title, or reverse the order of letters.
+
+use std::fmt::Write;
+
+/// The text with every character that a terminal would obey written out: `^[` for escape,
+/// `<U+202E>` for those that change the direction of writing, `\xff` for what is no UTF-8.
+/// Tabs stay.
+#[must_use]
+pub fn visible(text: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        chunk.valid().chars().for_each(|c| push(&mut out, c));
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out
+}
+
+fn push(out: &mut String, c: char) {
+    match c {
+        '\t' => out.push(c),
+        // C0: the caret and the letter 64 places further on.
+        '\0'..='\x1f' => out.extend(['^', char::from_u32(c as u32 + 64).unwrap_or('?')]),
+        '\x7f' => out.push_str("^?"),
+        // C1, and what Unicode calls bidirectional controls and line separators.
+        '\u{80}'..='\u{9f}'
+        | '\u{61c}'
+        | '\u{200e}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => {
+            let _ = write!(out, "<U+{:04X}>", c as u32);
+        }
+        c => out.push(c),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_a_terminal_obeys_is_left() {
+        for (text, shown) in [
+            (&b"plain \xc3\xa9\t!"[..], "plain é\t!"),
+            (b"\x1b[31mred", "^[[31mred"),
+            (b"a\rb\x7f\0", "a^Mb^?^@"),
+            ("\u{9b}31m \u{202e}abc".as_bytes(), "<U+009B>31m <U+202E>abc"),
+            (b"\xff\xfe", "\\xff\\xfe"),
+        ] {
+            assert_eq!(visible(text), shown);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! How does a stream of bytes become lines, whatever pieces it comes in?
+
+/// A line is no longer than this; a longer one comes out in parts.
+pub(super) const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// The beginning of a line whose end has not come yet.
+#[derive(Debug, Default)]
+pub struct Held {
+    bytes: Vec<u8>,
+    /// Whether a part of the line has already come out.
+    continues: bool,
+}
+
+/// A line, or a part of one that was too long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Line<'a> {
+    /// Without the newline.
+    pub(super) text: &'a [u8],
+    /// Whether it goes on what came before.
+    pub(super) continues: bool,
+    /// Whether it ended with a newline.
+    pub(super) ended: bool,
+}
+
+impl Held {
+    /// Cuts a piece into lines; what follows the last newline is held.
+    pub(super) fn split(&mut self, mut piece: &[u8], mut each: impl FnMut(Line<'_>)) {
+        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
+            self.take(&piece[..end], &mut each);
+            self.give(true, &mut each);
+            piece = &piece[end + 1..];
+        }
+        self.take(piece, &mut each);
+    }
+
+    /// The stream has ended: what is held comes out as it is.
+    pub(super) fn finish(&mut self, mut each: impl FnMut(Line<'_>)) {
+        if !self.bytes.is_empty() {
+            self.give(false, &mut each);
+        }
+    }
+
+    /// Adds to what is held, giving out whole parts as they fill.
+    fn take(&mut self, mut text: &[u8], each: &mut impl FnMut(Line<'_>)) {
+        while self.bytes.len() + text.len() > LINE_BYTES_MAX {
+            let (part, rest) = text.split_at(LINE_BYTES_MAX - self.bytes.len());
+            self.bytes.extend_from_slice(part);
+            self.give(false, each);
+            text = rest;
+        }
+        self.bytes.extend_from_slice(text);
+    }
+
+    /// Gives out what is held, and the memory it took with it.
+    fn give(&mut self, ended: bool, each: &mut impl FnMut(Line<'_>)) {
+        each(Line { text: &self.bytes, continues: self.continues, ended });
+        self.continues = !ended;
+        self.bytes.clear();
+        if self.bytes.capacity() > KEPT_BYTES_MAX {
+            self.bytes = Vec::new();
+        }
+    }
+}
+
+/// A buffer up to this size is kept from line to line.
+const KEPT_BYTES_MAX: usize = 1 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lines(pieces: &[&[u8]]) -> Vec<(Vec<u8>, bool, bool)> {
+        let (mut held, mut lines) = (Held::default(), Vec::new());
+        let mut keep =
+            |line: Line<'_>| lines.push((line.text.to_vec(), line.continues, line.ended));
+        pieces.iter().for_each(|piece| held.split(piece, &mut keep));
+        held.finish(&mut keep);
+        lines
+    }
+
+    #[test]
+    fn a_long_line_comes_out_in_parts() {
+        let long = vec![b'x'; LINE_BYTES_MAX * 2 + 5];
+        let parts = lines(&[&long, b"\ny"]);
+        let shape: Vec<_> =
+            parts.iter().map(|(text, goes_on, end)| (text.len(), *goes_on, *end)).collect();
+        let max = LINE_BYTES_MAX;
+        assert_eq!(
+            shape,
+            [(max, false, false), (max, true, false), (5, true, true), (1, false, false)]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_bytes_and_the_lines_are_the_same_however_they_are_cut(
+            text in prop::collection::vec(prop::sample::select(b"ab\n".to_vec()), 0..60),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+        ) {
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<_> = cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect();
+            let mut back = Vec::new();
+            for (line, _, ended) in lines(&pieces) {
+                back.extend_from_slice(&line);
+                back.extend_from_slice(if ended { b"\n" } else { b"" });
+            }
+            prop_assert_eq!(&back, &text);
+            prop_assert_eq!(lines(&pieces), lines(&[&text]));
+        }
+    }
+}
