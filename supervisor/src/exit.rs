@@ -134,6 +134,12 @@ pub enum StartStep {
 }
 
 impl StartFault {
+    /// A step that ended with this error.
+    #[must_use]
+    pub fn new(step: StartStep, error: &io::Error) -> Self {
+        Self { step, errno: error.raw_os_error().unwrap_or(0) }
+    }
+
     /// Whether the same start may well succeed a moment later: processes, memory or descriptors
     /// were short, or the program's file was being written.
     #[must_use]

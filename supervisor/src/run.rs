@@ -76,7 +76,7 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
             had_terminal: terminal::is_attached(),
             output_failed: false,
         };
-        Ok(run.to_its_end(settings.grace).await)
+        Ok(run.until_end(settings.grace).await)
     })
 }
 
@@ -94,7 +94,7 @@ struct Run {
 }
 
 impl Run {
-    async fn to_its_end(mut self, grace: Duration) -> RunEnd {
+    async fn until_end(mut self, grace: Duration) -> RunEnd {
         let mut actions = Vec::new();
         let mut input = Input::Timer;
         let end = loop {

@@ -42,12 +42,15 @@ pub fn append(
     }
 }
 
+/// The body of a frame, and the bytes after it.
+pub type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// Takes the first whole frame off `bytes`: its body, and what follows it.
 /// `None` while the frame is not whole.
 ///
 /// # Errors
 /// A header that claims more than `cap`; the stream cannot be read on.
-pub fn split(bytes: &[u8], cap: usize) -> Result<Option<(&[u8], &[u8])>, FrameTooLong> {
+pub fn split(bytes: &[u8], cap: usize) -> Result<Option<Split<'_>>, FrameTooLong> {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Ok(None);
     };

@@ -8,6 +8,7 @@ use super::{process::Process, relay::Relay};
 use crate::{
     event::WorkerId,
     exit::{Evidence, StartFault, StartStep},
+    os::procfs::OomWatch,
     pool::{Input, Jitter, News},
     sink::{Origin, Outlet, Stream},
 };
@@ -21,13 +22,14 @@ pub(super) struct Life {
     pub(super) outlet: Rc<Outlet>,
     /// Whether a limit is in force that makes its last words evidence.
     pub(super) memory_limited: bool,
+    pub(super) oom: Rc<OomWatch>,
 }
 
 impl Life {
     /// Lives it, telling the pool. One that the pool no longer hears is lived all the same: its
     /// process must be reaped.
     pub(super) async fn live(self, inputs: mpsc::Sender<Input>, jitter: Jitter) {
-        let Self { worker, mut process, stdout, stderr, outlet, memory_limited } = self;
+        let Self { worker, mut process, stdout, stderr, outlet, memory_limited, oom } = self;
         let tell = async |news| {
             let _ = inputs.send(Input::Worker { worker, news }).await;
         };
@@ -39,7 +41,7 @@ impl Life {
         let end = match process.executed().await {
             Ok(()) => {
                 tell(News::Executed { pid: pid.unwrap_or_default() }).await;
-                until_ended(&process, &mut stdout, &mut stderr).await
+                until_ended(&process, &mut stdout, &mut stderr, &oom).await
             }
             Err(fault) => {
                 // It says why and exits at once, or is dead already.
@@ -60,6 +62,7 @@ async fn until_ended(
     process: &Process,
     stdout: &mut Relay,
     stderr: &mut Relay,
+    oom: &OomWatch,
 ) -> Result<Evidence, StartFault> {
     let exit = loop {
         tokio::select! {
@@ -71,11 +74,9 @@ async fn until_ended(
     match exit {
         Ok(exit) => {
             stderr.catch_up();
-            Ok(process.evidence(exit, stderr.says_out_of_memory()))
+            Ok(process.evidence(exit, stderr.says_out_of_memory(), oom))
         }
         // Reaped by a stranger: there is no evidence to be had.
-        Err(error) => {
-            Err(StartFault { step: StartStep::Spawn, errno: error.raw_os_error().unwrap_or(0) })
-        }
+        Err(error) => Err(StartFault::new(StartStep::Spawn, &error)),
     }
 }

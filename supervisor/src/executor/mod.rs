@@ -23,7 +23,7 @@ use crate::{
     event::WorkerId,
     exit::{StartFault, StartStep},
     limits::Resource,
-    os::{descriptors::OpenFiles, launch::Launch},
+    os::{descriptors::OpenFiles, launch::Launch, procfs::OomWatch},
     pool::{Action, Input, Jitter, News},
     settings::{Program, Settings},
     signal::Signal,
@@ -45,6 +45,7 @@ pub struct Executor {
     leaders: HashMap<WorkerId, Leader>,
     inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
     chance: RandomState,
+    oom: Rc<OomWatch>,
 }
 
 impl Executor {
@@ -59,6 +60,7 @@ impl Executor {
             leaders: HashMap::new(),
             inputs: mpsc::channel(INPUTS_MAX),
             chance: RandomState::new(),
+            oom: Rc::default(),
         }
     }
 
@@ -76,7 +78,7 @@ impl Executor {
     pub fn perform(&mut self, action: &Action) {
         match action {
             Action::Spawn(worker) => self.spawn(*worker),
-            Action::Ask(worker) => self.signal(*worker, |leader, stop| leader.ask(stop)),
+            Action::Ask(worker) => self.signal(*worker, Leader::ask),
             Action::Kill(worker) => self.signal(*worker, |leader, _| leader.signal(Signal::KILL)),
             Action::Abandon(worker) => drop(self.leaders.remove(worker)),
             Action::Tell(_) => {}
@@ -109,15 +111,15 @@ impl Executor {
     fn start(&self, worker: WorkerId) -> Result<Life, StartFault> {
         let mut launch = Launch::new(&self.program, self.open_files, &[]);
         launch.set_env(NUMBER_VARIABLE, &worker.slot.to_string());
-        let ((stdout, out), (stderr, err)) =
-            (output_pipe().map_err(at_spawn)?, output_pipe().map_err(at_spawn)?);
+        let pipe = || output_pipe().map_err(|error| StartFault::new(StartStep::Spawn, &error));
+        let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
         let process = Process::start(&launch, &[], out.into(), err.into())?;
         let limits = &self.program.limits;
         let memory_limited = [Resource::Data, Resource::AddressSpace]
             .into_iter()
             .any(|resource| limits.get(resource).is_some());
-        let outlet = Rc::clone(&self.outlet);
-        Ok(Life { worker, process, stdout, stderr, outlet, memory_limited })
+        let (outlet, oom) = (Rc::clone(&self.outlet), Rc::clone(&self.oom));
+        Ok(Life { worker, process, stdout, stderr, outlet, memory_limited, oom })
     }
 }
 
@@ -125,8 +127,4 @@ impl Executor {
 fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
     let (read, write) = io::pipe()?;
     Ok((pipe::Receiver::from_owned_fd(read.into())?, write.into()))
-}
-
-fn at_spawn(error: io::Error) -> StartFault {
-    StartFault { step: StartStep::Spawn, errno: error.raw_os_error().unwrap_or(0) }
 }

@@ -20,11 +20,11 @@ use tokio::{
 };
 
 use crate::{
-    exit::{Evidence, Peak, StartFault, StartStep},
+    exit::{Evidence, Peak, StartFault, StartStep, Status},
     os::{
         child::{self, Exit},
         launch::{self, Launch, VERB, Word},
-        procfs,
+        procfs::OomWatch,
     },
     signal::Signal,
 };
@@ -39,7 +39,6 @@ pub struct Process {
     /// What the program inherits from the images before it, and the kernel counts as its own.
     inherited_peak_kib: u64,
     inherited_cpu: Duration,
-    oom_kills_before: u64,
     began: Instant,
 }
 
@@ -86,10 +85,8 @@ impl Process {
         stdout: Stdio,
         stderr: Stdio,
     ) -> Result<Self, StartFault> {
-        Self::try_start(launch, passed, stdout, stderr).map_err(|error| StartFault {
-            step: StartStep::Spawn,
-            errno: error.raw_os_error().unwrap_or(0),
-        })
+        Self::try_start(launch, passed, stdout, stderr)
+            .map_err(|error| StartFault::new(StartStep::Spawn, &error))
     }
 
     fn try_start(
@@ -127,7 +124,6 @@ impl Process {
             stub: Some(Stub { socket, unsent }),
             inherited_peak_kib: 0,
             inherited_cpu: Duration::ZERO,
-            oom_kills_before: procfs::oom_kills(),
             began,
         })
     }
@@ -152,15 +148,18 @@ impl Process {
         let Some(stub) = self.stub.take() else { return Ok(()) };
         // A stub that dies leaves nothing to read, and that is how it is told.
         let said = stub.hear().await.unwrap_or_default();
-        let died = StartFault { step: StartStep::Receive, errno: 0 };
-        Word::read_all(&said).into_iter().fold(Err(died), |_, word| match word {
-            Word::Ready { inherited_peak_kib, inherited_cpu_us } => {
-                self.inherited_peak_kib = inherited_peak_kib;
-                self.inherited_cpu = Duration::from_micros(inherited_cpu_us);
-                Ok(())
+        let mut executed = Err(StartFault { step: StartStep::Receive, errno: 0 });
+        for word in Word::read_all(&said) {
+            match word {
+                Word::Ready { inherited_peak_kib, inherited_cpu_us } => {
+                    self.inherited_peak_kib = inherited_peak_kib;
+                    self.inherited_cpu = Duration::from_micros(inherited_cpu_us);
+                    executed = Ok(());
+                }
+                Word::Failed(fault) => executed = Err(fault),
             }
-            Word::Failed(fault) => Err(fault),
-        })
+        }
+        executed
     }
 
     /// Waits until the process has ended. It is then a zombie, and its group can be signalled.
@@ -186,9 +185,10 @@ impl Process {
         let _ = self.child.wait().await;
     }
 
-    /// What is known of its end.
+    /// What is known of its end; `says_out_of_memory` from its last words.
     #[must_use]
-    pub fn evidence(&self, exit: Exit, says_out_of_memory: bool) -> Evidence {
+    pub fn evidence(&self, exit: Exit, says_out_of_memory: bool, oom: &OomWatch) -> Evidence {
+        let killed = matches!(exit.status, Status::Signal { signal: Signal::KILL, .. });
         Evidence {
             status: exit.status,
             wall: self.began.elapsed(),
@@ -198,14 +198,8 @@ impl Process {
                 exact: exit.peak_kib > self.inherited_peak_kib,
             },
             says_out_of_memory,
-            kernel_oom: procfs::oom_kills() > self.oom_kills_before,
+            kernel_oom: killed && oom.has_killed(),
         }
-    }
-
-    /// Since its start.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.began.elapsed()
     }
 }
 

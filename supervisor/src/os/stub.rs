@@ -98,7 +98,7 @@ fn become_program(
 }
 
 fn at(step: StartStep) -> impl Fn(io::Error) -> StartFault {
-    move |error| StartFault { step, errno: error.raw_os_error().unwrap_or(0) }
+    move |error| StartFault::new(step, &error)
 }
 
 /// Reads the launch, and the descriptors that come with its first bytes.

@@ -1,0 +1,306 @@
+//! What does supervision cost, beside the least it can cost? Each figure stands beside a
+//! reference measured in the same run, since machines differ and one machine differs from hour
+//! to hour. `sh scripts/bench.sh` builds what it needs and runs it.
+
+#![expect(unsafe_code, reason = "the reference spawns as a C program would")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that fails shall stop")]
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    os::unix::net::UnixDatagram,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    ptr, thread,
+    time::{Duration, Instant},
+};
+
+const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervisor");
+const KILLS: usize = 11;
+/// A worker is ready after a second; only such a one is replaced at once.
+const UNTIL_READY: Duration = Duration::from_millis(1200);
+
+fn main() {
+    // `cargo bench` passes `--bench`; `cargo test --benches` does not, and shall not wait.
+    if !env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let seconds = env::var("IDLE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    println!("{:<44} {:>10} {:>12} {:>8}  goal", "", "ours", "reference", "ratio");
+    recover();
+    start();
+    idle(100, seconds, 3.0);
+    idle(512, seconds, 8.0);
+}
+
+fn row(name: &str, ours: &str, reference: &str, ratio: &str, goal: &str) {
+    println!("{name:<44} {ours:>10} {reference:>12} {ratio:>8}  {goal}");
+}
+
+/// From the kill of a worker to its replacement's first instruction, beside the kill of a
+/// child and a `vfork` and `exec` of the same program.
+fn recover() {
+    let beacons = Beacons::new();
+    let mut run = Run::new(&[
+        "--workers",
+        "1",
+        "--restart",
+        "always",
+        "--",
+        beacons.program(),
+        beacons.path(),
+    ]);
+    let mut pid = beacons.next(0).0;
+    let (mut ours, mut reference) = (Vec::new(), Vec::new());
+    for _ in 0..KILLS {
+        thread::sleep(UNTIL_READY);
+        ours.push(timed_kill(pid, &beacons, || {}));
+        pid = beacons.last_pid();
+        // As rested as ours: after a second of sleep the processors and their caches are cold,
+        // and the same act takes five times as long as in a loop.
+        let child = spawn(beacons.program(), beacons.path());
+        beacons.next(0);
+        thread::sleep(UNTIL_READY);
+        let mut next = 0;
+        reference.push(timed_kill(child, &beacons, || next = reap_and_spawn(child, &beacons)));
+        end(next);
+    }
+    run.stop();
+    let (ours, reference) = (median(ours), median(reference));
+    row(
+        "kill -9 to the replacement's first act",
+        &format!("{:.0} us", ours * 1e6),
+        &format!("{:.0} us", reference * 1e6),
+        &format!("{:.2}", ours / reference),
+        "<= 3 of vfork+exec",
+    );
+}
+
+/// 512 workers that start, say a line and end, beside as many spawns one after another.
+fn start() {
+    const WORKERS: usize = 512;
+    let began = Instant::now();
+    let output = Command::new(SUPERVISOR)
+        .args(["run", "--workers", "512", "--", "echo", "here"])
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    let ours = began.elapsed().as_secs_f64();
+    let lines = output.stdout.split(|byte| *byte == b'\n');
+    let here = lines.filter(|line| line.ends_with(b"] here")).count();
+    assert_eq!(here, WORKERS, "every worker reports");
+    let began = Instant::now();
+    for _ in 0..WORKERS {
+        let output = Command::new("echo").arg("here").output().unwrap();
+        assert!(output.status.success());
+    }
+    let reference = began.elapsed().as_secs_f64();
+    row(
+        "512 workers start and report",
+        &format!("{ours:.2} s"),
+        &format!("{reference:.2} s"),
+        &format!("{:.2}", ours / reference),
+        "< 5 s; beside std's spawn, one at a time",
+    );
+}
+
+/// What many sleeping workers cost.
+fn idle(workers: usize, seconds: u64, goal_mib: f64) {
+    let count = workers.to_string();
+    let mut run = Run::new(&["--workers", &count, "--", "sleep", "1000"]);
+    until(|| children(run.pid()) == workers);
+    thread::sleep(UNTIL_READY);
+    let before = wakeups(run.pid());
+    thread::sleep(Duration::from_secs(seconds));
+    let wakeups = wakeups(run.pid()) - before;
+    let private = private_mib(run.pid());
+    run.stop();
+    row(
+        &format!("{workers} sleeping workers, wake-ups in {seconds} s"),
+        &wakeups.to_string(),
+        "0",
+        "-",
+        "0",
+    );
+    row(
+        &format!("{workers} sleeping workers, our private memory"),
+        &format!("{private:.1} MiB"),
+        &format!("{goal_mib:.0} MiB"),
+        &format!("{:.2}", private / goal_mib),
+        "<= 1",
+    );
+}
+
+/// A supervisor, stopped when dropped.
+struct Run(Child);
+
+impl Run {
+    fn new(arguments: &[&str]) -> Self {
+        let mut command = Command::new(SUPERVISOR);
+        command.arg("run").args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().unwrap())
+    }
+
+    fn pid(&self) -> i32 {
+        i32::try_from(self.0.id()).unwrap()
+    }
+
+    fn stop(&mut self) {
+        signal(self.pid(), libc::SIGTERM);
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where the beacons' words arrive.
+struct Beacons {
+    socket: UnixDatagram,
+    path: PathBuf,
+    program: PathBuf,
+    last: std::cell::Cell<i32>,
+}
+
+impl Beacons {
+    fn new() -> Self {
+        let path = env::temp_dir().join(format!("beacons-{}", std::process::id()));
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let program = Path::new(SUPERVISOR).with_file_name("examples").join("beacon");
+        assert!(program.exists(), "{} is not built: run scripts/bench.sh", program.display());
+        Self { socket, path, program, last: std::cell::Cell::new(0) }
+    }
+
+    fn path(&self) -> &str {
+        self.path.to_str().unwrap()
+    }
+
+    fn program(&self) -> &str {
+        self.program.to_str().unwrap()
+    }
+
+    /// The next word of a beacon born after that moment: its process and its birth.
+    fn next(&self, after: i64) -> (i32, i64) {
+        loop {
+            let mut buffer = [0; 64];
+            let length = self.socket.recv(&mut buffer).expect("a beacon in 20 s");
+            let text = str::from_utf8(&buffer[..length]).unwrap();
+            let (pid, born) = text.split_once(' ').unwrap();
+            let (pid, born) = (pid.parse().unwrap(), born.parse().unwrap());
+            if born > after {
+                self.last.set(pid);
+                return (pid, born);
+            }
+        }
+    }
+
+    fn last_pid(&self) -> i32 {
+        self.last.get()
+    }
+}
+
+impl Drop for Beacons {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Seconds from the kill of `pid` to the birth of what replaces it.
+fn timed_kill(pid: i32, beacons: &Beacons, replace: impl FnOnce()) -> f64 {
+    let killed = monotonic_ns();
+    signal(pid, libc::SIGKILL);
+    replace();
+    let (_, born) = beacons.next(killed);
+    Duration::from_nanos(u64::try_from(born - killed).unwrap()).as_secs_f64()
+}
+
+fn reap_and_spawn(pid: i32, beacons: &Beacons) -> i32 {
+    // SAFETY: a status may go unread.
+    unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+    spawn(beacons.program(), beacons.path())
+}
+
+fn end(pid: i32) {
+    signal(pid, libc::SIGKILL);
+    // SAFETY: as above.
+    unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+}
+
+/// posix_spawn, which is vfork and exec.
+fn spawn(program: &str, argument: &str) -> i32 {
+    let strings = [program, argument].map(|text| std::ffi::CString::new(text).unwrap());
+    let argv = [strings[0].as_ptr().cast_mut(), strings[1].as_ptr().cast_mut(), ptr::null_mut()];
+    let envp = [ptr::null_mut()];
+    let mut pid = 0;
+    // SAFETY: C strings, and arrays of pointers to them that end with null.
+    let result = unsafe {
+        libc::posix_spawn(
+            &raw mut pid,
+            argv[0],
+            ptr::null(),
+            ptr::null(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+        )
+    };
+    assert_eq!(result, 0, "the reference spawns");
+    pid
+}
+
+fn signal(pid: i32, number: i32) {
+    // SAFETY: kill takes two integers.
+    assert_eq!(unsafe { libc::kill(pid, number) }, 0, "{pid} is there");
+}
+
+fn monotonic_ns() -> i64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: clock_gettime fills in the timespec it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn until(holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it does not come about");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The process's children that have become the program.
+fn children(pid: i32) -> usize {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let is_sleep = |child: &&str| {
+        fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name == "sleep\n")
+    };
+    list.split_whitespace().filter(is_sleep).count()
+}
+
+/// Voluntary context switches of all threads.
+fn wakeups(pid: i32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let of_thread = |path: PathBuf| {
+        let status = fs::File::open(path.join("status")).unwrap();
+        let mut lines = BufReader::new(status).lines().map_while(Result::ok);
+        let line = lines.find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    threads.map(|thread| of_thread(thread.unwrap().path())).sum()
+}
+
+fn private_mib(pid: i32) -> f64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let private = rollup.lines().filter(|line| line.starts_with("Private_"));
+    let kib = private.map(|line| line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap());
+    kib.sum::<f64>() / 1024.0
+}

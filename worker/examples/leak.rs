@@ -1,0 +1,10 @@
+//! Takes memory and touches it, in steps of 1 MiB, until there is no more to be had.
+
+use std::hint::black_box;
+
+fn main() {
+    let mut taken = Vec::new();
+    loop {
+        taken.push(black_box(vec![1u8; 1 << 20]));
+    }
+}
