@@ -3,6 +3,8 @@
 
 use std::{fmt, io, time::Duration};
 
+use worker::quantity::show_size;
+
 use crate::{limits::Resource, signal::Signal};
 
 /// How a process ended, in the kernel's words.
@@ -140,6 +142,18 @@ impl StartFault {
         Self { step, errno: error.raw_os_error().unwrap_or(0) }
     }
 
+    /// The kernel's reason in words.
+    #[must_use]
+    pub fn reason(self) -> String {
+        match self.errno {
+            0 => "it died on the way".into(),
+            errno => {
+                let text = io::Error::from_raw_os_error(errno).to_string();
+                text.split(" (os error").next().unwrap_or(&text).into()
+            }
+        }
+    }
+
     /// Whether the same start may well succeed a moment later: processes, memory or descriptors
     /// were short, or the program's file was being written.
     #[must_use]
@@ -210,6 +224,13 @@ impl fmt::Display for Cause {
     }
 }
 
+impl fmt::Display for Peak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let below = if self.exact { "" } else { "< " };
+        write!(f, "{below}{}", show_size(self.bytes))
+    }
+}
+
 impl fmt::Display for StartFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let step = match self.step {
@@ -219,28 +240,14 @@ impl fmt::Display for StartFault {
             StartStep::Session => "make a session",
             StartStep::Directory => "enter the working directory",
             StartStep::Limit(resource) => {
-                write!(f, "set the limit {}: ", resource.name())?;
-                return self.reason(f);
+                return write!(f, "set the limit {}: {}", resource.name(), self.reason());
             }
             StartStep::OpenFiles => "restore the limit of open files",
             StartStep::ParentDeath => "tie its life to the supervisor's",
             StartStep::Privileges => "give up new privileges",
             StartStep::Exec => "execute",
         };
-        write!(f, "{step}: ")?;
-        self.reason(f)
-    }
-}
-
-impl StartFault {
-    fn reason(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.errno {
-            0 => write!(f, "it died on the way"),
-            errno => {
-                let text = io::Error::from_raw_os_error(errno).to_string();
-                write!(f, "{}", text.split(" (os error").next().unwrap_or(&text))
-            }
-        }
+        write!(f, "{step}: {}", self.reason())
     }
 }
 

@@ -87,11 +87,23 @@ impl Limits {
         self.0.push((resource, value));
     }
 
-    /// Takes over all that `other` sets.
-    pub fn extend(&mut self, other: &Self) {
-        for (resource, value) in &other.0 {
-            self.set(*resource, *value);
+    /// All that was given with `--limit`, later values first in rank, and `--memory`, which is
+    /// another name for `data`.
+    ///
+    /// # Errors
+    /// Both names were used.
+    pub fn gather(given: &[Self], memory: Option<u64>) -> Result<Self, LimitError> {
+        let mut limits = Self::default();
+        for (resource, value) in given.iter().flat_map(Self::iter) {
+            limits.set(resource, value);
         }
+        if let Some(bytes) = memory {
+            if limits.0.iter().any(|(resource, _)| *resource == Resource::Data) {
+                return Err(LimitError::MemoryTwice);
+            }
+            limits.set(Resource::Data, bytes);
+        }
+        Ok(limits)
     }
 
     /// The limit set for a resource; `None` also where it was lifted.
@@ -116,6 +128,9 @@ pub enum LimitError {
     /// A name that there is not.
     #[error("`{0}` is not a limit: there are as, data, cpu, nofile, nproc, fsize, core and stack")]
     UnknownName(String),
+    /// One limit by two names.
+    #[error("--memory and --limit data= are the same limit: give one of them")]
+    MemoryTwice,
     /// A value of the wrong form.
     #[error(transparent)]
     Quantity(#[from] QuantityError),

@@ -1,12 +1,9 @@
 //! The run: wait for something to happen, let the pool decide, do what it says. The only file
 //! that names every folder.
 
-use std::{io, os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{io, rc::Rc, time::Duration};
 
-use tokio::{
-    net::unix::pipe,
-    time::{Instant, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
     event::{Event, ShutdownReason},
@@ -14,7 +11,7 @@ use crate::{
     observe::{board::Board, narrate::Narrator, table::table},
     os::{
         descriptors::{OpenFiles, TooFewFiles},
-        signals::{self, Request},
+        signals::{Request, Requests},
         terminal,
     },
     pool::{Action, Input, Policy, Pool, RunEnd},
@@ -50,8 +47,7 @@ pub enum RunError {
 pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
     let refused = |what| move |source| RunError::Refused { what, source };
     let open_files = OpenFiles::raise().map_err(refused("read the limit of open files"))?;
-    open_files.suffice_for(settings.workers.get())?;
-    let signals = signals::open().map_err(refused("listen to signals"))?;
+    open_files.suffice_for(settings.workers.get(), 0, "workers", "--workers")?;
     let writer = Writer::open().map_err(refused("start the thread that writes"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -59,7 +55,7 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
         .map_err(refused("start the runtime"))?;
     let tasks = tokio::task::LocalSet::new();
     tasks.block_on(&runtime, async {
-        let signals = Signals::new(signals).map_err(refused("listen to signals"))?;
+        let signals = Requests::open().map_err(refused("listen to signals"))?;
         let outlet = Rc::new(Outlet::new(settings.output, writer));
         let run = Run {
             began: Instant::now(),
@@ -87,7 +83,7 @@ struct Run {
     board: Board,
     narrator: Narrator,
     outlet: Rc<Outlet>,
-    signals: Signals,
+    signals: Requests,
     rolls: bool,
     had_terminal: bool,
     output_failed: bool,
@@ -173,6 +169,12 @@ impl Run {
             self.board.rows().iter().for_each(|row| self.outlet.task(row));
             self.say(table(&self.board));
         }
+        let dropped = self.outlet.writer().dropped_bytes();
+        if dropped > 0 && !self.output_failed {
+            self.say(format!(
+                "supervisor: {dropped} bytes of output were dropped, since nobody read on\n"
+            ));
+        }
         let mut asked = matches!(end, RunEnd::Stopped(_));
         let outlet = Rc::clone(&self.outlet);
         let flushed = outlet.flushed();
@@ -203,28 +205,5 @@ fn reason(failure: Failure) -> ShutdownReason {
     match failure {
         Failure::Closed => ShutdownReason::OutputClosed,
         Failure::Failed(errno) => ShutdownReason::OutputFailed(errno),
-    }
-}
-
-/// The pipe that signals come through.
-struct Signals(pipe::Receiver);
-
-impl Signals {
-    fn new(pipe: OwnedFd) -> io::Result<Self> {
-        pipe::Receiver::from_owned_fd(pipe).map(Self)
-    }
-
-    /// The next request.
-    async fn next(&self) -> Request {
-        loop {
-            let mut byte = [0];
-            // We hold the other end ourselves, so it neither ends nor fails.
-            let _ = self.0.readable().await;
-            if let Ok(1) = self.0.try_read(&mut byte)
-                && let Some(request) = Request::from_byte(byte[0])
-            {
-                return request;
-            }
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
 use supervisor::{
-    limits::{Limits, Resource},
+    limits::Limits,
     run::run,
     settings::{Output, Program, Restart, Roll, Settings, Workers},
     signal::Signal,
@@ -185,7 +185,7 @@ impl Arguments {
         let inherited = if self.env_clear { Vec::new() } else { env::vars_os().collect() };
         let argv = [self.program].into_iter().chain(self.args).collect();
         let env = environment(inherited, &self.env)?;
-        let limits = limits(self.memory, &self.limit)?;
+        let limits = Limits::gather(&self.limit, self.memory).map_err(|e| e.to_string())?;
         Ok(Program { argv, env, directory: self.cwd, limits })
     }
 }
@@ -207,16 +207,4 @@ fn environment(
         env.push((name, value));
     }
     Ok(env)
-}
-
-fn limits(memory: Option<u64>, given: &[Limits]) -> Result<Limits, String> {
-    let mut limits = Limits::default();
-    given.iter().for_each(|more| limits.extend(more));
-    if let Some(bytes) = memory {
-        if limits.iter().any(|(resource, _)| resource == Resource::Data) {
-            return Err("--memory and --limit data= are the same limit: give one of them".into());
-        }
-        limits.set(Resource::Data, bytes);
-    }
-    Ok(limits)
 }

@@ -7,7 +7,7 @@ use worker::quantity::show_duration;
 
 use crate::{
     event::{Ended, Event, Next, ShutdownReason},
-    exit::{Cause, Sender, Status},
+    exit::{Cause, Evidence, Sender, Status},
     limits::{Limits, Resource},
     settings::Restart,
 };
@@ -46,19 +46,20 @@ impl Narrator {
 
     fn end(&self, ended: &Ended) -> Option<String> {
         let hint = self.limit_hint(ended);
-        if let Cause::CouldNotStart(_) = ended.cause
-            && ended.next == Next::Done
-        {
-            return None;
-        }
-        if hint.is_none() && (self.restart == Restart::Never && ended.next == Next::Done) {
+        let is_news = match (ended.next, ended.cause) {
+            // The run's end says it once for all, or the table.
+            (Next::Done, Cause::CouldNotStart(_) | Cause::AskedToStop(_)) => false,
+            (Next::Done, _) => self.restart != Restart::Never || hint.is_some(),
+            _ => true,
+        };
+        if !is_news {
             return None;
         }
         let mut text = format!("{}", ended.worker);
         if let Some(pid) = ended.pid {
             let _ = write!(text, " (PID {pid})");
         }
-        let _ = write!(text, " ended: {}", describe(ended));
+        let _ = write!(text, " ended: {}", describe(ended.cause, ended.evidence.as_ref()));
         match ended.next {
             Next::Again(delay) if delay.is_zero() => text.push_str("; replaced at once"),
             Next::Again(delay) => {
@@ -107,11 +108,11 @@ fn small(resource: Resource) -> u64 {
 
 /// An end in words: `code 137 (SIGKILL, outside)`.
 #[must_use]
-pub fn describe(ended: &Ended) -> String {
-    let Some(evidence) = &ended.evidence else { return ended.cause.to_string() };
+pub fn describe(cause: Cause, evidence: Option<&Evidence>) -> String {
+    let Some(evidence) = evidence else { return cause.to_string() };
     let code = evidence.status.shell_code();
     let signal = evidence.status.signal_text();
-    let cause = match ended.cause {
+    let cause = match cause {
         Cause::Exit | Cause::Signal(Sender::Itself) => None,
         cause => Some(cause.to_string()),
     };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use worker::quantity::{show_duration, show_size};
+use worker::quantity::show_duration;
 
 use super::board::{Board, Row, State};
 use crate::exit::{Cause, Evidence, Sender};
@@ -55,7 +55,7 @@ fn cells(row: &Row) -> [String; 7] {
         cause,
         text(evidence.map(|evidence| show_duration(evidence.wall))),
         text(evidence.map(|evidence| show_duration(evidence.cpu))),
-        text(evidence.map(peak)),
+        text(evidence.map(|evidence| evidence.peak.to_string())),
     ]
 }
 
@@ -68,9 +68,4 @@ fn cause(cause: Cause, evidence: Option<&Evidence>) -> String {
         },
         None => cause.to_string(),
     }
-}
-
-fn peak(evidence: &Evidence) -> String {
-    let size = show_size(evidence.peak.bytes);
-    if evidence.peak.exact { size } else { format!("< {size}") }
 }

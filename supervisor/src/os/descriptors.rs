@@ -19,25 +19,27 @@ pub struct OpenFiles {
     pub(super) hard: u64,
 }
 
-/// Fewer open files than the run needs.
+/// Fewer open files than are needed.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{workers} workers need {need} open files and the limit is {hard}: \
-     ask for at most {fits} with --workers, or raise the limit with `ulimit -Hn`"
+    "{count} {what} need {need} open files and the limit is {hard}: \
+     ask for at most {fits} with {flag}, or raise the limit with `ulimit -Hn`"
 )]
 pub struct TooFewFiles {
-    workers: u32,
+    what: &'static str,
+    flag: &'static str,
+    count: u32,
     need: u64,
     hard: u64,
     fits: u64,
 }
 
-/// Descriptors of one worker at the height of its start: our ends of its socket, stdout and
+/// Descriptors of one process at the height of its start: our ends of its socket, stdout and
 /// stderr and the other three until the spawn is over, our pidfd and the runtime's.
-const PER_WORKER: u64 = 8;
-/// What a run needs besides: its own standard streams, runtime and signal pipe, and the
-/// one more worker of a roll.
-const BASE: u64 = 24 + PER_WORKER;
+const PER_PROCESS: u64 = 8;
+/// What any program of ours needs besides: its own standard streams, runtime and signal pipe,
+/// and the one more worker of a roll.
+const BASE: u64 = 24 + PER_PROCESS;
 
 impl OpenFiles {
     /// Raises the soft limit to the hard one, and returns what was there before.
@@ -52,17 +54,25 @@ impl OpenFiles {
         Ok(Self { soft, hard })
     }
 
-    /// Checks that this many workers can be served.
+    /// Checks that `count` processes can be served, and `others` open files with them. `what`
+    /// they are and which `flag` asks for them goes into the message.
     ///
     /// # Errors
     /// They cannot; the message says how many could.
-    pub fn suffice_for(self, workers: u32) -> Result<(), TooFewFiles> {
-        let need = BASE + PER_WORKER * u64::from(workers);
+    pub fn suffice_for(
+        self,
+        count: u32,
+        others: u64,
+        what: &'static str,
+        flag: &'static str,
+    ) -> Result<(), TooFewFiles> {
+        let base = BASE + others;
+        let need = base + PER_PROCESS * u64::from(count);
         if need <= self.hard {
             return Ok(());
         }
-        let fits = self.hard.saturating_sub(BASE) / PER_WORKER;
-        Err(TooFewFiles { workers, need, hard: self.hard, fits })
+        let fits = self.hard.saturating_sub(base) / PER_PROCESS;
+        Err(TooFewFiles { what, flag, count, need, hard: self.hard, fits })
     }
 }
 
@@ -89,8 +99,8 @@ mod tests {
     #[test]
     fn too_few_files_are_refused_with_the_number_that_fits() {
         let files = OpenFiles { soft: 64, hard: 64 };
-        assert!(files.suffice_for(4).is_ok());
-        let message = files.suffice_for(512).unwrap_err().to_string();
+        assert!(files.suffice_for(4, 0, "workers", "--workers").is_ok());
+        let message = files.suffice_for(512, 0, "workers", "--workers").unwrap_err().to_string();
         assert!(
             message.contains("512 workers need 4128") && message.contains("at most 4"),
             "{message}"

@@ -8,6 +8,7 @@ pub mod child;
 pub mod descriptors;
 pub mod launch;
 pub mod limits;
+pub mod lookup;
 pub mod procfs;
 pub mod signals;
 pub mod stub;

@@ -16,6 +16,8 @@ use nix::{
     },
 };
 
+use tokio::net::unix::pipe;
+
 use crate::signal::Signal;
 
 /// What a signal asks of the supervisor. A closed list.
@@ -32,9 +34,19 @@ pub enum Request {
 const HEARD: [Signal; 5] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1];
 
 impl Request {
-    /// What a byte of the pipe means.
+    /// The signal that a request to end came as; for a program with nothing to roll, a closed
+    /// terminal is one too.
     #[must_use]
-    pub fn from_byte(byte: u8) -> Option<Self> {
+    pub fn stop_signal(self) -> Option<Signal> {
+        match self {
+            Self::Stop(signal) => Some(signal),
+            Self::HangUp => Some(Signal::HUP),
+            Self::Report => None,
+        }
+    }
+
+    /// What a byte of the pipe means.
+    fn from_byte(byte: u8) -> Option<Self> {
         match Signal::from_number(i32::from(byte))? {
             Signal::HUP => Some(Self::HangUp),
             Signal::USR1 => Some(Self::Report),
@@ -44,15 +56,41 @@ impl Request {
     }
 }
 
-/// Opens the door: the descriptor to read requests from.
+/// The inner side of the door.
+#[derive(Debug)]
+pub struct Requests(pipe::Receiver);
+
+impl Requests {
+    /// Opens the door: from now on none of these signals ends this process by itself. To be
+    /// called in the runtime, once.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn open() -> io::Result<Self> {
+        pipe::Receiver::from_owned_fd(open()?).map(Self)
+    }
+
+    /// The next request.
+    pub async fn next(&self) -> Request {
+        loop {
+            let mut byte = [0];
+            // We hold the other end ourselves, so it neither ends nor fails.
+            let _ = self.0.readable().await;
+            if let Ok(1) = self.0.try_read(&mut byte)
+                && let Some(request) = Request::from_byte(byte[0])
+            {
+                return request;
+            }
+        }
+    }
+}
+
+/// The descriptor to read requests from.
 ///
 /// Signals ignored when we started stay ignored, as `nohup` and a shell's `&` expect. Those we
 /// hear are unblocked, and SIGCHLD is set to its default: inherited as ignored, it would make
 /// the kernel throw our workers' exit codes away.
-///
-/// # Errors
-/// No descriptors left.
-pub fn open() -> io::Result<OwnedFd> {
+fn open() -> io::Result<OwnedFd> {
     let (read, write) = io::pipe()?;
     fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     // Handlers live as long as the process, and so must the descriptor they write to.

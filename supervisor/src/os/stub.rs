@@ -37,13 +37,12 @@ use worker::{
 use super::{
     launch::{Launch, PASSED_MAX, VERB, Word},
     limits,
+    lookup::{DEFAULT_PATH, candidates},
 };
 use crate::exit::{StartFault, StartStep};
 
 /// The stub's exit code when it did not become the program.
 const FAILED: i32 = 125;
-/// Where programs are looked up when the environment has no `PATH`.
-const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
 /// Becomes the program, if this process was started as a stub; otherwise returns at once.
 /// The first call of a `main` whose process launches others.
@@ -275,37 +274,5 @@ impl Image {
             }
         }
         refused
-    }
-}
-
-/// The files a program's name may mean: itself, if it has a slash; else one in each directory.
-fn candidates(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
-    if name.is_empty() {
-        return Vec::new();
-    }
-    if name.contains(&b'/') {
-        return vec![name.to_vec()];
-    }
-    let directories = path.split(|byte| *byte == b':');
-    directories
-        .map(|directory| if directory.is_empty() { &b"."[..] } else { directory })
-        .map(|directory| [directory, b"/", name].concat())
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_looked_up_as_a_shell_would() {
-        let found = |name: &str, path: &str| -> Vec<String> {
-            let paths = candidates(name.as_bytes(), path.as_bytes());
-            paths.into_iter().map(|path| String::from_utf8(path).unwrap()).collect()
-        };
-        assert_eq!(found("a", "/x:/y"), ["/x/a", "/y/a"]);
-        assert_eq!(found("a", ":/y:"), ["./a", "/y/a", "./a"]);
-        assert_eq!(found("./a", "/x"), ["./a"]);
-        assert!(found("", "/x").is_empty());
     }
 }

@@ -21,6 +21,7 @@ use crate::{
 
 const SEEDS: u64 = 3000;
 const STEPS: u32 = 500;
+const SEEDS_VARIABLE: &str = "SUPERVISOR_SIM_SEEDS";
 const SEED_VARIABLE: &str = "SUPERVISOR_SIM_SEED";
 
 /// Steele, Lea and Flood's SplitMix64.
@@ -69,6 +70,7 @@ struct World {
     ended: BTreeSet<WorkerId>,
     transient: BTreeSet<u32>,
     shutdowns: Vec<Tick>,
+    stale_news: u64,
     /// Vile worlds have processes that ignore signals; at the end all are made to obey.
     obedient: bool,
 }
@@ -97,6 +99,7 @@ impl World {
             ended: BTreeSet::new(),
             transient: BTreeSet::new(),
             shutdowns: Vec::new(),
+            stale_news: 0,
             obedient: false,
         }
     }
@@ -188,6 +191,7 @@ impl World {
         live.iter().for_each(|worker| *doubled.entry(worker.slot).or_insert(0) += 1);
         assert!(doubled.values().all(|count| *count <= 2), "two processes a slot: {doubled:?}");
         assert!(doubled.values().filter(|count| **count == 2).count() <= 1, "one roll at a time");
+        assert_eq!(self.pool.late_news(), self.stale_news, "what is stale is counted, and no more");
         let deadline = self.pool.next_deadline();
         assert!(deadline.is_none_or(|at| at > self.now), "what was due is done");
         let stopping = self.processes.values().any(|process| process.stopping.is_some());
@@ -229,6 +233,7 @@ impl World {
         if self.processes.contains_key(&worker) {
             return Input::Timer;
         }
+        self.stale_news += 1;
         let news = if self.chance.one_in(2) { News::Executed { pid: 7 } } else { self.end() };
         Input::Worker { worker, news }
     }
@@ -324,7 +329,8 @@ fn every_promise_holds_under_every_schedule() {
     if let Ok(seed) = std::env::var(SEED_VARIABLE) {
         return simulate(seed.parse().unwrap());
     }
-    for seed in 0..SEEDS {
+    let seeds = std::env::var(SEEDS_VARIABLE).map_or(SEEDS, |seeds| seeds.parse().unwrap());
+    for seed in 0..seeds {
         if catch_unwind(AssertUnwindSafe(|| simulate(seed))).is_err() {
             panic!("seed {seed} breaks a promise; replay it with {SEED_VARIABLE}={seed}");
         }

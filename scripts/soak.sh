@@ -1,0 +1,30 @@
+#!/bin/sh
+# What takes too long for every change: the simulation over many more seeds, and the tests of
+# real processes again and again while both processors are busy. Minutes: the first argument,
+# default 10.
+set -eu
+cd "$(dirname "$0")/.."
+minutes=${1:-10}
+end=$(($(date +%s) + minutes * 60))
+cargo test --workspace --no-run
+echo "+ simulation, 200000 seeds"
+SUPERVISOR_SIM_SEEDS=200000 cargo test -p supervisor --lib pool::sim --release -- --nocapture
+
+busy=
+trap 'kill $busy 2>/dev/null || true' EXIT INT TERM
+for _ in 1 2; do
+    sh -c 'while :; do :; done' &
+    busy="$busy $!"
+done
+rounds=0
+while [ "$(date +%s)" -lt "$end" ]; do
+    rounds=$((rounds + 1))
+    cargo test --workspace --quiet >/tmp/soak.$$ 2>&1 || {
+        echo "soak.sh: round $rounds failed"
+        cat /tmp/soak.$$
+        rm -f /tmp/soak.$$
+        exit 1
+    }
+    rm -f /tmp/soak.$$
+done
+echo "soak.sh: $rounds rounds of all tests under load, none failed"

@@ -1,0 +1,147 @@
+//! What was typed, and what does it mean? Arguments become settings in one fallible step.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Parser;
+use supervisor::{limits::Limits, os::signals::die_by};
+use tokio::{runtime, task::LocalSet};
+use worker::quantity::{parse_duration, parse_size};
+
+use crate::{
+    End,
+    fault::Fault,
+    once, serve,
+    settings::{Settings, program},
+};
+
+const CONNECTIONS_MAX_DEFAULT: u32 = 64;
+const GRACE_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Runs ./connection_bin once and shows its output or its error; with --listen, a process for
+/// each client.
+///
+/// A client's process has the client as its stdin and stdout, and PROTO, TCPREMOTEIP,
+/// TCPREMOTEPORT, TCPLOCALIP and TCPLOCALPORT in its environment. Whatever happens in it, the
+/// other clients do not notice; how it ended is told on stderr.
+#[derive(Debug, Parser)]
+#[command(
+    name = "server_bin",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Signals: TERM, INT, QUIT and HUP close the listener and let running connections finish within \
+the grace; then they get TERM, and KILL 2 s later. A second signal takes the next of these steps \
+at once. USR1 tells what is running.
+
+Exit status: without --listen that of the connection, 128 + its number for a signal. 2 usage, \
+125 our own failure, 126 the program cannot be executed, 127 it was not found. A signal that \
+stopped the server ends it.
+
+Examples: server_bin --listen 127.0.0.1:8080
+          server_bin --listen 127.0.0.1:7 --memory 64M -- cat"
+)]
+struct Arguments {
+    /// Accept clients on this address; port 0 takes a free one, which stderr tells
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+
+    /// Clients served at once; others are told that there is no room [default: 64]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    max_connections: Option<u32>,
+
+    /// Memory for each connection: 512M means 512 MiB. The same as --limit data=SIZE
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
+    memory: Option<u64>,
+
+    /// Resource limits for each connection: as, data, cpu, nofile, nproc, fsize, core, stack
+    #[arg(long, value_name = "NAME=VALUE,…")]
+    limit: Vec<Limits>,
+
+    /// How long running connections may take to finish when the server is stopped [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    grace: Option<Duration>,
+
+    /// Tell only of connections that did not end well
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// What serves each client [default: ./connection_bin]
+    #[arg(last = true, value_name = "PROGRAM ARGS")]
+    program: Vec<OsString>,
+}
+
+/// The program, from its arguments to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A closed stdout is no news to somebody who asked for help.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX));
+        }
+    };
+    match run(arguments) {
+        Ok(End::Status(status)) => status.into(),
+        Ok(End::By(signal)) => die_by(signal),
+        Err(fault) => {
+            // With stderr gone there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "server_bin: {fault}");
+            fault.exit_status().into()
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<End, Fault> {
+    let settings = arguments.settings()?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Fault::refused("start the runtime"))?;
+    LocalSet::new().block_on(&runtime, async {
+        match settings {
+            None => once::run().await,
+            Some(settings) => serve::run(settings).await,
+        }
+    })
+}
+
+impl Arguments {
+    /// `None` for a single connection.
+    fn settings(self) -> Result<Option<Settings>, Fault> {
+        let Some(address) = self.listen else {
+            return match self.without_meaning() {
+                None => Ok(None),
+                Some(flag) => Err(Fault::Usage(format!(
+                    "{flag} has no meaning without --listen: then ./connection_bin is run once, \
+                     as it is"
+                ))),
+            };
+        };
+        Ok(Some(Settings {
+            address,
+            connections_max: self.max_connections.unwrap_or(CONNECTIONS_MAX_DEFAULT),
+            program: program(self.program, Limits::gather(&self.limit, self.memory)?),
+            grace: self.grace.unwrap_or(GRACE_DEFAULT),
+            quiet: self.quiet,
+        }))
+    }
+
+    /// The first of the arguments that say how clients are served.
+    fn without_meaning(&self) -> Option<&'static str> {
+        let given = [
+            (self.max_connections.is_some(), "--max-connections"),
+            (self.memory.is_some(), "--memory"),
+            (!self.limit.is_empty(), "--limit"),
+            (self.grace.is_some(), "--grace"),
+            (self.quiet, "--quiet"),
+            (!self.program.is_empty(), "a program"),
+        ];
+        given.into_iter().find_map(|(given, flag)| given.then_some(flag))
+    }
+}

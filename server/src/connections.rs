@@ -1,0 +1,64 @@
+//! Who is being served, by which process, and since when?
+
+use std::collections::BTreeMap;
+
+use supervisor::{
+    executor::process::{Leader, Process},
+    signal::Signal,
+};
+use tokio::time::Instant;
+use worker::quantity::show_duration;
+
+use crate::backend::Client;
+
+/// The connections that are served, by their numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Connections(BTreeMap<u64, Running>);
+
+#[derive(Debug)]
+struct Running {
+    client: Client,
+    pid: Option<i32>,
+    leader: Leader,
+    since: Instant,
+}
+
+impl Connections {
+    pub(crate) fn insert(&mut self, client: Client, process: &Process) {
+        let (pid, leader, since) = (process.pid(), process.leader(), Instant::now());
+        self.0.insert(client.number, Running { client, pid, leader, since });
+    }
+
+    pub(crate) fn remove(&mut self, client: Client) {
+        self.0.remove(&client.number);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Asks each of them to end.
+    pub(crate) fn ask(&self) {
+        self.0.values().for_each(|running| running.leader.ask(Signal::TERM));
+    }
+
+    /// Kills each of them.
+    pub(crate) fn kill(&self) {
+        self.0.values().for_each(|running| running.leader.signal(Signal::KILL));
+    }
+
+    /// A line for each.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        self.0.values().map(|Running { client, pid, since, .. }| {
+            format!("{}: for {}", client.name(*pid), show_duration(since.elapsed()))
+        })
+    }
+
+    /// How many, in words.
+    pub(crate) fn count(&self) -> String {
+        match self.len() {
+            1 => "1 connection".into(),
+            other => format!("{other} connections"),
+        }
+    }
+}

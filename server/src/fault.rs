@@ -1,0 +1,73 @@
+//! Why could the server not do what it was asked to? One line each: the thing, the reason, the
+//! remedy.
+
+use std::io;
+
+use supervisor::{
+    exit::StartFault, limits::LimitError, os::descriptors::TooFewFiles, settings::Program,
+};
+
+use crate::program;
+
+const USAGE: u8 = 2;
+const OUR_FAILURE: u8 = 125;
+
+/// What ends the server before or beside its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// What was typed means nothing.
+    #[error("{0}")]
+    Usage(String),
+    /// Something the kernel refused.
+    #[error("cannot {what}: {source}")]
+    Refused { what: &'static str, source: io::Error },
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}; {remedy}")]
+    CannotListen { address: String, source: io::Error, remedy: &'static str },
+    /// One limit by two names.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// Fewer open files than the clients need.
+    #[error(transparent)]
+    TooFewFiles(#[from] TooFewFiles),
+    /// The program never ran.
+    #[error("{text}")]
+    CannotStart { text: String, status: u8 },
+}
+
+impl Fault {
+    pub(crate) fn refused(what: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Refused { what, source }
+    }
+
+    pub(crate) fn cannot_start(fault: StartFault, program: &Program) -> Self {
+        let text = program::cannot_start(fault, program);
+        Self::CannotStart { text, status: fault.exit_status() }
+    }
+
+    pub(crate) fn cannot_listen(address: &str, source: io::Error) -> Self {
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable, InvalidInput, PermissionDenied};
+        let remedy = match source.kind() {
+            InvalidInput => {
+                return Self::Usage(format!(
+                    "`{address}` is no address to listen on: write HOST:PORT, such as \
+                     127.0.0.1:8080; port 0 takes a free one"
+                ));
+            }
+            AddrInUse => "stop who has it, or choose another port; 0 takes a free one",
+            AddrNotAvailable => "give an address of this machine, or 0.0.0.0 for all of them",
+            PermissionDenied => "ports below 1024 are for root: choose a higher one",
+            _ => "write HOST:PORT, such as 127.0.0.1:8080",
+        };
+        Self::CannotListen { address: address.into(), source, remedy }
+    }
+
+    /// The exit status it ends with.
+    pub(crate) fn exit_status(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Limit(_) => USAGE,
+            Self::CannotStart { status, .. } => *status,
+            Self::Refused { .. } | Self::CannotListen { .. } | Self::TooFewFiles(_) => OUR_FAILURE,
+        }
+    }
+}

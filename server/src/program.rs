@@ -1,0 +1,20 @@
+//! What is said when the program cannot be started?
+
+use nix::libc;
+use supervisor::{
+    exit::{StartFault, StartStep},
+    os::lookup,
+    settings::Program,
+};
+
+use crate::settings::is_connection;
+
+/// The message: for our own connection with a remedy of our own.
+pub(crate) fn cannot_start(fault: StartFault, program: &Program) -> String {
+    let mut text = lookup::cannot_start(fault, program);
+    let not_there = StartFault { step: StartStep::Exec, errno: libc::ENOENT };
+    if fault == not_there && is_connection(program) {
+        text += "; `sh scripts/prep.sh` puts connection_bin into the directory where it is run";
+    }
+    text
+}
