@@ -11,7 +11,7 @@ use std::{
 use supervisor::{
     executor::process::Process,
     exit::{Asked, Cause, Evidence, StartFault, StartStep},
-    observe::narrate::describe,
+    observe::words::describe,
     os::{descriptors::OpenFiles, launch::Launch, procfs::OomWatch},
     pool::verdict::{self, Circumstances},
     settings::Program,

@@ -87,8 +87,10 @@ pub struct Ended {
 pub enum Next {
     /// A new worker starts after this time.
     Again(Duration),
-    /// Another worker already has the slot.
+    /// Its successor already has the slot.
     Replaced,
+    /// It was to succeed a worker that is still there, and keeps the slot.
+    NotNeeded,
     /// Nothing: the worker was not to be started again, or the run stops.
     Done,
     /// Nothing: too many workers in a row died before they were ready.

@@ -88,7 +88,8 @@ pub enum Certainty {
 pub struct Asked {
     /// Why.
     pub why: StopReason,
-    /// Whether it had to be killed, since it was still there after the grace period.
+    /// Whether it had to be killed: it was still there after the grace period, or somebody asked
+    /// once more.
     pub killed: bool,
 }
 
@@ -110,7 +111,7 @@ pub struct StartFault {
     pub errno: i32,
 }
 
-/// The steps of a start, in their order.
+/// The steps of a start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub enum StartStep {
     /// Making pipes and the process.
@@ -155,10 +156,10 @@ impl StartFault {
     }
 
     /// Whether the same start may well succeed a moment later: processes, memory or descriptors
-    /// were short, or the program's file was being written.
+    /// were short, the program's file was being written, or somebody killed the stub.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ETXTBSY]
+        [0, libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ETXTBSY]
             .contains(&self.errno)
     }
 
@@ -183,11 +184,13 @@ pub struct Evidence {
     pub wall: Duration,
     /// User and system time, of the process and the children it waited for.
     pub cpu: Duration,
-    /// Its largest resident memory.
+    /// Of the process alone, which is what its CPU limit counts.
+    pub own_cpu: Duration,
+    /// The largest resident memory of the process or of any child it waited for.
     pub peak: Peak,
     /// Whether its last output to stderr says that memory ran out.
     pub says_out_of_memory: bool,
-    /// Whether the kernel's count of processes killed for want of memory grew meanwhile.
+    /// Whether the kernel killed a process for want of memory meanwhile, and this may be it.
     pub kernel_oom: bool,
 }
 
@@ -218,7 +221,7 @@ impl fmt::Display for Cause {
                 write!(f, "asked to stop: rolled")
             }
             Self::AskedToStop(Asked { killed: true, .. }) => {
-                write!(f, "asked to stop: killed after the grace")
+                write!(f, "asked to stop: killed")
             }
         }
     }

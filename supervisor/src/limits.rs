@@ -113,6 +113,13 @@ impl Limits {
         set.map(|(_, value)| *value).filter(|value| *value != UNLIMITED)
     }
 
+    /// The limit, in bytes, on the memory a process can have by any means, if there is one.
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
+        let limits = [Resource::Data, Resource::AddressSpace].map(|resource| self.get(resource));
+        limits.into_iter().flatten().min()
+    }
+
     /// All that is set.
     pub fn iter(&self) -> impl Iterator<Item = (Resource, u64)> {
         self.0.iter().copied()

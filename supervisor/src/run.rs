@@ -1,14 +1,14 @@
 //! The run: wait for something to happen, let the pool decide, do what it says. The only file
 //! that names every folder.
 
-use std::{io, rc::Rc, time::Duration};
+use std::{fmt::Write as _, io, rc::Rc, time::Duration};
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     event::{Event, ShutdownReason},
     executor::Executor,
-    observe::{board::Board, narrate::Narrator, table::table},
+    observe::{board::Board, narrate, table::table},
     os::{
         descriptors::{OpenFiles, TooFewFiles},
         signals::{Request, Requests},
@@ -16,12 +16,14 @@ use crate::{
     },
     pool::{Action, Input, Policy, Pool, RunEnd},
     settings::{Restart, Settings},
-    signal::Signal,
     sink::{
         Outlet, Stream,
         writer::{Failure, Writer},
     },
 };
+
+/// `timeout` and systemd send a signal to the group and to the leader: that is one request.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -56,41 +58,40 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
     let tasks = tokio::task::LocalSet::new();
     tasks.block_on(&runtime, async {
         let signals = Requests::open().map_err(refused("listen to signals"))?;
-        let outlet = Rc::new(Outlet::new(settings.output, writer));
+        let workers = settings.workers.get();
+        let outlet = Rc::new(Outlet::new(settings.output, workers, writer));
         let run = Run {
+            settings,
             began: Instant::now(),
             pool: Pool::new(Policy::from(settings)),
             executor: Executor::new(settings, open_files, Rc::clone(&outlet)),
-            board: Board::new(settings.workers.get()),
-            narrator: Narrator {
-                restart: settings.restart,
-                limits: settings.program.limits.clone(),
-            },
+            board: Board::new(workers),
             outlet,
             signals,
-            rolls: settings.restart == Restart::Always,
             had_terminal: terminal::is_attached(),
             output_failed: false,
+            asked: None,
         };
-        Ok(run.until_end(settings.grace).await)
+        Ok(run.until_end().await)
     })
 }
 
-struct Run {
+struct Run<'a> {
+    settings: &'a Settings,
     began: Instant,
     pool: Pool,
     executor: Executor,
     board: Board,
-    narrator: Narrator,
     outlet: Rc<Outlet>,
     signals: Requests,
-    rolls: bool,
     had_terminal: bool,
     output_failed: bool,
+    /// When a signal last asked for the end.
+    asked: Option<Instant>,
 }
 
-impl Run {
-    async fn until_end(mut self, grace: Duration) -> RunEnd {
+impl Run<'_> {
+    async fn until_end(mut self) -> RunEnd {
         let mut actions = Vec::new();
         let mut input = Input::Timer;
         let end = loop {
@@ -106,7 +107,7 @@ impl Run {
             }
             input = self.next_input().await;
         };
-        self.conclude(end, grace).await
+        self.conclude(end).await
     }
 
     /// Waits for whatever comes first: a worker's news, a signal, an output that fails, or the
@@ -132,11 +133,14 @@ impl Run {
         }
     }
 
-    fn requested(&self, request: Request) -> Option<Input> {
+    fn requested(&mut self, request: Request) -> Option<Input> {
+        let rolls = self.settings.restart == Restart::Always;
         match request {
-            Request::Stop(signal) => Some(Input::Shutdown(ShutdownReason::Signal(signal))),
-            Request::HangUp if self.rolls && !self.terminal_closed() => Some(Input::Roll),
-            Request::HangUp => Some(Input::Shutdown(ShutdownReason::Signal(Signal::HUP))),
+            Request::HangUp if rolls && !self.terminal_closed() => Some(Input::Roll),
+            Request::Stop(_) | Request::HangUp => {
+                self.asked = Some(Instant::now());
+                request.stop_signal().map(ShutdownReason::Signal).map(Input::Shutdown)
+            }
             Request::Report => {
                 self.say(table(&self.board));
                 None
@@ -153,7 +157,7 @@ impl Run {
     fn tell(&mut self, event: &Event) {
         self.board.apply(event);
         self.outlet.event(event);
-        if let Some(line) = self.narrator.line(event) {
+        if let Some(line) = narrate::line(event, self.settings) {
             self.say(line);
         }
     }
@@ -163,42 +167,57 @@ impl Run {
     }
 
     /// Says how it all ended up, and waits until that is written: for a reader that has
-    /// stopped, as long as he likes; once we were asked to stop, no longer than the grace.
-    async fn conclude(self, end: RunEnd, grace: Duration) -> RunEnd {
-        if !matches!(end, RunEnd::Stopped(ShutdownReason::CannotStart(_))) {
-            self.board.rows().iter().for_each(|row| self.outlet.task(row));
-            self.say(table(&self.board));
-        }
-        let dropped = self.outlet.writer().dropped_bytes();
-        if dropped > 0 && !self.output_failed {
-            self.say(format!(
-                "supervisor: {dropped} bytes of output were dropped, since nobody read on\n"
-            ));
-        }
-        let mut asked = matches!(end, RunEnd::Stopped(_));
+    /// stopped, as long as he likes; once we were asked to stop, no longer than the grace, and
+    /// not at all when we are asked again.
+    async fn conclude(mut self, mut end: RunEnd) -> RunEnd {
         let outlet = Rc::clone(&self.outlet);
-        let flushed = outlet.flushed();
-        tokio::pin!(flushed);
-        let mut end = end;
-        while !asked {
+        let cannot_start = matches!(end, RunEnd::Stopped(ShutdownReason::CannotStart(_)));
+        let (board, output_failed) = (self.board.clone(), self.output_failed);
+        let told = async {
+            outlet.settled().await;
+            if !cannot_start {
+                tell_how_all_ended(&board, &outlet, output_failed);
+            }
+            outlet.writer().flushed().await;
+        };
+        tokio::pin!(told);
+        let mut patience = self.asked.map(|_| Instant::now() + self.settings.grace);
+        loop {
             tokio::select! {
-                () = &mut flushed => break,
+                () = &mut told => break,
+                () = sleep_until(patience.unwrap_or(self.began)), if patience.is_some() => break,
                 request = self.signals.next() => {
-                    if let Some(Input::Shutdown(reason)) = self.requested(request) {
-                        asked = true;
-                        end = RunEnd::Stopped(reason);
+                    let before = self.asked;
+                    let Some(Input::Shutdown(reason)) = self.requested(request) else { continue };
+                    match before {
+                        None => {
+                            end = RunEnd::Stopped(reason);
+                            patience = Some(Instant::now() + self.settings.grace);
+                        }
+                        Some(before) if before.elapsed() < SAME_REQUEST => {}
+                        Some(_) => break,
                     }
                 }
             }
-        }
-        if asked {
-            let _ = timeout(grace, flushed).await;
         }
         match outlet.writer().failure() {
             Some(failure) if !matches!(end, RunEnd::Stopped(_)) => RunEnd::Stopped(reason(failure)),
             _ => end,
         }
     }
+}
+
+fn tell_how_all_ended(board: &Board, outlet: &Outlet, output_failed: bool) {
+    board.slots().iter().filter_map(|slot| slot.last.as_ref()).for_each(|last| outlet.task(last));
+    let mut text = table(board);
+    let dropped = outlet.writer().dropped_bytes();
+    if dropped > 0 && !output_failed {
+        let _ = writeln!(
+            text,
+            "supervisor: {dropped} bytes of output were dropped, since nobody read on"
+        );
+    }
+    outlet.writer().push(Stream::Stderr, text.into_bytes());
 }
 
 fn reason(failure: Failure) -> ShutdownReason {

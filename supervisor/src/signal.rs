@@ -89,10 +89,11 @@ impl FromStr for Signal {
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
         let number = match name.strip_prefix("RTMIN") {
             Some("") => Some(i32::from(RTMIN)),
-            Some(more) => more
-                .strip_prefix('+')
-                .and_then(|n| n.parse::<i32>().ok())
-                .and_then(|n| n.checked_add(34)),
+            Some(more) => {
+                let digits = more.strip_prefix('+').filter(|n| !n.starts_with(['-', '+']));
+                let offset = digits.and_then(|n| n.parse::<i32>().ok());
+                offset.and_then(|n| n.checked_add(i32::from(RTMIN)))
+            }
             None => name.parse().ok().or_else(|| {
                 let index = NAMES.iter().position(|known| *known == name)?;
                 i32::try_from(index + 1).ok()
@@ -122,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_is_no_signal_is_refused() {
-        for text in ["", "0", "65", "-1", "SIGNOPE", "RTMIN+31", "RTMIN+2147483647"] {
+        for text in ["", "0", "65", "-1", "SIGNOPE", "RTMIN+31", "RTMIN+-5", "RTMIN+2147483647"] {
             assert!(text.parse::<Signal>().is_err(), "{text}");
         }
     }

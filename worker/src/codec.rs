@@ -8,7 +8,7 @@
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::frame::FRAME_BYTES_MAX;
+use crate::frame::{FRAME_BYTES_MAX, FrameTooLong};
 
 /// Without the limit, a nine-byte message that claims a string of 4 GB allocates 4 GB.
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<FRAME_BYTES_MAX>> =
@@ -17,12 +17,15 @@ const CONFIG: Configuration<LittleEndian, Fixint, Limit<FRAME_BYTES_MAX>> =
 /// Why bytes and a message could not be turned into one another.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
-    /// The message has no bincode form, or is over the cap.
+    /// The message has no bincode form.
     #[error("message cannot be encoded")]
     Encode(#[from] bincode::error::EncodeError),
     /// The bytes are no message of that type.
     #[error("bytes are not such a message")]
     Decode(#[from] bincode::error::DecodeError),
+    /// The message is over the cap of its frame.
+    #[error(transparent)]
+    TooLong(#[from] FrameTooLong),
     /// The bytes hold a message and something after it.
     #[error("{0} bytes follow the message")]
     Trailing(usize),
@@ -31,7 +34,7 @@ pub enum CodecError {
 /// Appends the bytes of `message` to `out`.
 ///
 /// # Errors
-/// A message over the frame cap; `out` may then hold a part of it.
+/// A message that has no such form; `out` may then hold a part of it.
 pub fn encode(message: &impl Serialize, out: &mut Vec<u8>) -> Result<(), CodecError> {
     bincode::serde::encode_into_std_write(message, out, CONFIG)?;
     Ok(())

@@ -20,7 +20,6 @@ pub struct QuantityError {
 /// Bytes in each unit of a size.
 const SIZE_UNITS: &[(&str, f64)] = &[
     ("", 1.0),
-    ("b", 1.0),
     ("k", 1024.0),
     ("m", 1_048_576.0),
     ("g", 1_073_741_824.0),
@@ -152,7 +151,9 @@ mod tests {
 
     #[test]
     fn faults_name_the_thing_the_reason_and_the_remedy() {
-        for text in ["", "-1", "x", "5q", "1e9", "1..2", "99999999T", "5ib5", "NaN", "inf"] {
+        for text in
+            ["", "-1", "x", "5q", "1e9", "1..2", "99999999T", "5ib5", "5bb", "5bib", "NaN", "inf"]
+        {
             let message = parse_size(text).unwrap_err().to_string();
             assert!(
                 message.contains(&format!("`{text}`")) && message.contains("such as"),

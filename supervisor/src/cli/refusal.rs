@@ -8,14 +8,26 @@ use super::report;
 
 /// Flags that are about jobs. Whoever types one has something in mind that a run without jobs
 /// does not do: he is told what it does instead.
-const ABOUT_JOBS: [(&str, &str); 6] = [
+const ABOUT_JOBS: [(&str, &str); 15] = [
     ("--retries", "to start a worker again when it fails, use --restart on-failure"),
     ("--crash-retries", "to start a worker again when it fails, use --restart on-failure"),
     ("--timeout", "to bound the whole run, use `timeout 30s supervisor run …`"),
     ("--depth", "workers without jobs have no queue"),
     ("--joblog", "for a record of how each worker ended, use --format jsonl"),
-    ("--keep-order", "lines come as the workers write them"),
+    ("--keep-order", LINES),
+    ("-k", LINES),
+    ("--tag", "each line has its worker's number in front"),
+    ("--jobs-from", COPIES),
+    ("-a", COPIES),
+    ("--follow", COPIES),
+    ("-0", COPIES),
+    ("--halt", "a worker's end never stops the others"),
+    ("--max-fail", "a worker's end never stops the others"),
+    ("--deadline", "to bound the whole run, use `timeout 30s supervisor run …`"),
 ];
+
+const LINES: &str = "lines come as the workers write them";
+const COPIES: &str = "it runs --workers copies of the program as it stands";
 
 /// Prints help, or the refusal, and gives the exit status for it.
 pub(super) fn exit(error: &clap::Error) -> ExitCode {

@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     /// When a worker that ended is started again
     ///
     /// At once if it had been up for a second; else after 100 ms, twice as long each time, to
-    /// 30 s. After ten such deaths in a row its slot is given up.
+    /// 30 s. After ten such deaths without a life of 30 s between them its slot is given up.
     #[arg(long, value_name = "WHEN", value_enum, default_value = "never")]
     restart: RestartArgument,
 
@@ -81,13 +81,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     format: FormatArgument,
 
-    /// The program each worker runs
-    #[arg(value_name = "PROGRAM")]
-    program: OsString,
-
-    /// Its arguments
-    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
-    args: Vec<OsString>,
+    /// The program each worker runs, and its arguments; from PROGRAM on, no option is ours
+    #[arg(value_names = ["PROGRAM", "ARGS"], required = true, num_args = 1.., trailing_var_arg = true)]
+    argv: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -183,10 +179,9 @@ impl Arguments {
             ));
         }
         let inherited = if self.env_clear { Vec::new() } else { env::vars_os().collect() };
-        let argv = [self.program].into_iter().chain(self.args).collect();
         let env = environment(inherited, &self.env)?;
         let limits = Limits::gather(&self.limit, self.memory).map_err(|e| e.to_string())?;
-        Ok(Program { argv, env, directory: self.cwd, limits })
+        Ok(Program { argv: self.argv, env, directory: self.cwd, limits })
     }
 }
 

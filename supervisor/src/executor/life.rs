@@ -72,10 +72,7 @@ async fn until_ended(
         }
     };
     match exit {
-        Ok(exit) => {
-            stderr.catch_up();
-            Ok(process.evidence(exit, stderr.says_out_of_memory(), oom))
-        }
+        Ok(exit) => Ok(process.evidence(exit, stderr.says_out_of_memory(), oom)),
         // Reaped by a stranger: there is no evidence to be had.
         Err(error) => Err(StartFault::new(StartStep::Spawn, &error)),
     }

@@ -22,7 +22,6 @@ use self::{
 use crate::{
     event::WorkerId,
     exit::{StartFault, StartStep},
-    limits::Resource,
     os::{descriptors::OpenFiles, launch::Launch, procfs::OomWatch},
     pool::{Action, Input, Jitter, News},
     settings::{Program, Settings},
@@ -114,10 +113,7 @@ impl Executor {
         let pipe = || output_pipe().map_err(|error| StartFault::new(StartStep::Spawn, &error));
         let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
         let process = Process::start(&launch, &[], out.into(), err.into())?;
-        let limits = &self.program.limits;
-        let memory_limited = [Resource::Data, Resource::AddressSpace]
-            .into_iter()
-            .any(|resource| limits.get(resource).is_some());
+        let memory_limited = self.program.limits.memory().is_some();
         let (outlet, oom) = (Rc::clone(&self.outlet), Rc::clone(&self.oom));
         Ok(Life { worker, process, stdout, stderr, outlet, memory_limited, oom })
     }

@@ -24,7 +24,7 @@ use crate::{
     os::{
         child::{self, Exit},
         launch::{self, Launch, VERB, Word},
-        procfs::OomWatch,
+        procfs::{self, OomWatch},
     },
     signal::Signal,
 };
@@ -40,6 +40,7 @@ pub struct Process {
     inherited_peak_kib: u64,
     inherited_cpu: Duration,
     began: Instant,
+    oom_kills_before: u64,
 }
 
 /// The process while it is a stub: our end of its socket, and what of the launch the socket
@@ -125,6 +126,7 @@ impl Process {
             inherited_peak_kib: 0,
             inherited_cpu: Duration::ZERO,
             began,
+            oom_kills_before: procfs::oom_kills(),
         })
     }
 
@@ -185,20 +187,22 @@ impl Process {
         let _ = self.child.wait().await;
     }
 
-    /// What is known of its end; `says_out_of_memory` from its last words.
+    /// What is known of its end, before it is reaped; `says_out_of_memory` from its last words.
     #[must_use]
     pub fn evidence(&self, exit: Exit, says_out_of_memory: bool, oom: &OomWatch) -> Evidence {
+        let cpu = exit.cpu.saturating_sub(self.inherited_cpu);
         let killed = matches!(exit.status, Status::Signal { signal: Signal::KILL, .. });
         Evidence {
             status: exit.status,
             wall: self.began.elapsed(),
-            cpu: exit.cpu.saturating_sub(self.inherited_cpu),
+            cpu,
+            own_cpu: self.pid().and_then(procfs::own_cpu).unwrap_or(cpu),
             peak: Peak {
                 bytes: exit.peak_kib.max(self.inherited_peak_kib) * 1024,
                 exact: exit.peak_kib > self.inherited_peak_kib,
             },
             says_out_of_memory,
-            kernel_oom: killed && oom.has_killed(),
+            kernel_oom: killed && oom.may_have_killed(self.oom_kills_before),
         }
     }
 }

@@ -7,12 +7,10 @@ use std::{io, rc::Rc};
 use tokio::net::unix::pipe::Receiver;
 
 use crate::{
-    os::descriptors::bytes_waiting,
-    sink::{Held, Origin, Outlet},
+    os::descriptors::{bytes_waiting, look_ahead},
+    sink::{Held, Origin, Outlet, PIECE_BYTES},
 };
 
-/// A piece is no longer, so that no worker has the loop for itself.
-const PIECE_BYTES: usize = 16 << 10;
 /// What a program says when it dies of want of memory is within its last words.
 const LAST_WORDS_BYTES: usize = 8 << 10;
 
@@ -52,6 +50,9 @@ impl Relay {
                 if matches!(self.read(PIECE_BYTES), Ok(0)) {
                     self.end();
                 }
+                // Readiness costs no budget of the runtime's: without this, a flood would be
+                // read on and on, and signals and other workers would wait.
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -60,7 +61,7 @@ impl Relay {
     /// many bytes there is no room for yet.
     ///
     /// Not up to the end of the stream: a process that the worker left behind may hold it open.
-    pub(super) fn catch_up(&mut self) -> usize {
+    fn catch_up(&mut self) -> usize {
         let Some(pipe) = &self.pipe else { return 0 };
         let mut left = bytes_waiting(pipe);
         while left > 0 && self.outlet.has_room() {
@@ -107,7 +108,9 @@ impl Relay {
             b"Cannot allocate memory",
             b"bad_alloc",
         ];
-        let Some(last) = &self.last_words else { return false };
+        let Some(mut last) = self.last_words.clone() else { return false };
+        // The very last ones may wait in the pipe for room.
+        last.extend(self.pipe.as_ref().map(look_ahead).and_then(Result::ok).unwrap_or_default());
         WORDS.iter().any(|word| last.windows(word.len()).any(|part| part == *word))
     }
 

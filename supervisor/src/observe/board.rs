@@ -5,37 +5,40 @@ use crate::event::{Ended, Event, Next, WorkerId};
 /// What a run looks like now.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
-    rows: Vec<Row>,
+    slots: Vec<SlotView>,
 }
 
 /// What a slot looks like.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Row {
-    /// Its last worker.
-    pub worker: WorkerId,
-    /// That worker's process.
-    pub pid: Option<i32>,
-    /// What the worker does.
-    pub state: State,
-    /// How many workers were started after the first.
-    pub restarts: u32,
-    /// The last end of a worker in this slot.
+pub struct SlotView {
+    /// Its number.
+    pub slot: u32,
+    /// Its processes, oldest first: during a roll there are two.
+    pub live: Vec<Live>,
+    /// How the last worker to have the slot ended, if one has.
     pub last: Option<Ended>,
+}
+
+/// A worker whose program was executed and has not ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Live {
+    /// Which worker.
+    pub worker: WorkerId,
+    /// Its process.
+    pub pid: i32,
+    /// What it does.
+    pub state: State,
 }
 
 /// What a worker does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
-    /// Its program is not yet executed.
-    Starting,
     /// Its program runs.
     Running,
     /// And has run long enough to count on.
     Ready,
     /// It was asked to end.
     Stopping,
-    /// It is gone.
-    Ended,
     /// It was killed, and the kernel holds it.
     Undead,
 }
@@ -44,49 +47,34 @@ impl Board {
     /// A run of so many slots in which nothing has happened.
     #[must_use]
     pub fn new(workers: u32) -> Self {
-        let row = |slot| Row {
-            worker: WorkerId { slot, life: 1 },
-            pid: None,
-            state: State::Starting,
-            restarts: 0,
-            last: None,
-        };
-        Self { rows: (1..=workers).map(row).collect() }
+        let view = |slot| SlotView { slot, live: Vec::new(), last: None };
+        Self { slots: (1..=workers).map(view).collect() }
     }
 
     /// Its slots, in order.
     #[must_use]
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
+    pub fn slots(&self) -> &[SlotView] {
+        &self.slots
     }
 
     /// Takes an event in.
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Started { worker, pid } => {
-                if let Some(row) = self.row(*worker) {
-                    let restarts = worker.life - 1;
-                    *row = Row {
-                        worker: *worker,
-                        pid: Some(*pid),
-                        state: State::Running,
-                        restarts,
-                        last: row.last.take(),
-                    };
+                if let Some(slot) = self.slot(*worker) {
+                    slot.live.push(Live { worker: *worker, pid: *pid, state: State::Running });
                 }
             }
             Event::Ready { worker } => self.set(*worker, State::Ready),
             Event::Stopping { worker, .. } => self.set(*worker, State::Stopping),
             Event::Undead { worker } => self.set(*worker, State::Undead),
             Event::Ended(ended) => {
-                // While another worker has the slot, this is not how the slot ended up.
-                if let Some(row) = self.row(ended.worker)
-                    && ended.next != Next::Replaced
-                {
-                    row.worker = ended.worker;
-                    row.pid = ended.pid;
-                    row.state = State::Ended;
-                    row.last = Some(ended.clone());
+                if let Some(slot) = self.slot(ended.worker) {
+                    slot.live.retain(|live| live.worker != ended.worker);
+                    // While another worker has the slot, this is not how the slot ended up.
+                    if !matches!(ended.next, Next::Replaced | Next::NotNeeded) {
+                        slot.last = Some(ended.clone());
+                    }
                 }
             }
             Event::ShuttingDown { .. } | Event::RollCalledOff { .. } => {}
@@ -94,13 +82,58 @@ impl Board {
     }
 
     fn set(&mut self, worker: WorkerId, state: State) {
-        if let Some(row) = self.row(worker).filter(|row| row.worker == worker) {
-            row.state = state;
+        let slot = self.slot(worker);
+        let live = slot.and_then(|slot| slot.live.iter_mut().find(|live| live.worker == worker));
+        if let Some(live) = live {
+            live.state = state;
         }
     }
 
-    fn row(&mut self, worker: WorkerId) -> Option<&mut Row> {
+    fn slot(&mut self, worker: WorkerId) -> Option<&mut SlotView> {
         let index = usize::try_from(worker.slot).ok()?.checked_sub(1)?;
-        self.rows.get_mut(index)
+        self.slots.get_mut(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::{Cause, StartFault, StartStep};
+
+    fn worker(life: u32) -> WorkerId {
+        WorkerId { slot: 1, life }
+    }
+
+    fn started(life: u32) -> Event {
+        Event::Started { worker: worker(life), pid: i32::try_from(life).unwrap() }
+    }
+
+    fn ended(life: u32, next: Next) -> Event {
+        let fault = StartFault { step: StartStep::Exec, errno: libc::ENOENT };
+        let cause = Cause::CouldNotStart(fault);
+        Event::Ended(Ended { worker: worker(life), pid: None, cause, evidence: None, next })
+    }
+
+    fn check(events: &[Event], live: &[u32], last: Option<u32>) {
+        let mut board = Board::new(1);
+        events.iter().for_each(|event| board.apply(event));
+        let [slot] = board.slots() else { panic!("one slot") };
+        let lives: Vec<u32> = slot.live.iter().map(|live| live.worker.life).collect();
+        assert_eq!(lives, live);
+        assert_eq!(slot.last.as_ref().map(|ended| ended.worker.life), last);
+    }
+
+    #[test]
+    fn a_roll_shows_both_and_then_the_one_that_stayed() {
+        check(&[started(1), started(2)], &[1, 2], None);
+        check(&[started(1), started(2), ended(1, Next::Replaced)], &[2], None);
+        check(&[started(1), started(2), ended(2, Next::NotNeeded)], &[1], None);
+        check(&[started(1), ended(1, Next::Done)], &[], Some(1));
+    }
+
+    #[test]
+    fn news_of_a_slot_that_there_is_not_changes_nothing() {
+        let nowhere = WorkerId { slot: 9, life: 1 };
+        check(&[Event::Ready { worker: nowhere }, Event::Ready { worker: worker(7) }], &[], None);
     }
 }

@@ -3,3 +3,4 @@
 pub mod board;
 pub mod narrate;
 pub mod table;
+pub mod words;

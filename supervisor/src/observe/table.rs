@@ -1,20 +1,25 @@
-//! The run as a table: a row a slot.
+//! The run as a table: a row for each worker that lives, and for each slot at rest.
 
 use std::fmt::Write;
 
 use worker::quantity::show_duration;
 
-use super::board::{Board, Row, State};
-use crate::exit::{Cause, Evidence, Sender};
+use super::{
+    board::{Board, Live, SlotView, State},
+    words::why,
+};
+use crate::event::Ended;
 
 const HEAD: [&str; 7] = ["worker", "PID", "code", "cause", "wall", "CPU", "peak memory"];
 /// Columns of text; numbers are set to the right.
 const LEFT: [bool; 7] = [true, false, false, true, false, false, false];
 
+type Cells = [String; 7];
+
 /// The table, with its last newline.
 #[must_use]
 pub fn table(board: &Board) -> String {
-    let rows: Vec<[String; 7]> = board.rows().iter().map(cells).collect();
+    let rows: Vec<Cells> = board.slots().iter().flat_map(rows).collect();
     let mut widths = HEAD.map(str::len);
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -22,8 +27,7 @@ pub fn table(board: &Board) -> String {
         }
     }
     let mut out = String::new();
-    let head = HEAD.map(String::from);
-    for row in [&head].into_iter().chain(&rows) {
+    for row in [HEAD.map(String::from)].iter().chain(&rows) {
         let mut line = String::new();
         for ((cell, width), left) in row.iter().zip(widths).zip(LEFT) {
             let _ = if left {
@@ -37,35 +41,36 @@ pub fn table(board: &Board) -> String {
     out
 }
 
-fn cells(row: &Row) -> [String; 7] {
-    let text = |value: Option<String>| value.unwrap_or_else(|| "-".into());
-    let shown = row.last.as_ref().filter(|_| row.state == State::Ended);
-    let evidence = shown.and_then(|ended| ended.evidence.as_ref());
-    let cause = match (row.state, shown) {
-        (State::Ended, Some(ended)) => cause(ended.cause, ended.evidence.as_ref()),
-        (State::Ended | State::Starting, _) => "starting".into(),
-        (State::Running | State::Ready, _) => "running".into(),
-        (State::Stopping, _) => "stopping".into(),
-        (State::Undead, _) => "killed, and held by the kernel".into(),
-    };
-    [
-        row.worker.to_string(),
-        text(row.pid.map(|pid| pid.to_string())),
-        text(evidence.map(|evidence| evidence.status.shell_code().to_string())),
-        cause,
-        text(evidence.map(|evidence| show_duration(evidence.wall))),
-        text(evidence.map(|evidence| show_duration(evidence.cpu))),
-        text(evidence.map(|evidence| evidence.peak.to_string())),
-    ]
+fn rows(slot: &SlotView) -> Vec<Cells> {
+    match &slot.last {
+        _ if !slot.live.is_empty() => slot.live.iter().map(live).collect(),
+        Some(last) => vec![ended(last)],
+        None => vec![cells(format!("w{}", slot.slot), None, "starting")],
+    }
 }
 
-/// The signal, if there was one, then the cause where that says more.
-fn cause(cause: Cause, evidence: Option<&Evidence>) -> String {
-    match evidence.and_then(|evidence| evidence.status.signal_text()) {
-        Some(signal) => match cause {
-            Cause::Signal(Sender::Itself) => signal,
-            _ => format!("{signal}, {cause}"),
-        },
-        None => cause.to_string(),
+fn live(live: &Live) -> Cells {
+    let state = match live.state {
+        State::Running | State::Ready => "running",
+        State::Stopping => "stopping",
+        State::Undead => "killed, and held by the kernel",
+    };
+    cells(live.worker.to_string(), Some(live.pid), state)
+}
+
+fn ended(ended: &Ended) -> Cells {
+    let mut cells = cells(ended.worker.to_string(), ended.pid, &why(ended));
+    if let Some(evidence) = &ended.evidence {
+        cells[2] = evidence.status.shell_code().to_string();
+        cells[4] = show_duration(evidence.wall);
+        cells[5] = show_duration(evidence.cpu);
+        cells[6] = evidence.peak.to_string();
     }
+    cells
+}
+
+fn cells(worker: String, pid: Option<i32>, cause: &str) -> Cells {
+    let none = || String::from("-");
+    let pid = pid.map_or_else(none, |pid| pid.to_string());
+    [worker, pid, none(), cause.into(), none(), none(), none()]
 }

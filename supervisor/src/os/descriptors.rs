@@ -2,11 +2,12 @@
 //! to the hard one; its workers get the user's back.
 
 use std::{
-    io,
+    io::{self, Read},
     os::fd::{AsFd, AsRawFd},
 };
 
 use nix::{
+    fcntl::{SpliceFFlags, tee},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::resource::{Resource, getrlimit, setrlimit},
 };
@@ -45,12 +46,10 @@ impl OpenFiles {
     /// Raises the soft limit to the hard one, and returns what was there before.
     ///
     /// # Errors
-    /// What the kernel says; it has no reason to refuse.
+    /// What the kernel says; it has no reason to.
     pub fn raise() -> io::Result<Self> {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        if soft < hard {
-            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-        }
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
         Ok(Self { soft, hard })
     }
 
@@ -92,6 +91,19 @@ pub fn bytes_waiting(pipe: impl AsFd) -> usize {
     if result == 0 { usize::try_from(count).unwrap_or(0) } else { 0 }
 }
 
+/// What waits in a pipe, up to its usual capacity, left where it is.
+///
+/// # Errors
+/// Nothing waits, or no descriptors are left.
+pub fn look_ahead(pipe: impl AsFd) -> io::Result<Vec<u8>> {
+    const CAPACITY: usize = 64 << 10;
+    let (mut copy, end) = io::pipe()?;
+    let length = tee(pipe, &end, CAPACITY, SpliceFFlags::SPLICE_F_NONBLOCK)?;
+    let mut bytes = vec![0; length];
+    copy.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +117,18 @@ mod tests {
             message.contains("512 workers need 4128") && message.contains("at most 4"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn looking_ahead_takes_nothing() {
+        use std::io::Write;
+        let (mut read, mut write) = io::pipe().unwrap();
+        write.write_all(b"last words").unwrap();
+        assert_eq!(look_ahead(&read).unwrap(), b"last words");
+        assert_eq!(bytes_waiting(&read), 10);
+        let mut bytes = [0; 10];
+        read.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"last words");
+        assert!(look_ahead(&read).is_err(), "and it never waits");
     }
 }

@@ -123,7 +123,7 @@ fn to_frame(message: &impl Serialize) -> Result<Vec<u8>, CodecError> {
         result = codec::encode(message, body);
     });
     result?;
-    written.map_err(|_| CodecError::Trailing(0))?;
+    written?;
     Ok(frame)
 }
 

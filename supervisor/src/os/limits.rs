@@ -3,7 +3,7 @@
 
 use std::io;
 
-use nix::sys::resource::{Resource as Kernel, setrlimit};
+use nix::sys::resource::{Resource as Kernel, getrlimit, setrlimit};
 
 use crate::limits::Resource;
 
@@ -11,7 +11,7 @@ use crate::limits::Resource;
 /// lies a second lower, so that SIGXCPU names the cause before SIGKILL.
 pub(super) fn set(resource: Resource, value: u64) -> io::Result<()> {
     let hard = match resource {
-        Resource::Cpu => value.saturating_add(1),
+        Resource::Cpu => value.saturating_add(1).min(getrlimit(Kernel::RLIMIT_CPU)?.1.max(value)),
         _ => value,
     };
     let kernel = match resource {

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::unistd::{AccessFlags, eaccess};
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, eaccess},
+};
 
 use crate::{
     exit::{StartFault, StartStep},
@@ -39,16 +42,14 @@ pub(super) fn candidates(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
 /// # Errors
 /// What the exec would say.
 pub fn check(program: &Program) -> Result<(), StartFault> {
-    let path = program.env.iter().find(|(variable, _)| variable == "PATH");
-    let path = path.map_or(DEFAULT_PATH, |(_, value)| value.as_bytes());
     let mut errno = libc::ENOENT;
-    for file in candidates(name(program).as_bytes(), path) {
-        let file = seen_from_start(program, Path::new(OsStr::from_bytes(&file)));
+    for file in files(program) {
         match eaccess(&file, AccessFlags::X_OK) {
             Ok(()) if !file.is_dir() => return Ok(()),
-            // A directory may be searched, which is the same bit.
-            Ok(()) | Err(nix::errno::Errno::EACCES) => errno = libc::EACCES,
-            Err(_) => {}
+            // A directory may be searched, which is the same bit; and one of PATH that may not
+            // be searched says so of any name.
+            Ok(()) | Err(Errno::EACCES) if file.exists() => errno = libc::EACCES,
+            _ => {}
         }
     }
     Err(StartFault { step: StartStep::Exec, errno })
@@ -93,7 +94,11 @@ fn cannot_execute(fault: StartFault, program: &Program) -> String {
             _ => "no such file: check the path".into(),
         },
         libc::EACCES if file.is_dir() => "it is a directory: name a program in it".into(),
-        libc::EACCES => format!("it is not executable: `chmod +x {shown}`"),
+        libc::EACCES => {
+            let found = files(program).into_iter().find(|file| file.is_file());
+            let file = found.unwrap_or(file);
+            format!("it is not executable: `chmod +x {}`", visible(file.as_os_str().as_bytes()))
+        }
         libc::ENOEXEC => format!(
             "the kernel knows no such format: a script needs a first line such as #!/bin/sh, \
              or run it as `sh {shown}`"
@@ -101,6 +106,14 @@ fn cannot_execute(fault: StartFault, program: &Program) -> String {
         libc::E2BIG => "its arguments and environment are too long: shorten them".into(),
         _ => fault.reason(),
     }
+}
+
+/// The files the program's name may mean, as the stub tries them.
+fn files(program: &Program) -> Vec<PathBuf> {
+    let path = program.env.iter().find(|(variable, _)| variable == "PATH");
+    let path = path.map_or(DEFAULT_PATH, |(_, value)| value.as_bytes());
+    let files = candidates(name(program).as_bytes(), path).into_iter();
+    files.map(|file| seen_from_start(program, Path::new(OsStr::from_bytes(&file)))).collect()
 }
 
 fn name(program: &Program) -> &OsStr {

@@ -1,47 +1,87 @@
 //! What does the kernel tell through its files?
 
-use std::{cell::Cell, fs};
+use std::{
+    cell::Cell,
+    fs::{self, File},
+    io::Read,
+    time::Duration,
+};
 
-/// Tells whether the kernel has killed processes for want of memory since it was last asked.
+use nix::unistd::{SysconfVar, sysconf};
+
+/// Tells whether the kernel may have killed a process for want of memory.
 ///
-/// Asked only after a SIGKILL: the file costs the kernel a tenth of a millisecond to write.
-#[derive(Debug)]
-pub struct OomWatch(Cell<u64>);
-
-impl OomWatch {
-    /// From now on.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(Cell::new(oom_kills()))
-    }
-
-    /// Whether the count has grown.
-    pub fn has_killed(&self) -> bool {
-        let now = oom_kills();
-        self.0.replace(now) < now
-    }
+/// The count is the machine's. Each kill it counts is the answer once, so that of two workers
+/// it killed both are told; and a kill from before a worker's life is none of that worker's.
+#[derive(Debug, Default)]
+pub struct OomWatch {
+    answered: Cell<u64>,
 }
 
-impl Default for OomWatch {
-    fn default() -> Self {
-        Self::new()
+impl OomWatch {
+    /// Whether a kill since the count was `before` has not been the answer yet.
+    pub fn may_have_killed(&self, before: u64) -> bool {
+        let known = self.answered.get().max(before);
+        let is_new = oom_kills() > known;
+        if is_new {
+            self.answered.set(known + 1);
+        }
+        is_new
     }
 }
 
 /// How many processes this machine has killed for want of memory since it booted; 0 where the
 /// kernel does not count them.
-fn oom_kills() -> u64 {
-    let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+#[must_use]
+pub fn oom_kills() -> u64 {
+    // One read for all: the kernel sums over all processors for each.
+    let mut text = [0; 16 << 10];
+    let length = File::open("/proc/vmstat").and_then(|mut file| file.read(&mut text)).unwrap_or(0);
+    let text = String::from_utf8_lossy(&text[..length]);
     let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
     count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
+/// The CPU time that a process has used itself, without its children; also of one that has
+/// ended and is not reaped. In clock ticks, of which there are a hundred a second.
+#[must_use]
+pub fn own_cpu(pid: i32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it may hold anything but the last parenthesis.
+    let (_, fields) = stat.rsplit_once(')')?;
+    // proc_pid_stat(5): utime and stime are fields 14 and 15, and the first here is 3.
+    let mut times = fields.split_ascii_whitespace().skip(11).map_while(|t| t.parse::<u64>().ok());
+    let ticks = times.next()? + times.next()?;
+    let per_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
+    Some(Duration::from_millis(ticks * 1000 / per_second))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_count_is_read() {
-        let vmstat = std::fs::read_to_string("/proc/vmstat").unwrap();
-        assert!(vmstat.contains("\noom_kill "), "a kernel since 4.13 counts");
-        assert!(super::oom_kills() < u64::MAX);
+        let vmstat = fs::read_to_string("/proc/vmstat").unwrap();
+        let line = format!("\noom_kill {}\n", oom_kills());
+        assert!(vmstat.contains(&line), "a kernel since 4.13 counts");
+    }
+
+    #[test]
+    fn a_kill_before_the_life_is_none_of_its() {
+        let (watch, now) = (OomWatch::default(), oom_kills());
+        assert!(!watch.may_have_killed(now));
+        // As if there had been two since: two are told, and no third.
+        let watch = OomWatch { answered: Cell::new(now.saturating_sub(2)) };
+        let told = (0..3).filter(|_| watch.may_have_killed(0)).count();
+        assert_eq!(told as u64, now.min(2));
+    }
+
+    #[test]
+    fn ones_own_time_is_read() {
+        let began = std::time::Instant::now();
+        while own_cpu(std::process::id().cast_signed()).unwrap().is_zero() {
+            assert!(began.elapsed() < Duration::from_secs(20));
+        }
     }
 }

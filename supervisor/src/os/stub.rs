@@ -27,7 +27,7 @@ use nix::{
         socket::{ControlMessageOwned, MsgFlags, recvmsg},
         time::TimeValLike,
     },
-    unistd,
+    unistd::{self, AccessFlags, access},
 };
 use worker::{
     codec,
@@ -155,7 +155,10 @@ fn arrange(launch: &Launch, passed: &[OwnedFd], socket: &mut UnixStream) -> io::
     // Dropping the former socket would close descriptor 0, whatever that is by then.
     std::mem::forget(std::mem::replace(socket, own.into()));
     // SAFETY: close_range takes three integers; CLOEXEC closes nothing now.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } != 0
+    {
+        return Err(io::Error::last_os_error());
+    }
     place(&null, 0)?;
     if launch.places.len() != lifted.len() {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
@@ -269,7 +272,11 @@ impl Image {
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
                 Some(libc::ENOENT | libc::ENOTDIR) => {}
-                Some(libc::EACCES) => refused = error,
+                // A directory of PATH that may not be searched says so of any name.
+                Some(libc::EACCES) if access(path.as_c_str(), AccessFlags::F_OK).is_err() => {}
+                Some(libc::EACCES | libc::ELOOP | libc::ENAMETOOLONG | libc::ENODEV) => {
+                    refused = error;
+                }
                 _ => return error,
             }
         }

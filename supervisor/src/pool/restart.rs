@@ -1,5 +1,6 @@
 //! When is a worker that died started again? At once if it had been ready; else after 100 ms,
-//! twice as long each time, to 30 s; never after ten such deaths in a row.
+//! twice as long each time, to 30 s; never after ten such deaths without a life of 30 s between
+//! them.
 
 use std::time::Duration;
 

@@ -34,9 +34,11 @@ impl Shutdown {
     /// Climbs a rung, if it is time to and there is one.
     pub(super) fn request(&mut self, now: Tick, reason: ShutdownReason) -> Option<Climb> {
         self.reason.get_or_insert(reason);
+        // A Ctrl-C ends whoever reads our output too: that is no second wish.
+        let is_request = matches!(reason, ShutdownReason::Signal(_));
         let climb = match self.last {
             None => Climb::Ask,
-            Some((Climb::Ask, at)) if now >= at + BETWEEN_RUNGS => Climb::Kill,
+            Some((Climb::Ask, at)) if is_request && now >= at + BETWEEN_RUNGS => Climb::Kill,
             Some(_) => return None,
         };
         self.last = Some((climb, now));
@@ -48,6 +50,16 @@ impl Shutdown {
 mod tests {
     use super::*;
     use crate::signal::Signal;
+
+    #[test]
+    fn an_output_that_closes_meanwhile_kills_nobody() {
+        let mut shutdown = Shutdown::default();
+        let signal = ShutdownReason::Signal(Signal::INT);
+        assert_eq!(shutdown.request(Duration::ZERO, signal), Some(Climb::Ask));
+        let later = Duration::from_secs(5);
+        assert_eq!(shutdown.request(later, ShutdownReason::OutputClosed), None);
+        assert_eq!(shutdown.request(later, signal), Some(Climb::Kill));
+    }
 
     #[test]
     fn two_requests_within_a_second_are_one() {

@@ -106,10 +106,10 @@ impl World {
 
     fn step(&mut self, input: Input) {
         let mut actions = Vec::new();
-        if let Input::Shutdown(_) = input {
-            let rung =
-                self.shutdowns.last().is_none_or(|at| self.now >= *at + Duration::from_secs(1));
-            if rung {
+        if let Input::Shutdown(reason) = input {
+            let wish = matches!(reason, ShutdownReason::Signal(_));
+            let again = |at: &Tick| wish && self.now >= *at + Duration::from_secs(1);
+            if self.shutdowns.last().is_none_or(again) {
                 self.shutdowns.push(self.now);
             }
         }
@@ -219,6 +219,7 @@ impl World {
         match self.chance.below(40) {
             0 => Input::Roll,
             1 if self.chance.one_in(8) => Input::Shutdown(ShutdownReason::Signal(Signal::INT)),
+            1 if self.chance.one_in(8) => Input::Shutdown(ShutdownReason::OutputClosed),
             2..=4 => self.stale_news(),
             5 => Input::Timer,
             _ => self.news().unwrap_or(Input::Timer),
@@ -277,6 +278,7 @@ impl World {
             status,
             wall: Duration::ZERO,
             cpu: Duration::ZERO,
+            own_cpu: Duration::ZERO,
             peak: Peak { bytes: 0, exact: true },
             says_out_of_memory: false,
             kernel_oom: false,

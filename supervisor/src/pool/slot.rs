@@ -213,7 +213,7 @@ impl Slot {
         // The worker that was to be replaced is still there: it keeps the slot.
         let still_serves = |old: &mut Outgoing| early && old.stopping.is_none();
         if let Some(old) = self.outgoing.take_if(still_serves) {
-            self.tell_end(life, pid, end, None, Next::Replaced, turn);
+            self.tell_end(life, pid, end, None, Next::NotNeeded, turn);
             self.current = old.life;
             self.state = State::Ready { executed: old.executed };
             return Ending::Early;
@@ -226,7 +226,7 @@ impl Slot {
             Next::Again(delay) if delay.is_zero() => self.spawn(turn),
             Next::Again(delay) => self.state = State::Empty { not_before: turn.now + delay },
             Next::GaveUp => self.state = State::Retired(Retired::GaveUp),
-            Next::Done | Next::Replaced => {
+            Next::Done | Next::Replaced | Next::NotNeeded => {
                 self.state = State::Retired(if well { Retired::Well } else { Retired::Failed });
             }
         }
@@ -384,9 +384,11 @@ impl Slot {
             .map(|Stopping { why, rung, .. }| Asked { why, killed: rung == Rung::Killed });
         let circumstances =
             Circumstances { limits: &policy.limits, stop_signal: policy.stop_signal, asked };
-        let (cause, evidence) = match end {
-            Ok(evidence) => (cause(&evidence, circumstances), Some(evidence)),
-            Err(fault) => (Cause::CouldNotStart(fault), None),
+        let (cause, evidence) = match (end, asked) {
+            (Ok(evidence), _) => (cause(&evidence, circumstances), Some(evidence)),
+            // Killed before its exec: what ended the stub was meant for the program.
+            (Err(_), Some(asked @ Asked { killed: true, .. })) => (Cause::AskedToStop(asked), None),
+            (Err(fault), _) => (Cause::CouldNotStart(fault), None),
         };
         let well = match cause {
             Cause::AskedToStop(_) => true,

@@ -60,10 +60,7 @@ fn memory(evidence: &Evidence, limits: &Limits) -> Option<Certainty> {
     if killed && evidence.kernel_oom {
         return Some(Certainty::Likely);
     }
-    let limit = [Resource::Data, Resource::AddressSpace]
-        .into_iter()
-        .filter_map(|resource| limits.get(resource))
-        .min()?;
+    let limit = limits.memory()?;
     // An allocation that fails leaves the peak short of the limit by that allocation.
     let near = evidence.peak.exact && evidence.peak.bytes >= limit / 8 * 7;
     let crashed = matches!(evidence.status, Status::Signal { signal, .. } if signal.is_own_fault());
@@ -80,7 +77,9 @@ fn cpu_limit(evidence: &Evidence, limits: &Limits) -> bool {
     let Some(seconds) = limits.get(Resource::Cpu) else { return false };
     match evidence.status {
         Status::Signal { signal: Signal::XCPU, .. } => true,
-        Status::Signal { signal: Signal::KILL, .. } => evidence.cpu >= Duration::from_secs(seconds),
+        Status::Signal { signal: Signal::KILL, .. } => {
+            evidence.own_cpu >= Duration::from_secs(seconds)
+        }
         _ => false,
     }
 }
@@ -101,7 +100,8 @@ mod tests {
         Evidence {
             status,
             wall: Duration::from_secs(9),
-            cpu: Duration::from_secs(cpu_s),
+            cpu: Duration::from_secs(9),
+            own_cpu: Duration::from_secs(cpu_s),
             peak: Peak { bytes: peak_mib * MIB, exact: true },
             says_out_of_memory: says,
             kernel_oom: false,

@@ -24,16 +24,19 @@ fn push(out: &mut String, c: char) {
         // C0: the caret and the letter 64 places further on.
         '\0'..='\x1f' => out.extend(['^', char::from_u32(c as u32 + 64).unwrap_or('?')]),
         '\x7f' => out.push_str("^?"),
-        // C1, and what Unicode calls bidirectional controls and line separators.
-        '\u{80}'..='\u{9f}'
-        | '\u{61c}'
-        | '\u{200e}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}' => {
+        c if is_obeyed(c) => {
             let _ = write!(out, "<U+{:04X}>", c as u32);
         }
         c => out.push(c),
     }
+}
+
+/// Whether a terminal does something else with a character than show it: the control
+/// characters, and what Unicode calls bidirectional controls and line separators.
+pub(super) fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

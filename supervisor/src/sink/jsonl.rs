@@ -1,16 +1,19 @@
 //! One JSON record a line, on stdout: what the workers put out, what becomes of them, and at
 //! the end how each slot ended up.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    io::{self, Write},
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
 
-use super::{Held, Origin, Sink, Stream, lines::Line};
+use super::{Held, Origin, Sink, Stream, escape::is_obeyed, lines::Line};
 use crate::{
     event::{Ended, Event, Next, WorkerId},
     exit::{Asked, Cause, Certainty, Sender, Status, StopReason},
-    observe::board::Row,
 };
 
 /// Records.
@@ -37,6 +40,11 @@ enum Record<'a> {
         partial: bool,
     },
     Started {
+        time: String,
+        #[serde(flatten)]
+        who: Who,
+    },
+    Undead {
         time: String,
         #[serde(flatten)]
         who: Who,
@@ -75,7 +83,7 @@ struct How {
     #[serde(skip_serializing_if = "Option::is_none")]
     sender: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    killed_after_grace: Option<bool>,
+    killed: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
     #[serde(flatten)]
@@ -119,19 +127,19 @@ impl Sink for Jsonl {
                     after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
                 push(out, &Record::Ended { time, how: How::new(ended), next, after_ms });
             }
+            Event::Undead { worker } => {
+                push(out, &Record::Undead { time, who: Who::new(*worker, None) });
+            }
             Event::Ready { .. }
             | Event::Stopping { .. }
-            | Event::Undead { .. }
             | Event::ShuttingDown { .. }
             | Event::RollCalledOff { .. } => {}
         }
     }
 
-    fn task(&self, row: &Row, out: &mut Vec<u8>) {
-        if let Some(ended) = &row.last {
-            let (task, restarts) = (row.worker.slot, row.restarts);
-            push(out, &Record::Task { task, restarts, how: How::new(ended) });
-        }
+    fn task(&self, ended: &Ended, out: &mut Vec<u8>) {
+        let WorkerId { slot: task, life } = ended.worker;
+        push(out, &Record::Task { task, restarts: life - 1, how: How::new(ended) });
     }
 }
 
@@ -150,10 +158,28 @@ fn output(origin: Origin, line: Line<'_>, out: &mut Vec<u8>) {
 
 fn push(out: &mut Vec<u8>, record: &Record<'_>) {
     let start = out.len();
-    match serde_json::to_writer(&mut *out, record) {
+    match record.serialize(&mut Serializer::with_formatter(&mut *out, Visible)) {
         Ok(()) => out.push(b'\n'),
         // A record that cannot be written must not leave half of itself in the stream.
         Err(_) => out.truncate(start),
+    }
+}
+
+/// Compact, with the characters escaped that JSON lets pass and a terminal obeys.
+struct Visible;
+
+impl Formatter for Visible {
+    fn write_string_fragment<W>(&mut self, out: &mut W, mut fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + Write,
+    {
+        while let Some((at, c)) = fragment.char_indices().find(|(_, c)| is_obeyed(*c)) {
+            out.write_all(&fragment.as_bytes()[..at])?;
+            // All of them are in the basic plane: one escape each.
+            write!(out, "\\u{:04x}", u32::from(c))?;
+            fragment = &fragment[at + c.len_utf8()..];
+        }
+        out.write_all(fragment.as_bytes())
     }
 }
 
@@ -184,7 +210,7 @@ impl How {
             Cause::Signal(Sender::Outside) => Some("outside"),
             _ => None,
         };
-        let killed_after_grace = match ended.cause {
+        let killed = match ended.cause {
             Cause::AskedToStop(asked) => Some(asked.killed),
             _ => None,
         };
@@ -205,7 +231,7 @@ impl How {
             peak_exact: evidence.peak.exact,
         });
         let who = Who::new(ended.worker, ended.pid);
-        Self { who, cause, certainty, sender, killed_after_grace, fault, measured }
+        Self { who, cause, certainty, sender, killed, fault, measured }
     }
 }
 
@@ -213,6 +239,7 @@ fn next(next: Next) -> (&'static str, Option<Duration>) {
     match next {
         Next::Again(delay) => ("again", Some(delay)),
         Next::Replaced => ("replaced", None),
+        Next::NotNeeded => ("not needed", None),
         Next::Done => ("done", None),
         Next::GaveUp => ("gave up", None),
     }
@@ -225,4 +252,31 @@ fn milliseconds(duration: Duration) -> f64 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form serde wants")]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_holds_nothing_a_terminal_obeys_and_reads_back() {
+        let line = "a\u{9b}31m\u{7f}\u{202e}\u{1b}\"é\n";
+        let who = || Who { worker: 1, life: 1, pid: Some(7) };
+        let stream = Stream::Stdout;
+        let (line_base64, continues, partial) = (None, false, false);
+        let record = Record::Output {
+            who: who(),
+            stream,
+            line: Some(line),
+            line_base64,
+            continues,
+            partial,
+        };
+        let mut out = Vec::new();
+        push(&mut out, &record);
+        let text = String::from_utf8(out).unwrap();
+        assert!(!text.trim_end_matches('\n').chars().any(is_obeyed), "{text}");
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["line"], line);
+    }
 }

@@ -11,13 +11,15 @@ pub mod writer;
 use std::{
     cell::{Cell, RefCell},
     fmt,
+    rc::Rc,
 };
+
+use tokio::sync::Notify;
 
 pub use self::{escape::visible, lines::Held, writer::Stream};
 use self::{jsonl::Jsonl, raw::Raw, text::Text, writer::Writer};
 use crate::{
-    event::{Event, WorkerId},
-    observe::board::Row,
+    event::{Ended, Event, WorkerId},
     settings::Output,
 };
 
@@ -47,7 +49,7 @@ pub trait Sink: fmt::Debug {
     fn event(&self, event: &Event, out: &mut Vec<u8>);
 
     /// How a slot ended up: the chapter's `Task 1 (PID n) exited with code c`.
-    fn task(&self, row: &Row, out: &mut Vec<u8>);
+    fn task(&self, ended: &Ended, out: &mut Vec<u8>);
 }
 
 /// The way out.
@@ -57,25 +59,29 @@ pub struct Outlet {
     writer: Writer,
     /// One for all reads: an idle worker holds no memory of ours.
     buffer: RefCell<Vec<u8>>,
+    /// Streams of ended workers that still wait for room, and how many may.
     lingering: Cell<u32>,
+    lingering_max: u32,
+    settled: Notify,
 }
 
-/// Pieces are read into a buffer of this size.
-const BUFFER_BYTES: usize = 16 << 10;
-/// So many streams of ended workers may wait for a reader that has stopped.
-const LINGERING_MAX: u32 = 64;
+/// No piece of output is longer, so that no worker has the loop for itself.
+pub(crate) const PIECE_BYTES: usize = 16 << 10;
 
 impl Outlet {
-    /// A way out of the form asked for.
+    /// A way out of the form asked for, for so many workers at a time.
     #[must_use]
-    pub fn new(output: Output, writer: Writer) -> Self {
+    pub fn new(output: Output, workers: u32, writer: Writer) -> Self {
         let sink: Box<dyn Sink> = match output {
             Output::Lines { timestamps } => Box::new(Text::new(timestamps)),
             Output::Raw => Box::new(Raw),
             Output::Jsonl => Box::new(Jsonl),
         };
-        let buffer = RefCell::new(vec![0; BUFFER_BYTES]);
-        Self { sink, writer, buffer, lingering: Cell::new(0) }
+        let buffer = RefCell::new(vec![0; PIECE_BYTES]);
+        // Both streams of one former life in each slot, and of a few more.
+        let lingering_max = (workers + 32) * 2;
+        let (lingering, settled) = (Cell::new(0), Notify::new());
+        Self { sink, writer, buffer, lingering, lingering_max, settled }
     }
 
     /// The thread that writes.
@@ -84,9 +90,11 @@ impl Outlet {
         &self.writer
     }
 
-    /// Waits until all is written.
-    pub async fn flushed(&self) {
-        self.writer.flushed().await;
+    /// Waits until the last output of every worker that ended is on its way.
+    pub async fn settled(&self) {
+        while self.lingering.get() > 0 {
+            self.settled.notified().await;
+        }
     }
 
     /// Tells the sink what happened.
@@ -95,8 +103,8 @@ impl Outlet {
     }
 
     /// Says how a slot ended up.
-    pub fn task(&self, row: &Row) {
-        self.push(Stream::Stdout, |out| self.sink.task(row, out));
+    pub fn task(&self, ended: &Ended) {
+        self.push(Stream::Stdout, |out| self.sink.task(ended, out));
     }
 
     pub(crate) fn output(&self, origin: Origin, piece: &[u8], held: &mut Held) {
@@ -123,11 +131,11 @@ impl Outlet {
     }
 
     /// A place to wait in for a stream whose worker has ended; `None` where too many wait.
-    pub(crate) fn linger(self: &std::rc::Rc<Self>) -> Option<Lingering> {
+    pub(crate) fn linger(self: &Rc<Self>) -> Option<Lingering> {
         let waiting = self.lingering.get();
-        (waiting < LINGERING_MAX).then(|| {
+        (waiting < self.lingering_max).then(|| {
             self.lingering.set(waiting + 1);
-            Lingering(std::rc::Rc::clone(self))
+            Lingering(Rc::clone(self))
         })
     }
 
@@ -140,10 +148,11 @@ impl Outlet {
 
 /// One of the places, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Lingering(std::rc::Rc<Outlet>);
+pub(crate) struct Lingering(Rc<Outlet>);
 
 impl Drop for Lingering {
     fn drop(&mut self) {
         self.0.lingering.set(self.0.lingering.get() - 1);
+        self.0.settled.notify_one();
     }
 }

@@ -1,7 +1,7 @@
 //! The workers' bytes as they are, each stream to its like.
 
 use super::{Held, Origin, Sink, Stream, text};
-use crate::{event::Event, observe::board::Row};
+use crate::event::{Ended, Event};
 
 /// No prefix, no lines, no escaping.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Sink for Raw {
 
     fn event(&self, _: &Event, _: &mut Vec<u8>) {}
 
-    fn task(&self, row: &Row, out: &mut Vec<u8>) {
-        text::task_line(row, out);
+    fn task(&self, ended: &Ended, out: &mut Vec<u8>) {
+        text::task_line(ended, out);
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Held, Origin, Sink, Stream, lines::Line, visible};
-use crate::{event::Event, observe::board::Row};
+use crate::event::{Ended, Event};
 
 /// Each line with the worker's number in front.
 #[derive(Debug)]
@@ -61,18 +61,15 @@ impl Sink for Text {
 
     fn event(&self, _: &Event, _: &mut Vec<u8>) {}
 
-    fn task(&self, row: &Row, out: &mut Vec<u8>) {
-        task_line(row, out);
+    fn task(&self, ended: &Ended, out: &mut Vec<u8>) {
+        task_line(ended, out);
     }
 }
 
 /// The chapter's line.
-pub(super) fn task_line(row: &Row, out: &mut Vec<u8>) {
-    let (Some(pid), Some(evidence)) =
-        (row.pid, row.last.as_ref().and_then(|ended| ended.evidence.as_ref()))
-    else {
-        return;
-    };
-    let code = evidence.status.shell_code();
-    let _ = writeln!(out, "Task {} (PID {pid}) exited with code {code}", row.worker.slot);
+pub(super) fn task_line(ended: &Ended, out: &mut Vec<u8>) {
+    if let (Some(pid), Some(evidence)) = (ended.pid, &ended.evidence) {
+        let (task, code) = (ended.worker.slot, evidence.status.shell_code());
+        let _ = writeln!(out, "Task {task} (PID {pid}) exited with code {code}");
+    }
 }

@@ -114,7 +114,7 @@ impl Writer {
         self.until(|queue| (queue.bytes < ROOM_BYTES).then_some(())).await;
     }
 
-    /// Waits until all is written, or stdout has failed.
+    /// Waits until all is written, or has failed to be.
     pub async fn flushed(&self) {
         self.until(|queue| (queue.chunks.is_empty() && !queue.writing).then_some(())).await;
     }
