@@ -16,6 +16,7 @@ use crate::{
     },
     pool::{Action, Input, Policy, Pool, RunEnd},
     settings::{Restart, Settings},
+    signal::Signal,
     sink::{
         Outlet, Stream,
         writer::{Failure, Writer},
@@ -124,7 +125,7 @@ impl Run<'_> {
                 }
                 failure = self.outlet.writer().failed(), if !self.output_failed => {
                     self.output_failed = true;
-                    return Input::Shutdown(reason(failure));
+                    return Input::Shutdown(self.reason(failure));
                 }
                 () = sleep_until(deadline.unwrap_or(self.began)), if deadline.is_some() => {
                     return Input::Timer;
@@ -152,6 +153,15 @@ impl Run<'_> {
     /// but by then the terminal is gone.
     fn terminal_closed(&self) -> bool {
         self.had_terminal && !terminal::is_attached()
+    }
+
+    /// A terminal that closed is the same news whether the signal comes first or the write fails.
+    fn reason(&self, failure: Failure) -> ShutdownReason {
+        match failure {
+            Failure::Closed => ShutdownReason::OutputClosed,
+            Failure::Failed(_) if self.terminal_closed() => ShutdownReason::Signal(Signal::HUP),
+            Failure::Failed(errno) => ShutdownReason::OutputFailed(errno),
+        }
     }
 
     fn tell(&mut self, event: &Event) {
@@ -201,7 +211,9 @@ impl Run<'_> {
             }
         }
         match outlet.writer().failure() {
-            Some(failure) if !matches!(end, RunEnd::Stopped(_)) => RunEnd::Stopped(reason(failure)),
+            Some(failure) if !matches!(end, RunEnd::Stopped(_)) => {
+                RunEnd::Stopped(self.reason(failure))
+            }
             _ => end,
         }
     }
@@ -218,11 +230,4 @@ fn tell_how_all_ended(board: &Board, outlet: &Outlet, output_failed: bool) {
         );
     }
     outlet.writer().push(Stream::Stderr, text.into_bytes());
-}
-
-fn reason(failure: Failure) -> ShutdownReason {
-    match failure {
-        Failure::Closed => ShutdownReason::OutputClosed,
-        Failure::Failed(errno) => ShutdownReason::OutputFailed(errno),
-    }
 }

@@ -35,7 +35,7 @@ fn after_the_grace_they_are_asked_and_then_killed() {
     server.signal(Signal::SIGTERM);
     server.line_with("asking 1 connection to end");
     server.line_with("killing 1 connection");
-    server.line_with("code 137 (SIGKILL, asked to stop: killed after the grace)");
+    server.line_with("code 137 (SIGKILL, asked to stop: killed)");
     assert_eq!(rest(&client), "");
     assert_eq!(server.ended().0.signal(), Some(15));
 }

@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
-use tokio::{net::unix::pipe, sync::mpsc};
+use tokio::{
+    net::unix::pipe,
+    sync::{Notify, mpsc},
+};
 
 use super::{process::Process, relay::Relay};
 use crate::{
@@ -23,13 +26,14 @@ pub(super) struct Life {
     /// Whether a limit is in force that makes its last words evidence.
     pub(super) memory_limited: bool,
     pub(super) oom: Rc<OomWatch>,
+    pub(super) heard: Rc<Notify>,
 }
 
 impl Life {
     /// Lives it, telling the pool. One that the pool no longer hears is lived all the same: its
     /// process must be reaped.
     pub(super) async fn live(self, inputs: mpsc::Sender<Input>, jitter: Jitter) {
-        let Self { worker, mut process, stdout, stderr, outlet, memory_limited, oom } = self;
+        let Self { worker, mut process, stdout, stderr, outlet, memory_limited, oom, heard } = self;
         let tell = async |news| {
             let _ = inputs.send(Input::Worker { worker, news }).await;
         };
@@ -41,6 +45,8 @@ impl Life {
         let end = match process.executed().await {
             Ok(()) => {
                 tell(News::Executed { pid: pid.unwrap_or_default() }).await;
+                // So that its start is told before its first line.
+                heard.notified().await;
                 until_ended(&process, &mut stdout, &mut stderr, &oom).await
             }
             Err(fault) => {

@@ -13,7 +13,10 @@ use std::{
     rc::Rc,
 };
 
-use tokio::{net::unix::pipe, sync::mpsc};
+use tokio::{
+    net::unix::pipe,
+    sync::{Notify, mpsc},
+};
 
 use self::{
     life::Life,
@@ -41,10 +44,20 @@ pub struct Executor {
     open_files: OpenFiles,
     stop_signal: Signal,
     outlet: Rc<Outlet>,
-    leaders: HashMap<WorkerId, Leader>,
+    lives: HashMap<WorkerId, Handle>,
+    /// The life whose news the loop has in hand.
+    told: Option<WorkerId>,
     inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
     chance: RandomState,
     oom: Rc<OomWatch>,
+}
+
+/// What the executor holds of a life.
+#[derive(Debug)]
+struct Handle {
+    leader: Leader,
+    /// Tells the life that the loop has dealt with its news.
+    heard: Rc<Notify>,
 }
 
 impl Executor {
@@ -56,18 +69,26 @@ impl Executor {
             open_files,
             stop_signal: settings.stop_signal,
             outlet,
-            leaders: HashMap::new(),
+            lives: HashMap::new(),
+            told: None,
             inputs: mpsc::channel(INPUTS_MAX),
             chance: RandomState::new(),
             oom: Rc::default(),
         }
     }
 
-    /// The next thing that happens to a worker.
+    /// The next thing that happens to a worker. Asking for it says that the last one has been
+    /// dealt with.
     pub async fn next(&mut self) -> Input {
+        if let Some(handle) = self.told.take().and_then(|worker| self.lives.get(&worker)) {
+            handle.heard.notify_one();
+        }
         let input = self.inputs.1.recv().await;
-        if let Some(Input::Worker { worker, news: News::Ended { .. } }) = &input {
-            self.leaders.remove(worker);
+        if let Some(Input::Worker { worker, news }) = &input {
+            self.told = Some(*worker);
+            if matches!(news, News::Ended { .. }) {
+                self.lives.remove(worker);
+            }
         }
         // We hold a sender ourselves, so the channel never closes.
         input.unwrap_or(Input::Timer)
@@ -79,14 +100,13 @@ impl Executor {
             Action::Spawn(worker) => self.spawn(*worker),
             Action::Ask(worker) => self.signal(*worker, Leader::ask),
             Action::Kill(worker) => self.signal(*worker, |leader, _| leader.signal(Signal::KILL)),
-            Action::Abandon(worker) => drop(self.leaders.remove(worker)),
             Action::Tell(_) => {}
         }
     }
 
     fn signal(&self, worker: WorkerId, send: impl Fn(&Leader, Signal)) {
-        if let Some(leader) = self.leaders.get(&worker) {
-            send(leader, self.stop_signal);
+        if let Some(life) = self.lives.get(&worker) {
+            send(&life.leader, self.stop_signal);
         }
     }
 
@@ -95,7 +115,8 @@ impl Executor {
         let jitter = Jitter::from_random(self.chance.hash_one(worker));
         match self.start(worker) {
             Ok(life) => {
-                self.leaders.insert(worker, life.process.leader());
+                let (leader, heard) = (life.process.leader(), Rc::clone(&life.heard));
+                self.lives.insert(worker, Handle { leader, heard });
                 tokio::task::spawn_local(life.live(inputs, jitter));
             }
             Err(fault) => {
@@ -115,7 +136,8 @@ impl Executor {
         let process = Process::start(&launch, &[], out.into(), err.into())?;
         let memory_limited = self.program.limits.memory().is_some();
         let (outlet, oom) = (Rc::clone(&self.outlet), Rc::clone(&self.oom));
-        Ok(Life { worker, process, stdout, stderr, outlet, memory_limited, oom })
+        let heard = Rc::default();
+        Ok(Life { worker, process, stdout, stderr, outlet, memory_limited, oom, heard })
     }
 }
 

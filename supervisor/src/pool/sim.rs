@@ -138,7 +138,7 @@ impl World {
                 assert!(!process.killed, "{worker} killed twice");
                 process.killed = true;
             }
-            Action::Abandon(worker) => {
+            Action::Tell(Event::Undead { worker }) => {
                 assert!(self.live(worker).killed, "{worker} abandoned but not killed");
                 self.processes.remove(&worker);
                 self.abandoned.insert(worker);

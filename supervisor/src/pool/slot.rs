@@ -421,7 +421,6 @@ impl Stopping {
     fn climb(self, worker: WorkerId, turn: &mut Turn<'_>) -> Option<Self> {
         let killed = self.kill(worker, turn);
         if killed.is_none() {
-            turn.actions.push(Action::Abandon(worker));
             turn.tell(Event::Undead { worker });
         }
         killed

@@ -79,8 +79,6 @@ pub enum Action {
     Ask(WorkerId),
     /// Kill its process group.
     Kill(WorkerId),
-    /// Wait for it no longer: it was killed, and the kernel does not let go of it.
-    Abandon(WorkerId),
     /// Tell everyone.
     Tell(Event),
 }

@@ -1,0 +1,81 @@
+//! What the user gives his workers along: environment, directory and arguments, exactly.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use support::{Run, Value, fixture};
+
+fn report(run: Run) -> Value {
+    let run = run.jsonl().start();
+    let seen = run.stdout.report(1);
+    assert_eq!(run.finish().code(), Some(0));
+    seen
+}
+
+#[test]
+fn the_environment_is_the_supervisors_with_what_is_added() {
+    let run = Run::of([fixture("report")]).after("export KEPT=1 CHANGED=1 SUPERVISOR_WORKER=9");
+    let run = run.option("--env", "CHANGED=2=3").option("--env", "EMPTY=");
+    let run = run.option("--env", "TWICE=1").option("--env", "TWICE=2");
+    let seen = report(run);
+    for (name, value) in [
+        ("KEPT", "1"),
+        ("CHANGED", "2=3"),
+        ("EMPTY", ""),
+        ("TWICE", "2"),
+        ("SUPERVISOR_WORKER", "1"),
+    ] {
+        assert_eq!(seen["env"][name], value, "{name}");
+    }
+    assert!(seen["env"]["PATH"].is_string());
+}
+
+#[test]
+fn a_cleared_environment_holds_only_what_is_given() {
+    let run = Run::of([fixture("report")]).with("--env-clear --env ONLY=this --workers 1");
+    let env: BTreeMap<String, Value> = serde_json::from_value(report(run)["env"].clone()).unwrap();
+    // The third is what the test knows the run by.
+    let names: Vec<_> = env.keys().collect();
+    assert_eq!(names, ["ONLY", "SUPERVISOR_TEST_RUN", "SUPERVISOR_WORKER"]);
+}
+
+#[test]
+fn the_directory_is_the_one_given() {
+    let run = Run::of([fixture("report")]);
+    let here = run.scratch.path().to_str().unwrap().to_owned();
+    assert_eq!(report(run)["cwd"], here);
+    let run = Run::of([fixture("report")]).with("--cwd /usr/bin");
+    assert_eq!(report(run)["cwd"], "/usr/bin");
+}
+
+#[test]
+fn a_relative_program_is_looked_up_in_that_directory() {
+    let run = Run::of(["./hello"]).with("--cwd inner");
+    let inner = run.scratch.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    run.scratch.file("inner/hello", "#!/bin/sh\necho hello from ${PWD##*/}\n", 0o755);
+    let run = run.finish();
+    assert_eq!(run.lines()[0], "[1] hello from inner");
+}
+
+#[test]
+fn a_program_is_looked_up_in_the_workers_path() {
+    let run = Run::of(["hello"]).with("--env PATH=.");
+    run.scratch.file("hello", "#!/bin/sh\necho found\n", 0o755);
+    assert_eq!(run.finish().lines()[0], "[1] found");
+}
+
+#[test]
+fn arguments_arrive_as_they_are() {
+    let report_path = fixture("report");
+    let argv = [report_path.as_str(), "", "a b", "--workers", "9", "--", "$HOME", "line\nbreak"];
+    assert_eq!(report(Run::of(argv))["argv"], serde_json::json!(argv));
+}
+
+#[test]
+fn what_follows_the_program_is_its_own_also_without_dashes() {
+    let run = Run::of(["--workers", "9"]).with("echo");
+    // The builder's `--` comes after the program here: it is an argument like any other.
+    assert_eq!(run.finish().lines()[0], "[1] -- --workers 9");
+}

@@ -1,0 +1,59 @@
+//! What the kernel tells of processes, living and dead.
+
+use std::fs;
+
+/// A process as `/proc/PID/stat` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) pid: i32,
+    /// `R`, `S`, `T` for stopped, `Z` for a zombie…
+    pub(crate) state: char,
+    pub(crate) parent: i32,
+}
+
+fn pids() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+pub(crate) fn stat(pid: i32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some(Stat { pid, state, parent: fields.next()?.parse().ok()? })
+}
+
+/// Whether it lives; a zombie does not.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    stat(pid).is_some_and(|stat| !['Z', 'X'].contains(&stat.state))
+}
+
+/// A process's children, zombies included.
+pub(crate) fn children(parent: i32) -> Vec<Stat> {
+    pids().into_iter().filter_map(stat).filter(|stat| stat.parent == parent).collect()
+}
+
+fn has_variable(pid: i32, pair: &str) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|entry| entry == pair.as_bytes())
+}
+
+/// The processes that have `NAME=value` in their environment.
+pub(crate) fn with_environment(pair: &str) -> Vec<i32> {
+    pids().into_iter().filter(|pid| has_variable(*pid, pair)).collect()
+}
+
+/// The process that is this supervisor's worker of this number now.
+pub(crate) fn worker(supervisor: i32, number: usize) -> Option<i32> {
+    let pair = format!("SUPERVISOR_WORKER={number}");
+    let mut own = children(supervisor).into_iter().filter(|child| has_variable(child.pid, &pair));
+    own.next().map(|child| child.pid)
+}
+
+/// A line of `/proc/PID/status` that is a number of KiB.
+pub(crate) fn status_kib(pid: i32, name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}

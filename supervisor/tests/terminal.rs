@@ -1,0 +1,106 @@
+//! Keys pressed and windows closed: what a supervisor does whose terminal it is.
+
+mod support;
+
+use std::io::Read;
+
+use serde_json::json;
+use support::{Finished, Run, Running, Signal, terminal::Terminal};
+
+const POLITE: &str = "sleep 1000 & trap 'echo asked; kill $! 2>/dev/null' TERM; echo up; \
+                      wait $!; wait; sleep 0.3; echo bye";
+
+/// Two workers that hear, before a terminal; stdout and stderr go elsewhere.
+fn up(terminal: &Terminal, options: &str) -> Running {
+    let run = terminal.control(Run::sh(POLITE).with("--workers 2").with(options).jsonl()).start();
+    run.first_pids(2);
+    (1..=2).for_each(|worker| run.stdout.line(worker, "up"));
+    run
+}
+
+fn stopped_politely(run: &Finished, signal: Signal) {
+    let said = |line: &str| run.records("output").iter().filter(|r| r["line"] == line).count();
+    assert_eq!((said("asked"), said("bye")), (2, 2));
+    for record in run.records("ended") {
+        assert_eq!((&record["cause"], &record["code"]), (&json!("asked to stop"), &json!(0)));
+    }
+    assert_eq!(run.signal(), Some(signal));
+}
+
+#[test]
+fn keys_ask_once_and_end_the_run_as_their_signal() {
+    for (key, signal) in [(b"\x03", Signal::SIGINT), (b"\x1c", Signal::SIGQUIT)] {
+        let mut terminal = Terminal::open();
+        let run = up(&terminal, "");
+        terminal.press(key);
+        stopped_politely(&run.finish(), signal);
+    }
+}
+
+#[test]
+fn a_closed_terminal_asks_once_also_where_a_sent_hang_up_would_roll() {
+    for options in ["", "--restart always"] {
+        let terminal = Terminal::open();
+        let run = up(&terminal, options);
+        terminal.close();
+        stopped_politely(&run.finish(), Signal::SIGHUP);
+    }
+}
+
+#[test]
+fn a_hang_up_that_was_sent_rolls_while_the_terminal_is_open() {
+    let terminal = Terminal::open();
+    let run = up(&terminal, "--restart always");
+    run.ready();
+    run.signal(Signal::SIGHUP);
+    run.stdout.record("started", 1, 2);
+    terminal.close();
+    assert_eq!(run.finish().signal(), Some(Signal::SIGHUP));
+}
+
+#[test]
+fn a_closed_terminal_is_a_hang_up_also_to_who_writes_on_it() {
+    // Whether the signal comes first or the failure to write: it is the same news.
+    for _ in 0..10 {
+        let terminal = Terminal::open();
+        let chatter = "while :; do echo chatter; done";
+        let run = terminal.control(Run::sh(chatter)).stdout(terminal.line()).start();
+        let mut window = terminal.window();
+        window.read_exact(&mut [0; 4096]).unwrap();
+        drop(window);
+        terminal.close();
+        let run = run.finish();
+        assert_eq!(run.signal(), Some(Signal::SIGHUP), "{:?} {}", run.status, run.stderr);
+    }
+}
+
+#[test]
+fn a_worker_cannot_play_on_the_terminal() {
+    let played = r"printf '\033[31mred\033]0;title\007\n\302\233m\177\342\200\256abc\377\tx\n'";
+    let terminal = Terminal::open();
+    let run = Run::sh(played).stdout(terminal.line()).start();
+    let shown = terminal.shown();
+    drop(terminal);
+    run.finish();
+    let shown = String::from_utf8(shown.rest()).unwrap();
+    let lines: Vec<_> = shown.split("\r\n").collect();
+    assert_eq!(lines[0], "[1] ^[[31mred^[]0;title^G");
+    assert_eq!(lines[1], "[1] <U+009B>m^?<U+202E>abc\\xff\tx");
+    // To a pipe the same bytes go as they are.
+    let run = Run::sh(played).finish();
+    let bytes = b"[1] \x1b[31mred\x1b]0;title\x07\n[1] \xc2\x9bm\x7f\xe2\x80\xaeabc\xff\tx\n";
+    assert!(run.stdout.starts_with(bytes), "{:?}", String::from_utf8_lossy(&run.stdout));
+}
+
+#[test]
+fn a_worker_has_no_terminal() {
+    let terminal = Terminal::open();
+    let script = "[ -t 0 ] || [ -t 1 ] || [ -t 2 ] || : 2>&- < /dev/tty && echo has one; exit 0";
+    let run = terminal.control(Run::sh(script)).stdout(terminal.line()).stderr(terminal.line());
+    let run = run.start();
+    let shown = terminal.shown();
+    drop(terminal);
+    run.finish();
+    let shown = String::from_utf8(shown.rest()).unwrap();
+    assert!(shown.contains("exited with code") && !shown.contains("has one"), "{shown}");
+}

@@ -1,0 +1,105 @@
+//! Who may name whom, and what is nowhere to be found.
+
+use super::{
+    names::{has_word, line, paths, words},
+    source::Source,
+};
+
+/// Files that are compiled for tests only, though nothing in them says so.
+const TESTS: [&str; 1] = ["supervisor/src/pool/sim.rs"];
+
+/// Words that no file of a place has.
+const BANNED: [(&str, &[&str]); 14] = [
+    ("supervisor/src/pool/", &["tokio", "nix", "libc", "Instant", "SystemTime", "thread", "fs"]),
+    ("supervisor/src/os/", &["pool", "executor", "clap"]),
+    ("supervisor/src/executor/", &["clap"]),
+    ("supervisor/src/sink/", &["pool", "clap"]),
+    ("supervisor/src/observe/", &["pool", "clap"]),
+    ("supervisor/src/launcher/", &["pool", "tokio", "clap"]),
+    ("supervisor/src/compare/", &["pool"]),
+    ("supervisor/src/run.rs", &["clap"]),
+    ("supervisor/src/lib.rs", &["clap"]),
+    ("supervisor/src/event.rs", VOCABULARY),
+    ("supervisor/src/exit.rs", VOCABULARY),
+    ("supervisor/src/job.rs", VOCABULARY),
+    ("supervisor/src/settings.rs", VOCABULARY),
+    ("worker/src/", &["tokio", "clap"]),
+];
+
+/// What plain data have nothing to do with.
+const VOCABULARY: &[&str] = &["tokio", "clap", "nix", "fs", "net", "pool", "executor", "os"];
+
+pub(crate) fn banned_words(source: &Source) -> Vec<String> {
+    let banned = BANNED.iter().filter(|(place, _)| source.is_in(place));
+    let banned = banned.flat_map(|(place, words)| words.iter().map(move |word| (place, word)));
+    banned
+        .filter(|(_, word)| names(source, word) && !is_excused(source, word))
+        .map(|(place, word)| format!("`{word}` has no place in {place}"))
+        .collect()
+}
+
+/// The simulation invents error numbers.
+fn is_excused(source: &Source, word: &str) -> bool {
+    TESTS.contains(&source.path.as_str()) && word == "libc"
+}
+
+/// `std::os` is not our own `os`.
+fn names(source: &Source, word: &str) -> bool {
+    if word != "os" {
+        return has_word(&source.product, word);
+    }
+    paths(&source.product).iter().any(|path| path.starts_with("crate::os"))
+}
+
+/// The pool decides from what it is given: it imports vocabulary and pure parts of the standard
+/// library only.
+pub(crate) fn imports_of_the_pool(source: &Source) -> Vec<String> {
+    if !source.is_in("supervisor/src/pool/") || TESTS.contains(&source.path.as_str()) {
+        return Vec::new();
+    }
+    let is_allowed = |path: &String| {
+        let mut parts = path.split("::");
+        let (first, second) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+        match first {
+            "crate" => ["event", "exit", "limits", "settings", "signal"].contains(&second),
+            "std" => {
+                ["cmp", "collections", "fmt", "iter", "mem", "num", "ops", "time"].contains(&second)
+            }
+            "self" | "super" | "Self" => true,
+            "restart" | "shutdown" | "slot" | "step" | "verdict" => true,
+            _ => first.starts_with(char::is_uppercase) || is_primitive(first),
+        }
+    };
+    let all = paths(&source.product);
+    all.iter()
+        .filter(|path| !is_allowed(path))
+        .map(|path| format!("the pool names {path}"))
+        .collect()
+}
+
+fn is_primitive(name: &str) -> bool {
+    let bits = name.strip_prefix(['u', 'i', 'f']).unwrap_or("");
+    ["8", "16", "32", "64", "128", "size"].contains(&bits)
+        || ["str", "bool", "char"].contains(&name)
+}
+
+/// No polling, no queue without a bound, no wall clock but where it is shown.
+pub(crate) fn nowhere(source: &Source) -> Vec<String> {
+    let is_ours = ["supervisor/src/", "worker/src/"].iter().any(|place| source.is_in(place));
+    if !is_ours || TESTS.contains(&source.path.as_str()) {
+        return Vec::new();
+    }
+    let mut banned = vec!["sleep", "sleep_ms", "park_timeout", "interval"];
+    banned.extend(["unbounded_channel", "UnboundedSender", "unbounded"]);
+    if source.is_in("supervisor/src/") && !source.is_in("supervisor/src/sink/") {
+        banned.push("SystemTime");
+    }
+    let code = &source.product;
+    let mut found: Vec<_> = words(code)
+        .filter(|(_, word)| banned.contains(word))
+        .map(|(at, word)| format!("line {}: `{word}`", line(code, at)))
+        .collect();
+    let bare = code.match_indices("mpsc::channel()");
+    found.extend(bare.map(|(at, _)| format!("line {}: a channel without a bound", line(code, at))));
+    found
+}

@@ -1,0 +1,86 @@
+//! What means nothing is refused: one message with the thing and the remedy, and nothing runs.
+
+mod support;
+
+use support::Run;
+
+/// Refused with this status and one message that says all of `words`.
+fn refused(run: Run, status: i32, words: &[&str]) {
+    // Started, it would leave a file, which the run is searched for.
+    let run = run.finish();
+    assert_eq!(run.code(), Some(status), "{}", run.stderr);
+    assert_eq!(run.stdout_text(), "");
+    let messages = run.messages();
+    assert_eq!(messages.len(), 1, "{}", run.stderr);
+    for word in words {
+        assert!(run.stderr.contains(word), "`{word}` is not in:\n{}", run.stderr);
+    }
+}
+
+fn started() -> Run {
+    Run::sh("echo started > started")
+}
+
+#[test]
+fn an_option_that_means_nothing_is_a_usage_error() {
+    for (options, words) in [
+        ("--limit ram=5", &["`ram` is not a limit", "there are as, data, cpu, nofile"][..]),
+        ("--limit data", &["`data` sets no limit", "write name=value"]),
+        ("--limit data=lots", &["`lots` is not a size", "512M"]),
+        ("--limit nofile=64k", &["`64k` is not a count", "nofile=256"]),
+        ("--limit cpu=1y", &["`1y` is not a duration", "30s"]),
+        ("--memory 5X", &["`5X` is not a size", "--memory", "512M"]),
+        ("--memory M", &["`M` is not a size", "512M"]),
+        ("--grace soon", &["`soon` is not a duration", "--grace", "30s"]),
+        ("--grace 5w", &["`5w` is not a duration", "30s"]),
+        ("--stop-signal NOPE", &["`NOPE` is not a signal", "--stop-signal", "TERM"]),
+        ("--stop-signal 65", &["`65` is not a signal", "1 to 64"]),
+        ("--workers 0", &["`0` is not a number of workers", "--workers", "1 to 4096", "auto"]),
+        ("--workers 4097", &["`4097` is not a number of workers", "1 to 4096"]),
+        ("--workers two", &["`two` is not a number of workers", "auto"]),
+        ("--restart sometimes", &["sometimes", "--restart", "never, on-failure, always"]),
+        ("--retries 3", &["--retries is about jobs", "--restart on-failure"]),
+        ("--timeout 3s", &["--timeout is about jobs", "timeout 30s"]),
+        ("--roll stop-first", &["--roll", "--restart always"]),
+        ("--roll stop-first --restart on-failure", &["--roll", "--restart always"]),
+        ("--memory 1G --limit data=2G", &["--memory", "--limit data=", "one of them"]),
+        ("--format jsonl --timestamps", &["--timestamps", "--format jsonl", "carry the time"]),
+        ("--format jsonl --output raw", &["--output", "--format jsonl", "as records"]),
+        ("--output raw --timestamps", &["--timestamps", "--output raw", "no lines"]),
+        ("--env NAME", &["--env `NAME` sets no variable", "NAME=value"]),
+        ("--env =value", &["--env `=value` sets no variable", "NAME=value"]),
+        ("--no-such-flag", &["--no-such-flag", "--help"]),
+    ] {
+        refused(started().with(options), 2, words);
+    }
+}
+
+#[test]
+fn no_program_is_a_usage_error() {
+    refused(Run::of([""; 0]), 2, &["PROGRAM", "--help"]);
+}
+
+#[test]
+fn a_variable_whose_name_is_empty_is_refused_whatever_its_value() {
+    refused(started().option("--env", "=a=b"), 2, &["--env `=a=b`", "NAME=value"]);
+    refused(started().option("--env", ""), 2, &["--env ``", "NAME=value"]);
+}
+
+#[test]
+fn too_few_open_files_are_refused_with_the_number_that_fits() {
+    let few = |run: Run| run.after("ulimit -n 64");
+    let words = ["100 workers need", "the limit is 64", "at most 4 with --workers", "ulimit -Hn"];
+    refused(few(started().with("--workers 100")), 125, &words);
+    // And that number does.
+    let run = few(Run::sh("echo $SUPERVISOR_WORKER").with("--workers 4")).finish();
+    assert_eq!((run.lines().len(), run.code()), (8, Some(0)), "{}", run.stderr);
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for option in ["--help", "-h"] {
+        let run = Run::of([""; 0]).with(option).finish();
+        assert!(run.stdout_text().contains("--restart") && run.stderr.is_empty());
+        assert_eq!(run.code(), Some(0));
+    }
+}
