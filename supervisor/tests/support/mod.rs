@@ -8,6 +8,7 @@ pub(crate) mod files;
 pub(crate) mod procfs;
 pub(crate) mod tap;
 pub(crate) mod terminal;
+pub(crate) mod upstream;
 
 use std::{
     ffi::{OsStr, OsString},
