@@ -7,13 +7,14 @@ use std::{
 };
 
 use supervisor::{
+    escape::visible,
     executor::process::Process,
     exit::Status,
     limits::Limits,
     os::{descriptors::OpenFiles, launch::Launch, signals::Requests},
     signal::Signal,
     sink::{
-        Stream, visible,
+        Stream,
         writer::{Failure, Writer},
     },
 };

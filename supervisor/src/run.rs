@@ -181,11 +181,15 @@ impl Run<'_> {
     /// not at all when we are asked again.
     async fn conclude(mut self, mut end: RunEnd) -> RunEnd {
         let outlet = Rc::clone(&self.outlet);
-        let cannot_start = matches!(end, RunEnd::Stopped(ShutdownReason::CannotStart(_)));
+        // Where nothing ran, one message says it all; and nobody listens who closed our output.
+        let quiet = matches!(
+            end,
+            RunEnd::Stopped(ShutdownReason::CannotStart(_) | ShutdownReason::OutputClosed)
+        );
         let (board, output_failed) = (self.board.clone(), self.output_failed);
         let told = async {
             outlet.settled().await;
-            if !cannot_start {
+            if !quiet {
                 tell_how_all_ended(&board, &outlet, output_failed);
             }
             outlet.writer().flushed().await;

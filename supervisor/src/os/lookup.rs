@@ -13,9 +13,9 @@ use nix::{
 };
 
 use crate::{
+    escape::visible,
     exit::{StartFault, StartStep},
     settings::Program,
-    sink::visible,
 };
 
 /// Where programs are looked up when the environment has no `PATH`.

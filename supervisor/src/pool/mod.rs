@@ -11,6 +11,7 @@ mod shutdown;
 mod sim;
 mod slot;
 mod step;
+mod stopping;
 pub mod verdict;
 
 use std::time::Duration;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{
     Action, Jitter, Policy, Tick,
     restart::Record,
+    stopping::{Rung, Stopping},
     verdict::{Circumstances, cause},
 };
 use crate::{
@@ -16,9 +17,6 @@ use crate::{
 
 /// A worker without the protocol counts as ready this long after its program was executed.
 const READY_AFTER: Duration = Duration::from_secs(1);
-/// A killed process that is still there after this long is held by the kernel: waiting for it
-/// could last for ever.
-const UNDEAD_AFTER: Duration = Duration::from_secs(2);
 
 /// One turn of the pool: the moment, the rules, whether the run is stopping, whether any worker
 /// of it has ever run, and where actions go.
@@ -31,7 +29,7 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         self.actions.push(Action::Tell(event));
     }
 
@@ -73,23 +71,6 @@ struct Outgoing {
     executed: Tick,
     /// `None` while it serves on, until its replacement is ready.
     stopping: Option<Stopping>,
-}
-
-/// A worker that is asked to end.
-#[derive(Clone, Copy, Debug)]
-struct Stopping {
-    why: StopReason,
-    rung: Rung,
-    /// When it climbs to the next rung.
-    deadline: Tick,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Rung {
-    /// To be asked once its program is executed; before that it would not hear.
-    Unheard,
-    Asked,
-    Killed,
 }
 
 /// How a slot came to rest.
@@ -405,34 +386,4 @@ impl Slot {
 struct Lived {
     up: Duration,
     early: bool,
-}
-
-impl Stopping {
-    fn begin(why: StopReason, heard: bool, worker: WorkerId, turn: &mut Turn<'_>) -> Self {
-        let rung = if heard { Rung::Asked } else { Rung::Unheard };
-        if heard {
-            turn.actions.push(Action::Ask(worker));
-        }
-        turn.tell(Event::Stopping { worker, why, kill: false });
-        Self { why, rung, deadline: turn.now + turn.policy.grace }
-    }
-
-    /// The next rung: the kill, and after it `None`: there is nothing more to be done.
-    fn climb(self, worker: WorkerId, turn: &mut Turn<'_>) -> Option<Self> {
-        let killed = self.kill(worker, turn);
-        if killed.is_none() {
-            turn.tell(Event::Undead { worker });
-        }
-        killed
-    }
-
-    /// The kill; `None` where it was already killed.
-    fn kill(self, worker: WorkerId, turn: &mut Turn<'_>) -> Option<Self> {
-        if self.rung == Rung::Killed {
-            return None;
-        }
-        turn.actions.push(Action::Kill(worker));
-        turn.tell(Event::Stopping { worker, why: self.why, kill: true });
-        Some(Self { rung: Rung::Killed, deadline: turn.now + UNDEAD_AFTER, ..self })
-    }
 }

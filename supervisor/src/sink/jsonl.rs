@@ -10,8 +10,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-use super::{Held, Origin, Sink, Stream, escape::is_obeyed, lines::Line};
+use super::{Held, Origin, Sink, Stream, lines::Line};
 use crate::{
+    escape::is_obeyed,
     event::{Ended, Event, Next, WorkerId},
     exit::{Asked, Cause, Certainty, Sender, Status, StopReason},
 };

@@ -1,7 +1,6 @@
 //! Where do a run's data go? Through one [`Outlet`]: a [`Sink`] turns what comes into bytes, a
 //! [`writer`] thread writes them.
 
-mod escape;
 mod jsonl;
 mod lines;
 mod raw;
@@ -16,8 +15,8 @@ use std::{
 
 use tokio::sync::Notify;
 
-pub use self::{escape::visible, lines::Held, writer::Stream};
 use self::{jsonl::Jsonl, raw::Raw, text::Text, writer::Writer};
+pub use self::{lines::Held, writer::Stream};
 use crate::{
     event::{Ended, Event, WorkerId},
     settings::Output,

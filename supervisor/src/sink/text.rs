@@ -5,8 +5,11 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Held, Origin, Sink, Stream, lines::Line, visible};
-use crate::event::{Ended, Event};
+use super::{Held, Origin, Sink, Stream, lines::Line};
+use crate::{
+    escape::visible,
+    event::{Ended, Event},
+};
 
 /// Each line with the worker's number in front.
 #[derive(Debug)]

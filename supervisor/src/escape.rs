@@ -33,7 +33,8 @@ fn push(out: &mut String, c: char) {
 
 /// Whether a terminal does something else with a character than show it: the control
 /// characters, and what Unicode calls bidirectional controls and line separators.
-pub(super) fn is_obeyed(c: char) -> bool {
+#[must_use]
+pub fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2066}'..='\u{2069}')
