@@ -6,7 +6,7 @@ pub mod process;
 mod relay;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
     io,
     os::fd::OwnedFd,
@@ -45,6 +45,9 @@ pub struct Executor {
     stop_signal: Signal,
     outlet: Rc<Outlet>,
     lives: HashMap<WorkerId, Handle>,
+    /// Workers to be started, one a turn: a start takes a fraction of a millisecond, and between
+    /// many of them signals and ends must be heard.
+    waiting: VecDeque<WorkerId>,
     /// The life whose news the loop has in hand.
     told: Option<WorkerId>,
     inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
@@ -70,6 +73,7 @@ impl Executor {
             stop_signal: settings.stop_signal,
             outlet,
             lives: HashMap::new(),
+            waiting: VecDeque::new(),
             told: None,
             inputs: mpsc::channel(INPUTS_MAX),
             chance: RandomState::new(),
@@ -82,6 +86,12 @@ impl Executor {
     pub async fn next(&mut self) -> Input {
         if let Some(handle) = self.told.take().and_then(|worker| self.lives.get(&worker)) {
             handle.heard.notify_one();
+        }
+        while self.inputs.1.is_empty()
+            && let Some(worker) = self.waiting.pop_front()
+        {
+            self.spawn(worker);
+            tokio::task::yield_now().await;
         }
         let input = self.inputs.1.recv().await;
         if let Some(Input::Worker { worker, news }) = &input {
@@ -97,8 +107,12 @@ impl Executor {
     /// Performs an action; what is to be told is not its business.
     pub fn perform(&mut self, action: &Action) {
         match action {
-            Action::Spawn(worker) => self.spawn(*worker),
+            Action::Spawn(worker) => self.waiting.push_back(*worker),
             Action::Ask(worker) => self.signal(*worker, Leader::ask),
+            Action::Kill(worker) if self.waiting.contains(worker) => {
+                self.waiting.retain(|waiting| waiting != worker);
+                self.never_came_to_be(*worker, StartFault { step: StartStep::Spawn, errno: 0 });
+            }
             Action::Kill(worker) => self.signal(*worker, |leader, _| leader.signal(Signal::KILL)),
             Action::Tell(_) => {}
         }
@@ -111,21 +125,28 @@ impl Executor {
     }
 
     fn spawn(&mut self, worker: WorkerId) {
-        let inputs = self.inputs.0.clone();
-        let jitter = Jitter::from_random(self.chance.hash_one(worker));
         match self.start(worker) {
             Ok(life) => {
                 let (leader, heard) = (life.process.leader(), Rc::clone(&life.heard));
                 self.lives.insert(worker, Handle { leader, heard });
-                tokio::task::spawn_local(life.live(inputs, jitter));
+                let jitter = self.jitter(worker);
+                tokio::task::spawn_local(life.live(self.inputs.0.clone(), jitter));
             }
-            Err(fault) => {
-                let news = News::Ended { pid: None, end: Err(fault), jitter };
-                tokio::task::spawn_local(async move {
-                    let _ = inputs.send(Input::Worker { worker, news }).await;
-                });
-            }
+            Err(fault) => self.never_came_to_be(worker, fault),
         }
+    }
+
+    fn never_came_to_be(&self, worker: WorkerId, fault: StartFault) {
+        let news = News::Ended { pid: None, end: Err(fault), jitter: self.jitter(worker) };
+        let inputs = self.inputs.0.clone();
+        // A task, since the channel may be full and the loop must not wait for itself.
+        tokio::task::spawn_local(async move {
+            let _ = inputs.send(Input::Worker { worker, news }).await;
+        });
+    }
+
+    fn jitter(&self, worker: WorkerId) -> Jitter {
+        Jitter::from_random(self.chance.hash_one(worker))
     }
 
     fn start(&self, worker: WorkerId) -> Result<Life, StartFault> {
