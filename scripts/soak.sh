@@ -11,7 +11,8 @@ echo "+ simulation, 200000 seeds"
 SUPERVISOR_SIM_SEEDS=200000 cargo test -p supervisor --lib pool::sim --release -- --nocapture
 
 busy=
-trap 'kill $busy 2>/dev/null || true' EXIT INT TERM
+log=$(mktemp)
+trap 'kill $busy 2>/dev/null || true; rm -f "$log"' EXIT INT TERM
 for _ in 1 2; do
     sh -c 'while :; do :; done' &
     busy="$busy $!"
@@ -19,12 +20,10 @@ done
 rounds=0
 while [ "$(date +%s)" -lt "$end" ]; do
     rounds=$((rounds + 1))
-    cargo test --workspace --quiet >/tmp/soak.$$ 2>&1 || {
+    cargo test --workspace --quiet >"$log" 2>&1 || {
         echo "soak.sh: round $rounds failed"
-        cat /tmp/soak.$$
-        rm -f /tmp/soak.$$
+        cat "$log"
         exit 1
     }
-    rm -f /tmp/soak.$$
 done
 echo "soak.sh: $rounds rounds of all tests under load, none failed"

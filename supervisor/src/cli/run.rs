@@ -25,7 +25,7 @@ workers under --restart always; USR1 prints the table so far.
 Example: supervisor run --workers 4 --restart always --memory 512M ./server --port 8080")]
 pub(super) struct Arguments {
     /// How many copies: a number, or auto for one per CPU
-    #[arg(short, long, short_aliases = ['j', 'P'], value_name = "N", default_value = "1")]
+    #[arg(short, long, visible_short_aliases = ['j', 'P'], value_name = "N", default_value = "1")]
     workers: Workers,
 
     /// When a worker that ended is started again
