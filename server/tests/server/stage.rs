@@ -11,6 +11,7 @@ use std::{
     path::PathBuf,
     process::{self, Child, Command, ExitStatus, Output, Stdio},
     sync::{
+        Once,
         atomic::{AtomicU32, Ordering},
         mpsc::{self, Receiver},
     },
@@ -37,6 +38,8 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        static HEARING: Once = Once::new();
+        HEARING.call_once(hear_again);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mark = format!("server-test-{}-{number}", process::id());
         let directory = env::temp_dir().join(&mark);
@@ -269,4 +272,15 @@ pub(crate) fn rest(mut client: &TcpStream) -> String {
     let mut text = String::new();
     client.read_to_string(&mut text).unwrap();
     text
+}
+
+/// Signals that whoever started the tests had ignored, as `nohup` and a shell's `&` do, would
+/// stay ignored in the server.
+#[expect(unsafe_code, reason = "dispositions are changed by an unsafe call")]
+fn hear_again() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    for number in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+        // SAFETY: the default action runs no code of ours.
+        unsafe { signal(number, SigHandler::SigDfl) }.unwrap();
+    }
 }

@@ -66,8 +66,7 @@ impl Run {
     /// Of a program and its arguments.
     pub(crate) fn of<S: AsRef<OsStr>>(program: impl IntoIterator<Item = S>) -> Self {
         static RUNS: AtomicU32 = AtomicU32::new(0);
-        static HEARING: Once = Once::new();
-        HEARING.call_once(hear_again);
+        hear_again();
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
         let name = format!("supervisor-test-{}-{number}", std::process::id());
         Self {
@@ -285,10 +284,13 @@ pub(crate) fn send(pid: i32, signal: Signal) {
 /// Signals that whoever started the tests had ignored, as `nohup` and a shell's `&` do, would
 /// stay ignored in the supervisor.
 #[expect(unsafe_code, reason = "dispositions are changed by an unsafe call")]
-fn hear_again() {
+pub(crate) fn hear_again() {
     use nix::sys::signal::{SigHandler, signal};
-    for number in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
-        // SAFETY: the default action runs no code of ours.
-        unsafe { signal(number, SigHandler::SigDfl) }.unwrap();
-    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for number in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+            // SAFETY: the default action runs no code of ours.
+            unsafe { signal(number, SigHandler::SigDfl) }.unwrap();
+        }
+    });
 }

@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::{PATIENCE, SUPERVISOR, Signal, procfs, send, tap::Tap, until};
+use super::{PATIENCE, SUPERVISOR, Signal, hear_again, procfs, send, tap::Tap, until};
 
 /// A program of the workspace, built beside the supervisor.
 pub(crate) fn sibling(name: &str) -> PathBuf {
@@ -28,6 +28,7 @@ pub(crate) struct Upstream {
 impl Upstream {
     pub(crate) fn start(options: &[&str]) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
+        hear_again();
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let value = format!("upstream-test-{}-{number}", std::process::id());
         let mut child = Command::new(sibling("server_bin"))

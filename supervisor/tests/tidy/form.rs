@@ -9,10 +9,6 @@ use super::{
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Files that are longer, with how long they may be and why.
-const LONGER: [(&str, usize, &str); 1] =
-    [("supervisor/src/pool/slot.rs", 450, "one slot's states and all that moves it between them")];
-
 const UNSAFE: [&str; 8] = [
     "supervisor/src/os/",
     "supervisor/src/executor/process.rs",
@@ -30,10 +26,9 @@ pub(crate) fn says_what_it_is(source: &Source) -> Vec<String> {
 }
 
 pub(crate) fn lengths(source: &Source) -> Vec<String> {
-    let longer = LONGER.iter().find(|(path, ..)| *path == source.path);
-    let max = longer.map_or(FILE_LINES_MAX, |(_, max, _)| *max);
     let lines = source.text.lines().count();
-    let file = (lines > max).then(|| format!("{lines} lines, at most {max}"));
+    let too_long = lines > FILE_LINES_MAX;
+    let file = too_long.then(|| format!("{lines} lines, at most {FILE_LINES_MAX}"));
     file.into_iter().chain(long_functions(&source.code)).collect()
 }
 
