@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use supervisor::{
     exit::{Asked, StopReason},
-    signal::Signal,
+    signal::{SAME_REQUEST, Signal},
 };
 
-/// `timeout` and systemd send a signal to the group and to the leader: that counts once.
-const BETWEEN_REQUESTS: Duration = Duration::from_secs(1);
 /// From the polite request to the kill.
 const ASKED_FOR: Duration = Duration::from_secs(2);
 /// The kernel may hold what was killed, in a read from a disk that is gone, say.
@@ -69,7 +67,7 @@ impl Drain {
 
     /// Somebody asks for the end: climbs a rung, unless that is the same request once more.
     pub(crate) fn request(&mut self, now: Duration, signal: Signal) -> Option<Rung> {
-        if self.requested.is_some_and(|before| now < before + BETWEEN_REQUESTS) {
+        if self.requested.is_some_and(|before| now < before + SAME_REQUEST) {
             return None;
         }
         self.signal.get_or_insert(signal);

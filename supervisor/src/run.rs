@@ -1,7 +1,7 @@
 //! The run: wait for something to happen, let the pool decide, do what it says. The only file
 //! that names every folder.
 
-use std::{fmt::Write as _, io, rc::Rc, time::Duration};
+use std::{fmt::Write as _, io, rc::Rc};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -16,15 +16,12 @@ use crate::{
     },
     pool::{Action, Input, Policy, Pool, RunEnd},
     settings::{Restart, Settings},
-    signal::Signal,
+    signal::{SAME_REQUEST, Signal},
     sink::{
         Outlet, Stream,
         writer::{Failure, Writer},
     },
 };
-
-/// `timeout` and systemd send a signal to the group and to the leader: that is one request.
-const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,10 @@
 //! What are signals called? Numbers and names of Linux on x86, Arm and RISC-V.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
+
+/// `timeout`, shells and service managers send a signal to the group and to the leader: requests
+/// to end that come within this time are one.
+pub const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// A signal number, 1 to 64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

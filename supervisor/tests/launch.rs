@@ -79,3 +79,15 @@ fn what_follows_the_program_is_its_own_also_without_dashes() {
     // The builder's `--` comes after the program here: it is an argument like any other.
     assert_eq!(run.finish().lines()[0], "[1] -- --workers 9");
 }
+
+#[test]
+fn a_launch_larger_than_a_sockets_buffer_arrives_whole() {
+    let large = "x".repeat(100_000);
+    let run = (0..10).fold(Run::sh("echo ${#LARGE0} ${#LARGE9}"), |run, number| {
+        run.option("--env", format!("LARGE{number}={large}"))
+    });
+    let run = run.with("--workers 2").finish();
+    assert_eq!(run.code(), Some(0), "{}", run.stderr);
+    let lengths = run.lines().iter().filter(|line| line.ends_with("] 100000 100000")).count();
+    assert_eq!(lengths, 2, "{:?}", run.lines());
+}

@@ -1,13 +1,8 @@
 //! How far has the run come on its way to an end, and, apart from that, why? Each request
 //! climbs one rung, at most one a second.
 
-use std::time::Duration;
-
 use super::Tick;
-use crate::event::ShutdownReason;
-
-/// `timeout` and systemd send a signal to the group and to the leader: that counts once.
-const BETWEEN_RUNGS: Duration = Duration::from_secs(1);
+use crate::{event::ShutdownReason, signal::SAME_REQUEST};
 
 /// What a request brings about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +33,7 @@ impl Shutdown {
         let is_request = matches!(reason, ShutdownReason::Signal(_));
         let climb = match self.last {
             None => Climb::Ask,
-            Some((Climb::Ask, at)) if is_request && now >= at + BETWEEN_RUNGS => Climb::Kill,
+            Some((Climb::Ask, at)) if is_request && now >= at + SAME_REQUEST => Climb::Kill,
             Some(_) => return None,
         };
         self.last = Some((climb, now));
@@ -48,6 +43,8 @@ impl Shutdown {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::signal::Signal;
 

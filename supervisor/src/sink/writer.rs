@@ -51,9 +51,9 @@ pub struct Writer {
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Something came, or the end.
+    /// Something came.
     filled: Condvar,
-    /// The writer has taken what there was, or stdout failed.
+    /// Something was written, or stdout failed.
     changed: Notify,
 }
 
