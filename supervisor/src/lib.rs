@@ -8,6 +8,7 @@ pub mod escape;
 pub mod event;
 pub mod executor;
 pub mod exit;
+pub mod job;
 pub mod limits;
 pub mod observe;
 #[expect(unsafe_code, reason = "the system calls that no library wraps")]

@@ -24,6 +24,28 @@ pub struct Settings {
     pub output: Output,
 }
 
+/// Where jobs come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum JobSource {
+    /// A file, to its end.
+    File(PathBuf),
+    /// Standard input, to its end.
+    Stdin,
+    /// The command line.
+    Arguments(Vec<OsString>),
+    /// A file and whatever is appended to it, without end.
+    Follow(PathBuf),
+}
+
+/// What ends a job in a file or on standard input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Separator {
+    /// A line each; a carriage return before the newline is part of the job.
+    Newline,
+    /// A zero byte: `-0`.
+    Nul,
+}
+
 /// A program and all it is started with.
 #[derive(Clone, Debug)]
 pub struct Program {

@@ -7,3 +7,4 @@
 pub mod codec;
 pub mod frame;
 pub mod quantity;
+pub mod wire;
