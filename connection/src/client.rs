@@ -4,13 +4,15 @@
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::Url;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use worker::quantity::show_duration;
 
 use crate::fetch::{Fetched, Fetcher, Limits, Proxies, SetupError, shown};
+use crate::reply::Reply;
+use crate::request::Request;
 use crate::upstream;
 
 /// Requests in flight at most, and with them the bodies held in memory.
@@ -23,6 +25,8 @@ pub struct Settings {
     pub urls: Vec<Url>,
     /// What one request may take.
     pub limits: Limits,
+    /// What is written of an answer.
+    pub reply: Reply,
     /// One request at a time.
     pub sequential: bool,
     /// Say on stderr how long it took.
@@ -57,7 +61,7 @@ pub async fn run(mut settings: Settings) -> Result<usize, Fault> {
         settings.urls.push(built_in()?);
         proxies = Proxies::None;
     }
-    let fetcher = Fetcher::new(settings.limits, proxies)?;
+    let fetcher = Fetcher::new(settings.limits, settings.reply.statuses(), proxies)?;
     let several = settings.urls.len() > 1;
     let window = if settings.sequential { 1 } else { CONCURRENT_MAX };
 
@@ -71,12 +75,13 @@ pub async fn run(mut settings: Settings) -> Result<usize, Fault> {
         let Fetched { url, elapsed, answer } = first.await?;
         match answer {
             Ok(answer) => {
+                let reply = settings.reply.of(answer, elapsed);
                 let written = if running.is_empty() {
-                    write(&answer.body)
+                    write(&reply)
                 } else {
                     // On a thread of its own, so that a stopped reader of stdout does not
                     // use up the time limits of the requests still running.
-                    spawn_blocking(move || write(&answer.body)).await?
+                    spawn_blocking(move || write(&reply)).await?
                 };
                 written.map_err(Fault::Stdout)?;
             }
@@ -91,7 +96,7 @@ pub async fn run(mut settings: Settings) -> Result<usize, Fault> {
             }
         }
         if settings.show_time {
-            note(format_args!("elapsed: {} for {}", show_duration(elapsed), shown(&url)));
+            note_elapsed(elapsed, &url);
         }
     }
     if settings.show_time {
@@ -110,7 +115,12 @@ fn built_in() -> Result<Url, Fault> {
 
 fn start(fetcher: &Fetcher, url: Url) -> JoinHandle<Fetched> {
     let fetcher = fetcher.clone();
-    tokio::spawn(async move { fetcher.fetch(url).await })
+    tokio::spawn(async move { fetcher.fetch(Request::get(url)).await })
+}
+
+/// Says how long one request took.
+pub(crate) fn note_elapsed(elapsed: Duration, url: &Url) {
+    note(format_args!("elapsed: {} for {}", show_duration(elapsed), shown(url)));
 }
 
 /// Writes a body as it came, and ends its last line.

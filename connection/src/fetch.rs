@@ -1,17 +1,19 @@
-//! How is one URL fetched, and what can go wrong? One request, within limits of time and size.
+//! How is one request made, and what can go wrong? Within limits of time and size.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, StatusCode, Url};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use reqwest::{Client, Method, StatusCode, Url};
 use worker::quantity::{show_duration, show_size};
 
+use crate::request::Request;
 use crate::trust;
 
 /// What one request may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// From the look-up of the name to the last byte of the body.
+    /// From the look-up of the name to the last byte of the body, unless the request says.
     pub timeout: Duration,
     /// Bytes of body.
     pub body_bytes_max: u64,
@@ -26,6 +28,15 @@ pub enum Proxies {
     None,
 }
 
+/// Which statuses are an answer, and not a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statuses {
+    /// 2xx.
+    Success,
+    /// Every one: whoever asked will see which.
+    Any,
+}
+
 /// A request's end, good or bad.
 #[derive(Debug)]
 pub struct Fetched {
@@ -37,11 +48,17 @@ pub struct Fetched {
     pub answer: Result<Answer, FetchError>,
 }
 
-/// A successful response.
+/// A response as wanted.
 #[derive(Debug)]
 pub struct Answer {
-    /// 2xx.
+    /// Who answered, after all redirections.
+    pub url: Url,
+    /// One of those wanted.
     pub status: StatusCode,
+    /// As they came.
+    pub headers: HeaderMap,
+    /// From the beginning to the head of this response.
+    pub first_byte: Duration,
     /// The body as it came.
     pub body: Vec<u8>,
 }
@@ -56,12 +73,14 @@ pub enum FetchError {
     #[error("{}", chain(.0))]
     Network(#[from] reqwest::Error),
     /// Neither an answer nor an error in time.
-    #[error("{url}: no complete answer within {}; allow more with --timeout", show_duration(*.limit))]
+    #[error("{url}: no complete answer within {}; allow more with {by}", show_duration(*.limit))]
     Timeout {
         /// What was asked for.
         url: Url,
         /// The limit that was reached.
         limit: Duration,
+        /// What set it.
+        by: &'static str,
     },
     /// More body than wanted.
     #[error("{url}: body exceeds {} ({limit} bytes); allow more with --max-body", show_size(*.limit))]
@@ -101,6 +120,7 @@ impl FetchError {
 pub struct Fetcher {
     client: Client,
     limits: Limits,
+    statuses: Statuses,
 }
 
 impl Fetcher {
@@ -108,33 +128,39 @@ impl Fetcher {
     ///
     /// # Errors
     /// What the HTTP library refuses, such as a proxy variable that is not a URL.
-    pub fn new(limits: Limits, proxies: Proxies) -> Result<Self, SetupError> {
+    pub fn new(limits: Limits, statuses: Statuses, proxies: Proxies) -> Result<Self, SetupError> {
         let mut client = Client::builder()
             .tls_backend_preconfigured(trust::tls()?)
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")));
         if proxies == Proxies::None {
             client = client.no_proxy();
         }
-        Ok(Self { client: client.build()?, limits })
+        Ok(Self { client: client.build()?, limits, statuses })
     }
 
-    /// Fetches `url` once.
-    pub async fn fetch(&self, url: Url) -> Fetched {
+    /// Makes `request` once.
+    pub async fn fetch(&self, request: Request) -> Fetched {
         let began = Instant::now();
-        let limit = self.limits.timeout;
-        let answer = match tokio::time::timeout(limit, self.answer(url.clone())).await {
+        let url = request.url.clone();
+        let (limit, by) = match request.timeout {
+            Some(limit) => (limit, "the job's `timeout`"),
+            None => (self.limits.timeout, "--timeout"),
+        };
+        let answer = match tokio::time::timeout(limit, self.answer(request, began)).await {
             Ok(answer) => answer,
-            Err(_) => Err(FetchError::Timeout { url: shown(&url), limit }),
+            Err(_) => Err(FetchError::Timeout { url: shown(&url), limit, by }),
         };
         Fetched { url, elapsed: began.elapsed(), answer }
     }
 
-    async fn answer(&self, url: Url) -> Result<Answer, FetchError> {
+    async fn answer(&self, request: Request, began: Instant) -> Result<Answer, FetchError> {
         let limit = self.limits.body_bytes_max;
-        let too_large = || FetchError::BodyTooLarge { url: shown(&url), limit };
-        let mut response = self.client.get(url.clone()).send().await?;
+        let asked = shown(&request.url);
+        let too_large = || FetchError::BodyTooLarge { url: asked.clone(), limit };
+        let mut response = self.builder(request).send().await.map_err(without_password)?;
+        let first_byte = began.elapsed();
         let status = response.status();
-        if !status.is_success() {
+        if self.statuses == Statuses::Success && !status.is_success() {
             return Err(FetchError::Status(status));
         }
         // The announced length is only good for an early no: it may lie.
@@ -142,13 +168,40 @@ impl Fetcher {
             return Err(too_large());
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| e.with_url(shown(&url)))? {
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| error.with_url(asked.clone()))?
+        {
             if (body.len() + chunk.len()) as u64 > limit {
                 return Err(too_large());
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body })
+        let url = shown(response.url());
+        Ok(Answer {
+            url,
+            status,
+            headers: std::mem::take(response.headers_mut()),
+            first_byte,
+            body,
+        })
+    }
+
+    fn builder(&self, request: Request) -> reqwest::RequestBuilder {
+        let Request { method, url, mut headers, body, timeout: _ } = request;
+        // Nobody below says that there is nothing, and some servers insist on being told.
+        if matches!(method, Method::POST | Method::PUT | Method::PATCH) && body.is_empty() {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        let builder = self.client.request(method, url).headers(headers);
+        if body.is_empty() { builder } else { builder.body(body) }
+    }
+}
+
+/// The URL in an error may be where a redirection led to, with a password of its own.
+fn without_password(error: reqwest::Error) -> reqwest::Error {
+    match error.url().map(shown) {
+        Some(url) => error.with_url(url),
+        None => error,
     }
 }
 

@@ -1,5 +1,5 @@
-//! Which of its two trades does this process follow: backend of a client that was already
-//! accepted, or client of some server?
+//! Which of its three trades does this process follow: worker of a pool, backend of a client
+//! that was already accepted, or client of some server?
 
 mod cli;
 
@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use connection::client::{self, Fault};
-use connection::{session, sys};
+use connection::{pool, session, sys};
 use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
@@ -20,7 +20,15 @@ fn main() -> ExitCode {
 
 fn work() -> Result<ExitCode, Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    // First, so that a backend never pays for the command line or TLS.
+    // First, since it is meant for this very process; the signs of a backend are inherited.
+    if pool::is_worker() {
+        let served = pool::serve(&runtime, &cli::read_for_worker());
+        // As below.
+        runtime.shutdown_background();
+        served?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // Early, so that a backend never pays for the command line or TLS.
     if let Some(socket) = session::accepted_client() {
         runtime.block_on(session::serve(socket))?;
         return Ok(ExitCode::SUCCESS);

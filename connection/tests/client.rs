@@ -213,6 +213,23 @@ fn what_cannot_be_fetched_is_a_usage_error() {
     }
 }
 
+#[test]
+fn reply_json_is_a_line_for_each_url_whatever_its_status() {
+    let base = upstream();
+    let urls = ["/status/503", "/bytes/3"].map(|path| format!("{base}{path}"));
+    let output = fetch(&["--reply", "json"], &urls);
+    let written = String::from_utf8(output.stdout.clone()).unwrap();
+    let lines: Vec<_> = written.lines().collect();
+    assert_eq!(lines.len(), 2, "{written}");
+    for (line, parts) in lines.iter().zip([
+        [r#""status":503,"#, r#""body":"503 Service Unavailable\n"}"#],
+        [r#""status":200,"#, r#""body":"xxx"}"#],
+    ]) {
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+    }
+    assert_eq!((text(&output).as_str(), output.status.code()), ("", Some(0)));
+}
+
 /// The binary, alone with an empty environment.
 fn connection() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_connection_bin"));

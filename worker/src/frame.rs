@@ -5,7 +5,7 @@
 pub const FRAME_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes of the length in front of each frame.
-const HEADER_BYTES: usize = 4;
+pub const HEADER_BYTES: usize = 4;
 
 /// A length over the agreed cap. Found before anything is allocated for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,11 +54,16 @@ pub fn split(bytes: &[u8], cap: usize) -> Result<Option<Split<'_>>, FrameTooLong
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Ok(None);
     };
-    let length = u32::from_le_bytes(*header) as usize;
+    Ok(rest.split_at_checked(length(*header, cap)?))
+}
+
+/// What a header claims.
+pub(crate) fn length(header: [u8; HEADER_BYTES], cap: usize) -> Result<usize, FrameTooLong> {
+    let length = u32::from_le_bytes(header) as usize;
     if length > cap {
         return Err(FrameTooLong { length, cap });
     }
-    Ok(rest.split_at_checked(length))
+    Ok(length)
 }
 
 #[cfg(test)]

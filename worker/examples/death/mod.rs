@@ -1,0 +1,40 @@
+//! The ways in which our fixtures die.
+
+#![expect(unsafe_code, reason = "signals")]
+
+use std::process;
+
+/// Dies by this signal, which Rust's own runtime would otherwise take the first of.
+pub(crate) fn by_signal(signal: i32) -> ! {
+    // SAFETY: the default action runs no code of ours; raising takes an integer.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+    wait_for_ever()
+}
+
+/// Until something from outside ends it.
+pub(crate) fn wait_for_ever() -> ! {
+    loop {
+        // SAFETY: pause takes nothing and touches nothing.
+        unsafe { libc::pause() };
+    }
+}
+
+/// Ends as told: `SIGSEGV` and the like, or an exit code. By SIGKILL if nothing is told.
+#[allow(dead_code, reason = "not every fixture is told how")]
+pub(crate) fn as_told(how: Option<&str>) -> ! {
+    let signals = [
+        ("SIGKILL", libc::SIGKILL),
+        ("SIGSEGV", libc::SIGSEGV),
+        ("SIGABRT", libc::SIGABRT),
+        ("SIGBUS", libc::SIGBUS),
+        ("SIGTERM", libc::SIGTERM),
+    ];
+    let how = how.unwrap_or("SIGKILL");
+    match signals.iter().find(|(name, _)| *name == how) {
+        Some((_, signal)) => by_signal(*signal),
+        None => process::exit(how.parse().unwrap_or(2)),
+    }
+}

@@ -1,0 +1,88 @@
+//! Does what the words of a job say, one after the other, with `;` between them: `sleep MS`,
+//! `spin US`, `fail TEXT`, `panic TEXT`, `segv`, `abort`, `exit N`, `hang`, `stop`, `leak`,
+//! `kill`, `print TEXT`, `complain TEXT`, `big N`, `log PATH TEXT`. Replies with the payload.
+
+#![expect(unsafe_code, reason = "a real segmentation fault")]
+
+use std::{
+    fs::OpenOptions,
+    hint::{black_box, spin_loop},
+    io::Write,
+    process, ptr, thread,
+    time::{Duration, Instant},
+};
+
+mod death;
+
+fn main() -> Result<(), worker::ServeError> {
+    worker::serve(|job| {
+        let words = job.text().map_err(|fault| fault.to_string())?;
+        let mut reply = words.as_bytes().to_vec();
+        for word in words.split(';') {
+            if let Some(other) = act(word.trim())? {
+                reply = other;
+            }
+        }
+        Ok::<_, String>(reply)
+    })
+}
+
+/// Does one thing; gives the reply if it is not to be the payload.
+fn act(words: &str) -> Result<Option<Vec<u8>>, String> {
+    let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
+    let number = || rest.parse::<u64>().map_err(|fault| format!("`{words}`: {fault}"));
+    match word {
+        "sleep" => thread::sleep(Duration::from_millis(number()?)),
+        "spin" => spin(Duration::from_micros(number()?)),
+        "fail" => return Err(rest.into()),
+        "panic" => panic!("{rest}"),
+        "segv" => fault(),
+        "abort" => process::abort(),
+        "exit" => process::exit(i32::try_from(number()?).unwrap_or(1)),
+        "hang" => death::wait_for_ever(),
+        // SAFETY: raising takes an integer.
+        "stop" => unsafe {
+            libc::raise(libc::SIGSTOP);
+        },
+        "leak" => leak(),
+        "kill" => death::by_signal(libc::SIGKILL),
+        "print" => println!("{rest}"),
+        "complain" => eprintln!("{rest}"),
+        "big" => return Ok(Some(vec![b'x'; usize::try_from(number()?).unwrap_or(0)])),
+        "log" => log(rest)?,
+        _ => {}
+    }
+    Ok(None)
+}
+
+fn spin(duration: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < duration {
+        spin_loop();
+    }
+}
+
+/// Touches what is not there, with the default action in force.
+fn fault() {
+    // SAFETY: none: this is what a segmentation fault is made of.
+    unsafe {
+        libc::signal(libc::SIGSEGV, libc::SIG_DFL);
+        ptr::without_provenance_mut::<u8>(black_box(1)).write_volatile(0);
+    }
+}
+
+fn leak() -> ! {
+    let mut taken = Vec::new();
+    loop {
+        taken.push(black_box(vec![1u8; 1 << 20]));
+    }
+}
+
+/// One write to the end of the file: the text, and who wrote it.
+fn log(rest: &str) -> Result<(), String> {
+    let (path, text) = rest.split_once(' ').unwrap_or((rest, ""));
+    let line = format!("{text} {}\n", process::id());
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(line.as_bytes()))
+        .map_err(|fault| format!("{path}: {fault}"))
+}
