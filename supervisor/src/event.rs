@@ -3,7 +3,8 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    exit::{Cause, Evidence, StartFault, StopReason},
+    exit::{Cause, Evidence, ProtocolFault, StartFault, Status, StopReason},
+    job::Attempt,
     signal::Signal,
 };
 
@@ -34,7 +35,7 @@ pub enum Event {
         /// Its process.
         pid: i32,
     },
-    /// The worker has stayed up long enough to count on.
+    /// The worker has stayed up long enough to count on, or speaks the worker protocol.
     Ready {
         /// Which worker.
         worker: WorkerId,
@@ -65,6 +66,68 @@ pub enum Event {
         /// The replacement that failed.
         worker: WorkerId,
     },
+    /// The first worker has been up for a while and says nothing.
+    StillSilent {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// An attempt of a job came to nothing, and there will be another.
+    TriedAgain {
+        /// The job's number.
+        id: u64,
+        /// The attempt.
+        attempt: Attempt,
+        /// When the next one comes.
+        again: Again,
+    },
+    /// How the jobs stand; told once a step at most.
+    Jobs(Tally),
+}
+
+/// When a job is tried again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Again {
+    /// After this time.
+    After(Duration),
+    /// As soon as there is a fresh worker for it alone.
+    Alone,
+    /// Next: it was not to blame.
+    Next,
+}
+
+/// How many jobs are where.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Tally {
+    /// Accepted so far; each of these is also counted below, once.
+    pub accepted: u64,
+    /// Done.
+    pub ok: u64,
+    /// Failed for good, too long ones included.
+    pub failed: u64,
+    /// Parked, since their worker died of them.
+    pub crashed: u64,
+    /// Left over when the run ended.
+    pub not_run: u64,
+    /// Waiting to be sent, now or after a delay.
+    pub queued: u64,
+    /// Sent to a worker.
+    pub in_flight: u64,
+    /// Attempts that came to nothing and were followed by another.
+    pub tried_again: u64,
+}
+
+impl Tally {
+    /// Jobs that have ended, in whatever way.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.ok + self.failed + self.crashed + self.not_run
+    }
+
+    /// Whether a job ended otherwise than well.
+    #[must_use]
+    pub fn has_failures(&self) -> bool {
+        self.failed + self.crashed > 0
+    }
 }
 
 /// The end of a worker.
@@ -108,4 +171,24 @@ pub enum ShutdownReason {
     OutputFailed(i32),
     /// The program cannot be started.
     CannotStart(StartFault),
+    /// The program does not speak the worker protocol.
+    NotAWorker(Mute),
+    /// The time for the whole run is over.
+    Deadline,
+    /// So many jobs have ended as `--halt` or `--max-fail` says.
+    Halted {
+        /// Whether running jobs are not waited for.
+        now: bool,
+    },
+    /// The input cannot be read on; why was said.
+    SourceFailed,
+}
+
+/// How a program showed that it is no worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mute {
+    /// It ended.
+    Ended(Status),
+    /// It said something else, or nothing.
+    Fault(ProtocolFault),
 }

@@ -3,7 +3,7 @@
 
 use std::{fmt, io, time::Duration};
 
-use worker::quantity::show_size;
+use worker::{quantity::show_size, wire::VERSION};
 
 use crate::{limits::Resource, signal::Signal};
 
@@ -61,8 +61,34 @@ pub enum Cause {
     CpuLimit,
     /// The program never ran.
     CouldNotStart(StartFault),
+    /// Its job took too long, so we ended it.
+    Timeout,
+    /// What it said was not the worker protocol, so we ended it.
+    Protocol(ProtocolFault),
     /// It ended because we asked it to.
     AskedToStop(Asked),
+}
+
+/// How a worker broke the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProtocolFault {
+    /// It said nothing for as long as a start may take.
+    Silence,
+    /// Its first frame is no hello.
+    Hello,
+    /// It speaks this version of the protocol, and we do not.
+    Version(u32),
+    /// A frame announced this many bytes, more than any may have.
+    FrameTooLong(u32),
+    /// A frame that is no message.
+    Garbage,
+    /// A reply for another job than the one it had to do next.
+    WrongReply {
+        /// The job it names.
+        id: u64,
+    },
+    /// Its flight recorder holds what cannot be.
+    Recorder,
 }
 
 /// Where a signal that was not ours came from.
@@ -100,6 +126,16 @@ pub enum StopReason {
     Shutdown,
     /// A newer worker takes its place.
     Roll,
+    /// It has served long enough: so many jobs, so much memory, or so much time.
+    Recycle,
+    /// A job that killed a worker is tried once more, in a fresh one.
+    SecondOpinion,
+    /// There are no more jobs.
+    Finished,
+    /// Its job took too long.
+    Timeout,
+    /// It broke the protocol.
+    Protocol(ProtocolFault),
 }
 
 /// A step between the supervisor's decision and the program's first instruction that failed.
@@ -214,15 +250,40 @@ impl fmt::Display for Cause {
             Self::Memory(Certainty::Likely) => write!(f, "memory (likely)"),
             Self::CpuLimit => write!(f, "cpu limit"),
             Self::CouldNotStart(fault) => write!(f, "could not start: {fault}"),
-            Self::AskedToStop(Asked { why: StopReason::Shutdown, killed: false }) => {
-                write!(f, "asked to stop")
-            }
-            Self::AskedToStop(Asked { why: StopReason::Roll, killed: false }) => {
-                write!(f, "asked to stop: rolled")
-            }
+            Self::Timeout => write!(f, "timeout"),
+            Self::Protocol(fault) => write!(f, "protocol error: {fault}"),
             Self::AskedToStop(Asked { killed: true, .. }) => {
                 write!(f, "asked to stop: killed")
             }
+            Self::AskedToStop(Asked { why, .. }) => match why {
+                StopReason::Roll => write!(f, "asked to stop: rolled"),
+                StopReason::Recycle => write!(f, "asked to stop: recycled"),
+                StopReason::SecondOpinion => write!(f, "asked to stop: for a fresh one"),
+                StopReason::Finished => write!(f, "finished"),
+                StopReason::Shutdown | StopReason::Timeout | StopReason::Protocol(_) => {
+                    write!(f, "asked to stop")
+                }
+            },
+        }
+    }
+}
+
+impl fmt::Display for ProtocolFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silence => write!(f, "it did not speak"),
+            Self::Hello => write!(f, "its first frame is no hello"),
+            Self::Version(version) => {
+                write!(f, "it speaks version {version}, and this supervisor version {VERSION}")
+            }
+            Self::FrameTooLong(bytes) => {
+                write!(f, "it announced a frame of {}", show_size(u64::from(*bytes)))
+            }
+            Self::Garbage => write!(f, "a frame that is no message"),
+            Self::WrongReply { id } => {
+                write!(f, "a reply for job {id}, which was not its next")
+            }
+            Self::Recorder => write!(f, "its flight recorder holds what cannot be"),
         }
     }
 }

@@ -134,10 +134,16 @@ const LONG_BYTES_MIN: usize = 32 << 10;
 
 #[derive(Clone)]
 enum Form {
-    Short { length: u8, bytes: [u8; SHORT_BYTES_MAX] },
+    Short {
+        length: u8,
+        bytes: [u8; SHORT_BYTES_MAX],
+    },
     Owned(Box<[u8]>),
     /// What is before `start` belongs to the frame it came in.
-    Shared { frame: Arc<Vec<u8>>, start: usize },
+    Shared {
+        frame: Arc<Vec<u8>>,
+        start: usize,
+    },
 }
 
 impl Payload {
@@ -224,7 +230,8 @@ mod tests {
         fn bytes_are_kept_whatever_their_form(length in 0usize..70_000, start in 0usize..100) {
             let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             let start = start.min(length);
-            prop_assert_eq!(Payload::copy(&bytes).as_bytes(), &bytes[..]);
+            let copy = Payload::copy(&bytes);
+            prop_assert_eq!(copy.as_bytes(), &bytes[..]);
             let taken = Payload::take(bytes.clone(), start);
             prop_assert_eq!(taken.as_bytes(), &bytes[start..]);
             prop_assert_eq!(taken.clone(), taken);

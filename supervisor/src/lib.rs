@@ -14,7 +14,9 @@ pub mod observe;
 #[expect(unsafe_code, reason = "the system calls that no library wraps")]
 pub mod os;
 pub mod pool;
+mod progress;
 pub mod run;
 pub mod settings;
 pub mod signal;
 pub mod sink;
+pub mod source;

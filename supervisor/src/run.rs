@@ -1,26 +1,37 @@
 //! The run: wait for something to happen, let the pool decide, do what it says. The only file
 //! that names every folder.
 
-use std::{fmt::Write as _, io, rc::Rc};
+use std::{collections::HashMap, fmt::Write as _, io, pin::Pin, rc::Rc};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    runtime::LocalOptions,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use crate::{
     event::{Event, ShutdownReason},
     executor::Executor,
-    observe::{board::Board, narrate, table::table},
+    observe::{
+        board::Board,
+        narrate,
+        summary::{standing, summary},
+        table::table,
+    },
     os::{
         descriptors::{OpenFiles, TooFewFiles},
+        memory,
         signals::{Request, Requests},
         terminal,
     },
-    pool::{Action, Input, Policy, Pool, RunEnd},
-    settings::{Restart, Settings},
+    pool::{Action, Actions, Input, Policy, Pool, RunEnd, Tick},
+    progress::{Progress, Shown},
+    settings::{Jobs, Restart, Settings},
     signal::{SAME_REQUEST, Signal},
     sink::{
         Outlet, Stream,
         writer::{Failure, Writer},
     },
+    source::{Source, SourceError, Supply},
 };
 
 /// Why a run could not begin.
@@ -29,6 +40,9 @@ pub enum RunError {
     /// The limit of open files.
     #[error(transparent)]
     TooFewFiles(#[from] TooFewFiles),
+    /// The input.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// Something the kernel refused.
     #[error("cannot {what}")]
     Refused {
@@ -39,34 +53,44 @@ pub enum RunError {
     },
 }
 
-/// Runs workers until all have ended. To be called on the process's first thread, before it has
-/// others: the workers' lives hang on it.
+/// Runs workers until all have ended, and with jobs until all of those have. To be called on the
+/// process's first thread, before it has others: the workers' lives hang on it.
 ///
 /// # Errors
 /// The run could not begin; nothing was started.
 pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
     let refused = |what| move |source| RunError::Refused { what, source };
     let open_files = OpenFiles::raise().map_err(refused("read the limit of open files"))?;
-    open_files.suffice_for(settings.workers.get(), 0, "workers", "--workers")?;
+    if settings.jobs.is_some() {
+        memory::keep_freed();
+    }
+    let per_worker = if settings.jobs.is_some() { Executor::LINE_FILES } else { 0 };
+    open_files.suffice_for(settings.workers.get(), per_worker, 0, "workers", "--workers")?;
+    let open = |jobs: &Jobs| Source::open(&jobs.source, jobs.separator, jobs.job_bytes_max());
+    let source = settings.jobs.as_ref().map(open).transpose()?;
     let writer = Writer::open().map_err(refused("start the thread that writes"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
         .map_err(refused("start the runtime"))?;
-    let tasks = tokio::task::LocalSet::new();
-    tasks.block_on(&runtime, async {
+    runtime.block_on(async {
         let signals = Requests::open().map_err(refused("listen to signals"))?;
         let workers = settings.workers.get();
-        let outlet = Rc::new(Outlet::new(settings.output, workers, writer));
+        let outlet = Rc::new(Outlet::new(settings, writer));
         let run = Run {
             settings,
             began: Instant::now(),
             pool: Pool::new(Policy::from(settings)),
             executor: Executor::new(settings, open_files, Rc::clone(&outlet)),
+            source,
             board: Board::new(workers),
             outlet,
             signals,
+            alarm: Alarm::default(),
+            progress: settings.jobs.as_ref().and_then(Progress::new),
             had_terminal: terminal::is_attached(),
+            is_held: false,
+            order_lost: None,
             output_failed: false,
             asked: None,
         };
@@ -79,10 +103,18 @@ struct Run<'a> {
     began: Instant,
     pool: Pool,
     executor: Executor,
+    /// `None` for a run without jobs, and once there are no more.
+    source: Option<Source>,
     board: Board,
     outlet: Rc<Outlet>,
     signals: Requests,
+    alarm: Alarm,
+    progress: Option<Progress>,
     had_terminal: bool,
+    /// Whether the pool was told that outcomes have nowhere to go.
+    is_held: bool,
+    /// Outcomes that waited for their turn are lost: the error number, until the pool was told.
+    order_lost: Option<i32>,
     output_failed: bool,
     /// When a signal last asked for the end.
     asked: Option<Instant>,
@@ -90,16 +122,13 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn until_end(mut self) -> RunEnd {
-        let mut actions = Vec::new();
+        let mut actions = Actions::default();
         let mut input = Input::Timer;
         let end = loop {
-            self.pool.step(self.began.elapsed(), input, &mut actions);
-            for action in actions.drain(..) {
-                match &action {
-                    Action::Tell(event) => self.tell(event),
-                    action => self.executor.perform(action),
-                }
-            }
+            let now = self.began.elapsed();
+            self.pool.step(now, input, &mut actions);
+            self.perform(&mut actions);
+            self.show_progress(now);
             if let Some(end) = self.pool.end() {
                 break end;
             }
@@ -108,25 +137,101 @@ impl Run<'_> {
         self.conclude(end).await
     }
 
-    /// Waits for whatever comes first: a worker's news, a signal, an output that fails, or the
-    /// pool's next deadline.
+    /// What has ended goes out before anything is told of it.
+    fn perform(&mut self, actions: &mut Actions) {
+        if !actions.settled.is_empty() {
+            self.outlet.outcomes(&actions.settled);
+            let lines = actions.settled.iter().filter_map(narrate::outcome);
+            lines.for_each(|line| self.say(line));
+            actions.settled.clear();
+            self.hear_of_order();
+        }
+        for action in actions.list.drain(..) {
+            match &action {
+                Action::Tell(event) => self.tell(event),
+                action => self.executor.perform(action, &self.pool),
+            }
+        }
+    }
+
+    fn show_progress(&mut self, now: Tick) {
+        let Some(progress) = self.progress.as_mut().filter(|progress| progress.next() <= now)
+        else {
+            return;
+        };
+        let running = self.executor.current_jobs().count();
+        match progress.show(now, self.board.jobs(), running) {
+            Shown::Status(line) => self.outlet.writer().set_status(line),
+            Shown::Line(line) => self.say(line),
+        }
+    }
+
+    /// Outcomes that wait for their turn may find no room on disk.
+    fn hear_of_order(&mut self) {
+        let Some(error) = self.outlet.order_failure() else { return };
+        self.say(format!("supervisor: {error}\n"));
+        if error.is_loss() {
+            self.order_lost = Some(error.errno());
+        }
+    }
+
+    /// Waits for whatever comes first: a worker's news, jobs, a signal, an output that is full or
+    /// fails, or the pool's next deadline.
     async fn next_input(&mut self) -> Input {
+        if let Some(errno) = self.order_lost.take() {
+            self.output_failed = true;
+            return Input::Shutdown(ShutdownReason::OutputFailed(errno));
+        }
+        let is_full = self.outlet.is_full();
+        if is_full != self.is_held {
+            self.is_held = is_full;
+            return Input::Hold(is_full);
+        }
         loop {
-            let deadline = self.pool.next_deadline().map(|tick| self.began + tick);
+            let show = self.progress.as_ref().map(Progress::next);
+            let deadline = self.pool.next_deadline().into_iter().chain(show).min();
+            let deadline = deadline.map(|tick| self.began + tick);
+            let wants_jobs = !self.is_held && self.pool.wants_jobs();
             tokio::select! {
                 input = self.executor.next() => return input,
+                supply = next(&mut self.source), if wants_jobs => {
+                    if let Some(input) = self.supplied(supply) {
+                        return input;
+                    }
+                }
                 request = self.signals.next() => {
                     if let Some(input) = self.requested(request) {
                         return input;
                     }
                 }
+                () = self.outlet.takes_outcomes(), if self.is_held => {
+                    self.is_held = false;
+                    return Input::Hold(false);
+                }
                 failure = self.outlet.writer().failed(), if !self.output_failed => {
                     self.output_failed = true;
                     return Input::Shutdown(self.reason(failure));
                 }
-                () = sleep_until(deadline.unwrap_or(self.began)), if deadline.is_some() => {
-                    return Input::Timer;
-                }
+                () = self.alarm.rings(deadline), if deadline.is_some() => return Input::Timer,
+            }
+        }
+    }
+
+    fn supplied(&mut self, supply: Supply) -> Option<Input> {
+        match supply {
+            Supply::Jobs(jobs) => Some(Input::Jobs(jobs)),
+            Supply::TooLong { position, bytes } => Some(Input::TooLong { position, bytes }),
+            Supply::Notice(text) => {
+                self.say(format!("supervisor: {text}\n"));
+                None
+            }
+            Supply::Ended => {
+                self.source = None;
+                Some(Input::SourceEnded)
+            }
+            Supply::Failed(error) => {
+                self.say(format!("supervisor: {error}\n"));
+                Some(Input::Shutdown(ShutdownReason::SourceFailed))
             }
         }
     }
@@ -140,7 +245,12 @@ impl Run<'_> {
                 request.stop_signal().map(ShutdownReason::Signal).map(Input::Shutdown)
             }
             Request::Report => {
-                self.say(table(&self.board));
+                let jobs = self.executor.current_jobs().collect();
+                let mut text = table(&self.board, &jobs);
+                if self.settings.jobs.is_some() {
+                    let _ = writeln!(text, "jobs: {}", standing(self.board.jobs(), jobs.len()));
+                }
+                self.say(text);
                 None
             }
         }
@@ -178,16 +288,32 @@ impl Run<'_> {
     /// not at all when we are asked again.
     async fn conclude(mut self, mut end: RunEnd) -> RunEnd {
         let outlet = Rc::clone(&self.outlet);
+        if self.progress.take().is_some() {
+            outlet.writer().set_status(String::new());
+        }
         // Where nothing ran, one message says it all; and nobody listens who closed our output.
         let quiet = matches!(
             end,
-            RunEnd::Stopped(ShutdownReason::CannotStart(_) | ShutdownReason::OutputClosed)
+            RunEnd::Stopped(
+                ShutdownReason::CannotStart(_)
+                    | ShutdownReason::NotAWorker(_)
+                    | ShutdownReason::OutputClosed
+            )
         );
         let (board, output_failed) = (self.board.clone(), self.output_failed);
+        let has_jobs = self.settings.jobs.is_some();
+        let took = self.began.elapsed();
         let told = async {
             outlet.settled().await;
             if !quiet {
-                tell_how_all_ended(&board, &outlet, output_failed);
+                let text = if has_jobs {
+                    summary(board.jobs(), took)
+                } else {
+                    let ends = board.slots().iter().filter_map(|slot| slot.last.as_ref());
+                    ends.for_each(|last| outlet.task(last));
+                    table(&board, &HashMap::new())
+                };
+                tell_the_end(text, &outlet, output_failed);
             }
             outlet.writer().flushed().await;
         };
@@ -220,9 +346,7 @@ impl Run<'_> {
     }
 }
 
-fn tell_how_all_ended(board: &Board, outlet: &Outlet, output_failed: bool) {
-    board.slots().iter().filter_map(|slot| slot.last.as_ref()).for_each(|last| outlet.task(last));
-    let mut text = table(board);
+fn tell_the_end(mut text: String, outlet: &Outlet, output_failed: bool) {
     let dropped = outlet.writer().dropped_bytes();
     if dropped > 0 && !output_failed {
         let _ = writeln!(
@@ -231,4 +355,33 @@ fn tell_how_all_ended(board: &Board, outlet: &Outlet, output_failed: bool) {
         );
     }
     outlet.writer().push(Stream::Stderr, text.into_bytes());
+}
+
+/// The next jobs; never any where there is no source.
+async fn next(source: &mut Option<Source>) -> Supply {
+    match source {
+        Some(source) => source.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One timer for all deadlines. One that moves into the future is left to ring too early, since
+/// most are only ever moved: the pool does not mind.
+#[derive(Default)]
+struct Alarm {
+    timer: Option<Pin<Box<Sleep>>>,
+    is_set: bool,
+}
+
+impl Alarm {
+    async fn rings(&mut self, deadline: Option<Instant>) {
+        let Some(deadline) = deadline else { return std::future::pending().await };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if !self.is_set || timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+            self.is_set = true;
+        }
+        timer.as_mut().await;
+        self.is_set = false;
+    }
 }

@@ -22,6 +22,140 @@ pub struct Settings {
     pub stop_signal: Signal,
     /// What becomes of the workers' output.
     pub output: Output,
+    /// What they are given to do; `None` for programs that are not.
+    pub jobs: Option<Jobs>,
+}
+
+/// What workers that take jobs are given to do.
+#[derive(Clone, Debug)]
+pub struct Jobs {
+    /// Where jobs come from.
+    pub source: JobSource,
+    /// What ends each.
+    pub separator: Separator,
+    /// Whether outcomes come out in the order of the jobs.
+    pub keep_order: bool,
+    /// How it is shown how far they have come.
+    pub progress: Progress,
+    /// The longest frame, in bytes.
+    pub frame_bytes_max: usize,
+    /// What becomes of them.
+    pub rules: JobRules,
+}
+
+impl Jobs {
+    /// The longest job: what a frame of it adds to its bytes is less than this.
+    const AROUND_JOB_BYTES: usize = 256;
+
+    /// The longest job, in bytes.
+    #[must_use]
+    pub fn job_bytes_max(&self) -> usize {
+        self.frame_bytes_max.saturating_sub(Self::AROUND_JOB_BYTES)
+    }
+}
+
+/// How it is shown, on stderr, how far the jobs have come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// As a line that stays in its place on the terminal.
+    Bar,
+    /// As a line of its own every ten seconds.
+    Plain,
+    /// Not at all.
+    None,
+}
+
+/// What becomes of jobs.
+#[derive(Clone, Debug)]
+pub struct JobRules {
+    /// Further attempts of a job that failed.
+    pub retries: u32,
+    /// From a failure to the next attempt, at first; twice as long each time, to 30 s.
+    pub retry_delay: Duration,
+    /// Which failures count for that.
+    pub retry_on: RetryOn,
+    /// Further attempts, alone in a fresh worker, of a job that killed its worker.
+    pub crash_retries: u32,
+    /// How long an attempt may take.
+    pub timeout: Option<Duration>,
+    /// How long the whole run may take.
+    pub deadline: Option<Duration>,
+    /// How many jobs a worker is sent at a time.
+    pub depth: Depth,
+    /// When a run is stopped for how its jobs end.
+    pub halt: Option<Halt>,
+    /// How long a worker may take from its exec to its hello.
+    pub start_timeout: Duration,
+    /// When a worker is replaced by a fresh one.
+    pub recycle: Recycle,
+}
+
+/// Which failures are tried again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RetryOn {
+    /// An error that the worker gave back.
+    pub error: bool,
+    /// A panic that it caught.
+    pub panic: bool,
+    /// A time limit reached.
+    pub timeout: bool,
+}
+
+/// How many jobs a worker is sent at a time: the running one and those that wait behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Depth {
+    /// About a millisecond's work, by the time jobs take.
+    Auto,
+    /// Always so many.
+    Fixed(u32),
+}
+
+impl Depth {
+    /// More jobs than this are never sent ahead.
+    pub const MAX: u32 = 1024;
+}
+
+/// Stops a run once so many jobs have ended in a way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Halt {
+    /// Whether running jobs are not waited for.
+    pub now: bool,
+    /// Which ends count.
+    pub when: HaltWhen,
+    /// How many of them.
+    pub count: HaltCount,
+}
+
+/// Which ends of jobs count for a [`Halt`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HaltWhen {
+    /// Those that are not ok.
+    Fail,
+    /// Those that are.
+    Success,
+    /// All.
+    Done,
+}
+
+/// How many ends make a [`Halt`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HaltCount {
+    /// So many.
+    Number(u64),
+    /// This share of those that have ended, in hundredths, once there are three, as GNU parallel
+    /// has it.
+    Percent(u64),
+}
+
+/// When a worker is replaced by a fresh one; the new one is ready before the old one is let go.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Recycle {
+    /// After so many jobs.
+    pub jobs: Option<u64>,
+    /// Once its resident memory is so large, in bytes.
+    pub resident_bytes: Option<u64>,
+    /// Once it is so old.
+    pub age: Option<Duration>,
 }
 
 /// Where jobs come from.
@@ -66,6 +200,8 @@ pub struct Workers(u32);
 impl Workers {
     /// More are refused: a slip of the finger should not fill the process table.
     pub const MAX: u32 = 4096;
+    /// A single one.
+    pub const ONE: Self = Self(1);
 
     /// The number.
     #[must_use]
@@ -118,17 +254,21 @@ pub enum Roll {
     StopFirst,
 }
 
-/// What becomes of the workers' output.
+/// What becomes of the workers' output, and of replies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
-    /// Line by line with the worker's number in front.
+    /// Line by line with the worker's number in front; replies as they are.
     Lines {
-        /// With the time in front of that.
+        /// With the time in front of a line of output.
         timestamps: bool,
+        /// With the job in front of a line of its reply.
+        tag: bool,
     },
     /// The bytes as they come.
     Raw,
-    /// One JSON record a line, and a record for each worker's end.
+    /// None comes out. With jobs, that is said of their replies.
+    None,
+    /// One JSON record a line, and a record for each worker's end or job.
     Jsonl,
 }
 

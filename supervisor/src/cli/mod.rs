@@ -1,6 +1,7 @@
 //! What was typed: one verb a file. Each turns its arguments into [`supervisor::settings`] in
 //! one fallible step.
 
+mod jobs;
 mod refusal;
 mod report;
 mod run;

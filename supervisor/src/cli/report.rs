@@ -8,22 +8,27 @@ use std::{
 };
 
 use supervisor::{
-    event::ShutdownReason,
+    event::{Mute, ShutdownReason},
+    exit::ProtocolFault,
     os::{lookup, signals::die_by},
     pool::RunEnd,
     settings::Settings,
     signal::Signal,
 };
+use worker::quantity::show_duration;
 
 pub(super) const EXIT_STATUS: &str = "\
-Exit status: 0 every worker ended well, 1 some worker failed, 2 usage, 4 the program does not \
-stay up, 5 the output could not be written, 125 our own failure, 126 the program cannot be \
-executed, 127 it was not found. A signal that stopped the run ends it.";
+Exit status: 0 every worker or job ended well, 1 some failed, 2 usage, 3 stopped early by \
+--max-fail or --halt, 4 the program does not stay up, 5 the output could not be written, 124 \
+--deadline, 125 our own failure, 126 the program cannot be executed, 127 it was not found. A \
+signal that stopped the run ends it.";
 
 const FAILED: u8 = 1;
 pub(super) const USAGE: u8 = 2;
+const STOPPED_EARLY: u8 = 3;
 const DOES_NOT_STAY_UP: u8 = 4;
 const OUTPUT_FAILED: u8 = 5;
+const DEADLINE: u8 = 124;
 const OUR_FAILURE: u8 = 125;
 
 /// The exit status of a run that ended.
@@ -42,11 +47,47 @@ pub(super) fn end(end: RunEnd, settings: &Settings) -> ExitCode {
             say(&format!("stdout cannot be written: {reason}; the run was stopped"));
             OUTPUT_FAILED.into()
         }
+        RunEnd::Stopped(ShutdownReason::Halted { .. } | ShutdownReason::SourceFailed) => {
+            STOPPED_EARLY.into()
+        }
+        RunEnd::Stopped(ShutdownReason::Deadline) => DEADLINE.into(),
+        RunEnd::Stopped(ShutdownReason::NotAWorker(mute)) => {
+            say(&not_a_worker(mute, settings));
+            USAGE.into()
+        }
         RunEnd::Stopped(ShutdownReason::CannotStart(fault)) => {
             say(&lookup::cannot_start(fault, &settings.program));
             fault.exit_status().into()
         }
     }
+}
+
+/// What is said of a program that does not speak the protocol, and how to run it all the same.
+fn not_a_worker(mute: Mute, settings: &Settings) -> String {
+    let argv = &settings.program.argv;
+    let line: Vec<_> = argv.iter().map(|argument| argument.to_string_lossy()).collect();
+    let name = line.first().map_or("", |name| name);
+    let once = format!("to run it once per job: supervisor each {}", line.join(" "));
+    let silence = |patience| {
+        format!("{name} said nothing for {}: it does not speak the worker protocol", patience)
+    };
+    let said = match mute {
+        Mute::Ended(status) => {
+            let signal = status.signal_text().map(|signal| format!(", {signal}"));
+            let (code, signal) = (status.shell_code(), signal.unwrap_or_default());
+            format!("{name} ended (code {code}{signal}) without speaking the worker protocol")
+        }
+        Mute::Fault(ProtocolFault::Version(_)) => {
+            let Mute::Fault(fault) = mute else { return String::new() };
+            return format!("{name} is a worker of another version: {fault}; update the older one");
+        }
+        Mute::Fault(ProtocolFault::Silence) => {
+            let jobs = settings.jobs.as_ref();
+            silence(show_duration(jobs.map(|jobs| jobs.rules.start_timeout).unwrap_or_default()))
+        }
+        Mute::Fault(fault) => format!("{name} does not speak the worker protocol: {fault}"),
+    };
+    format!("{said}; {once}")
 }
 
 /// A run that could not begin.

@@ -11,29 +11,38 @@ use supervisor::{
 };
 use worker::quantity::{parse_duration, parse_size};
 
-use super::report;
+use super::{jobs, report};
 
-/// Run copies of a program, side by side, each in a process of its own.
+/// Run copies of a program, side by side, each in a process of its own; with jobs, workers that
+/// do them.
 ///
-/// Their output comes out line by line with the worker's number in front. At the end: how each
-/// one ended, why, and what it used.
+/// Without jobs, the workers' output comes out line by line with the worker's number in front,
+/// and at the end: how each one ended, why, and what it used.
+///
+/// With jobs (-a, --follow or :::) the program must speak the worker protocol. Each job is sent
+/// to a worker, and its reply comes out on stdout; a job that crashes, leaks or hangs costs one
+/// job, and what is said of it tells why.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Signals: INT, TERM and QUIT ask every worker to stop, and a second one kills; HUP rolls the \
-workers under --restart always; USR1 prints the table so far.
+workers under --restart always; USR1 prints the table so far. With jobs, the first INT, TERM \
+or QUIT lets running jobs finish, and HUP rolls the workers.
 
-Example: supervisor run --workers 4 --restart always --memory 512M ./server --port 8080")]
+Examples:
+  supervisor run --workers 4 --restart always --memory 512M ./server --port 8080
+  supervisor run --workers 4 -a urls.txt --timeout 30s --retries 2 ./connection_bin")]
 pub(super) struct Arguments {
-    /// How many copies: a number, or auto for one per CPU
-    #[arg(short, long, visible_short_aliases = ['j', 'P'], value_name = "N", default_value = "1")]
-    workers: Workers,
+    /// How many copies: a number, or auto for one per CPU [default: 1, with jobs auto]
+    #[arg(short, long, visible_short_aliases = ['j', 'P'], value_name = "N")]
+    workers: Option<Workers>,
 
     /// When a worker that ended is started again
     ///
     /// At once if it had been up for a second; else after 100 ms, twice as long each time, to
     /// 30 s. After ten such deaths without a life of 30 s between them its slot is given up.
-    #[arg(long, value_name = "WHEN", value_enum, default_value = "never")]
-    restart: RestartArgument,
+    /// [default: never; with jobs always]
+    #[arg(long, value_name = "WHEN", value_enum)]
+    restart: Option<RestartArgument>,
 
     /// How HUP replaces the workers, one by one: the new one ready before the old one is asked
     /// to stop, or the old one gone before the new one starts [default: start-first]
@@ -68,8 +77,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
 
-    /// The workers' output: line by line with the worker's number, or the bytes as they are
-    /// [default: lines]
+    /// The workers' output: line by line with the worker's number, the bytes as they are, or
+    /// not at all; with jobs, their replies: lines or none [default: lines]
     #[arg(long, value_name = "FORM", value_enum)]
     output: Option<OutputArgument>,
 
@@ -81,7 +90,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     format: FormatArgument,
 
-    /// The program each worker runs, and its arguments; from PROGRAM on, no option is ours
+    #[command(flatten)]
+    jobs: jobs::Arguments,
+
+    /// The program each worker runs, and its arguments; from PROGRAM on, no option is ours, and
+    /// after ::: each argument is a job
     #[arg(value_names = ["PROGRAM", "ARGS"], required = true, num_args = 1.., trailing_var_arg = true)]
     argv: Vec<OsString>,
 }
@@ -103,6 +116,7 @@ enum RollArgument {
 enum OutputArgument {
     Lines,
     Raw,
+    None,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -126,19 +140,28 @@ impl TryFrom<Arguments> for Settings {
     /// What is said to whoever typed them.
     type Error = String;
 
-    fn try_from(arguments: Arguments) -> Result<Self, String> {
-        let restart = match arguments.restart {
-            RestartArgument::Never => Restart::Never,
-            RestartArgument::OnFailure => Restart::OnFailure,
-            RestartArgument::Always => Restart::Always,
+    fn try_from(mut arguments: Arguments) -> Result<Self, String> {
+        let on_command_line = arguments.split_jobs();
+        let tag = arguments.jobs.tag;
+        let jobs = arguments.jobs.to_jobs(on_command_line)?;
+        let restart = match (arguments.restart, &jobs) {
+            (Some(_), Some(_)) => {
+                return Err("--restart has no meaning with jobs: a worker that ends is always \
+                            replaced while there are some"
+                    .into());
+            }
+            (None, None) | (Some(RestartArgument::Never), _) => Restart::Never,
+            (Some(RestartArgument::OnFailure), _) => Restart::OnFailure,
+            (None, Some(_)) | (Some(RestartArgument::Always), _) => Restart::Always,
         };
         if arguments.roll.is_some() && restart != Restart::Always {
             return Err("--roll has no meaning here: workers are rolled only under \
                         --restart always"
                 .into());
         }
+        let one = if jobs.is_some() { Workers::auto() } else { Workers::ONE };
         Ok(Self {
-            workers: arguments.workers,
+            workers: arguments.workers.unwrap_or(one),
             restart,
             roll: match arguments.roll {
                 None | Some(RollArgument::StartFirst) => Roll::StartFirst,
@@ -146,27 +169,51 @@ impl TryFrom<Arguments> for Settings {
             },
             grace: arguments.grace,
             stop_signal: arguments.stop_signal,
-            output: arguments.output()?,
+            output: arguments.output(jobs.is_some(), tag)?,
+            jobs,
             program: arguments.into_program()?,
         })
     }
 }
 
 impl Arguments {
-    fn output(&self) -> Result<Output, String> {
-        match (self.format, self.output, self.timestamps) {
-            (FormatArgument::Jsonl, None, false) => Ok(Output::Jsonl),
-            (FormatArgument::Jsonl, Some(_), _) => {
+    /// Takes what follows `:::` off the program's arguments.
+    fn split_jobs(&mut self) -> Option<Vec<OsString>> {
+        let at = self.argv.iter().position(|argument| argument == jobs::ARGUMENTS_FOLLOW)?;
+        let jobs = self.argv.split_off(at + 1);
+        self.argv.pop();
+        Some(jobs)
+    }
+
+    fn output(&self, has_jobs: bool, tag: bool) -> Result<Output, String> {
+        use {
+            FormatArgument::{Jsonl, Text},
+            OutputArgument::{Lines, Raw},
+        };
+        let timestamps = self.timestamps;
+        match (self.format, self.output) {
+            (Jsonl, Some(_)) => {
                 Err("--output has no meaning with --format jsonl: lines come as records".into())
             }
-            (FormatArgument::Jsonl, None, true) => Err("--timestamps has no meaning with \
+            (Jsonl, None) if timestamps => Err("--timestamps has no meaning with \
                  --format jsonl: the records of starts and ends carry the time"
                 .into()),
-            (FormatArgument::Text, Some(OutputArgument::Raw), true) => {
+            (Jsonl, None) if tag => {
+                Err("--tag has no meaning with --format jsonl: records name their job".into())
+            }
+            (Jsonl, None) => Ok(Output::Jsonl),
+            (Text, Some(Raw)) if has_jobs => {
+                Err("--output raw has no meaning with jobs: stdout carries their replies".into())
+            }
+            (Text, Some(Raw)) if timestamps => {
                 Err("--timestamps has no meaning with --output raw: there are no lines".into())
             }
-            (FormatArgument::Text, Some(OutputArgument::Raw), false) => Ok(Output::Raw),
-            (FormatArgument::Text, _, timestamps) => Ok(Output::Lines { timestamps }),
+            (Text, Some(Raw)) => Ok(Output::Raw),
+            (Text, Some(OutputArgument::None)) if timestamps || tag => {
+                Err("--timestamps and --tag have no meaning with --output none".into())
+            }
+            (Text, Some(OutputArgument::None)) => Ok(Output::None),
+            (Text, None | Some(Lines)) => Ok(Output::Lines { timestamps, tag }),
         }
     }
 

@@ -1,53 +1,97 @@
-//! The life of one worker, as the pool hears of it: executed, and ended.
+//! The life of one worker, as the pool hears of it: executed, what it says of jobs, and ended.
 
-use std::rc::Rc;
-
-use tokio::{
-    net::unix::pipe,
-    sync::{Notify, mpsc},
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
 };
 
-use super::{process::Process, relay::Relay};
+use tokio::net::unix::pipe::Receiver;
+
+use super::{
+    inbox::{Inbox, Share},
+    incoming::Heard,
+    line::Line,
+    process::Process,
+    relay::Relay,
+};
 use crate::{
     event::WorkerId,
-    exit::{Evidence, StartFault, StartStep},
-    os::procfs::OomWatch,
-    pool::{Input, Jitter, News},
-    sink::{Origin, Outlet, Stream},
+    exit::{Evidence, ProtocolFault, StartFault, StartStep},
+    os::procfs::{self, OomWatch},
+    pool::{Input, Jitter, Left, News},
+    sink::{Held, Origin, Outlet, Stream},
 };
+
+/// A worker's memory is looked at no more often than this, and only when it answers.
+const MEMORY_LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A worker's process and its output.
 pub(super) struct Life {
     pub(super) worker: WorkerId,
     pub(super) process: Process,
-    pub(super) stdout: pipe::Receiver,
-    pub(super) stderr: pipe::Receiver,
+    pub(super) stdout: Receiver,
+    pub(super) stderr: Receiver,
+    /// Where it takes jobs.
+    pub(super) line: Option<Rc<Line>>,
     pub(super) outlet: Rc<Outlet>,
     /// Whether a limit is in force that makes its last words evidence.
     pub(super) memory_limited: bool,
+    /// Whether its memory is to be looked at.
+    pub(super) watches_memory: bool,
     pub(super) oom: Rc<OomWatch>,
-    pub(super) heard: Rc<Notify>,
+    pub(super) share: Rc<Share>,
 }
 
 impl Life {
     /// Lives it, telling the pool. One that the pool no longer hears is lived all the same: its
     /// process must be reaped.
-    pub(super) async fn live(self, inputs: mpsc::Sender<Input>, jitter: Jitter) {
-        let Self { worker, mut process, stdout, stderr, outlet, memory_limited, oom, heard } = self;
-        let tell = async |news| {
-            let _ = inputs.send(Input::Worker { worker, news }).await;
+    pub(super) async fn live(self, inbox: Rc<Inbox>, jitter: Jitter) {
+        let Self { worker, mut process, stdout, stderr, line, outlet, oom, share, .. } = self;
+        let tell = |news| {
+            share.add();
+            inbox.put(Input::Worker { worker, news });
         };
         let pid = process.pid();
-        let origin = |stream| Origin { worker, pid: pid.unwrap_or_default(), stream };
-        let mut stdout = Relay::new(stdout, origin(Stream::Stdout), Rc::clone(&outlet), false);
-        let mut stderr = Relay::new(stderr, origin(Stream::Stderr), outlet, memory_limited);
+        let origin = |stream| Origin { worker, pid: pid.unwrap_or_default(), stream, job: None };
+        let relay = |pipe, stream, keeps| {
+            Relay::new(pipe, origin(stream), Rc::clone(&outlet), keeps, line.clone())
+        };
+        let stdout = relay(stdout, Stream::Stdout, line.is_some());
+        let stderr = relay(stderr, Stream::Stderr, line.is_some() || self.memory_limited);
+        let relays = [&stdout, &stderr];
 
+        let mut left = Left::default();
         let end = match process.executed().await {
             Ok(()) => {
-                tell(News::Executed { pid: pid.unwrap_or_default() }).await;
+                tell(News::Executed { pid: pid.unwrap_or_default() });
                 // So that its start is told before its first line.
-                heard.notified().await;
-                until_ended(&process, &mut stdout, &mut stderr, &oom).await
+                share.dealt_with().await;
+                let ended = until_ended(&process, relays, &oom);
+                match &line {
+                    None => ended.await,
+                    Some(line) => {
+                        let watches = self.watches_memory.then_some(pid).flatten();
+                        let ear = Ear {
+                            worker,
+                            pid,
+                            line,
+                            relays,
+                            outlet: &outlet,
+                            share: &share,
+                            watched: watches,
+                            looked: Cell::new(None),
+                        };
+                        let end = tokio::select! {
+                            // What it said before it ended is heard before that.
+                            biased;
+                            never = ear.listen(&inbox) => match never {},
+                            end = ended => end,
+                        };
+                        left = ear.last();
+                        end
+                    }
+                }
             }
             Err(fault) => {
                 // It says why and exits at once, or is dead already.
@@ -59,15 +103,14 @@ impl Life {
         process.reap().await;
         stdout.finish();
         stderr.finish();
-        tell(News::Ended { pid, end, jitter }).await;
+        tell(News::Ended { pid, end, left, jitter });
     }
 }
 
 /// Passes its output on until the process has ended.
 async fn until_ended(
     process: &Process,
-    stdout: &mut Relay,
-    stderr: &mut Relay,
+    [stdout, stderr]: [&Relay; 2],
     oom: &OomWatch,
 ) -> Result<Evidence, StartFault> {
     let exit = loop {
@@ -81,5 +124,91 @@ async fn until_ended(
         Ok(exit) => Ok(process.evidence(exit, stderr.says_out_of_memory(), oom)),
         // Reaped by a stranger: there is no evidence to be had.
         Err(error) => Err(StartFault::new(StartStep::Spawn, &error)),
+    }
+}
+
+/// What hears a worker's replies.
+struct Ear<'a> {
+    worker: WorkerId,
+    pid: Option<i32>,
+    line: &'a Line,
+    relays: [&'a Relay; 2],
+    outlet: &'a Outlet,
+    share: &'a Share,
+    /// The process whose memory is looked at.
+    watched: Option<i32>,
+    looked: Cell<Option<Instant>>,
+}
+
+impl Ear<'_> {
+    /// Tells the pool what it says, for as long as it speaks the protocol.
+    async fn listen(&self, inbox: &Inbox) -> std::convert::Infallible {
+        let mut said_output = false;
+        loop {
+            self.share.room().await;
+            if said_output {
+                // As for what it writes to its own streams: a flood stalls only who makes it.
+                self.outlet.room().await;
+            }
+            let mut heard = Heard::default();
+            let said = self.line.hear(&mut heard).await;
+            self.relays.iter().for_each(|relay| relay.catch_up());
+            said_output = !heard.output.is_empty();
+            self.tell(inbox, heard);
+            if let Err(fault) = said {
+                self.put(inbox, News::Broken(fault));
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn tell(&self, inbox: &Inbox, heard: Heard) {
+        self.declared(&heard);
+        if let Some(abilities) = heard.hello {
+            self.put(inbox, News::Hello(abilities));
+        }
+        if !heard.replies.is_empty() {
+            self.line.answered(heard.replies.len());
+            self.relays.iter().for_each(|relay| relay.forget_last_words());
+            let resident_bytes = self.look_at_memory();
+            self.put(inbox, News::Replies { replies: heard.replies, resident_bytes });
+        }
+    }
+
+    fn put(&self, inbox: &Inbox, news: News) {
+        self.share.add();
+        inbox.put(Input::Worker { worker: self.worker, news });
+    }
+
+    /// Passes on what the worker itself says is a job's output.
+    fn declared(&self, heard: &Heard) {
+        for (id, stream, bytes) in &heard.output {
+            let stream = if *stream == 1 { Stream::Stdout } else { Stream::Stderr };
+            let (worker, pid) = (self.worker, self.pid.unwrap_or_default());
+            let origin = Origin { worker, pid, stream, job: Some(*id) };
+            let mut held = Held::default();
+            self.outlet.output(origin, bytes, &mut held);
+            self.outlet.output_ended(origin, &mut held);
+        }
+    }
+
+    fn look_at_memory(&self) -> Option<u64> {
+        let pid = self.watched?;
+        if self.looked.get().is_some_and(|at| at.elapsed() < MEMORY_LOOK_EVERY) {
+            return None;
+        }
+        self.looked.set(Some(Instant::now()));
+        procfs::resident_bytes(pid)
+    }
+
+    /// What it left when it ended.
+    fn last(&self) -> Left {
+        let mut heard = Heard::default();
+        let output = self.relays.map(Relay::last_words).concat();
+        let (started, said) = self.line.finish(&mut heard);
+        self.relays.iter().for_each(|relay| relay.catch_up());
+        self.declared(&heard);
+        let broken: Option<ProtocolFault> = said.err();
+        Left { replies: heard.replies, started, broken, output }
     }
 }

@@ -1,41 +1,47 @@
 //! Performs the pool's actions on worker processes, and turns what happens to them into the
 //! pool's inputs. It decides nothing.
 
+mod inbox;
+mod incoming;
 mod life;
+mod line;
+mod outgoing;
 pub mod process;
 mod relay;
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     rc::Rc,
 };
 
-use tokio::{
-    net::unix::pipe,
-    sync::{Notify, mpsc},
-};
+use tokio::net::unix::pipe;
+use worker::wire::{self, ToWorker};
 
 use self::{
+    inbox::{Inbox, Share},
+    incoming::Heard,
     life::Life,
+    line::{Line, Scratch},
     process::{Leader, Process},
 };
 use crate::{
     event::WorkerId,
     exit::{StartFault, StartStep},
     os::{descriptors::OpenFiles, launch::Launch, procfs::OomWatch},
-    pool::{Action, Input, Jitter, News},
+    pool::{Action, Input, Jitter, JobKey, Left, News, Pool},
     settings::{Program, Settings},
     signal::Signal,
     sink::Outlet,
 };
 
-/// Inputs that wait for the loop; whoever brings more waits himself.
-const INPUTS_MAX: usize = 256;
 /// The variable that tells each worker its number.
 const NUMBER_VARIABLE: &str = "SUPERVISOR_WORKER";
+/// Where a worker that takes jobs finds its descriptors: jobs, replies, recorder.
+const PLACES: [i32; 3] = [3, 4, 5];
 
 /// The worker processes of a run.
 #[derive(Debug)]
@@ -50,7 +56,11 @@ pub struct Executor {
     waiting: VecDeque<WorkerId>,
     /// The life whose news the loop has in hand.
     told: Option<WorkerId>,
-    inputs: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    inbox: Rc<Inbox>,
+    /// The longest frame, where the workers take jobs.
+    frame_bytes_max: Option<usize>,
+    watches_memory: bool,
+    scratch: Scratch,
     chance: RandomState,
     oom: Rc<OomWatch>,
 }
@@ -60,7 +70,8 @@ pub struct Executor {
 struct Handle {
     leader: Leader,
     /// Tells the life that the loop has dealt with its news.
-    heard: Rc<Notify>,
+    share: Rc<Share>,
+    line: Option<Rc<Line>>,
 }
 
 impl Executor {
@@ -75,39 +86,68 @@ impl Executor {
             lives: HashMap::new(),
             waiting: VecDeque::new(),
             told: None,
-            inputs: mpsc::channel(INPUTS_MAX),
+            inbox: Rc::default(),
+            frame_bytes_max: settings.jobs.as_ref().map(|jobs| jobs.frame_bytes_max),
+            watches_memory: settings
+                .jobs
+                .as_ref()
+                .is_some_and(|jobs| jobs.rules.recycle.resident_bytes.is_some()),
+            scratch: line::scratch(),
             chance: RandomState::new(),
             oom: Rc::default(),
         }
     }
 
+    /// Files that a worker that takes jobs keeps open besides the others: the pipes of its line,
+    /// and while it starts their far ends and the recorder.
+    pub const LINE_FILES: u64 = 5;
+
     /// The next thing that happens to a worker. Asking for it says that the last one has been
     /// dealt with.
     pub async fn next(&mut self) -> Input {
         if let Some(handle) = self.told.take().and_then(|worker| self.lives.get(&worker)) {
-            handle.heard.notify_one();
+            handle.share.remove();
         }
-        while self.inputs.1.is_empty()
-            && let Some(worker) = self.waiting.pop_front()
-        {
-            self.spawn(worker);
-            tokio::task::yield_now().await;
-        }
-        let input = self.inputs.1.recv().await;
-        if let Some(Input::Worker { worker, news }) = &input {
+        let input = loop {
+            if let Some(input) = self.inbox.take() {
+                break input;
+            }
+            match self.waiting.pop_front() {
+                Some(worker) => {
+                    self.spawn(worker);
+                    tokio::task::yield_now().await;
+                }
+                None => self.inbox.filled().await,
+            }
+        };
+        if let Input::Worker { worker, news } = &input {
             self.told = Some(*worker);
             if matches!(news, News::Ended { .. }) {
                 self.lives.remove(worker);
             }
         }
-        // We hold a sender ourselves, so the channel never closes.
-        input.unwrap_or(Input::Timer)
+        input
     }
 
-    /// Performs an action; what is to be told is not its business.
-    pub fn perform(&mut self, action: &Action) {
+    /// Performs an action; what is to be told is not its business. Jobs are looked up in the
+    /// pool.
+    pub fn perform(&mut self, action: &Action, pool: &Pool) {
         match action {
             Action::Spawn(worker) => self.waiting.push_back(*worker),
+            Action::Send { worker, resume, jobs } => self.send(*worker, *resume, jobs, pool),
+            Action::Recall(worker) => self.recall(*worker),
+            Action::Cancel { worker, id } => {
+                if let Some(line) = self.line(*worker) {
+                    let reason = Cow::Borrowed("timeout");
+                    line.say(&ToWorker::Cancel { id: *id, reason });
+                    line.write();
+                }
+            }
+            Action::Dismiss(worker) => {
+                if let Some(line) = self.line(*worker) {
+                    line.dismiss();
+                }
+            }
             Action::Ask(worker) => self.signal(*worker, Leader::ask),
             Action::Kill(worker) if self.waiting.contains(worker) => {
                 self.waiting.retain(|waiting| waiting != worker);
@@ -115,6 +155,50 @@ impl Executor {
             }
             Action::Kill(worker) => self.signal(*worker, |leader, _| leader.signal(Signal::KILL)),
             Action::Tell(_) => {}
+        }
+    }
+
+    /// The job that each worker runs, as its recorder has it.
+    pub fn current_jobs(&self) -> impl Iterator<Item = (WorkerId, u64)> {
+        self.lives.iter().filter_map(|(worker, handle)| {
+            let job = handle.line.as_ref()?.current_job()?;
+            Some((*worker, job))
+        })
+    }
+
+    fn line(&self, worker: WorkerId) -> Option<&Rc<Line>> {
+        self.lives.get(&worker)?.line.as_ref()
+    }
+
+    fn put(&self, worker: WorkerId, news: News) {
+        if let Some(handle) = self.lives.get(&worker) {
+            handle.share.add();
+        }
+        self.inbox.put(Input::Worker { worker, news });
+    }
+
+    fn send(&self, worker: WorkerId, resume: bool, jobs: &[JobKey], pool: &Pool) {
+        let Some(line) = self.line(worker) else { return };
+        if resume {
+            line.say(&ToWorker::Resume);
+        }
+        let refused = jobs.iter().filter_map(|key| line.send(pool.order(*key)));
+        let replies: Vec<_> = refused.collect();
+        if !replies.is_empty() {
+            self.put(worker, News::Replies { replies, resident_bytes: None });
+        }
+        line.write();
+    }
+
+    fn recall(&self, worker: WorkerId) {
+        let Some(line) = self.line(worker) else { return };
+        let mut heard = Heard::default();
+        let recalled = line.recall(&mut heard);
+        line.answered(heard.replies.len());
+        let started = *recalled.as_ref().unwrap_or(&None);
+        self.put(worker, News::Recalled { replies: heard.replies, started });
+        if let Err(fault) = recalled {
+            self.put(worker, News::Broken(fault));
         }
     }
 
@@ -127,22 +211,19 @@ impl Executor {
     fn spawn(&mut self, worker: WorkerId) {
         match self.start(worker) {
             Ok(life) => {
-                let (leader, heard) = (life.process.leader(), Rc::clone(&life.heard));
-                self.lives.insert(worker, Handle { leader, heard });
+                let (leader, share) = (life.process.leader(), Rc::clone(&life.share));
+                let line = life.line.clone();
+                self.lives.insert(worker, Handle { leader, share, line });
                 let jitter = self.jitter(worker);
-                tokio::task::spawn_local(life.live(self.inputs.0.clone(), jitter));
+                tokio::task::spawn_local(life.live(Rc::clone(&self.inbox), jitter));
             }
             Err(fault) => self.never_came_to_be(worker, fault),
         }
     }
 
     fn never_came_to_be(&self, worker: WorkerId, fault: StartFault) {
-        let news = News::Ended { pid: None, end: Err(fault), jitter: self.jitter(worker) };
-        let inputs = self.inputs.0.clone();
-        // A task, since the channel may be full and the loop must not wait for itself.
-        tokio::task::spawn_local(async move {
-            let _ = inputs.send(Input::Worker { worker, news }).await;
-        });
+        let (left, jitter) = (Left::default(), self.jitter(worker));
+        self.put(worker, News::Ended { pid: None, end: Err(fault), left, jitter });
     }
 
     fn jitter(&self, worker: WorkerId) -> Jitter {
@@ -150,15 +231,39 @@ impl Executor {
     }
 
     fn start(&self, worker: WorkerId) -> Result<Life, StartFault> {
-        let mut launch = Launch::new(&self.program, self.open_files, &[]);
+        let refused = |error: io::Error| StartFault::new(StartStep::Spawn, &error);
+        let open = |bytes| Line::open(worker, bytes, Rc::clone(&self.scratch));
+        let line = self.frame_bytes_max.map(open).transpose().map_err(refused)?;
+        let places = if line.is_some() { &PLACES[..] } else { &[] };
+        let mut launch = Launch::new(&self.program, self.open_files, places);
         launch.set_env(NUMBER_VARIABLE, &worker.slot.to_string());
-        let pipe = || output_pipe().map_err(|error| StartFault::new(StartStep::Spawn, &error));
-        let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
-        let process = Process::start(&launch, &[], out.into(), err.into())?;
-        let memory_limited = self.program.limits.memory().is_some();
-        let (outlet, oom) = (Rc::clone(&self.outlet), Rc::clone(&self.oom));
-        let heard = Rc::default();
-        Ok(Life { worker, process, stdout, stderr, outlet, memory_limited, oom, heard })
+        let [jobs, replies, recorder] = PLACES;
+        if line.is_some() {
+            launch.announce(wire::VARIABLE, &format!(":{jobs}:{replies}:{recorder}"));
+        }
+        let ((stdout, out), (stderr, err)) =
+            (output_pipe().map_err(refused)?, output_pipe().map_err(refused)?);
+        let far = line.as_ref().map(|(_, far)| far);
+        let passed = far.map(|far| [far.jobs.as_fd(), far.replies.as_fd(), far.recorder.as_fd()]);
+        let passed = passed.as_ref().map_or(&[][..], |passed| &passed[..]);
+        let process = Process::start(&launch, passed, out.into(), err.into())?;
+        let line = line.map(|(line, _)| Rc::new(line));
+        if let Some(line) = &line {
+            // Our hello.
+            line.write();
+        }
+        Ok(Life {
+            worker,
+            process,
+            stdout,
+            stderr,
+            line,
+            outlet: Rc::clone(&self.outlet),
+            memory_limited: self.program.limits.memory().is_some(),
+            watches_memory: self.watches_memory,
+            oom: Rc::clone(&self.oom),
+            share: Rc::default(),
+        })
     }
 }
 

@@ -2,28 +2,36 @@
 //! something and room for it, never more than a piece at a time, so that a flood stalls only
 //! the worker that makes it.
 
-use std::{io, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+};
 
 use tokio::net::unix::pipe::Receiver;
 
+use super::line::Line;
 use crate::{
     os::descriptors::{bytes_waiting, look_ahead},
     sink::{Held, Origin, Outlet, PIECE_BYTES},
 };
 
-/// What a program says when it dies of want of memory is within its last words.
+/// What a program says when it dies of want of memory is within its last words; and they are
+/// what a job that killed its worker is parked with.
 const LAST_WORDS_BYTES: usize = 8 << 10;
 
 /// One stream of one worker.
 #[derive(Debug)]
 pub(super) struct Relay {
-    /// `None` once it has ended.
-    pipe: Option<Receiver>,
+    pipe: Receiver,
+    has_ended: Cell<bool>,
     origin: Origin,
-    held: Held,
+    held: RefCell<Held>,
     outlet: Rc<Outlet>,
     /// Kept only where they can be evidence.
-    last_words: Option<Vec<u8>>,
+    last_words: Option<RefCell<Vec<u8>>>,
+    /// Whose jobs the output is about.
+    line: Option<Rc<Line>>,
 }
 
 impl Relay {
@@ -31,50 +39,51 @@ impl Relay {
         pipe: Receiver,
         origin: Origin,
         outlet: Rc<Outlet>,
-        keep_last_words: bool,
+        keeps_last_words: bool,
+        line: Option<Rc<Line>>,
     ) -> Self {
-        let last_words = keep_last_words.then(Vec::new);
-        Self { pipe: Some(pipe), origin, held: Held::default(), outlet, last_words }
+        let last_words = keeps_last_words.then(RefCell::default);
+        let (has_ended, held) = (Cell::new(false), RefCell::default());
+        Self { pipe, has_ended, origin, held, outlet, last_words, line }
     }
 
     /// Waits for output and passes on a piece of it. Never returns once the stream has ended.
     ///
     /// Cancelled at any point, it has lost nothing.
-    pub(super) async fn pass_on(&mut self) {
-        match &self.pipe {
-            None => std::future::pending().await,
-            Some(pipe) => {
-                // An error shows at the read.
-                let _ = pipe.readable().await;
-                self.outlet.room().await;
-                if matches!(self.read(PIECE_BYTES), Ok(0)) {
-                    self.end();
-                }
-                // Readiness costs no budget of the runtime's: without this, a flood would be
-                // read on and on, and signals and other workers would wait.
-                tokio::task::yield_now().await;
-            }
+    pub(super) async fn pass_on(&self) {
+        if self.has_ended.get() {
+            std::future::pending::<()>().await;
         }
+        // An error shows at the read.
+        let _ = self.pipe.readable().await;
+        self.outlet.room().await;
+        if matches!(self.read(PIECE_BYTES), Ok(0)) {
+            self.end();
+        }
+        // Readiness costs no budget of the runtime's: without this, a flood would be
+        // read on and on, and signals and other workers would wait.
+        tokio::task::yield_now().await;
     }
 
-    /// Passes on what the worker left in the pipe when it ended, as far as there is room. How
-    /// many bytes there is no room for yet.
-    ///
-    /// Not up to the end of the stream: a process that the worker left behind may hold it open.
-    fn catch_up(&mut self) -> usize {
-        let Some(pipe) = &self.pipe else { return 0 };
-        let mut left = bytes_waiting(pipe);
-        while left > 0 && self.outlet.has_room() {
-            left = left.saturating_sub(self.read_some_of(left));
-        }
-        left
+    /// The worker has answered: what is known to have come before that is passed on now, while
+    /// the job it is about is still known. A system call only where something came.
+    pub(super) fn catch_up(&self) {
+        while !self.has_ended.get()
+            && self.outlet.has_room()
+            && self.read(PIECE_BYTES).is_ok_and(|length| length > 0)
+        {}
     }
 
     /// The worker has ended: passes on the last of its output. What there is no room for now, a
     /// task of its own passes on later, so that a stopped reader holds up no restart. Where too
     /// many such tasks wait already, it is dropped and counted.
-    pub(super) fn finish(mut self) {
-        let mut left = self.catch_up();
+    ///
+    /// Not up to the end of the stream: a process that the worker left behind may hold it open.
+    pub(super) fn finish(self) {
+        let mut left = if self.has_ended.get() { 0 } else { bytes_waiting(&self.pipe) };
+        while left > 0 && self.outlet.has_room() {
+            left = left.saturating_sub(self.read_some_of(left));
+        }
         if left == 0 {
             return self.end();
         }
@@ -93,8 +102,28 @@ impl Relay {
     }
 
     /// Reads a piece of what surely waits; all of it where that fails, since then none does.
-    fn read_some_of(&mut self, waiting: usize) -> usize {
+    fn read_some_of(&self, waiting: usize) -> usize {
         self.read(waiting.min(PIECE_BYTES)).ok().filter(|length| *length > 0).unwrap_or(waiting)
+    }
+
+    /// The last of the output since they were last forgotten, with what waits in the pipe.
+    pub(super) fn last_words(&self) -> Vec<u8> {
+        let Some(last) = &self.last_words else { return Vec::new() };
+        let mut last = last.borrow().clone();
+        if !self.has_ended.get() {
+            // The very last ones may wait in the pipe for room.
+            last.extend(look_ahead(&self.pipe).unwrap_or_default());
+        }
+        let surplus = last.len().saturating_sub(LAST_WORDS_BYTES);
+        last.drain(..surplus);
+        last
+    }
+
+    /// Another job begins.
+    pub(super) fn forget_last_words(&self) {
+        if let Some(last) = &self.last_words {
+            last.borrow_mut().clear();
+        }
     }
 
     /// Whether the last words say that memory ran out.
@@ -108,31 +137,34 @@ impl Relay {
             b"Cannot allocate memory",
             b"bad_alloc",
         ];
-        let Some(mut last) = self.last_words.clone() else { return false };
-        // The very last ones may wait in the pipe for room.
-        last.extend(self.pipe.as_ref().map(look_ahead).and_then(Result::ok).unwrap_or_default());
+        let last = self.last_words();
         WORDS.iter().any(|word| last.windows(word.len()).any(|part| part == *word))
     }
 
     /// Reads a piece and passes it on; 0 at the end of the stream. Nothing to read is an error.
-    fn read(&mut self, bytes_max: usize) -> io::Result<usize> {
-        let Some(pipe) = &self.pipe else { return Ok(0) };
+    fn read(&self, bytes_max: usize) -> io::Result<usize> {
         let length = self.outlet.with_buffer(|buffer| {
             let piece = &mut buffer[..bytes_max];
-            let length = pipe.try_read(piece)?;
-            if let Some(last) = &mut self.last_words {
+            let length = self.pipe.try_read(piece)?;
+            if let Some(last) = &self.last_words {
+                let mut last = last.borrow_mut();
                 last.extend_from_slice(&piece[..length]);
                 let surplus = last.len().saturating_sub(LAST_WORDS_BYTES);
                 last.drain(..surplus);
             }
-            self.outlet.output(self.origin, &piece[..length], &mut self.held);
+            self.outlet.output(self.origin(), &piece[..length], &mut self.held.borrow_mut());
             io::Result::Ok(length)
         })?;
         Ok(length)
     }
 
-    fn end(&mut self) {
-        self.pipe = None;
-        self.outlet.output_ended(self.origin, &mut self.held);
+    fn origin(&self) -> Origin {
+        Origin { job: self.line.as_ref().and_then(|line| line.current_job()), ..self.origin }
+    }
+
+    fn end(&self) {
+        if !self.has_ended.replace(true) {
+            self.outlet.output_ended(self.origin(), &mut self.held.borrow_mut());
+        }
     }
 }

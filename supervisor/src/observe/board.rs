@@ -1,11 +1,12 @@
 //! The fold of all events, from which every view is drawn. No view keeps a count of its own.
 
-use crate::event::{Ended, Event, Next, WorkerId};
+use crate::event::{Ended, Event, Next, Tally, WorkerId};
 
 /// What a run looks like now.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     slots: Vec<SlotView>,
+    jobs: Tally,
 }
 
 /// What a slot looks like.
@@ -48,13 +49,19 @@ impl Board {
     #[must_use]
     pub fn new(workers: u32) -> Self {
         let view = |slot| SlotView { slot, live: Vec::new(), last: None };
-        Self { slots: (1..=workers).map(view).collect() }
+        Self { slots: (1..=workers).map(view).collect(), jobs: Tally::default() }
     }
 
     /// Its slots, in order.
     #[must_use]
     pub fn slots(&self) -> &[SlotView] {
         &self.slots
+    }
+
+    /// How its jobs stand.
+    #[must_use]
+    pub fn jobs(&self) -> Tally {
+        self.jobs
     }
 
     /// Takes an event in.
@@ -77,7 +84,11 @@ impl Board {
                     }
                 }
             }
-            Event::ShuttingDown { .. } | Event::RollCalledOff { .. } => {}
+            Event::Jobs(tally) => self.jobs = *tally,
+            Event::ShuttingDown { .. }
+            | Event::RollCalledOff { .. }
+            | Event::StillSilent { .. }
+            | Event::TriedAgain { .. } => {}
         }
     }
 

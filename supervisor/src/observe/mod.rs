@@ -2,5 +2,7 @@
 
 pub mod board;
 pub mod narrate;
+pub mod progress;
+pub mod summary;
 pub mod table;
 pub mod words;

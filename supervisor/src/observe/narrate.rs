@@ -3,12 +3,14 @@
 
 use std::fmt::Write;
 
-use worker::quantity::show_duration;
+use worker::quantity::{show_duration, show_size};
 
-use super::words::describe;
+use super::words::{describe, failure};
 use crate::{
-    event::{Ended, Event, Next, ShutdownReason},
-    exit::{Cause, Status},
+    escape::visible,
+    event::{Again, Ended, Event, Next, ShutdownReason},
+    exit::{Cause, Status, StopReason},
+    job::{Attempt, JobEnd, Outcome},
     limits::{Limits, Resource},
     settings::{Restart, Settings},
 };
@@ -27,12 +29,62 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
         Event::ShuttingDown { reason: ShutdownReason::Signal(signal) } => {
             format!("{signal}: stopping")
         }
+        Event::ShuttingDown { reason: ShutdownReason::Halted { now } } => {
+            let running = if *now { "running jobs are stopped" } else { "running jobs finish" };
+            format!("enough jobs have ended: {running}, no others are started")
+        }
+        Event::ShuttingDown { reason: ShutdownReason::Deadline } => {
+            "the time for the whole run is over: stopping".into()
+        }
+        Event::StillSilent { worker } => {
+            let patience = settings.jobs.as_ref().map(|jobs| jobs.rules.start_timeout);
+            format!(
+                "{worker} runs for 3 s and has not spoken the worker protocol; it has {} in all",
+                show_duration(patience.unwrap_or_default())
+            )
+        }
+        Event::TriedAgain { id, attempt, again } => tried_again(*id, attempt, *again),
         Event::Started { .. }
         | Event::Ready { .. }
         | Event::Stopping { .. }
+        | Event::Jobs(_)
         | Event::ShuttingDown { .. } => return None,
     };
     Some(format!("supervisor: {text}\n"))
+}
+
+/// The line for a job that ended otherwise than well; `None` for one that was only left over.
+#[must_use]
+pub fn outcome(outcome: &Outcome) -> Option<String> {
+    let id = outcome.id;
+    let text = match &outcome.end {
+        JobEnd::Ok(_) | JobEnd::NotRun => return None,
+        JobEnd::TooLong { bytes, cap } => format!(
+            "job {id} has {}, and a job may have {}: allow more with --max-frame",
+            show_size(*bytes),
+            show_size(*cap)
+        ),
+        JobEnd::Failed | JobEnd::Crashed => {
+            let verb = if outcome.end == JobEnd::Failed { "failed" } else { "is parked" };
+            let last = outcome.last.as_ref();
+            let why = last.map(failure).unwrap_or_default();
+            let whom = last.map(|last| format!(" (attempt {}, {})", last.number, last.worker));
+            format!("job {id} {verb}: {why}{}", whom.unwrap_or_default())
+        }
+    };
+    Some(format!("supervisor: {}\n", visible(text.as_bytes())))
+}
+
+fn tried_again(id: u64, attempt: &Attempt, again: Again) -> String {
+    let when = match again {
+        Again::After(delay) if delay.is_zero() => "again at once".into(),
+        Again::After(delay) => format!("again in {}", show_duration(delay)),
+        Again::Alone => "once more, alone in a fresh worker".into(),
+        Again::Next => "again, uncharged".into(),
+    };
+    let (number, worker) = (attempt.number, attempt.worker);
+    let why = visible(failure(attempt).as_bytes());
+    format!("job {id} (attempt {number}, {worker}): {why}; {when}")
 }
 
 fn end(ended: &Ended, settings: &Settings) -> Option<String> {
@@ -40,6 +92,8 @@ fn end(ended: &Ended, settings: &Settings) -> Option<String> {
     let is_news = match (ended.next, ended.cause) {
         // The run's end says it once for all, or the table.
         (Next::Done, Cause::CouldNotStart(_) | Cause::AskedToStop(_)) => false,
+        // What was planned is no news.
+        (_, Cause::AskedToStop(asked)) if is_planned(asked.why) && !asked.killed => false,
         (Next::Done, _) => settings.restart != Restart::Never || hint.is_some(),
         _ => true,
     };
@@ -65,6 +119,10 @@ fn end(ended: &Ended, settings: &Settings) -> Option<String> {
         let _ = write!(text, "; {hint}");
     }
     Some(text)
+}
+
+fn is_planned(why: StopReason) -> bool {
+    matches!(why, StopReason::Recycle | StopReason::SecondOpinion | StopReason::Finished)
 }
 
 /// A limit can bite after the exec: the loader ends with 127, or a signal.

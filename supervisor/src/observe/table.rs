@@ -1,6 +1,6 @@
 //! The run as a table: a row for each worker that lives, and for each slot at rest.
 
-use std::fmt::Write;
+use std::{collections::HashMap, fmt::Write};
 
 use worker::quantity::show_duration;
 
@@ -8,7 +8,7 @@ use super::{
     board::{Board, Live, SlotView, State},
     words::why,
 };
-use crate::event::Ended;
+use crate::event::{Ended, WorkerId};
 
 const HEAD: [&str; 7] = ["worker", "PID", "code", "cause", "wall", "CPU", "peak memory"];
 /// Columns of text; numbers are set to the right.
@@ -16,10 +16,10 @@ const LEFT: [bool; 7] = [true, false, false, true, false, false, false];
 
 type Cells = [String; 7];
 
-/// The table, with its last newline.
+/// The table, with its last newline; `jobs` are those that workers run.
 #[must_use]
-pub fn table(board: &Board) -> String {
-    let rows: Vec<Cells> = board.slots().iter().flat_map(rows).collect();
+pub fn table(board: &Board, jobs: &HashMap<WorkerId, u64>) -> String {
+    let rows: Vec<Cells> = board.slots().iter().flat_map(|slot| rows(slot, jobs)).collect();
     let mut widths = HEAD.map(str::len);
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -41,21 +41,22 @@ pub fn table(board: &Board) -> String {
     out
 }
 
-fn rows(slot: &SlotView) -> Vec<Cells> {
+fn rows(slot: &SlotView, jobs: &HashMap<WorkerId, u64>) -> Vec<Cells> {
     match &slot.last {
-        _ if !slot.live.is_empty() => slot.live.iter().map(live).collect(),
+        _ if !slot.live.is_empty() => slot.live.iter().map(|row| live(row, jobs)).collect(),
         Some(last) => vec![ended(last)],
         None => vec![cells(format!("w{}", slot.slot), None, "starting")],
     }
 }
 
-fn live(live: &Live) -> Cells {
+fn live(live: &Live, jobs: &HashMap<WorkerId, u64>) -> Cells {
     let state = match live.state {
         State::Running | State::Ready => "running",
         State::Stopping => "stopping",
         State::Undead => "killed, and held by the kernel",
     };
-    cells(live.worker.to_string(), Some(live.pid), state)
+    let job = jobs.get(&live.worker).map(|job| format!(" job {job}")).unwrap_or_default();
+    cells(live.worker.to_string(), Some(live.pid), &format!("{state}{job}"))
 }
 
 fn ended(ended: &Ended) -> Cells {

@@ -1,8 +1,11 @@
 //! How is an end put in words?
 
+use worker::quantity::show_duration;
+
 use crate::{
     event::Ended,
     exit::{Cause, Evidence, Sender},
+    job::{Attempt, AttemptEnd, FailureKind},
 };
 
 /// The signal, if one ended it, and the cause where that says more: `SIGKILL, outside`.
@@ -20,6 +23,30 @@ pub fn describe(cause: Cause, evidence: Option<&Evidence>) -> String {
     match details(cause, Some(evidence)).as_str() {
         "" => format!("code {code}"),
         details => format!("code {code} ({details})"),
+    }
+}
+
+/// Why an attempt came to nothing: `no such host (src/main.rs:7:5)`, `code 139 (SIGSEGV)`.
+#[must_use]
+pub fn failure(attempt: &Attempt) -> String {
+    match &attempt.end {
+        AttemptEnd::Ok => "done".into(),
+        AttemptEnd::Error(failure) => {
+            let kind = match failure.kind {
+                FailureKind::Error => "",
+                FailureKind::Panic => "panicked: ",
+            };
+            let place = failure.place.as_ref().map(|place| format!(" ({place})"));
+            format!("{kind}{}{}", failure.message, place.unwrap_or_default())
+        }
+        AttemptEnd::Timeout(_) => format!("timeout after {}", show_duration(attempt.took)),
+        AttemptEnd::Crashed(death) => {
+            format!("its worker died: {}", describe(death.cause, death.evidence.as_ref()))
+        }
+        AttemptEnd::Returned(death) => {
+            let how = describe(death.cause, death.evidence.as_ref());
+            format!("its worker ended, and not of it: {how}")
+        }
     }
 }
 

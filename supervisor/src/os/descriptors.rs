@@ -53,24 +53,27 @@ impl OpenFiles {
         Ok(Self { soft, hard })
     }
 
-    /// Checks that `count` processes can be served, and `others` open files with them. `what`
-    /// they are and which `flag` asks for them goes into the message.
+    /// Checks that `count` processes can be served, with so many open files `each` besides those
+    /// that any has, and `others` besides. `what` they are and which `flag` asks for them goes
+    /// into the message.
     ///
     /// # Errors
     /// They cannot; the message says how many could.
     pub fn suffice_for(
         self,
         count: u32,
+        each: u64,
         others: u64,
         what: &'static str,
         flag: &'static str,
     ) -> Result<(), TooFewFiles> {
+        let each = PER_PROCESS + each;
         let base = BASE + others;
-        let need = base + PER_PROCESS * u64::from(count);
+        let need = base + each * u64::from(count);
         if need <= self.hard {
             return Ok(());
         }
-        let fits = self.hard.saturating_sub(base) / PER_PROCESS;
+        let fits = self.hard.saturating_sub(base) / each;
         Err(TooFewFiles { what, flag, count, need, hard: self.hard, fits })
     }
 }
@@ -111,8 +114,8 @@ mod tests {
     #[test]
     fn too_few_files_are_refused_with_the_number_that_fits() {
         let files = OpenFiles { soft: 64, hard: 64 };
-        assert!(files.suffice_for(4, 0, "workers", "--workers").is_ok());
-        let message = files.suffice_for(512, 0, "workers", "--workers").unwrap_err().to_string();
+        assert!(files.suffice_for(4, 0, 0, "workers", "--workers").is_ok());
+        let message = files.suffice_for(512, 0, 0, "workers", "--workers").unwrap_err().to_string();
         assert!(
             message.contains("512 workers need 4128") && message.contains("at most 4"),
             "{message}"

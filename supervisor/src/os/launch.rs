@@ -45,6 +45,9 @@ pub struct Launch {
     pub(super) parent: i32,
     /// Where in the program each passed descriptor goes, in their order.
     pub(super) places: Vec<RawFd>,
+    /// A variable, and what its value shall hold after the program's own process id: only the
+    /// stub knows that one.
+    pub(super) announced: Option<(String, String)>,
 }
 
 impl Launch {
@@ -62,7 +65,14 @@ impl Launch {
             open_files,
             parent: std::process::id().cast_signed(),
             places: places.to_vec(),
+            announced: None,
         }
+    }
+
+    /// Announces something to the program and to none of its children: in this variable, behind
+    /// the program's process id.
+    pub fn announce(&mut self, name: &str, value: &str) {
+        self.announced = Some((name.into(), value.into()));
     }
 
     /// Adds to the program's environment, in place of a former value.

@@ -9,6 +9,7 @@ pub mod descriptors;
 pub mod launch;
 pub mod limits;
 pub mod lookup;
+pub mod memory;
 pub mod procfs;
 pub mod signals;
 pub mod stub;

@@ -225,6 +225,17 @@ struct Image {
     envp: Strings,
 }
 
+/// The program's environment, with what only this process can say.
+fn environment(launch: &Launch) -> Vec<Vec<u8>> {
+    let mut env = launch.env.clone();
+    if let Some((name, value)) = &launch.announced {
+        let entry = format!("{name}=");
+        env.retain(|pair| !pair.starts_with(entry.as_bytes()));
+        env.push(format!("{entry}{}{value}", process::id()).into_bytes());
+    }
+    env
+}
+
 /// C strings, and the array of pointers to them that ends with null.
 struct Strings {
     _owned: Vec<CString>,
@@ -251,7 +262,7 @@ impl Image {
         Ok(Self {
             paths: paths.iter().map(|path| c_string(path)).collect::<io::Result<_>>()?,
             argv: Strings::new(&launch.argv)?,
-            envp: Strings::new(&launch.env)?,
+            envp: Strings::new(&environment(launch))?,
         })
     }
 

@@ -1,11 +1,19 @@
 //! Every decision of a run, and nothing else: [`Pool::step`] takes what happened and when, and
 //! returns what to do about it.
 //!
-//! It knows slots, budgets, deadlines and the rungs of a shutdown. It knows nothing of
+//! It knows slots, jobs, budgets, deadlines and the rungs of a shutdown. It knows nothing of
 //! processes, pipes, clocks, chance or threads: those are inputs and actions, so that any
-//! schedule can be simulated (`sim.rs`) and any failure replayed from a seed.
+//! schedule can be simulated (`sim/`) and any failure replayed from a seed.
 
+mod clock;
+mod depth;
+mod dispatch;
+mod ending;
+mod halt;
+mod jobs;
+mod ledger;
 mod restart;
+mod retry;
 mod shutdown;
 #[cfg(test)]
 mod sim;
@@ -13,19 +21,25 @@ mod slot;
 mod step;
 mod stopping;
 pub mod verdict;
+mod work;
 
 use std::time::Duration;
 
-pub use step::{Action, Input, Jitter, News, Tick};
+pub use ledger::Order;
+pub use step::{Abilities, Action, Actions, Input, Jitter, JobKey, Left, News, Reply, Tick};
 
 use self::{
+    dispatch::Hungry,
+    ledger::Ledger,
     shutdown::{Climb, Shutdown},
-    slot::{Ending, Retired, Slot, Turn},
+    slot::{End, Ending, Retired, Slot},
 };
 use crate::{
-    event::{Event, ShutdownReason, WorkerId},
+    event::{Event, Mute, ShutdownReason, Tally, WorkerId},
+    exit::{Cause, Evidence, StartFault, StopReason},
+    job::JobEnd,
     limits::Limits,
-    settings::{Restart, Roll, Settings},
+    settings::{JobRules, Restart, Roll, Settings},
     signal::Signal,
 };
 
@@ -44,10 +58,15 @@ pub struct Policy {
     pub stop_signal: Signal,
     /// The limits workers run under: evidence of why they end.
     pub limits: Limits,
+    /// What becomes of jobs; `None` for a run without.
+    pub jobs: Option<JobRules>,
+    /// The longest job in bytes, for the message about a longer one.
+    pub job_bytes_max: u64,
 }
 
 impl From<&Settings> for Policy {
     fn from(settings: &Settings) -> Self {
+        let jobs = settings.jobs.as_ref();
         Self {
             workers: settings.workers.get(),
             restart: settings.restart,
@@ -55,6 +74,8 @@ impl From<&Settings> for Policy {
             grace: settings.grace,
             stop_signal: settings.stop_signal,
             limits: settings.program.limits.clone(),
+            jobs: jobs.map(|jobs| jobs.rules.clone()),
+            job_bytes_max: jobs.map_or(0, |jobs| jobs.job_bytes_max() as u64),
         }
     }
 }
@@ -62,13 +83,13 @@ impl From<&Settings> for Policy {
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RunEnd {
-    /// Every worker ended well.
+    /// Every worker ended well, or every job.
     Well,
-    /// Some worker's last end was a failure.
+    /// Some worker's last end was a failure, or some job's.
     Failed,
-    /// The program does not stay up: a slot was given up.
+    /// The program does not stay up: a slot was given up, or with jobs all were.
     GaveUp,
-    /// It was stopped before its workers ended by themselves.
+    /// It was stopped before its workers ended by themselves, or its jobs.
     Stopped(ShutdownReason),
 }
 
@@ -80,8 +101,25 @@ pub struct Pool {
     shutdown: Shutdown,
     /// The slot a roll is at.
     rolling: Option<usize>,
+    /// Whether some worker is to be replaced.
+    has_stale: bool,
     /// Whether any worker's program was ever executed.
     has_run: bool,
+    /// Whether any worker ever spoke the protocol.
+    has_spoken: bool,
+    silence_noted: bool,
+    /// Which slots have lost a worker while none had spoken.
+    mute: Vec<bool>,
+    ledger: Ledger,
+    told: Tally,
+    source_ended: bool,
+    /// All is done, and the workers are let go.
+    finishing: bool,
+    hungry: Hungry,
+    /// Slots that this step has to do with.
+    touched: Vec<usize>,
+    /// Nothing is due before this; perhaps nothing is due then either.
+    alarm: Option<Tick>,
     late_news: u64,
 }
 
@@ -89,19 +127,30 @@ impl Pool {
     /// A run that has not begun: the first step, any, starts its workers.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        let slots = (1..=policy.workers).map(Slot::new).collect();
+        let slots: Vec<Slot> = (1..=policy.workers).map(Slot::new).collect();
         Self {
-            policy,
-            slots,
             shutdown: Shutdown::default(),
             rolling: None,
+            has_stale: false,
             has_run: false,
+            has_spoken: false,
+            silence_noted: false,
+            mute: vec![false; slots.len()],
+            ledger: Ledger::default(),
+            told: Tally::default(),
+            source_ended: false,
+            finishing: false,
+            hungry: Hungry::new(slots.len()),
+            touched: Vec::new(),
+            alarm: Some(Tick::ZERO),
             late_news: 0,
+            slots,
+            policy,
         }
     }
 
     /// Takes one input and appends what to do about it. `now` never goes back.
-    pub fn step(&mut self, now: Tick, input: Input, actions: &mut Vec<Action>) {
+    pub fn step(&mut self, now: Tick, input: Input, actions: &mut Actions) {
         match input {
             Input::Timer => {}
             Input::Worker { worker, news } => {
@@ -112,17 +161,59 @@ impl Pool {
             Input::Shutdown(reason) => self.shut_down(now, reason, actions),
             Input::Roll if self.policy.restart == Restart::Always => {
                 self.slots.iter_mut().for_each(Slot::mark_stale);
+                self.has_stale = true;
             }
             Input::Roll => {}
+            Input::Jobs(jobs) => jobs.into_iter().for_each(|job| self.ledger.accept(job)),
+            Input::TooLong { position, bytes } => {
+                let end = JobEnd::TooLong { bytes, cap: self.policy.job_bytes_max };
+                self.ledger.refuse(position, end, actions);
+            }
+            Input::SourceEnded => self.source_ended = true,
+            Input::Hold(hold) => self.ledger.hold(hold),
         }
-        self.each_slot(now, actions, Slot::on_time);
-        self.roll_on(now, actions);
+        loop {
+            self.on_time(now, actions);
+            self.roll_on(now, actions);
+            self.end_jobs(now, actions);
+            self.dispatch(now, actions);
+            self.settle_alarm();
+            // What was just begun may be due at once: a grace of no time.
+            if self.alarm.is_none_or(|alarm| alarm > now) {
+                break;
+            }
+        }
+        let tally = self.ledger.tally();
+        if tally != self.told {
+            self.told = tally;
+            actions.tell(Event::Jobs(tally));
+        }
     }
 
-    /// When [`Input::Timer`] is due, whatever else happens.
+    /// When [`Input::Timer`] is due, whatever else happens; never late, at times too early.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        self.slots.iter().filter_map(Slot::deadline).min()
+        self.alarm
+    }
+
+    /// Whether more jobs are wanted.
+    #[must_use]
+    pub fn wants_jobs(&self) -> bool {
+        /// Enough to fill two workers to their depth at once.
+        const READY_MIN: usize = 2048;
+        const READY_BYTES_MAX: usize = 4 << 20;
+        let enough = READY_MIN.max(self.slots.len() * 2);
+        self.policy.jobs.is_some()
+            && !self.source_ended
+            && !self.is_stopping()
+            && self.ledger.ready() < enough
+            && self.ledger.ready_bytes() < READY_BYTES_MAX
+    }
+
+    /// A job to be sent, by the key that an action names.
+    #[must_use]
+    pub fn order(&self, key: JobKey) -> Order<'_> {
+        self.ledger.order(key)
     }
 
     /// How the run ended; `None` while it goes on.
@@ -130,8 +221,12 @@ impl Pool {
     pub fn end(&self) -> Option<RunEnd> {
         let retired: Option<Vec<_>> = self.slots.iter().map(Slot::retired).collect();
         let retired = retired?;
+        let has_jobs = self.policy.jobs.is_some();
         Some(match self.shutdown.reason() {
             Some(reason) => RunEnd::Stopped(reason),
+            _ if has_jobs && !self.finishing => RunEnd::GaveUp,
+            _ if has_jobs && self.ledger.tally().has_failures() => RunEnd::Failed,
+            _ if has_jobs => RunEnd::Well,
             _ if retired.contains(&Retired::GaveUp) => RunEnd::GaveUp,
             _ if retired.contains(&Retired::Failed) => RunEnd::Failed,
             _ => RunEnd::Well,
@@ -145,88 +240,146 @@ impl Pool {
     }
 
     /// Takes news of a worker; false where its life is over, or never was.
-    fn news(&mut self, now: Tick, worker: WorkerId, news: News, actions: &mut Vec<Action>) -> bool {
+    fn news(&mut self, now: Tick, worker: WorkerId, news: News, actions: &mut Actions) -> bool {
         let index = usize::try_from(worker.slot).unwrap_or(0).wrapping_sub(1);
         if index >= self.slots.len() {
             return false;
         }
+        let life = worker.life;
         let (slot, mut turn) = self.turn(now, index, actions);
         match news {
             News::Executed { pid } => {
-                let executed = slot.on_executed(worker.life, pid, &mut turn);
+                let executed = slot.on_executed(life, pid, &mut turn);
                 self.has_run |= executed;
                 executed
             }
-            News::Ended { pid, end, jitter } => {
-                match slot.on_ended(worker.life, pid, end, jitter, &mut turn) {
+            News::Hello(abilities) => {
+                let spoken = slot.on_hello(life, abilities, &mut turn);
+                self.has_spoken |= spoken;
+                self.silence_noted |= spoken;
+                spoken
+            }
+            News::Replies { replies, resident_bytes } => {
+                let heard = slot.on_replies(life, replies, resident_bytes, &mut turn);
+                self.has_stale |= slot.is_stale();
+                heard
+            }
+            News::Recalled { replies, started } => {
+                slot.on_recalled(life, started, replies, &mut turn)
+            }
+            News::Broken(fault) => {
+                let holds = slot.holds(life);
+                slot.break_off(life, fault, &mut turn);
+                holds
+            }
+            News::Ended { pid, end, left, jitter } => {
+                let status = end.as_ref().ok().map(|evidence: &Evidence| evidence.status);
+                let is_successor = slot.succeeds_rolled(life);
+                let ending = slot.on_ended(life, End { pid, end, left, jitter }, &mut turn);
+                match ending {
                     Ending::Late => return false,
-                    Ending::Early if self.rolling == Some(index) => {
+                    Ending::Early(_) if is_successor && self.rolling == Some(index) => {
                         self.call_off_roll();
-                        actions.push(Action::Tell(Event::RollCalledOff { worker }));
+                        actions.tell(Event::RollCalledOff { worker });
                     }
-                    Ending::CannotStart(fault) if self.shutdown.reason().is_none() => {
-                        self.shut_down(now, ShutdownReason::CannotStart(fault), actions);
-                    }
-                    Ending::CannotStart(_) | Ending::Early | Ending::Ordinary => {}
+                    Ending::Early(cause) => self.early_end(now, index, cause, status, actions),
+                    Ending::CannotStart(fault) => self.cannot_start(now, fault, actions),
+                    Ending::Ordinary => {}
                 }
                 true
             }
         }
     }
 
-    fn shut_down(&mut self, now: Tick, reason: ShutdownReason, actions: &mut Vec<Action>) {
+    /// A program that does not speak the protocol is known by this: of all first workers, each
+    /// has ended, and none has spoken.
+    fn early_end(
+        &mut self,
+        now: Tick,
+        index: usize,
+        cause: Cause,
+        status: Option<crate::exit::Status>,
+        actions: &mut Actions,
+    ) {
+        if self.policy.jobs.is_none() || self.has_spoken || self.is_stopping() {
+            return;
+        }
+        let mute = match (cause, status) {
+            (Cause::Protocol(fault), _) => Mute::Fault(fault),
+            (_, Some(status)) => Mute::Ended(status),
+            (_, None) => return,
+        };
+        self.mute[index] = true;
+        if self.mute.iter().all(|mute| *mute) {
+            self.shut_down(now, ShutdownReason::NotAWorker(mute), actions);
+        }
+    }
+
+    fn cannot_start(&mut self, now: Tick, fault: StartFault, actions: &mut Actions) {
+        if self.shutdown.reason().is_none() {
+            self.shut_down(now, ShutdownReason::CannotStart(fault), actions);
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.shutdown.reason().is_some() || self.finishing
+    }
+
+    fn shut_down(&mut self, now: Tick, reason: ShutdownReason, actions: &mut Actions) {
         match self.shutdown.request(now, reason) {
             Some(Climb::Ask) => {
-                actions.push(Action::Tell(Event::ShuttingDown { reason }));
+                actions.tell(Event::ShuttingDown { reason });
                 self.call_off_roll();
-                self.each_slot(now, actions, Slot::stop);
+                self.ledger.abandon(actions);
+                let drains = shutdown::drains(reason);
+                self.each_slot(now, actions, |slot, turn| {
+                    slot.stop(StopReason::Shutdown, drains, turn);
+                });
             }
-            Some(Climb::Kill) => self.each_slot(now, actions, Slot::kill),
+            Some(Climb::Press) => self.each_slot(now, actions, Slot::press),
             None => {}
         }
     }
 
+    /// Whether there is nothing more to be done, or enough has been.
+    fn end_jobs(&mut self, now: Tick, actions: &mut Actions) {
+        let Some(rules) = &self.policy.jobs else { return };
+        let at_rest = || self.slots.iter().all(|slot| slot.retired().is_some());
+        if self.is_stopping() {
+            // What went back after the stop was asked for is left over as well.
+            self.ledger.abandon(actions);
+        } else if rules.halt.is_some_and(|halt| halt::is_due(halt, self.ledger.tally())) {
+            let now_too = rules.halt.is_some_and(|halt| halt.now);
+            self.shut_down(now, ShutdownReason::Halted { now: now_too }, actions);
+        } else if rules.deadline.is_some_and(|deadline| deadline <= now) {
+            self.shut_down(now, ShutdownReason::Deadline, actions);
+        } else if self.source_ended && self.ledger.open() == 0 {
+            self.finishing = true;
+            self.each_slot(now, actions, |slot, turn| slot.stop(StopReason::Finished, true, turn));
+        } else if at_rest() {
+            // None stays up, and none is left.
+            self.ledger.abandon(actions);
+        }
+    }
+
+    /// No further slot is begun with; the one it is at still settles.
     fn call_off_roll(&mut self) {
-        self.rolling = None;
         self.slots.iter_mut().for_each(Slot::unmark_stale);
+        self.has_stale = false;
+        // The age of those that wait no longer for their turn counts again.
+        self.touched.extend(0..self.slots.len());
     }
 
     /// Goes on to the next slot of a roll once the last one has settled.
-    fn roll_on(&mut self, now: Tick, actions: &mut Vec<Action>) {
-        if self.rolling.is_some_and(|index| !self.slots[index].is_settled()) {
+    fn roll_on(&mut self, now: Tick, actions: &mut Actions) {
+        let unsettled = self.rolling.is_some_and(|index| !self.slots[index].is_settled());
+        if unsettled || !self.has_stale && self.rolling.is_none() {
             return;
         }
         self.rolling = (0..self.slots.len()).find(|index| {
             let (slot, mut turn) = self.turn(now, *index, actions);
             slot.replace_stale(&mut turn)
         });
-    }
-
-    fn each_slot(
-        &mut self,
-        now: Tick,
-        actions: &mut Vec<Action>,
-        each: fn(&mut Slot, &mut Turn<'_>),
-    ) {
-        for index in 0..self.slots.len() {
-            let (slot, mut turn) = self.turn(now, index, actions);
-            each(slot, &mut turn);
-        }
-    }
-
-    fn turn<'a>(
-        &'a mut self,
-        now: Tick,
-        index: usize,
-        actions: &'a mut Vec<Action>,
-    ) -> (&'a mut Slot, Turn<'a>) {
-        let turn = Turn {
-            now,
-            policy: &self.policy,
-            stopping: self.shutdown.reason().is_some(),
-            has_run: self.has_run,
-            actions,
-        };
-        (&mut self.slots[index], turn)
+        self.has_stale = self.slots.iter().any(Slot::is_stale);
     }
 }

@@ -20,6 +20,11 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// A worker has done a job: the deaths before it are forgotten.
+    pub(super) fn forgive(&mut self) {
+        self.early_deaths = 0;
+    }
+
     /// How long to wait before the next start, after a life that ran for `up` (none at all if
     /// the program never ran); `None` to give up.
     ///

@@ -9,8 +9,8 @@ use crate::{event::ShutdownReason, signal::SAME_REQUEST};
 pub(super) enum Climb {
     /// Every worker is asked to end.
     Ask,
-    /// Every worker is killed.
-    Kill,
+    /// Every worker that is still there is brought to the next rung.
+    Press,
 }
 
 /// The run's progress towards its end.
@@ -33,11 +33,27 @@ impl Shutdown {
         let is_request = matches!(reason, ShutdownReason::Signal(_));
         let climb = match self.last {
             None => Climb::Ask,
-            Some((Climb::Ask, at)) if is_request && now >= at + SAME_REQUEST => Climb::Kill,
+            Some((_, at)) if is_request && now >= at + SAME_REQUEST => Climb::Press,
             Some(_) => return None,
         };
         self.last = Some((climb, now));
         Some(climb)
+    }
+}
+
+/// Whether jobs that run may finish: not where their outcomes would go nowhere, or their time
+/// is over.
+pub(super) fn drains(reason: ShutdownReason) -> bool {
+    match reason {
+        ShutdownReason::Signal(_)
+        | ShutdownReason::SourceFailed
+        | ShutdownReason::Halted { now: false } => true,
+        ShutdownReason::Halted { now: true }
+        | ShutdownReason::Deadline
+        | ShutdownReason::NotAWorker(_)
+        | ShutdownReason::CannotStart(_)
+        | ShutdownReason::OutputClosed
+        | ShutdownReason::OutputFailed(_) => false,
     }
 }
 
@@ -55,7 +71,7 @@ mod tests {
         assert_eq!(shutdown.request(Duration::ZERO, signal), Some(Climb::Ask));
         let later = Duration::from_secs(5);
         assert_eq!(shutdown.request(later, ShutdownReason::OutputClosed), None);
-        assert_eq!(shutdown.request(later, signal), Some(Climb::Kill));
+        assert_eq!(shutdown.request(later, signal), Some(Climb::Press));
     }
 
     #[test]
@@ -67,8 +83,9 @@ mod tests {
         assert_eq!(at(0, Signal::TERM), Some(Climb::Ask));
         assert_eq!(at(1, Signal::TERM), None);
         assert_eq!(at(999, Signal::INT), None);
-        assert_eq!(at(1000, Signal::INT), Some(Climb::Kill));
-        assert_eq!(at(9000, Signal::INT), None);
+        assert_eq!(at(1000, Signal::INT), Some(Climb::Press));
+        assert_eq!(at(1999, Signal::INT), None);
+        assert_eq!(at(9000, Signal::INT), Some(Climb::Press));
         assert_eq!(shutdown.reason(), Some(ShutdownReason::Signal(Signal::TERM)));
     }
 }

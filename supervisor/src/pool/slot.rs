@@ -4,37 +4,57 @@
 use std::time::Duration;
 
 use super::{
-    Action, Jitter, Policy, Tick,
+    Action, Actions, Jitter, JobKey, Policy, Tick,
+    ending::{Lived, is_replaced_at_once},
+    jobs,
+    ledger::Ledger,
     restart::Record,
+    retry,
+    step::Left,
     stopping::{Rung, Stopping},
-    verdict::{Circumstances, cause},
+    work::Work,
 };
 use crate::{
-    event::{Ended, Event, Next, WorkerId},
-    exit::{Asked, Cause, Evidence, StartFault, StopReason},
-    settings::{Restart, Roll},
+    event::{Event, Next, WorkerId},
+    exit::{Cause, Evidence, ProtocolFault, StartFault, StopReason},
+    job::Attempt,
 };
 
-/// A worker without the protocol counts as ready this long after its program was executed.
+/// A worker without the protocol counts as ready this long after its program was executed; with
+/// it, one that dies sooner, and has answered nothing, is the program's fault.
 const READY_AFTER: Duration = Duration::from_secs(1);
+/// A worker whose replacement did not come up is not replaced again for so long.
+const KEPT_FOR: Duration = Duration::from_secs(10);
+/// A first worker that is silent for so long is worth a word.
+const SILENCE_NOTED_AFTER: Duration = Duration::from_secs(3);
 
-/// One turn of the pool: the moment, the rules, whether the run is stopping, whether any worker
-/// of it has ever run, and where actions go.
+/// One turn of the pool: the moment, the rules, and what is common to all slots.
 pub(super) struct Turn<'a> {
     pub(super) now: Tick,
     pub(super) policy: &'a Policy,
+    /// The run is coming to its end.
     pub(super) stopping: bool,
+    /// Whether any worker of the run was ever executed.
     pub(super) has_run: bool,
-    pub(super) actions: &'a mut Vec<Action>,
+    /// Whether nothing needs to be said of silence: a worker has spoken, or it was said.
+    pub(super) silence_noted: &'a mut bool,
+    pub(super) ledger: &'a mut Ledger,
+    pub(super) actions: &'a mut Actions,
 }
 
 impl Turn<'_> {
     pub(super) fn tell(&mut self, event: Event) {
-        self.actions.push(Action::Tell(event));
+        self.actions.tell(event);
+    }
+
+    /// Files an attempt that came to nothing.
+    pub(super) fn file(&mut self, key: JobKey, attempt: Attempt) {
+        let Self { now, policy, stopping, ledger, actions, .. } = self;
+        retry::file(key, attempt, *now, *stopping, policy, ledger, actions);
     }
 
     /// A start that failed before any other succeeded, and not for a passing reason.
-    fn is_hopeless(&self, fault: StartFault) -> bool {
+    pub(super) fn is_hopeless(&self, fault: StartFault) -> bool {
         !self.has_run && !fault.is_transient()
     }
 }
@@ -42,21 +62,27 @@ impl Turn<'_> {
 /// A numbered place for a worker.
 #[derive(Debug)]
 pub(super) struct Slot {
-    number: u32,
+    pub(super) number: u32,
     /// Lives begun so far.
     lives: u32,
     /// The life of the slot's worker; not the last one begun where a replacement failed.
-    current: u32,
-    state: State,
-    outgoing: Option<Outgoing>,
-    record: Record,
+    pub(super) current: u32,
+    pub(super) state: State,
+    /// What the slot's worker has in hand.
+    pub(super) work: Work,
+    pub(super) outgoing: Option<Outgoing>,
+    pub(super) record: Record,
     /// Lives up to this one are to be replaced by the roll under way.
-    stale_through: u32,
+    pub(super) stale_through: u32,
+    /// Why.
+    pub(super) stale_why: StopReason,
+    /// No worker is replaced for its age or size before this: its last replacement failed.
+    pub(super) keep_until: Tick,
 }
 
 /// What the slot's worker does.
 #[derive(Clone, Copy, Debug)]
-enum State {
+pub(super) enum State {
     Empty { not_before: Tick },
     Starting { executed: Option<Tick> },
     Ready { executed: Tick },
@@ -66,11 +92,12 @@ enum State {
 
 /// A worker whose replacement has been started.
 #[derive(Debug)]
-struct Outgoing {
-    life: u32,
-    executed: Tick,
+pub(super) struct Outgoing {
+    pub(super) life: u32,
+    pub(super) executed: Tick,
+    pub(super) work: Work,
     /// `None` while it serves on, until its replacement is ready.
-    stopping: Option<Stopping>,
+    pub(super) stopping: Option<Stopping>,
 }
 
 /// How a slot came to rest.
@@ -89,12 +116,20 @@ pub(super) enum Retired {
 pub(super) enum Ending {
     /// News of a life that is over.
     Late,
-    /// The worker had not been ready.
-    Early,
+    /// The worker had not been ready; why it ended.
+    Early(Cause),
     /// The program cannot be started, and a further try would not change that.
     CannotStart(StartFault),
     /// Nothing.
     Ordinary,
+}
+
+/// The end of a life, as it came.
+pub(super) struct End {
+    pub(super) pid: Option<i32>,
+    pub(super) end: Result<Evidence, StartFault>,
+    pub(super) left: Left,
+    pub(super) jitter: Jitter,
 }
 
 impl Slot {
@@ -104,9 +139,12 @@ impl Slot {
             lives: 0,
             current: 0,
             state: State::Empty { not_before: Tick::ZERO },
+            work: Work::default(),
             outgoing: None,
             record: Record::default(),
             stale_through: 0,
+            stale_why: StopReason::Roll,
+            keep_until: Tick::ZERO,
         }
     }
 
@@ -118,39 +156,94 @@ impl Slot {
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<Tick> {
-        let worker = match self.state {
-            State::Empty { not_before } => Some(not_before),
-            State::Starting { executed } => executed.map(|at| at + READY_AFTER),
-            State::Stopping(stopping) => Some(stopping.deadline),
-            State::Ready { .. } | State::Retired(_) => None,
+    pub(super) fn deadline(&self, policy: &Policy, silence_noted: bool) -> Option<Tick> {
+        let worker = match (self.state, &policy.jobs) {
+            (State::Empty { not_before }, _) => Some(not_before),
+            (State::Starting { executed }, None) => executed.map(|at| at + READY_AFTER),
+            (State::Starting { executed }, Some(rules)) => {
+                let noted = if silence_noted { Duration::MAX } else { SILENCE_NOTED_AFTER };
+                executed.map(|at| at + rules.start_timeout.min(noted))
+            }
+            (State::Stopping(stopping), _) => stopping.deadline(&self.work, policy),
+            (State::Ready { executed }, rules) => {
+                let age = rules.as_ref().and_then(|rules| rules.recycle.age);
+                let age = age.filter(|_| self.stale_through < self.current);
+                let age = age.map(|age| (executed + age).max(self.keep_until));
+                jobs::deadline(&self.work, policy).into_iter().chain(age).min()
+            }
+            (State::Retired(_), _) => None,
         };
-        let outgoing = self.outgoing.as_ref().and_then(|old| old.stopping);
-        worker.into_iter().chain(outgoing.map(|stopping| stopping.deadline)).min()
+        let outgoing = self.outgoing.as_ref().and_then(|old| match old.stopping {
+            Some(stopping) => stopping.deadline(&old.work, policy),
+            None => jobs::deadline(&old.work, policy),
+        });
+        worker.into_iter().chain(outgoing).min()
     }
 
     /// Does what is due.
     pub(super) fn on_time(&mut self, turn: &mut Turn<'_>) {
         match self.state {
             State::Empty { not_before } if not_before <= turn.now => self.spawn(turn),
-            State::Starting { executed: Some(at) } if at + READY_AFTER <= turn.now => {
-                self.state = State::Ready { executed: at };
-                turn.tell(Event::Ready { worker: self.worker() });
-                self.ask_outgoing(StopReason::Roll, turn);
-            }
-            State::Stopping(stopping) if stopping.deadline <= turn.now => {
-                match stopping.climb(self.worker(), turn) {
-                    Some(stopping) => self.state = State::Stopping(stopping),
-                    None if stopping.why == StopReason::Roll => self.spawn(turn),
-                    None => self.state = State::Retired(Retired::Failed),
+            State::Starting { executed: Some(at) } => match &turn.policy.jobs {
+                None if at + READY_AFTER <= turn.now => self.ready(at, turn),
+                Some(rules) if at + rules.start_timeout <= turn.now => {
+                    self.break_off(self.current, ProtocolFault::Silence, turn);
                 }
+                Some(_) if at + SILENCE_NOTED_AFTER <= turn.now && !*turn.silence_noted => {
+                    *turn.silence_noted = true;
+                    turn.tell(Event::StillSilent { worker: self.worker() });
+                }
+                _ => {}
+            },
+            State::Ready { executed } => self.job_on_time(executed, turn),
+            State::Stopping(stopping) => self.stopping_on_time(stopping, turn),
+            State::Empty { .. } | State::Starting { .. } | State::Retired(_) => {}
+        }
+        self.outgoing_on_time(turn);
+    }
+
+    fn stopping_on_time(&mut self, stopping: Stopping, turn: &mut Turn<'_>) {
+        let worker = self.worker();
+        let is_overdue = stopping.rung == Rung::Draining && self.work.on_time(worker, turn);
+        let next = match stopping {
+            _ if is_overdue => {
+                Some(Stopping::begin(StopReason::Timeout, Rung::Asked, worker, turn))
             }
-            _ => {}
+            _ if stopping.deadline > turn.now => Some(stopping),
+            _ => stopping.climb(worker, turn),
+        };
+        if let Some(stopping) = next {
+            self.state = State::Stopping(stopping);
+            return;
         }
-        let due = |old: &Outgoing| old.stopping.filter(|stopping| stopping.deadline <= turn.now);
-        if let Some(stopping) = self.outgoing.as_ref().and_then(due) {
-            self.climb_outgoing(stopping, turn);
+        self.bury(stopping, turn);
+        if self.reinstate(turn) {
+            return;
         }
+        if is_replaced_at_once(stopping.why) && !turn.stopping {
+            self.spawn(turn);
+        } else {
+            self.state = State::Retired(Retired::Failed);
+        }
+    }
+
+    /// The replacement did not come up. Where the worker that was to be replaced still serves,
+    /// it keeps the slot.
+    fn reinstate(&mut self, turn: &Turn<'_>) -> bool {
+        let Some(old) = self.outgoing.take_if(|old| old.stopping.is_none()) else { return false };
+        self.keep_until = turn.now + KEPT_FOR;
+        self.stale_through = 0;
+        self.current = old.life;
+        self.work = old.work;
+        self.state = State::Ready { executed: old.executed };
+        true
+    }
+
+    /// The slot's worker can be counted on: it takes over.
+    pub(super) fn ready(&mut self, executed: Tick, turn: &mut Turn<'_>) {
+        self.state = State::Ready { executed };
+        turn.tell(Event::Ready { worker: self.worker() });
+        self.ask_outgoing(self.stale_why, true, turn);
     }
 
     /// The program of a life was executed. False for a life that is over.
@@ -158,12 +251,12 @@ impl Slot {
         let worker = self.worker();
         match &mut self.state {
             _ if life != self.current => return false,
-            State::Starting { executed: executed @ None } => *executed = Some(turn.now),
-            State::Stopping(stopping) if stopping.rung != Rung::Asked => {
-                if stopping.rung == Rung::Unheard {
-                    stopping.rung = Rung::Asked;
-                    turn.actions.push(Action::Ask(worker));
-                }
+            State::Starting { executed: executed @ None } => {
+                *executed = Some(turn.now);
+                self.work = Work::new(pid);
+            }
+            State::Stopping(stopping) if matches!(stopping.rung, Rung::Unheard | Rung::Killed) => {
+                *stopping = stopping.heard(worker, turn);
             }
             _ => return false,
         }
@@ -172,37 +265,38 @@ impl Slot {
     }
 
     /// The process of a life is gone.
-    pub(super) fn on_ended(
-        &mut self,
-        life: u32,
-        pid: Option<i32>,
-        end: Result<Evidence, StartFault>,
-        jitter: Jitter,
-        turn: &mut Turn<'_>,
-    ) -> Ending {
+    pub(super) fn on_ended(&mut self, life: u32, mut end: End, turn: &mut Turn<'_>) -> Ending {
         if let Some(old) = self.outgoing.take_if(|old| old.life == life) {
-            self.tell_end(life, pid, end, old.stopping, Next::Replaced, turn);
+            let cause = self.judge(&end, old.stopping, turn);
+            self.tell_end(life, &end, cause, Next::Replaced, turn);
+            let worker = WorkerId { slot: self.number, life };
+            let left = std::mem::take(&mut end.left);
+            old.work.on_death(worker, (cause, end.end.as_ref().ok()), left, turn);
             return Ending::Ordinary;
         }
-        let (executed, stopping, early) = match self.state {
+        let (executed, stopping, unready) = match self.state {
             State::Empty { .. } | State::Retired(_) => return Ending::Late,
             _ if life != self.current => return Ending::Late,
             State::Starting { executed } => (executed, None, true),
             State::Ready { executed } => (Some(executed), None, false),
             State::Stopping(stopping) => (None, Some(stopping), false),
         };
-        // The worker that was to be replaced is still there: it keeps the slot.
-        let still_serves = |old: &mut Outgoing| early && old.stopping.is_none();
-        if let Some(old) = self.outgoing.take_if(still_serves) {
-            self.tell_end(life, pid, end, None, Next::NotNeeded, turn);
-            self.current = old.life;
-            self.state = State::Ready { executed: old.executed };
-            return Ending::Early;
+        if self.reinstate(turn) {
+            let cause = self.judge(&end, stopping, turn);
+            self.tell_end(life, &end, cause, Next::NotNeeded, turn);
+            return Ending::Early(cause);
         }
-        let fault = end.as_ref().err().copied();
         let up = executed.map_or(Duration::ZERO, |at| turn.now.saturating_sub(at));
-        let next = self.next(&end, stopping, Lived { up, early }, jitter, turn);
-        let well = self.tell_end(life, pid, end, stopping, next, turn);
+        let verdict = self.judge(&end, stopping, turn);
+        let (work, left) = (std::mem::take(&mut self.work), std::mem::take(&mut end.left));
+        let evidence = end.end.as_ref().ok();
+        let worked = work.on_death(self.worker(), (verdict, evidence), left, turn);
+        let makes_way = stopping
+            .is_some_and(|s| !matches!(s.why, StopReason::Timeout | StopReason::Protocol(_)));
+        let settled = up >= READY_AFTER || worked || makes_way;
+        let early = if turn.policy.jobs.is_some() { !settled } else { unready };
+        let next = self.next(&end, verdict, stopping, Lived { up, early }, turn);
+        let well = self.tell_end(life, &end, verdict, next, turn);
         match next {
             Next::Again(delay) if delay.is_zero() => self.spawn(turn),
             Next::Again(delay) => self.state = State::Empty { not_before: turn.now + delay },
@@ -211,78 +305,62 @@ impl Slot {
                 self.state = State::Retired(if well { Retired::Well } else { Retired::Failed });
             }
         }
-        match fault {
-            Some(fault) if turn.is_hopeless(fault) => Ending::CannotStart(fault),
-            _ if early => Ending::Early,
+        match end.end {
+            Err(fault) if turn.is_hopeless(fault) => Ending::CannotStart(fault),
+            _ if unready || early => Ending::Early(verdict),
             _ => Ending::Ordinary,
         }
     }
 
-    /// The run ends: so shall whatever the slot holds.
-    pub(super) fn stop(&mut self, turn: &mut Turn<'_>) {
-        let why = StopReason::Shutdown;
+    /// The run ends, or this worker's part in it: so shall whatever the slot holds, once it has
+    /// finished what it does, where it is allowed to.
+    pub(super) fn stop(&mut self, why: StopReason, drains: bool, turn: &mut Turn<'_>) {
+        let worker = self.worker();
         match &mut self.state {
             State::Empty { .. } => self.state = State::Retired(Retired::Well),
             State::Starting { executed } => {
-                let heard = executed.is_some();
-                self.state = State::Stopping(Stopping::begin(why, heard, self.worker(), turn));
+                let rung = if executed.is_some() { Rung::Asked } else { Rung::Unheard };
+                self.state = State::Stopping(Stopping::begin(why, rung, worker, turn));
             }
             State::Ready { .. } => {
-                self.state = State::Stopping(Stopping::begin(why, true, self.worker(), turn));
+                let rung = self.work.first_rung(drains, worker, turn);
+                self.state = State::Stopping(Stopping::begin(why, rung, worker, turn));
             }
-            State::Stopping(stopping) => stopping.why = why,
+            State::Stopping(stopping) => *stopping = stopping.join(why, drains, worker, turn),
             State::Retired(_) => {}
         }
-        self.ask_outgoing(why, turn);
+        self.ask_outgoing(why, drains, turn);
     }
 
-    /// Whatever the slot holds shall end now.
-    pub(super) fn kill(&mut self, turn: &mut Turn<'_>) {
-        if let State::Stopping(stopping) = self.state
-            && let Some(killed) = stopping.kill(self.worker(), turn)
-        {
-            self.state = State::Stopping(killed);
+    /// Somebody asks once more.
+    pub(super) fn press(&mut self, turn: &mut Turn<'_>) {
+        if let State::Stopping(stopping) = self.state {
+            self.state = State::Stopping(stopping.press(self.worker(), turn));
         }
-        if let Some(stopping) = self.outgoing.as_ref().and_then(|old| old.stopping)
-            && stopping.rung != Rung::Killed
-        {
-            self.climb_outgoing(stopping, turn);
+        let Some(worker) = self.outgoing_worker() else { return };
+        if let Some(stopping) = self.outgoing.as_mut().and_then(|old| old.stopping.as_mut()) {
+            *stopping = stopping.press(worker, turn);
         }
     }
 
-    /// A roll begins: the worker there is now shall be replaced, when its turn comes.
-    pub(super) fn mark_stale(&mut self) {
-        self.stale_through = self.lives;
+    pub(super) fn worker(&self) -> WorkerId {
+        WorkerId { slot: self.number, life: self.current }
     }
 
-    /// A roll is called off.
-    pub(super) fn unmark_stale(&mut self) {
-        self.stale_through = 0;
+    pub(super) fn outgoing_worker(&self) -> Option<WorkerId> {
+        self.outgoing.as_ref().map(|old| WorkerId { slot: self.number, life: old.life })
     }
 
-    /// Whether a roll may go on to the next slot.
-    pub(super) fn is_settled(&self) -> bool {
-        matches!(self.state, State::Ready { .. } | State::Retired(_)) && self.outgoing.is_none()
+    pub(super) fn spawn(&mut self, turn: &mut Turn<'_>) {
+        self.lives += 1;
+        self.current = self.lives;
+        self.work = Work::default();
+        self.state = State::Starting { executed: None };
+        turn.actions.push(Action::Spawn(self.worker()));
     }
 
-    /// Replaces the worker, if it is ready and of before the roll. Whether it did.
-    pub(super) fn replace_stale(&mut self, turn: &mut Turn<'_>) -> bool {
-        let State::Ready { executed } = self.state else { return false };
-        if self.current > self.stale_through || self.outgoing.is_some() {
-            return false;
-        }
-        match turn.policy.roll {
-            Roll::StartFirst => {
-                let life = self.current;
-                self.outgoing = Some(Outgoing { life, executed, stopping: None });
-                self.spawn(turn);
-            }
-            Roll::StopFirst => {
-                let why = StopReason::Roll;
-                self.state = State::Stopping(Stopping::begin(why, true, self.worker(), turn));
-            }
-        }
-        true
+    pub(super) fn lives(&self) -> u32 {
+        self.lives
     }
 
     /// The processes the slot holds, for the invariants of the simulation.
@@ -292,98 +370,4 @@ impl Slot {
             .then_some(self.current);
         own.into_iter().chain(self.outgoing.as_ref().map(|old| old.life)).collect()
     }
-
-    fn worker(&self) -> WorkerId {
-        WorkerId { slot: self.number, life: self.current }
-    }
-
-    fn spawn(&mut self, turn: &mut Turn<'_>) {
-        self.lives += 1;
-        self.current = self.lives;
-        self.state = State::Starting { executed: None };
-        turn.actions.push(Action::Spawn(self.worker()));
-    }
-
-    fn ask_outgoing(&mut self, why: StopReason, turn: &mut Turn<'_>) {
-        let Some(old) = &mut self.outgoing else { return };
-        match &mut old.stopping {
-            Some(stopping) => stopping.why = why,
-            None => {
-                let worker = WorkerId { slot: self.number, life: old.life };
-                old.stopping = Some(Stopping::begin(why, true, worker, turn));
-            }
-        }
-    }
-
-    fn climb_outgoing(&mut self, stopping: Stopping, turn: &mut Turn<'_>) {
-        self.outgoing = self.outgoing.take().and_then(|old| {
-            let worker = WorkerId { slot: self.number, life: old.life };
-            let climbed = stopping.climb(worker, turn)?;
-            Some(Outgoing { stopping: Some(climbed), ..old })
-        });
-    }
-
-    /// What becomes of the slot after this end.
-    fn next(
-        &mut self,
-        end: &Result<Evidence, StartFault>,
-        stopping: Option<Stopping>,
-        lived: Lived,
-        jitter: Jitter,
-        turn: &Turn<'_>,
-    ) -> Next {
-        let again = match end {
-            _ if turn.stopping => false,
-            _ if stopping.is_some_and(|s| s.why == StopReason::Roll) => {
-                return Next::Again(Duration::ZERO);
-            }
-            // Nothing ran, so this is no restart: any policy tries once more.
-            Err(fault) if fault.is_transient() => true,
-            Err(fault) if turn.is_hopeless(*fault) => false,
-            Ok(evidence) if evidence.status.is_success() => turn.policy.restart == Restart::Always,
-            _ => turn.policy.restart != Restart::Never,
-        };
-        if !again {
-            return Next::Done;
-        }
-        self.record.delay(!lived.early, lived.up, jitter).map_or(Next::GaveUp, Next::Again)
-    }
-
-    /// Judges an end and tells it; whether the worker ended well.
-    fn tell_end(
-        &self,
-        life: u32,
-        pid: Option<i32>,
-        end: Result<Evidence, StartFault>,
-        stopping: Option<Stopping>,
-        next: Next,
-        turn: &mut Turn<'_>,
-    ) -> bool {
-        let policy = turn.policy;
-        let asked = stopping
-            .filter(|stopping| stopping.rung != Rung::Unheard)
-            .map(|Stopping { why, rung, .. }| Asked { why, killed: rung == Rung::Killed });
-        let circumstances =
-            Circumstances { limits: &policy.limits, stop_signal: policy.stop_signal, asked };
-        let (cause, evidence) = match (end, asked) {
-            (Ok(evidence), _) => (cause(&evidence, circumstances), Some(evidence)),
-            // Killed before its exec: what ended the stub was meant for the program.
-            (Err(_), Some(asked @ Asked { killed: true, .. })) => (Cause::AskedToStop(asked), None),
-            (Err(fault), _) => (Cause::CouldNotStart(fault), None),
-        };
-        let well = match cause {
-            Cause::AskedToStop(_) => true,
-            _ => evidence.as_ref().is_some_and(|evidence| evidence.status.is_success()),
-        };
-        let worker = WorkerId { slot: self.number, life };
-        turn.tell(Event::Ended(Ended { worker, pid, cause, evidence, next }));
-        well
-    }
-}
-
-/// The life that ended.
-#[derive(Clone, Copy)]
-struct Lived {
-    up: Duration,
-    early: bool,
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{
     event::{Event, ShutdownReason, WorkerId},
-    exit::{Evidence, StartFault},
+    exit::{Evidence, ProtocolFault, StartFault},
+    job::{Failure, Job, Outcome, Payload},
 };
 
 /// A moment, as the time since the run began. Never a wall clock.
@@ -26,6 +27,19 @@ pub enum Input {
     Shutdown(ShutdownReason),
     /// All workers shall be replaced, one by one.
     Roll,
+    /// Jobs, in order.
+    Jobs(Vec<Job>),
+    /// A job that no frame can hold.
+    TooLong {
+        /// Where it stood in its input.
+        position: u64,
+        /// How long it is.
+        bytes: u64,
+    },
+    /// There are no more jobs to come.
+    SourceEnded,
+    /// Whether outcomes have nowhere to go just now: then no job is sent.
+    Hold(bool),
 }
 
 /// News of one worker's process.
@@ -36,16 +50,77 @@ pub enum News {
         /// The process.
         pid: i32,
     },
+    /// It speaks the worker protocol.
+    Hello(Abilities),
+    /// What one read of it brought, in order.
+    Replies {
+        /// Each for the job at the head of its line.
+        replies: Vec<Reply>,
+        /// Its resident memory, where that was asked for and looked at.
+        resident_bytes: Option<u64>,
+    },
+    /// The answer to [`Action::Recall`].
+    Recalled {
+        /// The jobs that turned out to be done.
+        replies: Vec<Reply>,
+        /// The how-many-th job sent to it is the last that it started; `None` where it has not
+        /// come past the recall before this one.
+        started: Option<u64>,
+    },
+    /// What it said was not the protocol.
+    Broken(ProtocolFault),
     /// The process is gone, or never came to be.
     Ended {
         /// The process, if there was one.
         pid: Option<i32>,
         /// How it ended, or what kept the program from running.
         end: Result<Evidence, StartFault>,
+        /// What it left of its work.
+        left: Left,
         /// Chance, for the delay before the next start.
         jitter: Jitter,
     },
 }
+
+/// What a worker said of itself in its hello.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Abilities {
+    /// It tells which job it runs where that survives its death, and can be stopped from starting
+    /// the next one. Without, it is sent one job at a time.
+    pub recorder: bool,
+    /// It hears a cancel.
+    pub cancels: bool,
+}
+
+/// How a worker says a job ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// The job's number.
+    pub id: u64,
+    /// Which try of it.
+    pub attempt: u32,
+    /// How long it ran, in nanoseconds; 0 where that was not measured.
+    pub service_ns: u64,
+    /// What came of it.
+    pub result: Result<Payload, Box<Failure>>,
+}
+
+/// What a worker that ended had still to say.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Left {
+    /// Jobs that turned out to be done.
+    pub replies: Vec<Reply>,
+    /// The how-many-th job sent to it is the last that it started, where it kept the record.
+    pub started: Option<u64>,
+    /// What of it was not the protocol.
+    pub broken: Option<ProtocolFault>,
+    /// The last of its output.
+    pub output: Vec<u8>,
+}
+
+/// A job in the pool, for as long as it is not settled.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct JobKey(pub(super) u32);
 
 /// Chance as an input: the share by which a delay is stretched or shrunk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,11 +145,50 @@ impl Jitter {
     }
 }
 
+/// What is to be done about what happened; filled by one step, emptied before the next.
+#[derive(Debug, Default)]
+pub struct Actions {
+    /// In this order.
+    pub list: Vec<Action>,
+    /// Jobs that have ended. They come before the list: what is told of a job is written first.
+    pub settled: Vec<Outcome>,
+}
+
+impl Actions {
+    pub(super) fn push(&mut self, action: Action) {
+        self.list.push(action);
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.list.push(Action::Tell(event));
+    }
+}
+
 /// Something to do about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
     /// Start this worker's process.
     Spawn(WorkerId),
+    /// Send it jobs; each is looked up by its key.
+    Send {
+        /// Who gets them.
+        worker: WorkerId,
+        /// Whether jobs recalled before these are to be declared forgotten.
+        resume: bool,
+        /// Which, in order.
+        jobs: Vec<JobKey>,
+    },
+    /// Let it start nothing more of what it was sent, and tell what it has started.
+    Recall(WorkerId),
+    /// Let it end the job it runs.
+    Cancel {
+        /// Who runs it.
+        worker: WorkerId,
+        /// The job's number.
+        id: u64,
+    },
+    /// Tell it that there are no more jobs, and close the way they came.
+    Dismiss(WorkerId),
     /// Ask its process group to end, with the stop signal.
     Ask(WorkerId),
     /// Kill its process group.

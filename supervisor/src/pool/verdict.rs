@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::{
-    exit::{Asked, Cause, Certainty, Evidence, Sender, Status},
+    exit::{Asked, Cause, Certainty, Evidence, Sender, Status, StopReason},
     limits::{Limits, Resource},
     signal::Signal,
 };
@@ -24,7 +24,7 @@ pub struct Circumstances<'a> {
 #[must_use]
 pub fn cause(evidence: &Evidence, circumstances: Circumstances<'_>) -> Cause {
     if let Some(asked) = obeyed(evidence.status, circumstances) {
-        return Cause::AskedToStop(asked);
+        return of_asked(asked);
     }
     if let Some(certainty) = memory(evidence, circumstances.limits) {
         return Cause::Memory(certainty);
@@ -34,6 +34,16 @@ pub fn cause(evidence: &Evidence, circumstances: Circumstances<'_>) -> Cause {
         Status::Signal { signal, .. } if signal.is_own_fault() => Cause::Signal(Sender::Itself),
         Status::Signal { .. } => Cause::Signal(Sender::Outside),
         Status::Code(_) => Cause::Exit,
+    }
+}
+
+/// Why a process ended that ended as we asked: for what we hold against it, or for nothing.
+#[must_use]
+pub fn of_asked(asked: Asked) -> Cause {
+    match asked.why {
+        StopReason::Timeout => Cause::Timeout,
+        StopReason::Protocol(fault) => Cause::Protocol(fault),
+        _ => Cause::AskedToStop(asked),
     }
 }
 
@@ -87,7 +97,7 @@ fn cpu_limit(evidence: &Evidence, limits: &Limits) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::{Peak, StopReason};
+    use crate::exit::Peak;
 
     const MIB: u64 = 1 << 20;
 

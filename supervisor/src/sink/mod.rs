@@ -3,7 +3,14 @@
 
 mod jsonl;
 mod lines;
+pub mod order;
+mod outcome;
 mod raw;
+mod record;
+mod results;
+mod silent;
+mod spill;
+mod status;
 mod text;
 pub mod writer;
 
@@ -15,11 +22,15 @@ use std::{
 
 use tokio::sync::Notify;
 
-use self::{jsonl::Jsonl, raw::Raw, text::Text, writer::Writer};
+use self::{
+    jsonl::Jsonl, order::SpillError, raw::Raw, results::Results, silent::Silent, text::Text,
+    writer::Writer,
+};
 pub use self::{lines::Held, writer::Stream};
 use crate::{
     event::{Ended, Event, WorkerId},
-    settings::Output,
+    job::Outcome,
+    settings::{Jobs, Output, Settings},
 };
 
 /// Whose output it is.
@@ -31,6 +42,8 @@ pub struct Origin {
     pub pid: i32,
     /// Which of its streams.
     pub stream: Stream,
+    /// The number of the job it is about, where there is one.
+    pub job: Option<u64>,
 }
 
 /// A form for what a run puts out: appends bytes to what goes to the stream it names.
@@ -44,6 +57,9 @@ pub trait Sink: fmt::Debug {
     /// The stream of ours that a stream of a worker goes to.
     fn target(&self, stream: Stream) -> Stream;
 
+    /// How a job ended, for stdout.
+    fn outcome(&self, outcome: &Outcome, out: &mut Vec<u8>);
+
     /// Something happened; for sinks of records.
     fn event(&self, event: &Event, out: &mut Vec<u8>);
 
@@ -56,31 +72,40 @@ pub trait Sink: fmt::Debug {
 pub struct Outlet {
     sink: Box<dyn Sink>,
     writer: Writer,
+    results: RefCell<Results>,
     /// One for all reads: an idle worker holds no memory of ours.
     buffer: RefCell<Vec<u8>>,
     /// Streams of ended workers that still wait for room, and how many may.
     lingering: Cell<u32>,
     lingering_max: u32,
     settled: Notify,
+    /// Results came that may let others out.
+    released: Notify,
 }
 
 /// No piece of output is longer, so that no worker has the loop for itself.
 pub(crate) const PIECE_BYTES: usize = 16 << 10;
 
 impl Outlet {
-    /// A way out of the form asked for, for so many workers at a time.
+    /// A way out of the form asked for.
     #[must_use]
-    pub fn new(output: Output, workers: u32, writer: Writer) -> Self {
-        let sink: Box<dyn Sink> = match output {
-            Output::Lines { timestamps } => Box::new(Text::new(timestamps)),
-            Output::Raw => Box::new(Raw),
+    pub fn new(settings: &Settings, writer: Writer) -> Self {
+        let jobs = settings.jobs.as_ref();
+        let has_jobs = jobs.is_some();
+        let sink: Box<dyn Sink> = match settings.output {
+            Output::Lines { timestamps, tag } => Box::new(Text::new(timestamps, tag, has_jobs)),
+            Output::Raw => Box::new(Raw::new(has_jobs)),
+            Output::None => Box::new(Silent::new(has_jobs)),
             Output::Jsonl => Box::new(Jsonl),
         };
         let buffer = RefCell::new(vec![0; PIECE_BYTES]);
         // Both streams of one former life in each slot, and of a few more.
-        let lingering_max = (workers + 32) * 2;
+        let lingering_max = (settings.workers.get() + 32) * 2;
         let (lingering, settled) = (Cell::new(0), Notify::new());
-        Self { sink, writer, buffer, lingering, lingering_max, settled }
+        let keep_order = jobs.is_some_and(|jobs: &Jobs| jobs.keep_order);
+        let results = RefCell::new(Results::new(keep_order));
+        let released = Notify::new();
+        Self { sink, writer, results, buffer, lingering, lingering_max, settled, released }
     }
 
     /// The thread that writes.
@@ -89,10 +114,14 @@ impl Outlet {
         &self.writer
     }
 
-    /// Waits until the last output of every worker that ended is on its way.
+    /// Waits until the last output of every worker that ended, and of every job that could come
+    /// out, is on its way.
     pub async fn settled(&self) {
         while self.lingering.get() > 0 {
             self.settled.notified().await;
+        }
+        while self.results.borrow_mut().release(&self.writer) {
+            self.writer.room().await;
         }
     }
 
@@ -104,6 +133,44 @@ impl Outlet {
     /// Says how a slot ended up.
     pub fn task(&self, ended: &Ended) {
         self.push(Stream::Stdout, |out| self.sink.task(ended, out));
+    }
+
+    /// Puts out how jobs ended. None is lost, however many there are: whoever starts jobs stops
+    /// while this [is full](Self::is_full).
+    pub fn outcomes(&self, outcomes: &[Outcome]) {
+        let mut results = self.results.borrow_mut();
+        results.put(outcomes, self.sink.as_ref(), &self.writer);
+        results.release(&self.writer);
+        self.released.notify_waiters();
+    }
+
+    /// Whether no more outcomes should come.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        !self.writer.has_room() || self.results.borrow().is_full()
+    }
+
+    /// Waits until more outcomes may come.
+    pub async fn takes_outcomes(&self) {
+        loop {
+            let released = self.released.notified();
+            tokio::pin!(released);
+            // Before looking, so that nothing between the look and the wait is missed.
+            released.as_mut().enable();
+            self.room().await;
+            if !self.is_full() {
+                return;
+            }
+            // The writer has room, so it is the order that waits for a job.
+            if self.writer.has_room() {
+                released.await;
+            }
+        }
+    }
+
+    /// Why outcomes cannot be kept in order, told once each time it happens.
+    pub fn order_failure(&self) -> Option<SpillError> {
+        self.results.borrow_mut().take_failure()
     }
 
     pub(crate) fn output(&self, origin: Origin, piece: &[u8], held: &mut Held) {
@@ -120,9 +187,14 @@ impl Outlet {
         read(&mut self.buffer.borrow_mut())
     }
 
-    /// Waits until the writer has caught up.
+    /// Waits until the writer has caught up, also with what is due of the results.
     pub(crate) async fn room(&self) {
-        self.writer.room().await;
+        loop {
+            self.writer.room().await;
+            if !self.results.borrow_mut().release(&self.writer) && self.writer.has_room() {
+                return;
+            }
+        }
     }
 
     pub(crate) fn has_room(&self) -> bool {

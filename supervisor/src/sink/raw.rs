@@ -1,11 +1,23 @@
-//! The workers' bytes as they are, each stream to its like.
+//! The bytes of workers and of their replies as they are, each stream to its like; with jobs,
+//! replies alone go to stdout.
 
 use super::{Held, Origin, Sink, Stream, text};
-use crate::event::{Ended, Event};
+use crate::{
+    event::{Ended, Event},
+    job::{JobEnd, Outcome},
+};
 
 /// No prefix, no lines, no escaping.
 #[derive(Debug)]
-pub(super) struct Raw;
+pub(super) struct Raw {
+    has_jobs: bool,
+}
+
+impl Raw {
+    pub(super) fn new(has_jobs: bool) -> Self {
+        Self { has_jobs }
+    }
+}
 
 impl Sink for Raw {
     fn output(&self, _: Origin, piece: &[u8], _: &mut Held, out: &mut Vec<u8>) {
@@ -15,12 +27,20 @@ impl Sink for Raw {
     fn output_ended(&self, _: Origin, _: &mut Held, _: &mut Vec<u8>) {}
 
     fn target(&self, stream: Stream) -> Stream {
-        stream
+        if self.has_jobs { Stream::Stderr } else { stream }
+    }
+
+    fn outcome(&self, outcome: &Outcome, out: &mut Vec<u8>) {
+        if let JobEnd::Ok(reply) = &outcome.end {
+            out.extend_from_slice(reply.as_bytes());
+        }
     }
 
     fn event(&self, _: &Event, _: &mut Vec<u8>) {}
 
     fn task(&self, ended: &Ended, out: &mut Vec<u8>) {
-        text::task_line(ended, out);
+        if !self.has_jobs {
+            text::task_line(ended, out);
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Lines for people: `[2] text`, and at the end `Task 2 (PID n) exited with code c`.
+//! Lines for people: `[2] text`, and at the end `Task 2 (PID n) exited with code c`. With jobs,
+//! replies as they are, and `[2 #17] text` on stderr for what the worker says beside them.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -9,23 +10,25 @@ use super::{Held, Origin, Sink, Stream, lines::Line};
 use crate::{
     escape::visible,
     event::{Ended, Event},
+    job::{JobEnd, Outcome},
 };
 
 /// Each line with the worker's number in front.
 #[derive(Debug)]
 pub(super) struct Text {
     timestamps: bool,
+    /// Whether a line of a reply has its job in front.
+    tag: bool,
+    has_jobs: bool,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
 }
 
 impl Text {
-    pub(super) fn new(timestamps: bool) -> Self {
-        Self {
-            timestamps,
-            stdout_is_terminal: io::stdout().is_terminal(),
-            stderr_is_terminal: io::stderr().is_terminal(),
-        }
+    pub(super) fn new(timestamps: bool, tag: bool, has_jobs: bool) -> Self {
+        let stdout_is_terminal = io::stdout().is_terminal();
+        let stderr_is_terminal = io::stderr().is_terminal();
+        Self { timestamps, tag, has_jobs, stdout_is_terminal, stderr_is_terminal }
     }
 
     /// `[2] text`; `[2+] text` goes on a line that was too long for one.
@@ -35,17 +38,45 @@ impl Text {
             let _ = write!(out, "{now} ");
         }
         let goes_on = if line.continues { "+" } else { "" };
-        let _ = write!(out, "[{}{goes_on}] ", origin.worker.slot);
-        let is_terminal = match origin.stream {
+        let _ = write!(out, "[{}{goes_on}", origin.worker.slot);
+        if let Some(job) = origin.job {
+            let _ = write!(out, " #{job}");
+        }
+        out.extend_from_slice(b"] ");
+        let is_terminal = match self.target(origin.stream) {
             Stream::Stdout => self.stdout_is_terminal,
             Stream::Stderr => self.stderr_is_terminal,
         };
-        if is_terminal {
-            out.extend_from_slice(visible(line.text).as_bytes());
-        } else {
-            out.extend_from_slice(line.text);
-        }
+        put(line.text, is_terminal, out);
         out.push(b'\n');
+    }
+
+    /// A reply ends with a newline; each of its lines begins with the job, if that is wanted.
+    fn reply(&self, job: &[u8], reply: &[u8], out: &mut Vec<u8>) {
+        if !self.tag && !self.stdout_is_terminal {
+            out.extend_from_slice(reply);
+            if !reply.ends_with(b"\n") {
+                out.push(b'\n');
+            }
+            return;
+        }
+        for line in reply.strip_suffix(b"\n").unwrap_or(reply).split(|byte| *byte == b'\n') {
+            if self.tag {
+                put(job, self.stdout_is_terminal, out);
+                out.push(b'\t');
+            }
+            put(line, self.stdout_is_terminal, out);
+            out.push(b'\n');
+        }
+    }
+}
+
+/// As it is; on a terminal, with its control characters made visible.
+fn put(text: &[u8], is_terminal: bool, out: &mut Vec<u8>) {
+    if is_terminal {
+        out.extend_from_slice(visible(text).as_bytes());
+    } else {
+        out.extend_from_slice(text);
     }
 }
 
@@ -59,13 +90,21 @@ impl Sink for Text {
     }
 
     fn target(&self, stream: Stream) -> Stream {
-        stream
+        if self.has_jobs { Stream::Stderr } else { stream }
+    }
+
+    fn outcome(&self, outcome: &Outcome, out: &mut Vec<u8>) {
+        if let JobEnd::Ok(reply) = &outcome.end {
+            self.reply(outcome.payload.as_bytes(), reply.as_bytes(), out);
+        }
     }
 
     fn event(&self, _: &Event, _: &mut Vec<u8>) {}
 
     fn task(&self, ended: &Ended, out: &mut Vec<u8>) {
-        task_line(ended, out);
+        if !self.has_jobs {
+            task_line(ended, out);
+        }
     }
 }
 
@@ -74,5 +113,44 @@ pub(super) fn task_line(ended: &Ended, out: &mut Vec<u8>) {
     if let (Some(pid), Some(evidence)) = (ended.pid, &ended.evidence) {
         let (task, code) = (ended.worker.slot, evidence.status.shell_code());
         let _ = writeln!(out, "Task {task} (PID {pid}) exited with code {code}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::WorkerId;
+
+    fn reply(tag: bool, stdout_is_terminal: bool, job: &[u8], reply: &[u8]) -> String {
+        let text = Text { tag, stdout_is_terminal, ..Text::new(false, false, true) };
+        let mut out = Vec::new();
+        text.reply(job, reply, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_reply_is_lines_and_shows_its_job_where_that_is_wanted() {
+        let two = b"one\ntwo\n";
+        assert_eq!(reply(false, false, b"a", b"plain \x1b"), "plain \x1b\n");
+        assert_eq!(reply(false, false, b"a", two), "one\ntwo\n");
+        assert_eq!(reply(false, false, b"a", b""), "\n");
+        assert_eq!(reply(false, true, b"a", b"\x1b[31m\nb"), "^[[31m\nb\n");
+        assert_eq!(reply(true, false, b"a b", two), "a b\tone\na b\ttwo\n");
+        assert_eq!(reply(true, true, b"\x07", b"x\n\n"), "^G\tx\n^G\t\n");
+    }
+
+    #[test]
+    fn a_line_shows_its_worker_and_its_job() {
+        let line = |job, has_jobs| {
+            let plain = Text::new(false, false, has_jobs);
+            let text = Text { stdout_is_terminal: false, stderr_is_terminal: true, ..plain };
+            let (worker, stream) = (WorkerId { slot: 2, life: 1 }, Stream::Stdout);
+            let (mut held, mut out) = (Held::default(), Vec::new());
+            text.output(Origin { worker, pid: 7, stream, job }, b"\x07\n", &mut held, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(line(Some(17), true), "[2 #17] ^G\n");
+        assert_eq!(line(None, true), "[2] ^G\n");
+        assert_eq!(line(None, false), "[2] \x07\n");
     }
 }

@@ -1,6 +1,7 @@
 //! Who writes to stdout and stderr? A thread behind a queue bounded in bytes, so that a reader
 //! that has stopped, or Ctrl-S, never stops supervision. The streams themselves stay blocking:
-//! they are shared with whoever started us.
+//! they are shared with whoever started us. What is said is dropped when the queue is full;
+//! outcomes never are: whoever has them stops making more.
 
 use std::{
     collections::VecDeque,
@@ -14,12 +15,15 @@ use nix::errno::Errno;
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use super::status::Status;
 use crate::os::descriptors::wait_writable;
 
 /// While fewer bytes wait, there is room for a worker's output.
 const ROOM_BYTES: usize = 256 << 10;
-/// What we say ourselves is queued up to this many bytes, and then dropped and counted.
-const QUEUE_BYTES_MAX: usize = 4 << 20;
+/// What may be dropped is queued up to this many bytes, and then dropped and counted.
+const TALK_BYTES_MAX: usize = 4 << 20;
+/// A written chunk of up to this size is used again.
+const SPARE_BYTES_MAX: usize = 1 << 20;
 /// A thread that writes needs little.
 const STACK_BYTES: usize = 64 << 10;
 
@@ -48,7 +52,7 @@ pub struct Writer {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
     /// Something came.
@@ -59,12 +63,27 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
-    chunks: VecDeque<(Stream, Vec<u8>)>,
+    chunks: VecDeque<Chunk>,
     bytes: usize,
+    /// Those of them that may be dropped.
+    talk_bytes: usize,
     /// Taken and not yet written.
     writing: bool,
+    /// Whether the thread waits: else there is no need to wake it.
+    waiting: bool,
+    /// An empty buffer of a chunk that was written.
+    spare: Vec<u8>,
+    /// What the terminal's last line shall be, until the thread has seen it.
+    status: Option<Vec<u8>>,
     dropped_bytes: u64,
     failure: Option<Failure>,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    stream: Stream,
+    bytes: Vec<u8>,
+    is_talk: bool,
 }
 
 impl Writer {
@@ -73,11 +92,7 @@ impl Writer {
     /// # Errors
     /// No thread to be had.
     pub fn open() -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            queue: Mutex::default(),
-            filled: Condvar::new(),
-            changed: Notify::new(),
-        });
+        let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         // Never joined: it may hang in a write for as long as a reader likes, and ends with us.
         thread::Builder::new()
@@ -89,17 +104,27 @@ impl Writer {
 
     /// Queues bytes; never waits. Beyond the bound they are dropped, and counted.
     pub fn push(&self, stream: Stream, bytes: Vec<u8>) {
-        if bytes.is_empty() {
-            return;
+        if !bytes.is_empty() {
+            self.shared.add(Chunk { stream, bytes, is_talk: true });
         }
+    }
+
+    /// Queues bytes that must not be lost, however many; never waits. An empty buffer takes their
+    /// place. Whoever has them makes no more while there is no [room](Self::has_room).
+    ///
+    /// Only where stdout has failed are they dropped, and counted.
+    pub fn deliver(&self, stream: Stream, bytes: &mut Vec<u8>) {
+        if !bytes.is_empty() {
+            let chunk = Chunk { stream, bytes: mem::take(bytes), is_talk: false };
+            *bytes = self.shared.add(chunk);
+        }
+    }
+
+    /// What the terminal's last line shall be from now on: below all that is written.
+    pub fn set_status(&self, line: String) {
         let mut queue = self.shared.lock();
-        let lost = stream == Stream::Stdout && queue.failure.is_some();
-        if lost || queue.bytes + bytes.len() > QUEUE_BYTES_MAX {
-            queue.dropped_bytes += bytes.len() as u64;
-            return;
-        }
-        queue.bytes += bytes.len();
-        queue.chunks.push_back((stream, bytes));
+        queue.status = Some(line.into_bytes());
+        queue.waiting = false;
         self.shared.filled.notify_one();
     }
 
@@ -116,7 +141,9 @@ impl Writer {
 
     /// Waits until all is written, or has failed to be.
     pub async fn flushed(&self) {
-        self.until(|queue| (queue.chunks.is_empty() && !queue.writing).then_some(())).await;
+        let is_done =
+            |queue: &Queue| queue.chunks.is_empty() && queue.status.is_none() && !queue.writing;
+        self.until(|queue| is_done(queue).then_some(())).await;
     }
 
     /// Waits until stdout fails.
@@ -156,39 +183,72 @@ impl Writer {
 }
 
 impl Shared {
+    fn add(&self, chunk: Chunk) -> Vec<u8> {
+        let mut queue = self.lock();
+        let length = chunk.bytes.len();
+        let is_lost = chunk.stream == Stream::Stdout && queue.failure.is_some();
+        if is_lost || chunk.is_talk && queue.talk_bytes + length > TALK_BYTES_MAX {
+            queue.dropped_bytes += length as u64;
+            return Vec::new();
+        }
+        queue.bytes += length;
+        queue.talk_bytes += if chunk.is_talk { length } else { 0 };
+        queue.chunks.push_back(chunk);
+        if mem::take(&mut queue.waiting) {
+            self.filled.notify_one();
+        }
+        mem::take(&mut queue.spare)
+    }
+
     /// The thread: takes all there is, writes it, and waits for more.
     fn write_all(&self) {
+        let mut status = Status::default();
         loop {
-            let chunks = self.take();
-            for (stream, bytes) in chunks {
-                let result = match stream {
-                    Stream::Stdout => write(io::stdout(), &bytes),
-                    Stream::Stderr => write(io::stderr(), &bytes),
+            for chunk in self.take(&mut status) {
+                let _ = write(io::stderr(), status.before(chunk.stream, &chunk.bytes));
+                let result = match chunk.stream {
+                    Stream::Stdout => write(io::stdout(), &chunk.bytes),
+                    Stream::Stderr => write(io::stderr(), &chunk.bytes),
                 };
-                let mut queue = self.lock();
-                queue.bytes -= bytes.len();
-                // There is nowhere to say that stderr failed.
-                if let (Stream::Stdout, Err(error)) = (stream, result) {
-                    queue.dropped_bytes += bytes.len() as u64;
-                    queue.failure.get_or_insert(match error {
-                        Errno::EPIPE => Failure::Closed,
-                        error => Failure::Failed(error as i32),
-                    });
-                }
-                drop(queue);
+                self.written(chunk, result);
                 self.changed.notify_waiters();
             }
+            let _ = write(io::stderr(), &status.after());
             self.lock().writing = false;
             self.changed.notify_waiters();
         }
     }
 
-    fn take(&self) -> VecDeque<(Stream, Vec<u8>)> {
+    fn written(&self, chunk: Chunk, result: nix::Result<()>) {
+        let Chunk { stream, mut bytes, is_talk } = chunk;
         let mut queue = self.lock();
-        while queue.chunks.is_empty() {
+        queue.bytes -= bytes.len();
+        queue.talk_bytes -= if is_talk { bytes.len() } else { 0 };
+        // There is nowhere to say that stderr failed.
+        if let (Stream::Stdout, Err(error)) = (stream, result) {
+            queue.dropped_bytes += bytes.len() as u64;
+            queue.failure.get_or_insert(match error {
+                Errno::EPIPE => Failure::Closed,
+                error => Failure::Failed(error as i32),
+            });
+        }
+        if (queue.spare.capacity()..=SPARE_BYTES_MAX).contains(&bytes.capacity()) {
+            bytes.clear();
+            queue.spare = bytes;
+        }
+    }
+
+    fn take(&self, status: &mut Status) -> VecDeque<Chunk> {
+        let mut queue = self.lock();
+        while queue.chunks.is_empty() && queue.status.is_none() {
+            queue.waiting = true;
             queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
+        queue.waiting = false;
         queue.writing = true;
+        if let Some(line) = queue.status.take() {
+            status.set(line);
+        }
         mem::take(&mut queue.chunks)
     }
 
@@ -210,4 +270,68 @@ fn write(stream: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+impl Writer {
+    /// One without a thread.
+    pub(super) fn idle() -> Self {
+        Self { shared: Arc::default() }
+    }
+
+    /// Does the thread's work, and returns what it would have written.
+    pub(super) fn write_queued(&self) -> Vec<u8> {
+        let mut written = Vec::new();
+        for chunk in self.shared.take(&mut Status::default()) {
+            written.extend_from_slice(&chunk.bytes);
+            self.shared.written(chunk, Ok(()));
+        }
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn talk_is_dropped_beyond_the_bound_and_outcomes_are_not() {
+        let writer = Writer::idle();
+        let chunk = vec![0; TALK_BYTES_MAX / 2];
+        let deliver = |count: usize| {
+            (0..count).for_each(|_| writer.deliver(Stream::Stdout, &mut chunk.clone()));
+        };
+        deliver(3);
+        (0..3).for_each(|_| writer.push(Stream::Stderr, chunk.clone()));
+        deliver(3);
+        assert_eq!(writer.dropped_bytes(), chunk.len() as u64);
+        assert_eq!(writer.shared.take(&mut Status::default()).len(), 8);
+        assert!(!writer.has_room(), "what is being written still counts");
+    }
+
+    #[test]
+    fn a_buffer_that_was_written_is_used_again() {
+        let writer = Writer::idle();
+        let mut bytes = Vec::with_capacity(1000);
+        bytes.push(b'x');
+        writer.deliver(Stream::Stdout, &mut bytes);
+        assert_eq!(bytes.capacity(), 0);
+        assert_eq!(writer.write_queued(), b"x");
+        bytes.push(b'y');
+        writer.deliver(Stream::Stdout, &mut bytes);
+        assert!(bytes.is_empty() && bytes.capacity() == 1000);
+    }
+
+    #[test]
+    fn what_stdout_no_longer_takes_is_counted() {
+        let writer = Writer::idle();
+        writer.push(Stream::Stdout, vec![0; 3]);
+        for chunk in writer.shared.take(&mut Status::default()) {
+            writer.shared.written(chunk, Err(Errno::EPIPE));
+        }
+        writer.deliver(Stream::Stdout, &mut vec![0; 4]);
+        writer.push(Stream::Stderr, vec![0; 5]);
+        assert_eq!((writer.failure(), writer.dropped_bytes()), (Some(Failure::Closed), 7));
+        assert_eq!(writer.shared.take(&mut Status::default()).len(), 1);
+    }
 }

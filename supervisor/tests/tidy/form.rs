@@ -3,6 +3,7 @@
 
 use super::{
     names::{line, words},
+    rooms::TESTS,
     source::{Source, block_length},
 };
 
@@ -61,7 +62,7 @@ fn body(code: &str) -> Option<usize> {
 }
 
 pub(crate) fn no_unwrap(source: &Source) -> Vec<String> {
-    let is_test = source.path.ends_with("pool/sim.rs") || !source.path.contains("/src/");
+    let is_test = source.is_in(TESTS) || !source.path.contains("/src/");
     let code = &source.product;
     let calls = [".unwrap()", ".expect("].into_iter().filter(|_| !is_test);
     calls

@@ -6,14 +6,15 @@ use super::{
 };
 
 /// Files that are compiled for tests only, though nothing in them says so.
-const TESTS: [&str; 1] = ["supervisor/src/pool/sim.rs"];
+pub(crate) const TESTS: &str = "supervisor/src/pool/sim/";
 
 /// Words that no file of a place has.
-const BANNED: [(&str, &[&str]); 14] = [
+const BANNED: [(&str, &[&str]); 15] = [
     ("supervisor/src/pool/", &["tokio", "nix", "libc", "Instant", "SystemTime", "thread", "fs"]),
     ("supervisor/src/os/", &["pool", "executor", "clap"]),
     ("supervisor/src/executor/", &["clap"]),
     ("supervisor/src/sink/", &["pool", "clap"]),
+    ("supervisor/src/source/", &["pool", "clap"]),
     ("supervisor/src/observe/", &["pool", "clap"]),
     ("supervisor/src/launcher/", &["pool", "tokio", "clap"]),
     ("supervisor/src/compare/", &["pool"]),
@@ -40,7 +41,7 @@ pub(crate) fn banned_words(source: &Source) -> Vec<String> {
 
 /// The simulation invents error numbers.
 fn is_excused(source: &Source, word: &str) -> bool {
-    TESTS.contains(&source.path.as_str()) && word == "libc"
+    source.is_in(TESTS) && word == "libc"
 }
 
 /// `std::os` is not our own `os`.
@@ -54,19 +55,20 @@ fn names(source: &Source, word: &str) -> bool {
 /// The pool decides from what it is given: it imports vocabulary and pure parts of the standard
 /// library only.
 pub(crate) fn imports_of_the_pool(source: &Source) -> Vec<String> {
-    if !source.is_in("supervisor/src/pool/") || TESTS.contains(&source.path.as_str()) {
+    if !source.is_in("supervisor/src/pool/") || source.is_in(TESTS) {
         return Vec::new();
     }
     let is_allowed = |path: &String| {
         let mut parts = path.split("::");
         let (first, second) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
         match first {
-            "crate" => ["event", "exit", "limits", "settings", "signal"].contains(&second),
+            "crate" => ["event", "exit", "job", "limits", "settings", "signal"].contains(&second),
             "std" => {
                 ["cmp", "collections", "fmt", "iter", "mem", "num", "ops", "time"].contains(&second)
             }
             "self" | "super" | "Self" => true,
-            "restart" | "shutdown" | "slot" | "step" | "verdict" => true,
+            "clock" | "depth" | "dispatch" | "ending" | "halt" | "jobs" | "ledger" | "restart"
+            | "retry" | "shutdown" | "slot" | "step" | "stopping" | "verdict" | "work" => true,
             _ => first.starts_with(char::is_uppercase) || is_primitive(first),
         }
     };
@@ -86,7 +88,7 @@ fn is_primitive(name: &str) -> bool {
 /// No polling, no queue without a bound, no wall clock but where it is shown.
 pub(crate) fn nowhere(source: &Source) -> Vec<String> {
     let is_ours = ["supervisor/src/", "worker/src/"].iter().any(|place| source.is_in(place));
-    if !is_ours || TESTS.contains(&source.path.as_str()) {
+    if !is_ours || source.is_in(TESTS) {
         return Vec::new();
     }
     let mut banned = vec!["sleep", "sleep_ms", "park_timeout", "interval"];

@@ -1,0 +1,329 @@
+//! The line to one worker that takes jobs: the pipe they go by, the pipe its replies come by, and
+//! the flight recorder. Both pipes are always served, so a worker that writes much before it
+//! reads holds up nobody but itself.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::{Future, pending, poll_fn},
+    io,
+    os::fd::OwnedFd,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::BufMut;
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, fcntl},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, ReadBuf},
+    net::unix::pipe::{Receiver, Sender},
+};
+use worker::{
+    recorder::Recorder,
+    wire::{SupervisorHello, ToWorker, VERSION},
+};
+
+use super::{
+    incoming::{Heard, Incoming},
+    outgoing::Outgoing,
+};
+use crate::{
+    event::WorkerId,
+    exit::ProtocolFault,
+    job::{Failure, FailureKind},
+    pool::{Order, Reply},
+};
+
+/// What the pipes hold when large frames pass.
+const LARGE_PIPE_BYTES: i32 = 1 << 20;
+/// What one read takes.
+const READ_BYTES: usize = 64 << 10;
+
+/// Our side of it.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// `None` once the worker was told that there are no more jobs.
+    jobs: RefCell<Option<Rc<Sender>>>,
+    outgoing: RefCell<Outgoing>,
+    /// Whether a task writes what the pipe had no room for.
+    is_writing: Cell<bool>,
+    replies: RefCell<Receiver>,
+    incoming: RefCell<Incoming>,
+    recorder: Recorder,
+    in_hand: RefCell<InHand>,
+    frame_bytes_max: usize,
+    /// Whether the pipes were made to hold more.
+    is_large: Cell<bool>,
+    scratch: Scratch,
+}
+
+/// What reads go to. One for all lines: an idle worker holds no memory of ours.
+pub(super) type Scratch = Rc<RefCell<Vec<u8>>>;
+
+/// A new one.
+pub(super) fn scratch() -> Scratch {
+    Rc::new(RefCell::new(vec![0; READ_BYTES]))
+}
+
+/// The jobs that were sent and not answered, to tell whose a line of output is.
+#[derive(Debug, Default)]
+struct InHand {
+    sent: u64,
+    /// The how-many-th sent, and its number.
+    jobs: VecDeque<(u64, u64)>,
+}
+
+/// The worker's side of it.
+#[derive(Debug)]
+pub(super) struct FarEnd {
+    pub(super) jobs: OwnedFd,
+    pub(super) replies: OwnedFd,
+    pub(super) recorder: OwnedFd,
+}
+
+impl Line {
+    /// A line to this worker, on which our hello is on its way.
+    ///
+    /// # Errors
+    /// No descriptors, or no memory.
+    pub(super) fn open(
+        worker: WorkerId,
+        frame_bytes_max: usize,
+        scratch: Scratch,
+    ) -> io::Result<(Self, FarEnd)> {
+        let (jobs_read, jobs_write) = io::pipe()?;
+        let (replies_read, replies_write) = io::pipe()?;
+        let (recorder, memory) = Recorder::create()?;
+        let jobs = Sender::from_owned_fd(jobs_write.into())?;
+        let replies = Receiver::from_owned_fd(replies_read.into())?;
+        let hello = SupervisorHello {
+            version: VERSION,
+            codecs: vec!["bincode".into(), "json".into()],
+            max_frame: frame_bytes_max as u64,
+            worker: worker.to_string(),
+        };
+        let mut outgoing = Outgoing::default();
+        outgoing.push_frame(&hello.to_frame());
+        let line = Self {
+            jobs: RefCell::new(Some(Rc::new(jobs))),
+            outgoing: RefCell::new(outgoing),
+            is_writing: Cell::new(false),
+            replies: RefCell::new(replies),
+            incoming: RefCell::new(Incoming::new(frame_bytes_max)),
+            recorder,
+            in_hand: RefCell::default(),
+            frame_bytes_max,
+            is_large: Cell::new(false),
+            scratch,
+        };
+        let far =
+            FarEnd { jobs: jobs_read.into(), replies: replies_write.into(), recorder: memory };
+        Ok((line, far))
+    }
+
+    /// Puts a job on its way; [`Line::write`] sends it off. A job that no frame holds in this
+    /// worker's codec comes back as failed.
+    pub(super) fn send(&self, order: Order<'_>) -> Option<Reply> {
+        let codec = self.incoming.borrow().codec()?;
+        let sent = self.outgoing.borrow_mut().push_job(codec, order, self.frame_bytes_max);
+        if let Err(fault) = sent {
+            let message = format!("the job makes {fault}; allow more with --max-frame");
+            let failure = Failure { kind: FailureKind::Error, message, place: None };
+            let (id, attempt) = (order.id, order.attempt);
+            return Some(Reply { id, attempt, service_ns: 0, result: Err(Box::new(failure)) });
+        }
+        self.in_hand.borrow_mut().sent(order.id);
+        if order.payload.is_shared() {
+            self.enlarge(&self.replies.borrow());
+        }
+        None
+    }
+
+    /// Puts a message on its way.
+    pub(super) fn say(&self, message: &ToWorker<'_>) {
+        if let Some(codec) = self.incoming.borrow().codec() {
+            // None of these is long.
+            let _ = self.outgoing.borrow_mut().push(codec, message, self.frame_bytes_max);
+        }
+    }
+
+    /// Writes what the pipe takes now; the rest follows as it takes more.
+    pub(super) fn write(self: &Rc<Self>) {
+        if self.is_writing.get() || self.try_write() {
+            return;
+        }
+        self.is_writing.set(true);
+        let line = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            loop {
+                let Some(jobs) = line.jobs.borrow().clone() else { break };
+                // An error shows at the write.
+                let _ = jobs.writable().await;
+                if line.try_write() {
+                    break;
+                }
+            }
+            line.is_writing.set(false);
+        });
+    }
+
+    /// Whether nothing is left to be written.
+    fn try_write(&self) -> bool {
+        let jobs = self.jobs.borrow();
+        let mut outgoing = self.outgoing.borrow_mut();
+        let Some(jobs) = &*jobs else {
+            outgoing.clear();
+            return true;
+        };
+        while !outgoing.is_empty() {
+            match outgoing.with_slices(|slices| jobs.try_write_vectored(slices)) {
+                Ok(bytes) => outgoing.advance(bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // It has closed its end. Whatever that means shows elsewhere.
+                Err(_) => outgoing.clear(),
+            }
+        }
+        true
+    }
+
+    /// Tells it that there are no more jobs, and closes the pipe behind that.
+    pub(super) fn dismiss(self: &Rc<Self>) {
+        self.say(&ToWorker::Bye);
+        // A pipe that has no room for so little is not being read: its end then says it.
+        self.try_write();
+        self.jobs.borrow_mut().take();
+    }
+
+    /// Waits for what it says next. At the end of the stream it waits for ever: how the worker
+    /// ends tells more. Cancelled, it has lost nothing.
+    ///
+    /// # Errors
+    /// What it said is not the protocol.
+    pub(super) async fn hear(&self, heard: &mut Heard) -> Result<(), ProtocolFault> {
+        let end = poll_fn(|cx| self.poll_hear(cx, heard)).await;
+        match end {
+            Some(result) => result,
+            None => pending().await,
+        }
+    }
+
+    /// One read; `None` at the end of the stream.
+    fn poll_hear(
+        &self,
+        cx: &mut Context<'_>,
+        heard: &mut Heard,
+    ) -> Poll<Option<Result<(), ProtocolFault>>> {
+        let mut replies = self.replies.borrow_mut();
+        let mut incoming = self.incoming.borrow_mut();
+        if let Some((frame, missing)) = incoming.large() {
+            self.enlarge(&replies);
+            let mut rest = frame.limit(missing);
+            let read = pin!(replies.read_buf(&mut rest)).poll(cx);
+            return match ready!(read) {
+                Ok(0) | Err(_) => Poll::Ready(None),
+                Ok(bytes) => Poll::Ready(Some(incoming.large_grew(bytes, heard))),
+            };
+        }
+        let mut scratch = self.scratch.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        match ready!(Pin::new(&mut *replies).poll_read(cx, &mut buffer)) {
+            Ok(()) if !buffer.filled().is_empty() => {
+                Poll::Ready(Some(incoming.take_from_pipe(buffer.filled(), heard)))
+            }
+            Ok(()) | Err(_) => Poll::Ready(None),
+        }
+    }
+
+    /// Takes in what waits in the pipe. Past the runtime, which may not know yet that something
+    /// does.
+    fn drain(&self, heard: &mut Heard) -> Result<(), ProtocolFault> {
+        let replies = self.replies.borrow();
+        let mut scratch = self.scratch.borrow_mut();
+        loop {
+            match nix::unistd::read(&*replies, &mut scratch) {
+                Ok(0) | Err(Errno::EAGAIN) => return Ok(()),
+                Ok(bytes) => self.incoming.borrow_mut().take_from_pipe(&scratch[..bytes], heard)?,
+                Err(Errno::EINTR) => {}
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes in what it has answered: what is in the pipe, and what it has not yet written.
+    fn catch_up(&self, heard: &mut Heard) -> Result<(), ProtocolFault> {
+        self.drain(heard)?;
+        let (mut tail, mut incoming) = (Vec::new(), self.incoming.borrow_mut());
+        match self.recorder.tail(incoming.position(), &mut tail) {
+            Some(()) => incoming.take_from_recorder(&tail, heard),
+            // It has just written them: the pipe brings them.
+            None => Ok(()),
+        }
+    }
+
+    /// Lets it start nothing more, and takes in what it has answered. Which job it started last;
+    /// `None` while it has not come past the recall before.
+    ///
+    /// # Errors
+    /// What it said is not the protocol.
+    pub(super) fn recall(&self, heard: &mut Heard) -> Result<Option<u64>, ProtocolFault> {
+        let Some(started) = self.recorder.recall() else { return Ok(None) };
+        self.catch_up(heard)?;
+        self.in_hand.borrow_mut().jobs.retain(|(nth, _)| *nth <= started);
+        Ok(Some(started))
+    }
+
+    /// It is dead: takes in all that it had still to say. Which job it started last, where it
+    /// kept the record.
+    ///
+    /// # Errors
+    /// What it said is not the protocol.
+    pub(super) fn finish(&self, heard: &mut Heard) -> (Option<u64>, Result<(), ProtocolFault>) {
+        self.jobs.borrow_mut().take();
+        if self.incoming.borrow().abilities().recorder {
+            let said = self.catch_up(heard);
+            (Some(self.recorder.running().0), said)
+        } else {
+            (None, self.drain(heard))
+        }
+    }
+
+    /// So many jobs were answered.
+    pub(super) fn answered(&self, count: usize) {
+        let mut in_hand = self.in_hand.borrow_mut();
+        let count = count.min(in_hand.jobs.len());
+        in_hand.jobs.drain(..count);
+    }
+
+    /// The number of the job it runs, or would run next.
+    pub(super) fn current_job(&self) -> Option<u64> {
+        let in_hand = self.in_hand.borrow();
+        let (first, id) = *in_hand.jobs.front()?;
+        let (running, _) = self.recorder.running();
+        let later = running.checked_sub(first).and_then(|later| usize::try_from(later).ok());
+        let job = later.and_then(|later| in_hand.jobs.get(later));
+        Some(job.map_or(id, |(_, id)| *id))
+    }
+
+    /// Large frames pass faster where the pipes hold more. Once, and only where they do pass:
+    /// the memory of pipes is counted against the user.
+    fn enlarge(&self, replies: &Receiver) {
+        if self.is_large.replace(true) {
+            return;
+        }
+        let _ = fcntl(replies, FcntlArg::F_SETPIPE_SZ(LARGE_PIPE_BYTES));
+        if let Some(jobs) = &*self.jobs.borrow() {
+            let _ = fcntl(&**jobs, FcntlArg::F_SETPIPE_SZ(LARGE_PIPE_BYTES));
+        }
+    }
+}
+
+impl InHand {
+    fn sent(&mut self, id: u64) {
+        self.sent += 1;
+        self.jobs.push_back((self.sent, id));
+    }
+}

@@ -1,0 +1,153 @@
+//! How far have the jobs come? One line, drawn from the board: what is done, failed, tried again
+//! and running, the rate, and how long it will take where the number of jobs is known.
+
+use std::{
+    fmt, io, mem,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
+
+use super::summary::standing;
+use crate::event::Tally;
+
+/// The line as it stands; `indicatif` knows rates and estimates, and draws it.
+#[derive(Debug)]
+pub struct Line {
+    bar: ProgressBar,
+    canvas: Arc<Canvas>,
+    has_total: bool,
+}
+
+/// Where it is drawn: whoever asks puts it on the terminal.
+#[derive(Debug, Default)]
+struct Canvas {
+    columns: AtomicU16,
+    text: Mutex<String>,
+}
+
+const WITH_TOTAL: &str = "[{elapsed}] {wide_bar:.dim} {pos}/{len} {rate} ETA {eta} · {msg}";
+const WITHOUT: &str = "[{elapsed}] {rate} · {msg}";
+/// Nobody reads faster.
+const DRAWS_PER_SECOND: u8 = 10;
+
+impl Default for Line {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Line {
+    /// A line in which nothing is done yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let canvas = Arc::new(Canvas::default());
+        let target = ProgressDrawTarget::term_like_with_hz(
+            Box::new(Shared(Arc::clone(&canvas))),
+            DRAWS_PER_SECOND,
+        );
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(style(WITHOUT));
+        Self { bar, canvas, has_total: false }
+    }
+
+    /// How many jobs there are in all.
+    pub fn set_total(&mut self, total: u64) {
+        if !mem::replace(&mut self.has_total, true) {
+            self.bar.set_style(style(WITH_TOTAL));
+        }
+        self.bar.set_length(total);
+    }
+
+    /// Draws it anew, for a terminal of so many columns.
+    #[must_use]
+    pub fn draw(&self, jobs: Tally, running: usize, columns: u16) -> String {
+        self.canvas.columns.store(columns, Ordering::Relaxed);
+        self.bar.set_message(standing(jobs, running));
+        self.bar.set_position(jobs.settled());
+        self.bar.tick();
+        self.canvas.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // It would draw itself a last time.
+        self.bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style.unwrap_or_else(|_| ProgressStyle::default_bar()).with_key(
+        "rate",
+        |state: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        },
+    )
+}
+
+#[derive(Debug)]
+struct Shared(Arc<Canvas>);
+
+/// The line is always drawn whole, so there is no cursor to be moved.
+impl TermLike for Shared {
+    fn width(&self) -> u16 {
+        self.0.columns.load(Ordering::Relaxed)
+    }
+
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.write_str(text)
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.text.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.text.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_what_there_is_to_say() {
+        let mut line = Line::new();
+        let jobs = Tally { accepted: 9, ok: 3, failed: 1, in_flight: 5, ..Tally::default() };
+        let text = line.draw(jobs, 2, 100);
+        assert!(text.contains("4 done, 1 failed, 2 running, 3 waiting"), "{text}");
+        assert!(!text.contains("ETA"), "{text}");
+        line.set_total(20);
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        let text = line.draw(Tally { ok: 9, ..jobs }, 2, 100);
+        assert!(text.contains("10/20") && text.contains("ETA"), "{text}");
+    }
+}

@@ -1,0 +1,84 @@
+//! How did the jobs of a run end, in a line or two?
+
+use std::{fmt::Write, time::Duration};
+
+use worker::quantity::show_duration;
+
+use crate::event::Tally;
+
+/// The summary, with its last newline.
+#[must_use]
+pub fn summary(jobs: Tally, took: Duration) -> String {
+    let mut text = match jobs.accepted {
+        1 => "1 job: ".into(),
+        count => format!("{count} jobs: "),
+    };
+    let ends = [
+        (jobs.ok, "ok"),
+        (jobs.failed, "failed"),
+        (jobs.crashed, "crashed"),
+        (jobs.not_run, "not run"),
+    ];
+    let ends = ends.into_iter().enumerate().filter(|(nth, (count, _))| *nth == 0 || *count > 0);
+    let ends: Vec<_> = ends.map(|(_, (count, what))| format!("{count} {what}")).collect();
+    text += &ends.join(", ");
+    if jobs.tried_again > 0 {
+        let _ = write!(text, "; {} tried again", jobs.tried_again);
+    }
+    let _ = writeln!(text, "; {}{}", show_duration(took), rate(jobs, took));
+    text
+}
+
+/// How they stand while the run goes on: `12 done, 2 running, 18 waiting in workers, 90 queued`.
+#[must_use]
+pub fn standing(jobs: Tally, running: usize) -> String {
+    let running = jobs.in_flight.min(running as u64);
+    let counts = [
+        (jobs.failed, "failed"),
+        (jobs.crashed, "crashed"),
+        (jobs.tried_again, "tried again"),
+        (running, "running"),
+        (jobs.in_flight - running, "waiting in workers"),
+        (jobs.queued, "queued"),
+    ];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let words = counts.map(|(count, what)| format!("{count} {what}"));
+    [format!("{} done", jobs.settled())].into_iter().chain(words).collect::<Vec<_>>().join(", ")
+}
+
+/// The rate, where it says more than the count.
+fn rate(jobs: Tally, took: Duration) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let rate = (jobs.settled() - jobs.not_run) as f64 / took.as_secs_f64().max(1e-9);
+    match rate {
+        _ if jobs.accepted < 2 => String::new(),
+        rate if rate >= 1e6 => format!(", {:.2} M/s", rate / 1e6),
+        rate if rate >= 10.0 => format!(", {rate:.0}/s"),
+        rate => format!(", {rate:.1}/s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_summed_up_in_a_line() {
+        let took = Duration::from_secs(2);
+        let tally = |accepted, ok, failed, tried_again| Tally {
+            accepted,
+            ok,
+            failed,
+            tried_again,
+            ..Tally::default()
+        };
+        for (tally, text) in [
+            (tally(0, 0, 0, 0), "0 jobs: 0 ok; 2.00 s\n"),
+            (tally(1, 1, 0, 0), "1 job: 1 ok; 2.00 s\n"),
+            (tally(9, 8, 1, 1), "9 jobs: 8 ok, 1 failed; 1 tried again; 2.00 s, 4.5/s\n"),
+            (tally(4_000_000, 4_000_000, 0, 0), "4000000 jobs: 4000000 ok; 2.00 s, 2.00 M/s\n"),
+        ] {
+            assert_eq!(summary(tally, took), text);
+        }
+    }
+}

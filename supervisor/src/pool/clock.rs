@@ -1,0 +1,70 @@
+//! What is due, and whose turn is it? One bound for all deadlines, and one way to a slot.
+
+use super::{
+    Actions, Pool, Tick,
+    slot::{Slot, Turn},
+};
+
+impl Pool {
+    /// Does what is due.
+    pub(super) fn on_time(&mut self, now: Tick, actions: &mut Actions) {
+        if self.alarm.is_none_or(|alarm| alarm > now) {
+            return;
+        }
+        self.ledger.on_time(now);
+        self.each_slot(now, actions, Slot::on_time);
+        self.has_stale |= self.slots.iter().any(Slot::is_stale);
+        let (policy, noted) = (&self.policy, self.silence_noted);
+        let slots = self.slots.iter().filter_map(|slot| slot.deadline(policy, noted));
+        self.alarm = slots.chain(self.jobs_deadline(now)).min();
+    }
+
+    /// Whatever this step has changed may be due earlier than all else.
+    pub(super) fn settle_alarm(&mut self) {
+        let (policy, noted) = (&self.policy, self.silence_noted);
+        for index in self.touched.drain(..) {
+            let deadline = self.slots[index].deadline(policy, noted);
+            self.alarm = self.alarm.into_iter().chain(deadline).min();
+        }
+        let waiting = self.ledger.deadline().filter(|_| self.policy.jobs.is_some());
+        self.alarm = self.alarm.into_iter().chain(waiting).min();
+    }
+
+    pub(super) fn jobs_deadline(&self, now: Tick) -> Option<Tick> {
+        let rules = self.policy.jobs.as_ref()?;
+        let run = rules.deadline.filter(|at| *at > now && !self.is_stopping());
+        self.ledger.deadline().into_iter().chain(run).min()
+    }
+
+    pub(super) fn each_slot(
+        &mut self,
+        now: Tick,
+        actions: &mut Actions,
+        mut each: impl FnMut(&mut Slot, &mut Turn<'_>),
+    ) {
+        for index in 0..self.slots.len() {
+            let (slot, mut turn) = self.turn(now, index, actions);
+            each(slot, &mut turn);
+        }
+    }
+
+    pub(super) fn turn<'a>(
+        &'a mut self,
+        now: Tick,
+        index: usize,
+        actions: &'a mut Actions,
+    ) -> (&'a mut Slot, Turn<'a>) {
+        self.touched.push(index);
+        self.hungry.insert(index);
+        let turn = Turn {
+            now,
+            policy: &self.policy,
+            stopping: self.shutdown.reason().is_some() || self.finishing,
+            has_run: self.has_run,
+            silence_noted: &mut self.silence_noted,
+            ledger: &mut self.ledger,
+            actions,
+        };
+        (&mut self.slots[index], turn)
+    }
+}

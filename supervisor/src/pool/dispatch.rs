@@ -1,0 +1,99 @@
+//! Who gets which job? Idle workers before busy ones, and all of them a fair share of what is
+//! there, so that no job waits behind another while a worker has nothing to do.
+
+use super::{Actions, Pool, Tick, slot::Slot};
+
+/// The slots that may have room for jobs: each step looks at these and at no others, so that
+/// its cost follows what happened and not the size of the pool.
+#[derive(Debug)]
+pub(super) struct Hungry {
+    slots: Vec<usize>,
+    is_in: Vec<bool>,
+}
+
+impl Hungry {
+    pub(super) fn new(slots: usize) -> Self {
+        Self { slots: Vec::new(), is_in: vec![false; slots] }
+    }
+
+    pub(super) fn insert(&mut self, index: usize) {
+        if !std::mem::replace(&mut self.is_in[index], true) {
+            self.slots.push(index);
+        }
+    }
+
+    /// Keeps those for which this holds.
+    fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let is_in = &mut self.is_in;
+        self.slots.retain(|index| {
+            is_in[*index] = keep(*index);
+            is_in[*index]
+        });
+    }
+}
+
+impl Pool {
+    /// Sends whatever can be sent.
+    pub(super) fn dispatch(&mut self, now: Tick, actions: &mut Actions) {
+        let has_jobs = self.ledger.ready() > 0 || self.ledger.has_lonely();
+        let Some(rules) = self.policy.jobs.as_ref().filter(|_| has_jobs) else { return };
+        if self.is_stopping() {
+            return;
+        }
+        let slots = &mut self.slots;
+        self.hungry
+            .retain(|index| slots[index].taker().is_some_and(|(_, work)| work.room(rules) > 0));
+        self.second_opinions(now, actions);
+        let is_idle = |slot: &mut Slot| slot.taker().is_some_and(|(_, work)| work.is_idle());
+        let mut left = self.hungry.slots.len();
+        for idle in [true, false] {
+            for nth in 0..self.hungry.slots.len() {
+                let index = self.hungry.slots[nth];
+                if self.ledger.ready() == 0 {
+                    return;
+                }
+                // One that was idle is busy by the second round, and has had its share.
+                if is_idle(&mut self.slots[index]) != idle {
+                    continue;
+                }
+                let share = self.ledger.ready().div_ceil(left.max(1));
+                left = left.saturating_sub(1);
+                self.send(now, index, share, actions);
+            }
+        }
+    }
+
+    fn send(&mut self, now: Tick, index: usize, share: usize, actions: &mut Actions) {
+        let (slot, mut turn) = self.turn(now, index, actions);
+        let Some(rules) = &turn.policy.jobs else { return };
+        if let Some((worker, work)) = slot.taker() {
+            let count = work.room(rules).min(share);
+            work.send(worker, count, &mut turn);
+        }
+    }
+
+    /// Jobs that killed a worker are tried once more, each alone in a fresh worker; where none
+    /// is and none is coming, the least busy one makes way.
+    fn second_opinions(&mut self, now: Tick, actions: &mut Actions) {
+        for nth in 0..self.hungry.slots.len() {
+            if !self.ledger.has_lonely() {
+                return;
+            }
+            let index = self.hungry.slots[nth];
+            let (slot, mut turn) = self.turn(now, index, actions);
+            if let Some((worker, work)) = slot.taker().filter(|(_, work)| work.is_fresh()) {
+                work.send_lonely(worker, &mut turn);
+            }
+        }
+        if !self.ledger.has_lonely() || self.slots.iter().any(Slot::is_coming) {
+            return;
+        }
+        let least = (0..self.slots.len())
+            .filter(|index| self.slots[*index].may_make_way())
+            .min_by_key(|index| self.slots[*index].work.in_hand());
+        if let Some(index) = least {
+            let (slot, mut turn) = self.turn(now, index, actions);
+            slot.make_way(&mut turn);
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! What does a slot do with what its workers say of jobs, and with their time?
+
+use super::{
+    Policy, Tick,
+    ending::is_replaced_at_once,
+    slot::{Outgoing, Slot, State, Turn},
+    step::{Abilities, Reply},
+    stopping::{Rung, Stopping},
+    work::Work,
+};
+use crate::{
+    event::WorkerId,
+    exit::{ProtocolFault, StopReason},
+    settings::{JobRules, Roll},
+};
+
+impl Slot {
+    /// A worker says that it speaks the protocol. False for a life that is over.
+    pub(super) fn on_hello(
+        &mut self,
+        life: u32,
+        abilities: Abilities,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        if life != self.current {
+            return self.outgoing.as_ref().is_some_and(|old| old.life == life);
+        }
+        match self.state {
+            State::Starting { executed: Some(executed) } => {
+                self.work.introduce(abilities);
+                self.ready(executed, turn);
+                true
+            }
+            State::Stopping(_) | State::Ready { .. } => true,
+            State::Starting { executed: None } | State::Empty { .. } | State::Retired(_) => false,
+        }
+    }
+
+    /// A worker answers. False for a life that is over.
+    pub(super) fn on_replies(
+        &mut self,
+        life: u32,
+        replies: Vec<Reply>,
+        resident_bytes: Option<u64>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let Some((worker, work)) = self.work_of(life) else { return false };
+        let read = work.on_replies(worker, replies, turn);
+        self.after_replies(life, read, resident_bytes, turn);
+        true
+    }
+
+    /// A worker was told to start nothing more. False for a life that is over.
+    pub(super) fn on_recalled(
+        &mut self,
+        life: u32,
+        started: Option<u64>,
+        replies: Vec<Reply>,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let Some((worker, work)) = self.work_of(life) else { return false };
+        let read = work.on_recalled(worker, started, replies, turn);
+        self.after_replies(life, read, None, turn);
+        true
+    }
+
+    fn after_replies(
+        &mut self,
+        life: u32,
+        read: Result<(), ProtocolFault>,
+        resident_bytes: Option<u64>,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Err(fault) = read {
+            return self.break_off(life, fault, turn);
+        }
+        if life != self.current {
+            return self.dismiss_outgoing(turn);
+        }
+        if self.work.answered() > 0 {
+            self.record.forgive();
+        }
+        match self.state {
+            State::Stopping(stopping) if self.work.is_idle() => {
+                self.state = State::Stopping(stopping.dismiss(self.worker(), turn));
+            }
+            State::Ready { .. } => {
+                let Some(rules) = &turn.policy.jobs else { return };
+                let many = rules.recycle.jobs.is_some_and(|max| self.work.answered() >= max);
+                let large = rules.recycle.resident_bytes.zip(resident_bytes);
+                let large = large.is_some_and(|(max, bytes)| bytes >= max);
+                if (many || large) && turn.now >= self.keep_until {
+                    self.recycle();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn dismiss_outgoing(&mut self, turn: &mut Turn<'_>) {
+        let Some(worker) = self.outgoing_worker() else { return };
+        let Some(old) = &mut self.outgoing else { return };
+        if let Some(stopping) = old.stopping.filter(|_| old.work.is_idle()) {
+            old.stopping = Some(stopping.dismiss(worker, turn));
+        }
+    }
+
+    /// A worker broke the protocol: it is killed. False for a life that is over.
+    pub(super) fn break_off(&mut self, life: u32, fault: ProtocolFault, turn: &mut Turn<'_>) {
+        let why = StopReason::Protocol(fault);
+        if let Some(old) = self.outgoing.as_mut().filter(|old| old.life == life) {
+            let worker = WorkerId { slot: self.number, life };
+            if old.stopping.is_none_or(|stopping| stopping.rung != Rung::Killed) {
+                old.stopping = Some(Stopping::begin(why, Rung::Killed, worker, turn));
+            }
+            return;
+        }
+        let is_live = match self.state {
+            State::Starting { .. } | State::Ready { .. } => true,
+            State::Stopping(stopping) => stopping.rung != Rung::Killed,
+            State::Empty { .. } | State::Retired(_) => false,
+        };
+        if is_live && life == self.current {
+            let killed = Stopping::begin(why, Rung::Killed, self.worker(), turn);
+            self.state = State::Stopping(killed);
+        }
+    }
+
+    /// Whether a life is one of those that the slot holds.
+    pub(super) fn holds(&self, life: u32) -> bool {
+        let has_worker = !matches!(self.state, State::Empty { .. } | State::Retired(_));
+        has_worker && life == self.current
+            || self.outgoing.as_ref().is_some_and(|old| old.life == life)
+    }
+
+    fn work_of(&mut self, life: u32) -> Option<(WorkerId, &mut Work)> {
+        if !self.holds(life) {
+            return None;
+        }
+        let worker = WorkerId { slot: self.number, life };
+        if life == self.current {
+            return Some((worker, &mut self.work));
+        }
+        self.outgoing.as_mut().map(|old| (worker, &mut old.work))
+    }
+
+    /// The worker that takes jobs: the outgoing one until its successor is ready.
+    pub(super) fn taker(&mut self) -> Option<(WorkerId, &mut Work)> {
+        let number = self.number;
+        if let Some(old) = self.outgoing.as_mut().filter(|old| old.stopping.is_none()) {
+            return Some((WorkerId { slot: number, life: old.life }, &mut old.work));
+        }
+        match self.state {
+            State::Ready { .. } => {
+                Some((WorkerId { slot: number, life: self.current }, &mut self.work))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a fresh worker is on its way.
+    pub(super) fn is_coming(&self) -> bool {
+        match self.state {
+            State::Empty { .. } | State::Starting { .. } => true,
+            State::Stopping(stopping) => is_replaced_at_once(stopping.why),
+            State::Ready { .. } => self.work.is_fresh(),
+            State::Retired(_) => false,
+        }
+    }
+
+    pub(super) fn may_make_way(&self) -> bool {
+        matches!(self.state, State::Ready { .. }) && self.outgoing.is_none()
+    }
+
+    /// Its worker makes way for a fresh one as soon as it has done what it has.
+    pub(super) fn make_way(&mut self, turn: &mut Turn<'_>) {
+        let worker = self.worker();
+        let rung = self.work.first_rung(true, worker, turn);
+        let why = StopReason::SecondOpinion;
+        self.state = State::Stopping(Stopping::begin(why, rung, worker, turn));
+    }
+
+    /// What is due about the job that the slot's worker runs, and about the worker's age.
+    pub(super) fn job_on_time(&mut self, executed: Tick, turn: &mut Turn<'_>) {
+        let worker = self.worker();
+        if self.work.on_time(worker, turn) {
+            let overdue = Stopping::begin(StopReason::Timeout, Rung::Asked, worker, turn);
+            self.state = State::Stopping(overdue);
+            return;
+        }
+        let age = turn.policy.jobs.as_ref().and_then(|rules| rules.recycle.age);
+        if age.is_some_and(|age| (executed + age).max(self.keep_until) <= turn.now) {
+            self.recycle();
+        }
+    }
+
+    pub(super) fn outgoing_on_time(&mut self, turn: &mut Turn<'_>) {
+        let Some(worker) = self.outgoing_worker() else { return };
+        let Some(old) = &mut self.outgoing else { return };
+        let may_overrun = old.stopping.is_none_or(|stopping| stopping.rung == Rung::Draining);
+        if may_overrun && old.work.on_time(worker, turn) {
+            let why = StopReason::Timeout;
+            old.stopping = Some(Stopping::begin(why, Rung::Asked, worker, turn));
+            return;
+        }
+        let Some(stopping) = old.stopping.filter(|stopping| stopping.deadline <= turn.now) else {
+            return;
+        };
+        match stopping.climb(worker, turn) {
+            Some(climbed) => old.stopping = Some(climbed),
+            None => self.bury_outgoing(stopping, turn),
+        }
+    }
+
+    /// The outgoing worker shall end, or for another reason than so far.
+    pub(super) fn ask_outgoing(&mut self, why: StopReason, drains: bool, turn: &mut Turn<'_>) {
+        let Some(worker) = self.outgoing_worker() else { return };
+        let Some(old) = &mut self.outgoing else { return };
+        old.stopping = Some(match old.stopping {
+            Some(stopping) => stopping.join(why, drains, worker, turn),
+            None => {
+                let rung = old.work.first_rung(drains, worker, turn);
+                Stopping::begin(why, rung, worker, turn)
+            }
+        });
+    }
+
+    /// The worker has served long enough: it is replaced when its turn comes.
+    fn recycle(&mut self) {
+        (self.stale_through, self.stale_why) = (self.current, StopReason::Recycle);
+    }
+
+    /// A roll begins: the worker there is now shall be replaced, when its turn comes.
+    pub(super) fn mark_stale(&mut self) {
+        (self.stale_through, self.stale_why) = (self.lives(), StopReason::Roll);
+    }
+
+    /// A roll is called off.
+    pub(super) fn unmark_stale(&mut self) {
+        self.stale_through = 0;
+    }
+
+    /// Whether a life came after one that was to be replaced.
+    pub(super) fn succeeds_rolled(&self, life: u32) -> bool {
+        (1..life).contains(&self.stale_through)
+    }
+
+    /// Whether its worker is to be replaced.
+    pub(super) fn is_stale(&self) -> bool {
+        self.current <= self.stale_through && !matches!(self.state, State::Retired(_))
+    }
+
+    /// Whether a roll may go on to the next slot.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.state, State::Ready { .. } | State::Retired(_)) && self.outgoing.is_none()
+    }
+
+    /// Replaces the worker, if it is ready and of before the roll. Whether it did.
+    pub(super) fn replace_stale(&mut self, turn: &mut Turn<'_>) -> bool {
+        let State::Ready { executed } = self.state else { return false };
+        if self.current > self.stale_through || self.outgoing.is_some() {
+            return false;
+        }
+        match turn.policy.roll {
+            Roll::StartFirst => {
+                let (life, work) = (self.current, std::mem::take(&mut self.work));
+                self.outgoing = Some(Outgoing { life, executed, work, stopping: None });
+                self.spawn(turn);
+            }
+            Roll::StopFirst => {
+                let worker = self.worker();
+                let rung = self.work.first_rung(true, worker, turn);
+                self.state = State::Stopping(Stopping::begin(self.stale_why, rung, worker, turn));
+            }
+        }
+        true
+    }
+}
+
+impl Work {
+    /// At which rung its worker begins to be stopped: workers with jobs may first finish.
+    pub(super) fn first_rung(
+        &mut self,
+        drains: bool,
+        worker: WorkerId,
+        turn: &mut Turn<'_>,
+    ) -> Rung {
+        if !drains || turn.policy.jobs.is_none() {
+            return Rung::Asked;
+        }
+        if self.is_idle() {
+            return Rung::Dismissed;
+        }
+        // What waits behind the running job is for others, or for another run.
+        self.ask_back(worker, turn);
+        Rung::Draining
+    }
+}
+
+/// When something is due about a worker's job.
+pub(super) fn deadline(work: &Work, policy: &Policy) -> Option<Tick> {
+    policy.jobs.as_ref().and_then(|rules: &JobRules| work.deadline(rules))
+}

@@ -1,0 +1,262 @@
+//! Which jobs are there, and where is each? Every accepted job has one entry until it is settled,
+//! and is settled exactly once.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+};
+
+use super::{Actions, JobKey, Tick, retry::Trouble};
+use crate::{
+    event::Tally,
+    job::{Attempt, Job, JobEnd, Outcome, Payload},
+};
+
+/// The jobs of a run that are not settled.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    entries: Vec<Entry>,
+    free: Vec<JobKey>,
+    /// Waiting for any worker, in order.
+    ready: VecDeque<JobKey>,
+    ready_bytes: usize,
+    /// Waiting for a fresh worker each.
+    alone: VecDeque<JobKey>,
+    /// Waiting for their time.
+    waiting: BinaryHeap<Reverse<(Tick, JobKey)>>,
+    /// Only jobs that were sent before are sent.
+    hold: bool,
+    /// The highest number of a job that was ever sent.
+    sent_through: u64,
+    tally: Tally,
+}
+
+/// A job that is not settled.
+#[derive(Debug)]
+struct Entry {
+    id: u64,
+    position: u64,
+    payload: Payload,
+    /// What it went through; most jobs never have any.
+    trouble: Option<Box<Trouble>>,
+}
+
+/// A job, as it is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// Its number.
+    pub id: u64,
+    /// Which try of it.
+    pub attempt: u32,
+    /// What is to be done.
+    pub payload: &'a Payload,
+}
+
+impl Ledger {
+    /// Takes a job on, behind all others.
+    pub(super) fn accept(&mut self, job: Job) {
+        self.tally.accepted += 1;
+        let Job { payload, position } = job;
+        self.ready_bytes += payload.len();
+        let entry = Entry { id: self.tally.accepted, position, payload, trouble: None };
+        let key = match self.free.pop() {
+            Some(key) => {
+                self.entries[index(key)] = entry;
+                key
+            }
+            None => {
+                self.entries.push(entry);
+                JobKey(u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX))
+            }
+        };
+        self.ready.push_back(key);
+        self.tally.queued += 1;
+    }
+
+    /// Takes a job on that no frame can hold, and settles it.
+    pub(super) fn refuse(&mut self, position: u64, end: JobEnd, actions: &mut Actions) {
+        self.tally.accepted += 1;
+        self.tally.failed += 1;
+        actions.settled.push(Outcome {
+            id: self.tally.accepted,
+            position,
+            payload: Payload::copy(&[]),
+            end,
+            last: None,
+            earlier: Vec::new(),
+        });
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Jobs that are not settled.
+    pub(super) fn open(&self) -> u64 {
+        self.tally.queued + self.tally.in_flight
+    }
+
+    /// Jobs that could be sent now to any worker.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    pub(super) fn ready_bytes(&self) -> usize {
+        self.ready_bytes
+    }
+
+    pub(super) fn has_lonely(&self) -> bool {
+        !self.alone.is_empty()
+    }
+
+    /// When the first of those that wait may be tried again.
+    pub(super) fn deadline(&self) -> Option<Tick> {
+        self.waiting.peek().map(|Reverse((due, _))| *due)
+    }
+
+    pub(super) fn order(&self, key: JobKey) -> Order<'_> {
+        let entry = &self.entries[index(key)];
+        let attempt = entry.trouble.as_ref().map_or(1, |trouble| trouble.next_attempt());
+        Order { id: entry.id, attempt, payload: &entry.payload }
+    }
+
+    /// Whether outcomes have nowhere to go: then no job is begun with. One that was sent before
+    /// is sent again all the same, since its outcome may be what the others wait for.
+    pub(super) fn hold(&mut self, hold: bool) {
+        self.hold = hold;
+    }
+
+    /// Takes the next job to be sent.
+    pub(super) fn take_ready(&mut self) -> Option<JobKey> {
+        let entry = &self.entries[index(*self.ready.front()?)];
+        if self.hold && entry.id > self.sent_through {
+            return None;
+        }
+        self.sent_through = self.sent_through.max(entry.id);
+        self.ready_bytes -= entry.payload.len();
+        let key = self.ready.pop_front()?;
+        self.sent();
+        Some(key)
+    }
+
+    /// Takes the next job to be sent to a fresh worker, alone.
+    pub(super) fn take_lonely(&mut self) -> Option<JobKey> {
+        let key = self.alone.pop_front()?;
+        self.sent();
+        Some(key)
+    }
+
+    fn sent(&mut self) {
+        self.tally.queued -= 1;
+        self.tally.in_flight += 1;
+    }
+
+    /// Puts a job back in front, as if it had never been sent: it was not started.
+    pub(super) fn give_back(&mut self, key: JobKey) {
+        self.tally.in_flight -= 1;
+        self.tally.queued += 1;
+        self.queue_in_front(key);
+    }
+
+    pub(super) fn queue_in_front(&mut self, key: JobKey) {
+        let entry = &self.entries[index(key)];
+        if entry.trouble.as_ref().is_some_and(|trouble| trouble.has_crashed()) {
+            self.alone.push_front(key);
+        } else {
+            self.ready_bytes += entry.payload.len();
+            self.ready.push_front(key);
+        }
+    }
+
+    /// An attempt came to nothing, and there will be another: the job waits until then.
+    pub(super) fn wait(&mut self, key: JobKey, due: Tick) {
+        self.waiting.push(Reverse((due, key)));
+    }
+
+    pub(super) fn wait_alone(&mut self, key: JobKey) {
+        self.alone.push_back(key);
+    }
+
+    /// The job's record of trouble, to which an attempt in flight is about to be added.
+    pub(super) fn failed_attempt(&mut self, key: JobKey) -> &mut Trouble {
+        self.tally.in_flight -= 1;
+        self.tally.queued += 1;
+        self.entries[index(key)].trouble.get_or_insert_default()
+    }
+
+    pub(super) fn count_retry(&mut self) {
+        self.tally.tried_again += 1;
+    }
+
+    /// Those whose time has come are ready, before all others: they are older.
+    pub(super) fn on_time(&mut self, now: Tick) {
+        while let Some(Reverse((due, key))) = self.waiting.peek().copied()
+            && due <= now
+        {
+            self.waiting.pop();
+            self.queue_in_front(key);
+        }
+    }
+
+    /// Settles a job that is done.
+    pub(super) fn done(
+        &mut self,
+        key: JobKey,
+        reply: Payload,
+        attempt: Attempt,
+        actions: &mut Actions,
+    ) {
+        self.tally.in_flight -= 1;
+        self.settle(key, JobEnd::Ok(reply), Some(attempt), actions);
+    }
+
+    /// Settles a job whose last attempt is in its record already.
+    pub(super) fn give_up(&mut self, key: JobKey, end: JobEnd, actions: &mut Actions) {
+        self.tally.queued -= 1;
+        self.settle(key, end, None, actions);
+    }
+
+    /// The run ends: what is not with a worker is settled as left over.
+    pub(super) fn abandon(&mut self, actions: &mut Actions) {
+        let ready = std::mem::take(&mut self.ready);
+        self.ready_bytes = 0;
+        let alone = std::mem::take(&mut self.alone);
+        let waiting = std::mem::take(&mut self.waiting).into_sorted_vec();
+        let waiting = waiting.into_iter().rev().map(|Reverse((_, key))| key);
+        for key in ready.into_iter().chain(alone).chain(waiting) {
+            self.give_up(key, JobEnd::NotRun, actions);
+        }
+    }
+
+    fn settle(
+        &mut self,
+        key: JobKey,
+        end: JobEnd,
+        attempt: Option<Attempt>,
+        actions: &mut Actions,
+    ) {
+        match end {
+            JobEnd::Ok(_) => self.tally.ok += 1,
+            JobEnd::Failed | JobEnd::TooLong { .. } => self.tally.failed += 1,
+            JobEnd::Crashed => self.tally.crashed += 1,
+            JobEnd::NotRun => self.tally.not_run += 1,
+        }
+        let entry = &mut self.entries[index(key)];
+        let mut earlier = entry.trouble.take().map(|t| t.attempts).unwrap_or_default();
+        let last = attempt.or_else(|| earlier.pop());
+        let payload = std::mem::replace(&mut entry.payload, Payload::copy(&[]));
+        let (id, position) = (entry.id, entry.position);
+        self.free.push(key);
+        actions.settled.push(Outcome { id, position, payload, end, last, earlier });
+    }
+
+    /// For the invariants of the simulation.
+    #[cfg(test)]
+    pub(super) fn queued_keys(&self) -> usize {
+        self.ready.len() + self.alone.len() + self.waiting.len()
+    }
+}
+
+fn index(key: JobKey) -> usize {
+    key.0 as usize
+}

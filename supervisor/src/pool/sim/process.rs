@@ -1,0 +1,376 @@
+//! What does a simulated process do, and what is true of it? It lives in steps as small as the
+//! places at which it can die: reads a frame, starts a job, says what came of it, writes that.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{Chance, nature::Nature};
+use crate::{
+    exit::{Evidence, Peak, ProtocolFault, StartFault, StartStep, Status, StopReason},
+    job::{Failure, FailureKind, Payload},
+    pool::{Abilities, Jitter, Left, News, Reply, Tick},
+    signal::Signal,
+};
+
+/// What goes to a worker, in order.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Frame {
+    Job { id: u64, attempt: u32 },
+    Resume,
+    End,
+}
+
+/// What becomes of a job that runs.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Ok,
+    Fails(FailureKind),
+    Hangs,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) id: u64,
+    attempt: u32,
+    fate: Fate,
+}
+
+/// A job that is in the hands of a worker, as the pool can know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) nth: u64,
+    pub(super) id: u64,
+    pub(super) attempt: u32,
+}
+
+/// A process of the simulated world.
+#[derive(Debug, Default)]
+pub(super) struct Process {
+    /// The kernel holds it: it does not end, whatever is sent.
+    pub(super) held: bool,
+    /// It never says hello.
+    mute: bool,
+    /// It hears no signal but the kill, and no end of its jobs.
+    deaf: bool,
+    /// It never reads what it is sent.
+    blind: bool,
+    /// It may lie.
+    vile: bool,
+    /// It has lied: what is said of its jobs may be wrong.
+    pub(super) lied: bool,
+    pub(super) abilities: Abilities,
+
+    executed: bool,
+    spoken: bool,
+    inbox: VecDeque<Frame>,
+    /// Job frames that it has read.
+    came: u64,
+    /// The gate of its recorder.
+    started: u64,
+    recalled: bool,
+    pub(super) running: Option<Run>,
+    cancel: Option<u64>,
+    /// Replies that it has not written.
+    tail: Vec<Reply>,
+    /// Replies that nobody has read.
+    pipe: Vec<Reply>,
+    broken: Option<ProtocolFault>,
+    end: Option<Result<Evidence, StartFault>>,
+    noticed: bool,
+    /// What the pool has not heard of yet.
+    pub(super) news: VecDeque<News>,
+
+    /// What was done to it, and what the pool has heard.
+    pub(super) heard: bool,
+    pub(super) ready: bool,
+    pub(super) fault_heard: bool,
+    pub(super) stopping: Option<(StopReason, Tick)>,
+    pub(super) dismissed: bool,
+    pub(super) asked: Option<Tick>,
+    pub(super) killed: bool,
+    pub(super) line: VecDeque<Sent>,
+    pub(super) sent: u64,
+    pub(super) done: u64,
+    pub(super) head_since: Tick,
+    pub(super) last_heard: Tick,
+    pub(super) recall_asked: bool,
+    /// It was recalled, and the job it has is to end before it gets another.
+    pub(super) stalled: bool,
+    pub(super) overdue: Option<u64>,
+}
+
+impl Process {
+    pub(super) fn new(nature: &Nature, chance: &mut Chance) -> Self {
+        let wild = nature.trouble < u64::MAX;
+        Self {
+            held: wild && chance.one_in(40),
+            mute: wild && chance.one_in(nature.mute),
+            deaf: wild && chance.one_in(8),
+            blind: wild && chance.one_in(nature.mute.saturating_mul(4)),
+            vile: nature.vile && chance.one_in(3),
+            abilities: Abilities { recorder: !chance.one_in(4), cancels: chance.one_in(2) },
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn read(&mut self, frame: Frame) {
+        self.inbox.push_back(frame);
+    }
+
+    pub(super) fn hear_cancel(&mut self, id: u64) {
+        self.cancel = Some(id);
+    }
+
+    /// One small step of its life.
+    pub(super) fn live(&mut self, nature: &Nature, chance: &mut Chance) {
+        let tame = nature.obedient;
+        if self.end.is_some() {
+            self.notice(nature, chance);
+        } else if self.held && !tame {
+            // Nothing moves it.
+        } else if self.killed && !self.executed && chance.one_in(2) {
+            self.end = Some(Err(StartFault { step: StartStep::Receive, errno: 0 }));
+        } else if self.killed {
+            self.die(Status::Signal { signal: Signal::KILL, core: false });
+        } else if tame && self.lied {
+            self.die(Status::Code(1));
+        } else if self.asked.is_some() && (tame || !self.deaf && chance.one_in(3)) {
+            let term = Status::Signal { signal: Signal::TERM, core: false };
+            self.die(if chance.one_in(3) { Status::Code(1) } else { term });
+        } else if !self.executed {
+            self.execute(nature, chance);
+        } else if !tame && !nature.jobs && chance.one_in(3) {
+            self.fall(nature, chance);
+        } else if nature.jobs && !self.spoken {
+            self.speak(nature, chance);
+        } else if nature.jobs {
+            self.work(nature, chance);
+        }
+    }
+
+    fn execute(&mut self, nature: &Nature, chance: &mut Chance) {
+        if !nature.obedient && chance.one_in(nature.stillborn) {
+            if chance.one_in(3) {
+                return self.fall(nature, chance);
+            }
+            let errno = chance.pick(&[libc::ENOENT, libc::EAGAIN, 0]);
+            self.end = Some(Err(StartFault { step: StartStep::Exec, errno }));
+            return;
+        }
+        self.executed = true;
+        self.news.push_back(News::Executed { pid: 7 });
+    }
+
+    fn speak(&mut self, nature: &Nature, chance: &mut Chance) {
+        if !nature.obedient && chance.one_in(nature.trouble) {
+            return self.fall(nature, chance);
+        }
+        if self.mute && !nature.obedient {
+            return;
+        }
+        if self.vile && !nature.obedient && chance.one_in(10) {
+            return self.break_off(ProtocolFault::Hello);
+        }
+        self.spoken = true;
+        self.news.push_back(News::Hello(self.abilities));
+    }
+
+    fn work(&mut self, nature: &Nature, chance: &mut Chance) {
+        if !nature.obedient && chance.one_in(nature.trouble) {
+            return self.fall(nature, chance);
+        }
+        if self.vile && !nature.obedient && chance.one_in(30) {
+            return self.lie(chance);
+        }
+        if !self.pipe.is_empty() && chance.one_in(2) {
+            return self.be_heard(nature, chance);
+        }
+        if !self.tail.is_empty() && chance.one_in(4) {
+            return self.pipe.append(&mut self.tail);
+        }
+        match self.running {
+            Some(run) => self.run(run, nature, chance),
+            None => self.take_in(nature, chance),
+        }
+    }
+
+    fn run(&mut self, run: Run, nature: &Nature, chance: &mut Chance) {
+        let failure =
+            |kind| Err(Box::new(Failure { kind, message: "as planned".into(), place: None }));
+        let cancelled = self.cancel == Some(run.id);
+        let result = match run.fate {
+            _ if nature.obedient && (cancelled || !nature.has_timeout) => Ok(answer(run.id)),
+            Fate::Hangs if cancelled && !self.deaf => failure(FailureKind::Error),
+            Fate::Hangs => return,
+            _ if chance.one_in(3) => return,
+            Fate::Ok => Ok(answer(run.id)),
+            Fate::Fails(kind) => failure(kind),
+        };
+        let service_ns = chance.pick(&[0, 1000, 50_000, 300_000, 5_000_000]);
+        let Run { id, attempt, .. } = run;
+        self.running = None;
+        self.tail.push(Reply { id, attempt, service_ns, result });
+        if !self.abilities.recorder {
+            self.pipe.append(&mut self.tail);
+        }
+    }
+
+    fn take_in(&mut self, nature: &Nature, chance: &mut Chance) {
+        let reads = nature.obedient || !self.blind;
+        let Some(frame) = (if reads { self.inbox.pop_front() } else { None }) else {
+            return self.pipe.append(&mut self.tail);
+        };
+        match frame {
+            Frame::Job { id, attempt } => {
+                self.came += 1;
+                if self.abilities.recorder && self.recalled {
+                    return;
+                }
+                self.started = self.came;
+                let fate = match chance.below(nature.trouble.saturating_mul(2)) {
+                    _ if nature.obedient => Fate::Ok,
+                    0..=2 => Fate::Fails(FailureKind::Error),
+                    3 => Fate::Fails(FailureKind::Panic),
+                    4..=5 => Fate::Hangs,
+                    _ => Fate::Ok,
+                };
+                self.running = Some(Run { id, attempt, fate });
+            }
+            Frame::Resume => self.recalled = false,
+            Frame::End if self.deaf && !nature.obedient => {}
+            Frame::End => self.die(Status::Code(0)),
+        }
+    }
+
+    /// The supervisor reads what it has written.
+    fn be_heard(&mut self, nature: &Nature, chance: &mut Chance) {
+        if self.broken.is_some() {
+            return;
+        }
+        let count = if chance.one_in(3) { 1 } else { self.pipe.len() };
+        let replies = self.pipe.drain(..count).collect();
+        let resident_bytes = (nature.weighs && chance.one_in(4)).then(|| chance.below(100));
+        self.news.push_back(News::Replies { replies, resident_bytes });
+    }
+
+    fn lie(&mut self, chance: &mut Chance) {
+        self.lied = true;
+        let nonsense = Reply {
+            id: chance.below(60),
+            attempt: 1,
+            service_ns: chance.draw(),
+            result: Ok(Payload::copy(b"nonsense")),
+        };
+        match chance.below(5) {
+            0 => self.break_off(ProtocolFault::Garbage),
+            1 => self.started = chance.below(20),
+            2 => self.recalled = !self.recalled,
+            3 if !self.pipe.is_empty() => self.pipe.push(self.pipe[0].clone()),
+            _ => self.pipe.push(nonsense),
+        }
+    }
+
+    /// What follows in its stream makes no sense; what came before does.
+    fn break_off(&mut self, fault: ProtocolFault) {
+        self.lied = true;
+        if self.broken.replace(fault).is_some() {
+            return;
+        }
+        let replies = std::mem::take(&mut self.pipe);
+        if !replies.is_empty() {
+            self.news.push_back(News::Replies { replies, resident_bytes: None });
+        }
+        self.news.push_back(News::Broken(fault));
+    }
+
+    /// Its gate is closed, and what it has answered is taken from wherever it is.
+    pub(super) fn recall(&mut self, chance: &mut Chance) {
+        if self.noticed {
+            return;
+        }
+        if self.recalled {
+            self.news.push_back(News::Recalled { replies: Vec::new(), started: None });
+            return;
+        }
+        self.recalled = true;
+        let mut replies = std::mem::take(&mut self.pipe);
+        match self.broken {
+            Some(fault) => {
+                self.news.push_back(News::Recalled { replies: Vec::new(), started: None });
+                self.news.push_back(News::Broken(fault));
+                return;
+            }
+            // It has just written them: the pipe brings them.
+            None if chance.one_in(8) => self.pipe.append(&mut self.tail),
+            None => replies.append(&mut self.tail),
+        }
+        self.news.push_back(News::Recalled { replies, started: Some(self.started) });
+    }
+
+    /// It ends in some way of its own, or by somebody else's hand.
+    fn fall(&mut self, nature: &Nature, chance: &mut Chance) {
+        let signal = |signal| Status::Signal { signal, core: false };
+        let status = match chance.below(if nature.jobs { 9 } else { 3 }) {
+            _ if nature.killed => signal(chance.pick(&[Signal::KILL, Signal::TERM])),
+            0 => signal(Signal::KILL),
+            1 | 3 => Status::Code(0),
+            2 | 4 => Status::Code(1),
+            5 => signal(Signal::TERM),
+            6 => signal(Signal::XCPU),
+            _ => signal(Signal::SEGV),
+        };
+        self.die(status);
+        if let Some(Ok(evidence)) = &mut self.end
+            && nature.jobs
+        {
+            evidence.says_out_of_memory = !nature.killed && chance.one_in(8);
+            evidence.kernel_oom = !nature.killed && chance.one_in(8);
+            evidence.own_cpu = Duration::from_secs(chance.below(4));
+        }
+    }
+
+    fn die(&mut self, status: Status) {
+        self.end = Some(Ok(Evidence {
+            status,
+            wall: Duration::ZERO,
+            cpu: Duration::ZERO,
+            own_cpu: Duration::ZERO,
+            peak: Peak { bytes: 0, exact: true },
+            says_out_of_memory: false,
+            kernel_oom: false,
+        }));
+    }
+
+    /// The supervisor sees that it is dead, and gathers what it left.
+    fn notice(&mut self, nature: &Nature, chance: &mut Chance) {
+        if self.noticed || !nature.obedient && chance.one_in(2) {
+            return;
+        }
+        self.noticed = true;
+        let Some(end) = self.end.clone() else { return };
+        let recorder = self.spoken && self.abilities.recorder;
+        let mut left = Left::default();
+        if self.executed {
+            left.started = recorder.then_some(self.started);
+            left.broken = self.broken;
+            if self.broken.is_none() {
+                left.replies.append(&mut self.pipe);
+                left.replies.append(&mut self.tail);
+            }
+        }
+        let jitter = Jitter::from_random(chance.draw());
+        self.news.push_back(News::Ended { pid: Some(7), end, left, jitter });
+    }
+
+    /// Nothing more comes of it unless something is done to it.
+    pub(super) fn is_quiet(&self) -> bool {
+        let idle = self.running.is_none() && self.inbox.is_empty() && self.tail.is_empty();
+        let heard = self.news.is_empty() && self.pipe.is_empty();
+        let stays = self.end.is_none() && self.asked.is_none() && !self.killed;
+        idle && heard && stays && self.executed && self.spoken
+    }
+}
+
+/// What a job is answered.
+pub(super) fn answer(id: u64) -> Payload {
+    Payload::copy(format!("done {id}").as_bytes())
+}

@@ -1,0 +1,396 @@
+//! What has one worker in hand? The jobs it was sent and has not answered, in the order it does
+//! them; which of them it runs; and, when it dies, which of them was to blame.
+
+use std::{collections::VecDeque, time::Duration};
+
+#[cfg(test)]
+use super::sim::bugs::{Bug, planted, tampered};
+use super::{
+    Action, JobKey, Tick,
+    depth::Adaptive,
+    retry,
+    slot::Turn,
+    step::{Abilities, Left, Reply},
+};
+use crate::{
+    event::WorkerId,
+    exit::{Cause, Evidence, ProtocolFault},
+    job::{Attempt, AttemptEnd, Death},
+    settings::JobRules,
+};
+
+/// A worker that was silent for so long while jobs wait behind the one it runs is not to start
+/// them: they are for somebody else, and the answers it holds back are fetched.
+const STALLED_AFTER: Duration = Duration::from_millis(1);
+/// Beyond this many bytes nothing is sent ahead.
+const AHEAD_BYTES_MAX: usize = 2 << 20;
+
+/// The jobs of one worker's life.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pid: i32,
+    abilities: Abilities,
+    /// Sent and not answered, in order. The first one runs, or is about to.
+    window: VecDeque<JobKey>,
+    window_bytes: usize,
+    depth: Adaptive,
+    /// Jobs sent in this life.
+    sent: u64,
+    /// The last in the window is the how-many-th of them; those before it in the window bear
+    /// the numbers before that.
+    last: u64,
+    /// The last that was answered is the how-many-th of them.
+    done: u64,
+    answered: u64,
+    /// Since when the first in the window runs, as far as we know.
+    head_since: Tick,
+    /// When anything was last heard of it.
+    heard: Tick,
+    recall: Recall,
+    /// Jobs that were recalled may still lie in its pipe; they are to be declared forgotten
+    /// before others are sent.
+    forgets: bool,
+    /// The job it has is one for a fresh worker alone.
+    is_alone: bool,
+    /// The running job is over its time: until then it may end by itself.
+    overdue: Option<Tick>,
+}
+
+/// Whether what waits in a worker has been asked back.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Recall {
+    #[default]
+    None,
+    /// Asked for.
+    Asked,
+    /// Answered: nothing waits behind the running job, and nothing is sent until it has ended.
+    Done,
+}
+
+impl Work {
+    pub(super) fn new(pid: i32) -> Self {
+        Self { pid, ..Self::default() }
+    }
+
+    pub(super) fn introduce(&mut self, abilities: Abilities) {
+        self.abilities = abilities;
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.window.is_empty()
+    }
+
+    pub(super) fn in_hand(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Whether it has never had a job.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.sent == 0
+    }
+
+    pub(super) fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// How many more jobs it may be sent.
+    pub(super) fn room(&self, rules: &JobRules) -> usize {
+        let recalled = self.recall != Recall::None;
+        #[cfg(test)]
+        let recalled = recalled && !(self.recall == Recall::Done && planted(Bug::SendsBehind));
+        let barred = recalled || self.is_alone || self.overdue.is_some();
+        if barred || self.window_bytes >= AHEAD_BYTES_MAX {
+            return 0;
+        }
+        let depth = if self.abilities.recorder { self.depth.depth(rules.depth) } else { 1 };
+        (depth as usize).saturating_sub(self.window.len())
+    }
+
+    /// Sends it up to so many of the jobs that are ready.
+    pub(super) fn send(&mut self, worker: WorkerId, count: usize, turn: &mut Turn<'_>) {
+        let mut jobs = Vec::with_capacity(count);
+        while jobs.len() < count
+            && self.window_bytes < AHEAD_BYTES_MAX
+            && let Some(key) = turn.ledger.take_ready()
+        {
+            self.window_bytes += turn.ledger.order(key).payload.len();
+            jobs.push(key);
+        }
+        self.push(worker, jobs, turn);
+    }
+
+    /// Sends it one of the jobs that want a fresh worker for themselves. Whether there was one.
+    pub(super) fn send_lonely(&mut self, worker: WorkerId, turn: &mut Turn<'_>) -> bool {
+        let Some(key) = turn.ledger.take_lonely() else { return false };
+        self.is_alone = true;
+        self.window_bytes += turn.ledger.order(key).payload.len();
+        self.push(worker, vec![key], turn);
+        true
+    }
+
+    fn push(&mut self, worker: WorkerId, jobs: Vec<JobKey>, turn: &mut Turn<'_>) {
+        if jobs.is_empty() {
+            return;
+        }
+        if self.window.is_empty() {
+            self.head_since = turn.now;
+        }
+        self.heard = turn.now;
+        self.sent += jobs.len() as u64;
+        self.last = self.sent;
+        self.window.extend(&jobs);
+        let resume = std::mem::take(&mut self.forgets);
+        #[cfg(test)]
+        let resume = resume && !planted(Bug::NeverResumes);
+        turn.actions.push(Action::Send { worker, resume, jobs });
+    }
+
+    /// When something is due about the job it runs.
+    pub(super) fn deadline(&self, rules: &JobRules) -> Option<Tick> {
+        if self.window.is_empty() {
+            return None;
+        }
+        let limit = match self.overdue {
+            Some(until) => Some(until),
+            None => rules.timeout.map(|timeout| self.head_since + timeout),
+        };
+        let stall = self.may_stall().then(|| self.heard + STALLED_AFTER);
+        limit.into_iter().chain(stall).min()
+    }
+
+    fn may_stall(&self) -> bool {
+        self.window.len() > 1 && self.abilities.recorder && self.recall == Recall::None
+    }
+
+    /// Does what is due about the job it runs; whether nothing helps but to end the worker.
+    pub(super) fn on_time(&mut self, worker: WorkerId, turn: &mut Turn<'_>) -> bool {
+        let Some(rules) = &turn.policy.jobs else { return false };
+        let Some(head) = self.window.front().copied() else { return false };
+        if self.may_stall() && self.heard + STALLED_AFTER <= turn.now {
+            self.ask_back(worker, turn);
+        }
+        if self.overdue.is_none()
+            && rules.timeout.is_some_and(|timeout| self.head_since + timeout <= turn.now)
+        {
+            let cancels = self.abilities.cancels;
+            let patience = if cancels { turn.policy.grace } else { Duration::ZERO };
+            self.overdue = Some(turn.now + patience);
+            if cancels {
+                turn.actions.push(Action::Cancel { worker, id: turn.ledger.order(head).id });
+            }
+        }
+        self.overdue.is_some_and(|until| until <= turn.now)
+    }
+
+    /// Asks back what it has not started.
+    pub(super) fn ask_back(&mut self, worker: WorkerId, turn: &mut Turn<'_>) {
+        if self.may_stall() {
+            self.recall = Recall::Asked;
+            turn.actions.push(Action::Recall(worker));
+        }
+    }
+
+    /// Takes its answers, each for the job at the head of its line.
+    ///
+    /// # Errors
+    /// An answer for another job: it cannot be trusted any more.
+    pub(super) fn on_replies(
+        &mut self,
+        worker: WorkerId,
+        replies: Vec<Reply>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), ProtocolFault> {
+        let (mut count, mut service_ns) = (0, 0u64);
+        for reply in replies {
+            let Some(key) = self.window.front().copied() else {
+                return Err(ProtocolFault::WrongReply { id: reply.id });
+            };
+            let order = turn.ledger.order(key);
+            if (order.id, order.attempt) != (reply.id, reply.attempt) {
+                return Err(ProtocolFault::WrongReply { id: reply.id });
+            }
+            self.window_bytes -= order.payload.len();
+            self.done = self.first();
+            self.window.pop_front();
+            self.answered += 1;
+            // Whatever it says, no job has run for longer than the run.
+            let measured = Duration::from_nanos(reply.service_ns).min(turn.now);
+            let since_head = turn.now.saturating_sub(self.head_since);
+            let took = if reply.service_ns == 0 { since_head } else { measured };
+            count += 1;
+            let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            service_ns = service_ns.saturating_add(took_ns);
+            self.settle(key, worker, reply, took, turn);
+            self.overdue = None;
+        }
+        if count > 0 {
+            self.depth.learn(count, service_ns);
+            self.head_since = turn.now;
+            self.heard = turn.now;
+        }
+        self.rest();
+        Ok(())
+    }
+
+    /// With nothing left in hand, nothing keeps it from taking more.
+    fn rest(&mut self) {
+        if self.window.is_empty() {
+            self.is_alone = false;
+            self.overdue = None;
+            if self.recall == Recall::Done {
+                self.recall = Recall::None;
+            }
+        }
+    }
+
+    fn settle(
+        &mut self,
+        key: JobKey,
+        worker: WorkerId,
+        reply: Reply,
+        took: Duration,
+        turn: &mut Turn<'_>,
+    ) {
+        let attempt = |end| Attempt {
+            number: reply.attempt,
+            worker,
+            pid: self.pid,
+            began: turn.now.saturating_sub(took),
+            took,
+            end,
+        };
+        match reply.result {
+            Ok(payload) => {
+                let attempt = attempt(AttemptEnd::Ok);
+                turn.ledger.done(key, payload, attempt, turn.actions);
+            }
+            // It gave up when it was told that its time was over.
+            Err(_) if self.overdue.is_some() => {
+                let (cause, evidence, last_output) = (Cause::Timeout, None, Vec::new());
+                let death = Death { cause, evidence, last_output };
+                turn.file(key, attempt(AttemptEnd::Timeout(Box::new(death))));
+            }
+            Err(failure) => turn.file(key, attempt(AttemptEnd::Error(failure))),
+        }
+    }
+
+    /// Takes the answer to a recall: what it has not started goes back.
+    ///
+    /// # Errors
+    /// Its record says what cannot be.
+    pub(super) fn on_recalled(
+        &mut self,
+        worker: WorkerId,
+        started: Option<u64>,
+        replies: Vec<Reply>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), ProtocolFault> {
+        self.recall = Recall::None;
+        self.on_replies(worker, replies, turn)?;
+        // Where it has not come past the last recall, it is asked again, a moment later.
+        self.heard = turn.now;
+        let Some(started) = started else { return Ok(()) };
+        let first = self.first();
+        // Answers may be on their way still, before the one that runs.
+        let kept = match started {
+            started if started == self.done => 0,
+            started if (first..=self.last).contains(&started) => started + 1 - first,
+            _ => return Err(ProtocolFault::Recorder),
+        };
+        self.forgets = true;
+        while self.window.len() as u64 > kept
+            && let Some(key) = self.window.pop_back()
+        {
+            self.last -= 1;
+            self.window_bytes -= turn.ledger.order(key).payload.len();
+            turn.ledger.give_back(key);
+        }
+        self.recall = Recall::Done;
+        self.rest();
+        Ok(())
+    }
+
+    /// It died: what it had still said counts; the job it ran, if any, had this death; and what
+    /// it had not started goes back as if it had never been sent. Whether it ever did a job, or
+    /// died at one.
+    pub(super) fn on_death(
+        mut self,
+        worker: WorkerId,
+        (cause, evidence): (Cause, Option<&Evidence>),
+        left: Left,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        #[cfg(test)]
+        let left = tampered(left, evidence, self.keys(), turn.ledger);
+        // A last answer that is nonsense is none.
+        let _ = self.on_replies(worker, left.replies, turn);
+        let running = self.running(left.started);
+        #[cfg(test)]
+        self.charge_all(worker, cause, turn);
+        while self.window.len() > usize::from(running)
+            && let Some(key) = self.window.pop_back()
+        {
+            turn.ledger.give_back(key);
+        }
+        let Some(key) = self.window.pop_front() else { return self.answered > 0 };
+        let death = Death { cause, evidence: evidence.cloned(), last_output: left.output };
+        let death = Box::new(death);
+        let end = match cause {
+            // Or else it was the one before it that took too long, and ended after all.
+            Cause::Timeout if self.overdue.is_some() => AttemptEnd::Timeout(death),
+            Cause::Timeout => AttemptEnd::Returned(death),
+            cause if retry::is_charged(cause) => AttemptEnd::Crashed(death),
+            _ => AttemptEnd::Returned(death),
+        };
+        let number = turn.ledger.order(key).attempt;
+        let took = turn.now.saturating_sub(self.head_since);
+        let (pid, began) = (self.pid, self.head_since);
+        turn.file(key, Attempt { number, worker, pid, began, took, end });
+        true
+    }
+
+    /// Whether the first in the window was running, by the record of a worker that died.
+    ///
+    /// Everything before it is answered, since answers survive their worker. So a record at the
+    /// job before it means that the worker died between jobs; one at it, or none that makes
+    /// sense, that it ran.
+    fn running(&self, started: Option<u64>) -> bool {
+        if self.window.is_empty() {
+            return false;
+        }
+        !(self.abilities.recorder && started == Some(self.done))
+    }
+
+    /// The first in the window is the how-many-th job sent.
+    fn first(&self) -> u64 {
+        self.last + 1 - self.window.len() as u64
+    }
+
+    /// A death charges all that the worker had in hand, as a bug would have it.
+    #[cfg(test)]
+    fn charge_all(&mut self, worker: WorkerId, cause: Cause, turn: &mut Turn<'_>) {
+        while planted(Bug::ChargesAll)
+            && self.window.len() > 1
+            && let Some(key) = self.window.pop_back()
+        {
+            let number = turn.ledger.order(key).attempt;
+            let death = Death { cause, evidence: None, last_output: Vec::new() };
+            let (began, took) = (self.head_since, Duration::ZERO);
+            let end = AttemptEnd::Crashed(Box::new(death));
+            turn.file(key, Attempt { number, worker, pid: self.pid, began, took, end });
+        }
+    }
+
+    /// For the invariants of the simulation: whether its bytes and numbers add up.
+    #[cfg(test)]
+    pub(super) fn makes_sense(&self, ledger: &super::ledger::Ledger) -> bool {
+        let bytes: usize = self.keys().map(|key| ledger.order(key).payload.len()).sum();
+        bytes == self.window_bytes && self.done < self.first() && self.last <= self.sent
+    }
+
+    /// For the invariants of the simulation.
+    #[cfg(test)]
+    pub(super) fn keys(&self) -> impl Iterator<Item = JobKey> {
+        self.window.iter().copied()
+    }
+}

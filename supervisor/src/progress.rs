@@ -1,0 +1,102 @@
+//! When is it shown how far the jobs have come, and how? For the loop, which has nothing else to
+//! do with terminals.
+
+use std::{
+    fs::File,
+    io::Read,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    event::Tally,
+    observe::{progress::Line, summary::standing},
+    os::terminal,
+    settings::{JobSource, Jobs, Progress as How, Separator},
+};
+
+/// A line on a terminal is drawn so often.
+const DRAWN_EVERY: Duration = Duration::from_millis(100);
+/// Lines in a log come so often.
+const SAID_EVERY: Duration = Duration::from_secs(10);
+/// Not counted.
+const UNKNOWN: u64 = u64::MAX;
+
+/// What the loop shows from time to time.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// `None` where lines go to a log.
+    line: Option<Line>,
+    total: Arc<AtomicU64>,
+    next: Duration,
+}
+
+/// What is to be shown.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    /// As the terminal's last line.
+    Status(String),
+    /// As a line of its own.
+    Line(String),
+}
+
+impl Progress {
+    /// `None` where none is wanted.
+    pub(crate) fn new(jobs: &Jobs) -> Option<Self> {
+        let (line, next) = match jobs.progress {
+            How::None => return None,
+            How::Plain => (None, SAID_EVERY),
+            How::Bar => (Some(Line::new()), DRAWN_EVERY),
+        };
+        let total = Arc::new(AtomicU64::new(UNKNOWN));
+        match &jobs.source {
+            JobSource::Arguments(arguments) => {
+                total.store(arguments.len() as u64, Ordering::Relaxed);
+            }
+            JobSource::File(path) => count(path, jobs.separator, &total),
+            JobSource::Stdin | JobSource::Follow(_) => {}
+        }
+        Some(Self { line, total, next })
+    }
+
+    /// When it is due, since the run began.
+    pub(crate) fn next(&self) -> Duration {
+        self.next
+    }
+
+    pub(crate) fn show(&mut self, now: Duration, jobs: Tally, running: usize) -> Shown {
+        let total = Some(self.total.load(Ordering::Relaxed)).filter(|total| *total != UNKNOWN);
+        let Some(line) = &mut self.line else {
+            self.next = now + SAID_EVERY;
+            let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
+            return Shown::Line(format!("supervisor: jobs{of}: {}\n", standing(jobs, running)));
+        };
+        self.next = now + DRAWN_EVERY;
+        if let Some(total) = total {
+            line.set_total(total);
+        }
+        Shown::Status(line.draw(jobs, running, terminal::columns()))
+    }
+}
+
+/// Counts the jobs of a file, beside everything else. What is no file that ends is not counted.
+fn count(path: &Path, separator: Separator, total: &Arc<AtomicU64>) {
+    let is_file = path.metadata().is_ok_and(|file| file.is_file());
+    let Some(mut file) = File::open(path).ok().filter(|_| is_file) else { return };
+    let total = Arc::clone(total);
+    let end = if separator == Separator::Nul { 0 } else { b'\n' };
+    // Without the thread there is no estimate, and nothing worse.
+    let _ = thread::Builder::new().name("count".into()).stack_size(128 << 10).spawn(move || {
+        let (mut buffer, mut jobs, mut last) = (vec![0; 64 << 10], 0, end);
+        while let Ok(length @ 1..) = file.read(&mut buffer) {
+            jobs += memchr::memchr_iter(end, &buffer[..length]).count() as u64;
+            last = buffer[length - 1];
+        }
+        total.store(jobs + u64::from(last != end), Ordering::Relaxed);
+    });
+}

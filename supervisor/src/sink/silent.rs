@@ -1,0 +1,41 @@
+//! Nothing on stdout: replies, or the output of programs that take no jobs, are not wanted.
+
+use super::{Held, Origin, Sink, Stream, text::Text};
+use crate::{
+    event::{Ended, Event},
+    job::Outcome,
+};
+
+/// What workers that take jobs say beside their replies is still shown.
+#[derive(Debug)]
+pub(super) struct Silent(Option<Text>);
+
+impl Silent {
+    pub(super) fn new(has_jobs: bool) -> Self {
+        Self(has_jobs.then(|| Text::new(false, false, true)))
+    }
+}
+
+impl Sink for Silent {
+    fn output(&self, origin: Origin, piece: &[u8], held: &mut Held, out: &mut Vec<u8>) {
+        if let Some(text) = &self.0 {
+            text.output(origin, piece, held, out);
+        }
+    }
+
+    fn output_ended(&self, origin: Origin, held: &mut Held, out: &mut Vec<u8>) {
+        if let Some(text) = &self.0 {
+            text.output_ended(origin, held, out);
+        }
+    }
+
+    fn target(&self, _: Stream) -> Stream {
+        Stream::Stderr
+    }
+
+    fn outcome(&self, _: &Outcome, _: &mut Vec<u8>) {}
+
+    fn event(&self, _: &Event, _: &mut Vec<u8>) {}
+
+    fn task(&self, _: &Ended, _: &mut Vec<u8>) {}
+}

@@ -1,0 +1,271 @@
+//! Where is kept what waits for its turn and is too much for memory? In a temporary file without
+//! a name, as segments sorted by id. In memory are only where each begins, and a small buffer
+//! for those that are due next.
+
+use std::{
+    collections::BTreeMap,
+    env, fmt,
+    fs::{self, File, OpenOptions},
+    io, mem,
+    ops::Range,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::PathBuf,
+};
+
+use nix::fcntl::{FallocateFlags, fallocate};
+
+use crate::job::Payload;
+
+/// A segment that is being read has a buffer of this size.
+const BUFFER_BYTES: usize = 32 << 10;
+/// So many have one at a time.
+const BUFFERS_MAX: usize = 16;
+/// Records are gathered to this much for a write.
+const WRITE_BYTES: usize = 256 << 10;
+/// Before each record: its id and its length.
+const HEADER_BYTES: u64 = 16;
+
+/// What a temporary file is asked for.
+pub(super) trait Store: fmt::Debug {
+    fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()>;
+    fn read(&mut self, bytes: &mut [u8], at: u64) -> io::Result<()>;
+    /// These bytes are needed no more.
+    fn free(&mut self, range: Range<u64>);
+}
+
+/// A file that goes with us, whatever our end. Made when it is needed.
+#[derive(Debug, Default)]
+pub(super) struct Temporary(Option<File>);
+
+/// The segments.
+#[derive(Debug)]
+pub(super) struct Spill {
+    store: Box<dyn Store>,
+    end: u64,
+    /// By the id that comes next of each: those with a buffer, and those without.
+    warm: BTreeMap<u64, Segment>,
+    cold: BTreeMap<u64, Segment>,
+}
+
+/// Records in the order of their ids.
+#[derive(Debug)]
+struct Segment {
+    whole: Range<u64>,
+    /// Where its next record begins.
+    at: u64,
+    buffer: Vec<u8>,
+    /// Where the buffer's bytes begin in the file.
+    buffer_at: u64,
+}
+
+impl Spill {
+    pub(super) fn new(store: Box<dyn Store>) -> Self {
+        Self { store, end: 0, warm: BTreeMap::new(), cold: BTreeMap::new() }
+    }
+
+    /// The id that comes next.
+    pub(super) fn first(&self) -> Option<u64> {
+        let firsts = [&self.warm, &self.cold].map(|half| half.keys().next().copied());
+        firsts.into_iter().flatten().min()
+    }
+
+    /// Writes a segment: records sorted by id. After an error it is as if it had not been tried.
+    pub(super) fn write(&mut self, records: &[(u64, Payload)]) -> io::Result<()> {
+        let Some((first, _)) = records.first() else { return Ok(()) };
+        let start = self.end;
+        match self.write_all(records, start) {
+            Ok(end) => {
+                self.end = end;
+                let segment =
+                    Segment { whole: start..end, at: start, buffer: Vec::new(), buffer_at: 0 };
+                self.cold.insert(*first, segment);
+                Ok(())
+            }
+            Err(error) => {
+                let length: u64 = records.iter().map(|(_, bytes)| record_bytes(bytes)).sum();
+                self.store.free(start..start + length);
+                Err(error)
+            }
+        }
+    }
+
+    fn write_all(&mut self, records: &[(u64, Payload)], start: u64) -> io::Result<u64> {
+        let (mut at, mut gathered) = (start, Vec::with_capacity(WRITE_BYTES));
+        let mut put = |bytes: &mut Vec<u8>| {
+            self.store.write(bytes, at)?;
+            at += bytes.len() as u64;
+            bytes.clear();
+            io::Result::Ok(())
+        };
+        for (id, bytes) in records {
+            if gathered.len() + bytes.len() > WRITE_BYTES {
+                put(&mut gathered)?;
+            }
+            gathered.extend_from_slice(&id.to_le_bytes());
+            gathered.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            gathered.extend_from_slice(bytes.as_bytes());
+        }
+        put(&mut gathered)?;
+        Ok(at)
+    }
+
+    /// Appends what is due from the id `next` on, without a gap and up to about `out_max` bytes
+    /// in all, and moves `next` on. After an error nothing is lost: it can be tried again.
+    pub(super) fn release(
+        &mut self,
+        next: &mut u64,
+        out: &mut Vec<u8>,
+        out_max: usize,
+    ) -> io::Result<()> {
+        while out.len() < out_max {
+            let Some(mut segment) = self.warm.remove(next).or_else(|| self.cold.remove(next))
+            else {
+                break;
+            };
+            let (mark, began) = (out.len(), *next);
+            let mut following = Ok(Some(began));
+            while let Ok(Some(id)) = following
+                && id == *next
+                && out.len() < out_max
+            {
+                let kept = out.len();
+                following = segment.take(self.store.as_mut(), out);
+                match following {
+                    Ok(_) => *next += 1,
+                    Err(_) => out.truncate(kept),
+                }
+            }
+            debug_assert!(out.len() >= mark, "what was taken stays");
+            match following {
+                Ok(Some(id)) => self.put_back(id, segment),
+                Ok(None) => self.free(segment.whole),
+                Err(error) => {
+                    self.put_back(*next, segment);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The buffers are for those whose turn comes first.
+    fn put_back(&mut self, id: u64, segment: Segment) {
+        self.warm.insert(id, segment);
+        if self.warm.len() > BUFFERS_MAX
+            && let Some((id, mut last)) = self.warm.pop_last()
+        {
+            last.buffer = Vec::new();
+            self.cold.insert(id, last);
+        }
+    }
+
+    fn free(&mut self, range: Range<u64>) {
+        self.store.free(range);
+        if self.warm.is_empty() && self.cold.is_empty() {
+            self.end = 0;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn segments(&self) -> usize {
+        self.warm.len() + self.cold.len()
+    }
+}
+
+fn record_bytes(bytes: &Payload) -> u64 {
+    HEADER_BYTES + bytes.len() as u64
+}
+
+impl Segment {
+    /// Appends the next record, and says the id of the one after it. Only a record that was read
+    /// whole moves it on.
+    fn take(&mut self, store: &mut dyn Store, out: &mut Vec<u8>) -> io::Result<Option<u64>> {
+        let length = self.number(store, self.at + 8)?;
+        let body = self.at + HEADER_BYTES;
+        let bytes = usize::try_from(length).map_err(io::Error::other)?;
+        if bytes <= BUFFER_BYTES {
+            out.extend_from_slice(self.bytes(store, body, bytes)?);
+        } else {
+            let start = out.len();
+            out.resize(start + bytes, 0);
+            store.read(&mut out[start..], body)?;
+        }
+        let after = body + length;
+        let following = (after < self.whole.end).then(|| self.number(store, after)).transpose()?;
+        self.at = after;
+        Ok(following)
+    }
+
+    fn number(&mut self, store: &mut dyn Store, at: u64) -> io::Result<u64> {
+        let mut number = [0; 8];
+        number.copy_from_slice(self.bytes(store, at, 8)?);
+        Ok(u64::from_le_bytes(number))
+    }
+
+    /// Some bytes of the file, through the buffer.
+    fn bytes(&mut self, store: &mut dyn Store, at: u64, length: usize) -> io::Result<&[u8]> {
+        let offset = at.checked_sub(self.buffer_at).and_then(|offset| usize::try_from(offset).ok());
+        if let Some(from) = offset
+            && from + length <= self.buffer.len()
+        {
+            return Ok(&self.buffer[from..from + length]);
+        }
+        let rest = usize::try_from(self.whole.end - at).unwrap_or(usize::MAX);
+        let mut buffer = mem::take(&mut self.buffer);
+        buffer.resize(rest.min(BUFFER_BYTES), 0);
+        store.read(&mut buffer, at)?;
+        (self.buffer, self.buffer_at) = (buffer, at);
+        Ok(&self.buffer[..length])
+    }
+}
+
+impl Store for Temporary {
+    fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let file = match &mut self.0 {
+            Some(file) => file,
+            none => none.insert(temporary_file()?),
+        };
+        file.write_all_at(bytes, at)
+    }
+
+    fn read(&mut self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        let file = self.0.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        file.read_exact_at(bytes, at)
+    }
+
+    fn free(&mut self, range: Range<u64>) {
+        let Some(file) = &self.0 else { return };
+        let mode = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        if let (Ok(start), Ok(length)) =
+            (range.start.try_into(), (range.end - range.start).try_into())
+        {
+            // Not every file system can: there the space comes back at the end.
+            let _ = fallocate(file, mode, start, length);
+        }
+    }
+}
+
+/// A file in `TMPDIR` that nobody else can open.
+fn temporary_file() -> io::Result<File> {
+    let directory = env::temp_dir();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    let unnamed = options.clone().custom_flags(libc::O_TMPFILE | libc::O_EXCL).open(&directory);
+    // Some file systems cannot. A name that is taken is some former process's of our number.
+    unnamed.or_else(|_| {
+        let pid = std::process::id();
+        let names = (0..100).map(|n| directory.join(format!(".supervisor-{pid}-{n}")));
+        let create = |name: &PathBuf| options.clone().create_new(true).open(name);
+        let is_taken = |created: &io::Result<File>| {
+            created.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
+        };
+        let (name, file) = names
+            .map(|name| (create(&name), name))
+            .find(|(created, _)| !is_taken(created))
+            .map(|(created, name)| (name, created))
+            .ok_or(io::ErrorKind::AlreadyExists)?;
+        let file = file?;
+        fs::remove_file(name)?;
+        Ok(file)
+    })
+}
