@@ -81,6 +81,9 @@ pub struct Attempt {
     pub began: Duration,
     /// How long it ran.
     pub took: Duration,
+    /// The most memory its worker had held by then, in bytes, in this job or in one before.
+    /// `None` where that was not looked at: for short jobs it would cost more than they do.
+    pub peak_bytes: Option<u64>,
     /// How it ended.
     pub end: AttemptEnd,
 }

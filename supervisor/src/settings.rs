@@ -47,6 +47,12 @@ impl Jobs {
     /// The longest job: what a frame of it adds to its bytes is less than this.
     const AROUND_JOB_BYTES: usize = 256;
 
+    /// Whether something depends on how much memory workers hold.
+    #[must_use]
+    pub fn watches_memory(&self) -> bool {
+        self.rules.recycle.resident_bytes.is_some()
+    }
+
     /// The longest job, in bytes.
     #[must_use]
     pub fn job_bytes_max(&self) -> usize {

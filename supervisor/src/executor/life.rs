@@ -19,12 +19,14 @@ use crate::{
     event::WorkerId,
     exit::{Evidence, ProtocolFault, StartFault, StartStep},
     os::procfs::{self, OomWatch},
-    pool::{Input, Jitter, Left, News},
+    pool::{Input, Jitter, Left, Memory, News, Reply},
     sink::{Held, Origin, Outlet, Stream},
 };
 
-/// A worker's memory is looked at no more often than this, and only when it answers.
+/// After short jobs a worker's memory is looked at no more often than this.
 const MEMORY_LOOK_EVERY: Duration = Duration::from_millis(100);
+/// After a job of 10 ms a look at its worker's memory, of some 20 us, is no great price.
+const LONG_JOB_NS: u64 = 10_000_000;
 
 /// A worker's process and its output.
 pub(super) struct Life {
@@ -37,7 +39,7 @@ pub(super) struct Life {
     pub(super) outlet: Rc<Outlet>,
     /// Whether a limit is in force that makes its last words evidence.
     pub(super) memory_limited: bool,
-    /// Whether its memory is to be looked at.
+    /// Whether something depends on its memory.
     pub(super) watches_memory: bool,
     pub(super) oom: Rc<OomWatch>,
     pub(super) share: Rc<Share>,
@@ -71,7 +73,6 @@ impl Life {
                 match &line {
                     None => ended.await,
                     Some(line) => {
-                        let watches = self.watches_memory.then_some(pid).flatten();
                         let ear = Ear {
                             worker,
                             pid,
@@ -79,7 +80,7 @@ impl Life {
                             relays,
                             outlet: &outlet,
                             share: &share,
-                            watched: watches,
+                            watches_memory: self.watches_memory,
                             looked: Cell::new(None),
                         };
                         let end = tokio::select! {
@@ -135,8 +136,7 @@ struct Ear<'a> {
     relays: [&'a Relay; 2],
     outlet: &'a Outlet,
     share: &'a Share,
-    /// The process whose memory is looked at.
-    watched: Option<i32>,
+    watches_memory: bool,
     looked: Cell<Option<Instant>>,
 }
 
@@ -170,8 +170,8 @@ impl Ear<'_> {
         if !heard.replies.is_empty() {
             self.line.answered(heard.replies.len());
             self.relays.iter().for_each(|relay| relay.forget_last_words());
-            let resident_bytes = self.look_at_memory();
-            self.put(inbox, News::Replies { replies: heard.replies, resident_bytes });
+            let memory = self.look_at_memory(&heard.replies);
+            self.put(inbox, News::Replies { replies: heard.replies, memory });
         }
     }
 
@@ -192,13 +192,18 @@ impl Ear<'_> {
         }
     }
 
-    fn look_at_memory(&self) -> Option<u64> {
-        let pid = self.watched?;
-        if self.looked.get().is_some_and(|at| at.elapsed() < MEMORY_LOOK_EVERY) {
+    /// After each long job, and where something depends on it now and then after short ones.
+    fn look_at_memory(&self, replies: &[Reply]) -> Option<Memory> {
+        let is_long = replies.last().is_some_and(|reply| reply.service_ns >= LONG_JOB_NS);
+        let looked_lately = || self.looked.get().is_some_and(|at| at.elapsed() < MEMORY_LOOK_EVERY);
+        if !is_long && (!self.watches_memory || looked_lately()) {
             return None;
         }
-        self.looked.set(Some(Instant::now()));
-        procfs::resident_bytes(pid)
+        if self.watches_memory {
+            self.looked.set(Some(Instant::now()));
+        }
+        let [resident_bytes, peak_bytes] = procfs::memory(self.pid?)?;
+        Some(Memory { resident_bytes, peak_bytes })
     }
 
     /// What it left when it ended.

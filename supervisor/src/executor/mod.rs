@@ -33,7 +33,7 @@ use crate::{
     exit::{StartFault, StartStep},
     os::{descriptors::OpenFiles, launch::Launch, procfs::OomWatch},
     pool::{Action, Input, Jitter, JobKey, Left, News, Pool},
-    settings::{Program, Settings},
+    settings::{Jobs, Program, Settings},
     signal::Signal,
     sink::Outlet,
 };
@@ -88,10 +88,7 @@ impl Executor {
             told: None,
             inbox: Rc::default(),
             frame_bytes_max: settings.jobs.as_ref().map(|jobs| jobs.frame_bytes_max),
-            watches_memory: settings
-                .jobs
-                .as_ref()
-                .is_some_and(|jobs| jobs.rules.recycle.resident_bytes.is_some()),
+            watches_memory: settings.jobs.as_ref().is_some_and(Jobs::watches_memory),
             scratch: line::scratch(),
             chance: RandomState::new(),
             oom: Rc::default(),
@@ -185,7 +182,7 @@ impl Executor {
         let refused = jobs.iter().filter_map(|key| line.send(pool.order(*key)));
         let replies: Vec<_> = refused.collect();
         if !replies.is_empty() {
-            self.put(worker, News::Replies { replies, resident_bytes: None });
+            self.put(worker, News::Replies { replies, memory: None });
         }
         line.write();
     }

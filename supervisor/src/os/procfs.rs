@@ -56,13 +56,17 @@ pub fn own_cpu(pid: i32) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 1000 / per_second))
 }
 
-/// The resident memory of a process, in bytes; `None` once it is gone.
+/// The resident memory of a process, and the most that it has ever been since its exec, in
+/// bytes; `None` once it is gone.
 #[must_use]
-pub fn resident_bytes(pid: i32) -> Option<u64> {
-    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages = statm.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()?;
-    let page = u64::try_from(sysconf(SysconfVar::PAGE_SIZE).ok()??).ok()?;
-    Some(pages * page)
+pub fn memory(pid: i32) -> Option<[u64; 2]> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kib = line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?;
+        Some(kib * 1024)
+    };
+    Some([field("VmRSS:")?, field("VmHWM:")?])
 }
 
 #[cfg(test)]
@@ -84,6 +88,13 @@ mod tests {
         let watch = OomWatch { answered: Cell::new(now.saturating_sub(2)) };
         let told = (0..3).filter(|_| watch.may_have_killed(0)).count();
         assert_eq!(told as u64, now.min(2));
+    }
+
+    #[test]
+    fn ones_own_memory_is_read() {
+        let [resident, peak] = memory(std::process::id().cast_signed()).unwrap();
+        assert!(resident > 0 && peak >= resident);
+        assert_eq!(memory(0), None);
     }
 
     #[test]

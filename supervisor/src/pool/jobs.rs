@@ -4,7 +4,7 @@ use super::{
     Policy, Tick,
     ending::is_replaced_at_once,
     slot::{Outgoing, Slot, State, Turn},
-    step::{Abilities, Reply},
+    step::{Abilities, Memory, Reply},
     stopping::{Rung, Stopping},
     work::Work,
 };
@@ -41,12 +41,12 @@ impl Slot {
         &mut self,
         life: u32,
         replies: Vec<Reply>,
-        resident_bytes: Option<u64>,
+        memory: Option<Memory>,
         turn: &mut Turn<'_>,
     ) -> bool {
         let Some((worker, work)) = self.work_of(life) else { return false };
-        let read = work.on_replies(worker, replies, turn);
-        self.after_replies(life, read, resident_bytes, turn);
+        let read = work.on_replies(worker, replies, memory, turn);
+        self.after_replies(life, read, memory, turn);
         true
     }
 
@@ -68,7 +68,7 @@ impl Slot {
         &mut self,
         life: u32,
         read: Result<(), ProtocolFault>,
-        resident_bytes: Option<u64>,
+        memory: Option<Memory>,
         turn: &mut Turn<'_>,
     ) {
         if let Err(fault) = read {
@@ -87,8 +87,8 @@ impl Slot {
             State::Ready { .. } => {
                 let Some(rules) = &turn.policy.jobs else { return };
                 let many = rules.recycle.jobs.is_some_and(|max| self.work.answered() >= max);
-                let large = rules.recycle.resident_bytes.zip(resident_bytes);
-                let large = large.is_some_and(|(max, bytes)| bytes >= max);
+                let large = rules.recycle.resident_bytes.zip(memory);
+                let large = large.is_some_and(|(max, memory)| memory.resident_bytes >= max);
                 if (many || large) && turn.now >= self.keep_until {
                     self.recycle();
                 }

@@ -26,7 +26,9 @@ mod work;
 use std::time::Duration;
 
 pub use ledger::Order;
-pub use step::{Abilities, Action, Actions, Input, Jitter, JobKey, Left, News, Reply, Tick};
+pub use step::{
+    Abilities, Action, Actions, Input, Jitter, JobKey, Left, Memory, News, Reply, Tick,
+};
 
 use self::{
     dispatch::Hungry,
@@ -259,8 +261,8 @@ impl Pool {
                 self.silence_noted |= spoken;
                 spoken
             }
-            News::Replies { replies, resident_bytes } => {
-                let heard = slot.on_replies(life, replies, resident_bytes, &mut turn);
+            News::Replies { replies, memory } => {
+                let heard = slot.on_replies(life, replies, memory, &mut turn);
                 self.has_stale |= slot.is_stale();
                 heard
             }

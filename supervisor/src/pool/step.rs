@@ -56,8 +56,8 @@ pub enum News {
     Replies {
         /// Each for the job at the head of its line.
         replies: Vec<Reply>,
-        /// Its resident memory, where that was asked for and looked at.
-        resident_bytes: Option<u64>,
+        /// Its memory, where that was looked at.
+        memory: Option<Memory>,
     },
     /// The answer to [`Action::Recall`].
     Recalled {
@@ -80,6 +80,15 @@ pub enum News {
         /// Chance, for the delay before the next start.
         jitter: Jitter,
     },
+}
+
+/// The memory of a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Memory {
+    /// What it holds, in bytes.
+    pub resident_bytes: u64,
+    /// The most that it ever held.
+    pub peak_bytes: u64,
 }
 
 /// What a worker said of itself in its hello.

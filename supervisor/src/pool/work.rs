@@ -10,7 +10,7 @@ use super::{
     depth::Adaptive,
     retry,
     slot::Turn,
-    step::{Abilities, Left, Reply},
+    step::{Abilities, Left, Memory, Reply},
 };
 use crate::{
     event::WorkerId,
@@ -46,6 +46,8 @@ pub(super) struct Work {
     head_since: Tick,
     /// When anything was last heard of it.
     heard: Tick,
+    /// The most memory it had held by the replies in hand, where that was looked at.
+    peak_bytes: Option<u64>,
     recall: Recall,
     /// Jobs that were recalled may still lie in its pipe; they are to be declared forgotten
     /// before others are sent.
@@ -55,6 +57,9 @@ pub(super) struct Work {
     /// The running job is over its time: until then it may end by itself.
     overdue: Option<Tick>,
 }
+
+/// How long something took, and when it ended.
+type Took = (Duration, Tick);
 
 /// Whether what waits in a worker has been asked back.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -150,10 +155,7 @@ impl Work {
         if self.window.is_empty() {
             return None;
         }
-        let limit = match self.overdue {
-            Some(until) => Some(until),
-            None => rules.timeout.map(|timeout| self.head_since + timeout),
-        };
+        let limit = self.overdue.or(rules.timeout.map(|timeout| self.head_since + timeout));
         let stall = self.may_stall().then(|| self.heard + STALLED_AFTER);
         limit.into_iter().chain(stall).min()
     }
@@ -198,18 +200,20 @@ impl Work {
         &mut self,
         worker: WorkerId,
         replies: Vec<Reply>,
+        memory: Option<Memory>,
         turn: &mut Turn<'_>,
     ) -> Result<(), ProtocolFault> {
+        self.peak_bytes = memory.map(|memory| memory.peak_bytes);
         let (mut count, mut service_ns) = (0, 0u64);
         for reply in replies {
-            let Some(key) = self.window.front().copied() else {
+            let is_next = |key: &JobKey| {
+                let order = turn.ledger.order(*key);
+                (order.id, order.attempt) == (reply.id, reply.attempt)
+            };
+            let Some(key) = self.window.front().copied().filter(is_next) else {
                 return Err(ProtocolFault::WrongReply { id: reply.id });
             };
-            let order = turn.ledger.order(key);
-            if (order.id, order.attempt) != (reply.id, reply.attempt) {
-                return Err(ProtocolFault::WrongReply { id: reply.id });
-            }
-            self.window_bytes -= order.payload.len();
+            self.window_bytes -= turn.ledger.order(key).payload.len();
             self.done = self.first();
             self.window.pop_front();
             self.answered += 1;
@@ -251,14 +255,7 @@ impl Work {
         took: Duration,
         turn: &mut Turn<'_>,
     ) {
-        let attempt = |end| Attempt {
-            number: reply.attempt,
-            worker,
-            pid: self.pid,
-            began: turn.now.saturating_sub(took),
-            took,
-            end,
-        };
+        let attempt = |end| self.attempt(worker, reply.attempt, (took, turn.now), end);
         match reply.result {
             Ok(payload) => {
                 let attempt = attempt(AttemptEnd::Ok);
@@ -286,7 +283,7 @@ impl Work {
         turn: &mut Turn<'_>,
     ) -> Result<(), ProtocolFault> {
         self.recall = Recall::None;
-        self.on_replies(worker, replies, turn)?;
+        self.on_replies(worker, replies, None, turn)?;
         // Where it has not come past the last recall, it is asked again, a moment later.
         self.heard = turn.now;
         let Some(started) = started else { return Ok(()) };
@@ -323,7 +320,7 @@ impl Work {
         #[cfg(test)]
         let left = tampered(left, evidence, self.keys(), turn.ledger);
         // A last answer that is nonsense is none.
-        let _ = self.on_replies(worker, left.replies, turn);
+        let _ = self.on_replies(worker, left.replies, None, turn);
         let running = self.running(left.started);
         #[cfg(test)]
         self.charge_all(worker, cause, turn);
@@ -344,21 +341,28 @@ impl Work {
         };
         let number = turn.ledger.order(key).attempt;
         let took = turn.now.saturating_sub(self.head_since);
-        let (pid, began) = (self.pid, self.head_since);
-        turn.file(key, Attempt { number, worker, pid, began, took, end });
+        turn.file(key, self.attempt(worker, number, (took, turn.now), end));
         true
+    }
+
+    /// An attempt of this worker's that has ended.
+    fn attempt(
+        &self,
+        worker: WorkerId,
+        number: u32,
+        (took, now): Took,
+        end: AttemptEnd,
+    ) -> Attempt {
+        let (pid, began) = (self.pid, now.saturating_sub(took));
+        Attempt { number, worker, pid, began, took, peak_bytes: self.peak_bytes, end }
     }
 
     /// Whether the first in the window was running, by the record of a worker that died.
     ///
-    /// Everything before it is answered, since answers survive their worker. So a record at the
-    /// job before it means that the worker died between jobs; one at it, or none that makes
-    /// sense, that it ran.
+    /// All before it is answered, since answers survive their worker. So a record at the job before
+    /// it means a death between jobs; one at it, or none that makes sense, that it ran.
     fn running(&self, started: Option<u64>) -> bool {
-        if self.window.is_empty() {
-            return false;
-        }
-        !(self.abilities.recorder && started == Some(self.done))
+        !self.window.is_empty() && !(self.abilities.recorder && started == Some(self.done))
     }
 
     /// The first in the window is the how-many-th job sent.
@@ -375,9 +379,8 @@ impl Work {
         {
             let number = turn.ledger.order(key).attempt;
             let death = Death { cause, evidence: None, last_output: Vec::new() };
-            let (began, took) = (self.head_since, Duration::ZERO);
             let end = AttemptEnd::Crashed(Box::new(death));
-            turn.file(key, Attempt { number, worker, pid: self.pid, began, took, end });
+            turn.file(key, self.attempt(worker, number, (Duration::ZERO, turn.now), end));
         }
     }
 

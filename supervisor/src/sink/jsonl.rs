@@ -10,11 +10,15 @@ use super::{
 use crate::{
     event::{Ended, Event},
     job::Outcome,
+    limits::Limits,
 };
 
 /// Records.
 #[derive(Debug)]
-pub(super) struct Jsonl;
+pub(super) struct Jsonl {
+    /// Those that the workers run under: evidence.
+    pub(super) limits: Limits,
+}
 
 impl Sink for Jsonl {
     fn output(&self, origin: Origin, piece: &[u8], held: &mut Held, out: &mut Vec<u8>) {
@@ -30,7 +34,7 @@ impl Sink for Jsonl {
     }
 
     fn outcome(&self, outcome: &Outcome, out: &mut Vec<u8>) {
-        outcome::write(outcome, out);
+        outcome::write(outcome, &self.limits, out);
     }
 
     fn event(&self, event: &Event, out: &mut Vec<u8>) {

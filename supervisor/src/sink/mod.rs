@@ -96,7 +96,7 @@ impl Outlet {
             Output::Lines { timestamps, tag } => Box::new(Text::new(timestamps, tag, has_jobs)),
             Output::Raw => Box::new(Raw::new(has_jobs)),
             Output::None => Box::new(Silent::new(has_jobs)),
-            Output::Jsonl => Box::new(Jsonl),
+            Output::Jsonl => Box::new(Jsonl { limits: settings.program.limits.clone() }),
         };
         let buffer = RefCell::new(vec![0; PIECE_BYTES]);
         // Both streams of one former life in each slot, and of a few more.

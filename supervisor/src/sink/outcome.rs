@@ -1,23 +1,26 @@
 //! What does the record of a job look like? By hand for a job that was done at the first attempt,
 //! since there may be millions a second; with all that is known for any other.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 
 use super::record::{Measured, Who, Why, is_false, push, push_value, text_or_base64};
-use crate::job::{Attempt, AttemptEnd, Death, FailureKind, JobEnd, Outcome};
+use crate::{
+    job::{Attempt, AttemptEnd, Death, FailureKind, JobEnd, Outcome},
+    limits::Limits,
+};
 
-/// Appends the record of a job.
-pub(super) fn write(outcome: &Outcome, out: &mut Vec<u8>) {
+/// Appends the record of a job; `limits` are those in force.
+pub(super) fn write(outcome: &Outcome, limits: &Limits, out: &mut Vec<u8>) {
     match (&outcome.end, &outcome.last) {
         (JobEnd::Ok(reply), Some(attempt))
             if outcome.earlier.is_empty() && matches!(attempt.end, AttemptEnd::Ok) =>
         {
             write_done(outcome, attempt, reply.as_bytes(), out);
         }
-        _ => push(out, &Record::new(outcome)),
+        _ => push(out, &Record::new(outcome, limits)),
     }
 }
 
@@ -43,6 +46,10 @@ fn write_done(outcome: &Outcome, attempt: &Attempt, reply: &[u8], out: &mut Vec<
     decimal(attempt.began.as_secs(), attempt.began.subsec_micros() * 1000, out);
     out.extend_from_slice(b",\"ms\":");
     decimal(attempt.took.as_secs(), attempt.took.subsec_nanos(), out);
+    if let Some(bytes) = attempt.peak_bytes {
+        out.extend_from_slice(b",\"peak_bytes\":");
+        number(bytes, out);
+    }
     out.extend_from_slice(b"}]");
     string(reply, b",\"reply\":", b",\"reply_base64\":", out);
     out.extend_from_slice(b"}\n");
@@ -110,6 +117,8 @@ struct Record<'a> {
     input: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     input_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<BTreeMap<&'static str, u64>>,
 }
 
 #[derive(Serialize)]
@@ -131,13 +140,17 @@ struct AttemptRecord<'a> {
     #[serde(flatten)]
     measured: Option<Measured>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    peak_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     last_output: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_output_base64: Option<String>,
 }
 
 impl<'a> Record<'a> {
-    fn new(outcome: &'a Outcome) -> Self {
+    fn new(outcome: &'a Outcome, limits: &Limits) -> Self {
+        let named = || limits.iter().map(|(resource, value)| (resource.name(), value)).collect();
+        let limits = (outcome.end == JobEnd::Crashed).then(named);
         let last = || outcome.last.as_ref().and_then(|last| why(&last.end));
         let (status, why) = match &outcome.end {
             JobEnd::Ok(_) => ("ok", None),
@@ -173,6 +186,7 @@ impl<'a> Record<'a> {
             reply_base64,
             input,
             input_base64,
+            limits: limits.filter(|limits: &BTreeMap<_, _>| !limits.is_empty()),
         }
     }
 }
@@ -198,6 +212,7 @@ impl<'a> AttemptRecord<'a> {
             uncharged: matches!(attempt.end, AttemptEnd::Returned(_)),
             message: failure.map(|failure| failure.message.as_str()),
             place: failure.and_then(|failure| failure.place.as_deref()),
+            peak_bytes: attempt.peak_bytes,
             measured: death.and_then(|death| death.evidence.as_ref()).map(Measured::new),
             last_output: last_output.filter(|_| !is_empty),
             last_output_base64,
@@ -254,7 +269,7 @@ mod tests {
 
     fn attempt(number: u32, took: Duration, end: AttemptEnd) -> Attempt {
         let (worker, began) = (WorkerId { slot: 2, life: 7 }, Duration::from_micros(12_300));
-        Attempt { number, worker, pid: 4123, began, took, end }
+        Attempt { number, worker, pid: 4123, began, took, peak_bytes: None, end }
     }
 
     fn outcome(input: &[u8], end: JobEnd, last: Attempt, earlier: Vec<Attempt>) -> Outcome {
@@ -264,7 +279,7 @@ mod tests {
 
     fn text(outcome: &Outcome) -> String {
         let mut out = Vec::new();
-        write(outcome, &mut out);
+        write(outcome, &Limits::default(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -342,11 +357,8 @@ mod tests {
             ..outcome(payload, end, attempt(1, Duration::ZERO, AttemptEnd::Ok), Vec::new())
         };
         let long = read(&untried(b"", JobEnd::TooLong { bytes: 9, cap: 8 }));
-        let parts = json!({
-            "type": "job", "id": 7, "position": 9, "status": "too_long", "bytes": 9,
-            "bytes_max": 8, "attempts": [],
-        });
-        assert_eq!(long, parts);
+        assert_eq!((&long["status"], &long["bytes"]), (&json!("too_long"), &json!(9)));
+        assert_eq!((&long["bytes_max"], long.get("input")), (&json!(8), None));
         let left = read(&untried(b"", JobEnd::NotRun));
         assert_eq!((&left["status"], &left["input"]), (&json!("not_run"), &json!("")));
         let memory = Cause::Memory(Certainty::Likely);
@@ -360,6 +372,7 @@ mod tests {
         #[test]
         fn by_hand_or_by_serde_the_record_is_the_same(
             (id, position, number, pid) in any::<(u64, u64, u32, i32)>(),
+            peak_bytes in any::<Option<u64>>(),
             (slot, life) in any::<(u32, u32)>(),
             (began, took, unit) in (0u64..1 << 50, 0u64..1 << 50, 0u32..15),
             reply in prop_oneof![
@@ -373,11 +386,11 @@ mod tests {
             let (began, took) = (began / unit * unit, took / unit * unit);
             let (began, took) = (Duration::from_nanos(began), Duration::from_nanos(took));
             let worker = WorkerId { slot, life };
-            let last = Attempt { number, worker, pid, began, took, end: AttemptEnd::Ok };
+            let last = Attempt { number, worker, pid, began, took, peak_bytes, end: AttemptEnd::Ok };
             let end = JobEnd::Ok(Payload::copy(&reply));
             let done = Outcome { id, position, ..outcome(b"", end, last, Vec::new()) };
             let mut serde = Vec::new();
-            push(&mut serde, &Record::new(&done));
+            push(&mut serde, &Record::new(&done, &Limits::default()));
             let text = text(&done);
             prop_assert!(!text.trim_end_matches('\n').chars().any(crate::escape::is_obeyed));
             let by_serde: Value = serde_json::from_slice(&serde).unwrap();

@@ -7,7 +7,7 @@ use super::{Chance, nature::Nature};
 use crate::{
     exit::{Evidence, Peak, ProtocolFault, StartFault, StartStep, Status, StopReason},
     job::{Failure, FailureKind, Payload},
-    pool::{Abilities, Jitter, Left, News, Reply, Tick},
+    pool::{Abilities, Jitter, Left, Memory, News, Reply, Tick},
     signal::Signal,
 };
 
@@ -248,8 +248,11 @@ impl Process {
         }
         let count = if chance.one_in(3) { 1 } else { self.pipe.len() };
         let replies = self.pipe.drain(..count).collect();
-        let resident_bytes = (nature.weighs && chance.one_in(4)).then(|| chance.below(100));
-        self.news.push_back(News::Replies { replies, resident_bytes });
+        let memory = (nature.weighs && chance.one_in(4)).then(|| {
+            let bytes = chance.below(100);
+            Memory { resident_bytes: bytes, peak_bytes: bytes }
+        });
+        self.news.push_back(News::Replies { replies, memory });
     }
 
     fn lie(&mut self, chance: &mut Chance) {
@@ -277,7 +280,7 @@ impl Process {
         }
         let replies = std::mem::take(&mut self.pipe);
         if !replies.is_empty() {
-            self.news.push_back(News::Replies { replies, resident_bytes: None });
+            self.news.push_back(News::Replies { replies, memory: None });
         }
         self.news.push_back(News::Broken(fault));
     }
