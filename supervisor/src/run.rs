@@ -74,7 +74,7 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
         .build_local(LocalOptions::default())
         .map_err(refused("start the runtime"))?;
     runtime.block_on(async {
-        let signals = Requests::open().map_err(refused("listen to signals"))?;
+        let signals = Rc::new(Requests::open().map_err(refused("listen to signals"))?);
         let workers = settings.workers.get();
         let outlet = Rc::new(Outlet::new(settings, writer));
         let run = Run {
@@ -84,6 +84,8 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
             executor: Executor::new(settings, open_files, Rc::clone(&outlet)),
             source,
             board: Board::new(workers),
+            request: next_request(Rc::clone(&signals)),
+            failure: failure(Rc::clone(&outlet)),
             outlet,
             signals,
             alarm: Alarm::default(),
@@ -107,7 +109,10 @@ struct Run<'a> {
     source: Option<Source>,
     board: Board,
     outlet: Rc<Outlet>,
-    signals: Requests,
+    signals: Rc<Requests>,
+    /// What seldom happens is waited for once and for all, not anew each time round.
+    request: Wait<Request>,
+    failure: Wait<Failure>,
     alarm: Alarm,
     progress: Option<Progress>,
     had_terminal: bool,
@@ -193,13 +198,10 @@ impl Run<'_> {
             let deadline = deadline.map(|tick| self.began + tick);
             let wants_jobs = !self.is_held && self.pool.wants_jobs();
             tokio::select! {
-                input = self.executor.next() => return input,
-                supply = next(&mut self.source), if wants_jobs => {
-                    if let Some(input) = self.supplied(supply) {
-                        return input;
-                    }
-                }
-                request = self.signals.next() => {
+                // What is seldom ready comes first, and so is never kept waiting.
+                biased;
+                request = &mut self.request => {
+                    self.request = next_request(Rc::clone(&self.signals));
                     if let Some(input) = self.requested(request) {
                         return input;
                     }
@@ -208,11 +210,17 @@ impl Run<'_> {
                     self.is_held = false;
                     return Input::Hold(false);
                 }
-                failure = self.outlet.writer().failed(), if !self.output_failed => {
+                failure = &mut self.failure, if !self.output_failed => {
                     self.output_failed = true;
                     return Input::Shutdown(self.reason(failure));
                 }
+                supply = next(&mut self.source), if wants_jobs => {
+                    if let Some(input) = self.supplied(supply) {
+                        return input;
+                    }
+                }
                 () = self.alarm.rings(deadline), if deadline.is_some() => return Input::Timer,
+                input = self.executor.next() => return input,
             }
         }
     }
@@ -355,6 +363,17 @@ fn tell_the_end(mut text: String, outlet: &Outlet, output_failed: bool) {
         );
     }
     outlet.writer().push(Stream::Stderr, text.into_bytes());
+}
+
+/// Something that is waited for.
+type Wait<T> = Pin<Box<dyn Future<Output = T>>>;
+
+fn next_request(signals: Rc<Requests>) -> Wait<Request> {
+    Box::pin(async move { signals.next().await })
+}
+
+fn failure(outlet: Rc<Outlet>) -> Wait<Failure> {
+    Box::pin(async move { outlet.writer().failed().await })
 }
 
 /// The next jobs; never any where there is no source.

@@ -5,9 +5,9 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    future::poll_fn,
+    task::{Poll, Waker},
 };
-
-use tokio::sync::Notify;
 
 use crate::pool::Input;
 
@@ -18,13 +18,13 @@ const SHARE_MAX: u32 = 4;
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     waiting: RefCell<VecDeque<Input>>,
-    filled: Notify,
+    reader: Bell,
 }
 
 impl Inbox {
     pub(super) fn put(&self, input: Input) {
         self.waiting.borrow_mut().push_back(input);
-        self.filled.notify_one();
+        self.reader.ring();
     }
 
     pub(super) fn take(&self) -> Option<Input> {
@@ -33,7 +33,7 @@ impl Inbox {
 
     /// Waits until there is something to take.
     pub(super) async fn filled(&self) {
-        self.filled.notified().await;
+        self.reader.until(|| !self.waiting.borrow().is_empty()).await;
     }
 }
 
@@ -41,7 +41,7 @@ impl Inbox {
 #[derive(Debug, Default)]
 pub(super) struct Share {
     waiting: Cell<u32>,
-    taken: Notify,
+    bringer: Bell,
 }
 
 impl Share {
@@ -52,22 +52,42 @@ impl Share {
     /// The loop has dealt with one.
     pub(super) fn remove(&self) {
         self.waiting.set(self.waiting.get().saturating_sub(1));
-        self.taken.notify_waiters();
+        self.bringer.ring();
     }
 
     /// Waits until there is room for more.
     pub(super) async fn room(&self) {
-        self.until(SHARE_MAX).await;
+        self.bringer.until(|| self.waiting.get() < SHARE_MAX).await;
     }
 
     /// Waits until the loop has dealt with all of it.
     pub(super) async fn dealt_with(&self) {
-        self.until(1).await;
+        self.bringer.until(|| self.waiting.get() == 0).await;
+    }
+}
+
+/// Wakes the one who waits, on this thread: what the runtime has for that takes a lock each time,
+/// and this is rung for every reply.
+#[derive(Debug, Default)]
+struct Bell(RefCell<Option<Waker>>);
+
+impl Bell {
+    fn ring(&self) {
+        let waker = self.0.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
-    async fn until(&self, below: u32) {
-        while self.waiting.get() >= below {
-            self.taken.notified().await;
-        }
+    async fn until(&self, holds: impl Fn() -> bool) {
+        poll_fn(|cx| {
+            if holds() {
+                return Poll::Ready(());
+            }
+            let same = self.0.take().filter(|waker| waker.will_wake(cx.waker()));
+            self.0.replace(Some(same.unwrap_or_else(|| cx.waker().clone())));
+            Poll::Pending
+        })
+        .await;
     }
 }

@@ -1,32 +1,23 @@
 //! The life of one worker, as the pool hears of it: executed, what it says of jobs, and ended.
 
-use std::{
-    cell::Cell,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, rc::Rc};
 
 use tokio::net::unix::pipe::Receiver;
 
 use super::{
+    ear::{Ear, Speaker},
     inbox::{Inbox, Share},
-    incoming::Heard,
     line::Line,
     process::Process,
     relay::Relay,
 };
 use crate::{
     event::WorkerId,
-    exit::{Evidence, ProtocolFault, StartFault, StartStep},
-    os::procfs::{self, OomWatch},
-    pool::{Input, Jitter, Left, Memory, News, Reply},
-    sink::{Held, Origin, Outlet, Stream},
+    exit::{Evidence, StartFault, StartStep},
+    os::procfs::OomWatch,
+    pool::{Input, Jitter, Left, News},
+    sink::{Origin, Outlet, Stream},
 };
-
-/// After short jobs a worker's memory is looked at no more often than this.
-const MEMORY_LOOK_EVERY: Duration = Duration::from_millis(100);
-/// After a job of 10 ms a look at its worker's memory, of some 20 us, is no great price.
-const LONG_JOB_NS: u64 = 10_000_000;
 
 /// A worker's process and its output.
 pub(super) struct Life {
@@ -57,11 +48,10 @@ impl Life {
         let pid = process.pid();
         let origin = |stream| Origin { worker, pid: pid.unwrap_or_default(), stream, job: None };
         let relay = |pipe, stream, keeps| {
-            Relay::new(pipe, origin(stream), Rc::clone(&outlet), keeps, line.clone())
+            Rc::new(Relay::new(pipe, origin(stream), Rc::clone(&outlet), keeps, line.clone()))
         };
         let stdout = relay(stdout, Stream::Stdout, line.is_some());
         let stderr = relay(stderr, Stream::Stderr, line.is_some() || self.memory_limited);
-        let relays = [&stdout, &stderr];
 
         let mut left = Left::default();
         let end = match process.executed().await {
@@ -69,30 +59,22 @@ impl Life {
                 tell(News::Executed { pid: pid.unwrap_or_default() });
                 // So that its start is told before its first line.
                 share.dealt_with().await;
-                let ended = until_ended(&process, relays, &oom);
-                match &line {
-                    None => ended.await,
-                    Some(line) => {
-                        let ear = Ear {
-                            worker,
-                            pid,
-                            line,
-                            relays,
-                            outlet: &outlet,
-                            share: &share,
-                            watches_memory: self.watches_memory,
-                            looked: Cell::new(None),
-                        };
-                        let end = tokio::select! {
-                            // What it said before it ended is heard before that.
-                            biased;
-                            never = ear.listen(&inbox) => match never {},
-                            end = ended => end,
-                        };
-                        left = ear.last();
-                        end
-                    }
-                }
+                let ear = line.map(|line| {
+                    Ear::open(Speaker {
+                        worker,
+                        pid: pid.unwrap_or_default(),
+                        line,
+                        relays: [Rc::clone(&stdout), Rc::clone(&stderr)],
+                        outlet: Rc::clone(&outlet),
+                        share: Rc::clone(&share),
+                        inbox: Rc::clone(&inbox),
+                        watches_memory: self.watches_memory,
+                        looked: Cell::new(None),
+                    })
+                });
+                let end = until_ended(&process, &stdout, &stderr, &oom).await;
+                left = ear.map(Ear::close).unwrap_or_default();
+                end
             }
             Err(fault) => {
                 // It says why and exits at once, or is dead already.
@@ -111,7 +93,8 @@ impl Life {
 /// Passes its output on until the process has ended.
 async fn until_ended(
     process: &Process,
-    [stdout, stderr]: [&Relay; 2],
+    stdout: &Relay,
+    stderr: &Relay,
     oom: &OomWatch,
 ) -> Result<Evidence, StartFault> {
     let exit = loop {
@@ -125,95 +108,5 @@ async fn until_ended(
         Ok(exit) => Ok(process.evidence(exit, stderr.says_out_of_memory(), oom)),
         // Reaped by a stranger: there is no evidence to be had.
         Err(error) => Err(StartFault::new(StartStep::Spawn, &error)),
-    }
-}
-
-/// What hears a worker's replies.
-struct Ear<'a> {
-    worker: WorkerId,
-    pid: Option<i32>,
-    line: &'a Line,
-    relays: [&'a Relay; 2],
-    outlet: &'a Outlet,
-    share: &'a Share,
-    watches_memory: bool,
-    looked: Cell<Option<Instant>>,
-}
-
-impl Ear<'_> {
-    /// Tells the pool what it says, for as long as it speaks the protocol.
-    async fn listen(&self, inbox: &Inbox) -> std::convert::Infallible {
-        let mut said_output = false;
-        loop {
-            self.share.room().await;
-            if said_output {
-                // As for what it writes to its own streams: a flood stalls only who makes it.
-                self.outlet.room().await;
-            }
-            let mut heard = Heard::default();
-            let said = self.line.hear(&mut heard).await;
-            self.relays.iter().for_each(|relay| relay.catch_up());
-            said_output = !heard.output.is_empty();
-            self.tell(inbox, heard);
-            if let Err(fault) = said {
-                self.put(inbox, News::Broken(fault));
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-
-    fn tell(&self, inbox: &Inbox, heard: Heard) {
-        self.declared(&heard);
-        if let Some(abilities) = heard.hello {
-            self.put(inbox, News::Hello(abilities));
-        }
-        if !heard.replies.is_empty() {
-            self.line.answered(heard.replies.len());
-            self.relays.iter().for_each(|relay| relay.forget_last_words());
-            let memory = self.look_at_memory(&heard.replies);
-            self.put(inbox, News::Replies { replies: heard.replies, memory });
-        }
-    }
-
-    fn put(&self, inbox: &Inbox, news: News) {
-        self.share.add();
-        inbox.put(Input::Worker { worker: self.worker, news });
-    }
-
-    /// Passes on what the worker itself says is a job's output.
-    fn declared(&self, heard: &Heard) {
-        for (id, stream, bytes) in &heard.output {
-            let stream = if *stream == 1 { Stream::Stdout } else { Stream::Stderr };
-            let (worker, pid) = (self.worker, self.pid.unwrap_or_default());
-            let origin = Origin { worker, pid, stream, job: Some(*id) };
-            let mut held = Held::default();
-            self.outlet.output(origin, bytes, &mut held);
-            self.outlet.output_ended(origin, &mut held);
-        }
-    }
-
-    /// After each long job, and where something depends on it now and then after short ones.
-    fn look_at_memory(&self, replies: &[Reply]) -> Option<Memory> {
-        let is_long = replies.last().is_some_and(|reply| reply.service_ns >= LONG_JOB_NS);
-        let looked_lately = || self.looked.get().is_some_and(|at| at.elapsed() < MEMORY_LOOK_EVERY);
-        if !is_long && (!self.watches_memory || looked_lately()) {
-            return None;
-        }
-        if self.watches_memory {
-            self.looked.set(Some(Instant::now()));
-        }
-        let [resident_bytes, peak_bytes] = procfs::memory(self.pid?)?;
-        Some(Memory { resident_bytes, peak_bytes })
-    }
-
-    /// What it left when it ended.
-    fn last(&self) -> Left {
-        let mut heard = Heard::default();
-        let output = self.relays.map(Relay::last_words).concat();
-        let (started, said) = self.line.finish(&mut heard);
-        self.relays.iter().for_each(|relay| relay.catch_up());
-        self.declared(&heard);
-        let broken: Option<ProtocolFault> = said.err();
-        Left { replies: heard.replies, started, broken, output }
     }
 }

@@ -1,17 +1,19 @@
 //! Performs the pool's actions on worker processes, and turns what happens to them into the
 //! pool's inputs. It decides nothing.
 
+mod ear;
 mod inbox;
 mod incoming;
 mod life;
 mod line;
+mod lives;
 mod outgoing;
 pub mod process;
 mod relay;
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     hash::{BuildHasher, RandomState},
     io,
     os::fd::{AsFd, OwnedFd},
@@ -26,6 +28,7 @@ use self::{
     incoming::Heard,
     life::Life,
     line::{Line, Scratch},
+    lives::Lives,
     process::{Leader, Process},
 };
 use crate::{
@@ -50,7 +53,7 @@ pub struct Executor {
     open_files: OpenFiles,
     stop_signal: Signal,
     outlet: Rc<Outlet>,
-    lives: HashMap<WorkerId, Handle>,
+    lives: Lives<Handle>,
     /// Workers to be started, one a turn: a start takes a fraction of a millisecond, and between
     /// many of them signals and ends must be heard.
     waiting: VecDeque<WorkerId>,
@@ -83,7 +86,7 @@ impl Executor {
             open_files,
             stop_signal: settings.stop_signal,
             outlet,
-            lives: HashMap::new(),
+            lives: Lives::default(),
             waiting: VecDeque::new(),
             told: None,
             inbox: Rc::default(),
@@ -102,7 +105,7 @@ impl Executor {
     /// The next thing that happens to a worker. Asking for it says that the last one has been
     /// dealt with.
     pub async fn next(&mut self) -> Input {
-        if let Some(handle) = self.told.take().and_then(|worker| self.lives.get(&worker)) {
+        if let Some(handle) = self.told.take().and_then(|worker| self.lives.get(worker)) {
             handle.share.remove();
         }
         let input = loop {
@@ -120,7 +123,7 @@ impl Executor {
         if let Input::Worker { worker, news } = &input {
             self.told = Some(*worker);
             if matches!(news, News::Ended { .. }) {
-                self.lives.remove(worker);
+                self.lives.remove(*worker);
             }
         }
         input
@@ -159,16 +162,16 @@ impl Executor {
     pub fn current_jobs(&self) -> impl Iterator<Item = (WorkerId, u64)> {
         self.lives.iter().filter_map(|(worker, handle)| {
             let job = handle.line.as_ref()?.current_job()?;
-            Some((*worker, job))
+            Some((worker, job))
         })
     }
 
     fn line(&self, worker: WorkerId) -> Option<&Rc<Line>> {
-        self.lives.get(&worker)?.line.as_ref()
+        self.lives.get(worker)?.line.as_ref()
     }
 
     fn put(&self, worker: WorkerId, news: News) {
-        if let Some(handle) = self.lives.get(&worker) {
+        if let Some(handle) = self.lives.get(worker) {
             handle.share.add();
         }
         self.inbox.put(Input::Worker { worker, news });
@@ -200,7 +203,7 @@ impl Executor {
     }
 
     fn signal(&self, worker: WorkerId, send: impl Fn(&Leader, Signal)) {
-        if let Some(life) = self.lives.get(&worker) {
+        if let Some(life) = self.lives.get(worker) {
             send(&life.leader, self.stop_signal);
         }
     }

@@ -68,9 +68,11 @@ impl Relay {
     /// The worker has answered: what is known to have come before that is passed on now, while
     /// the job it is about is still known. A system call only where something came.
     pub(super) fn catch_up(&self) {
+        // A first piece even where there is no room: it is looked for after every reply, and
+        // hardly ever there.
         while !self.has_ended.get()
-            && self.outlet.has_room()
             && self.read(PIECE_BYTES).is_ok_and(|length| length > 0)
+            && self.outlet.has_room()
         {}
     }
 
@@ -79,7 +81,7 @@ impl Relay {
     /// many such tasks wait already, it is dropped and counted.
     ///
     /// Not up to the end of the stream: a process that the worker left behind may hold it open.
-    pub(super) fn finish(self) {
+    pub(super) fn finish(self: &Rc<Self>) {
         let mut left = if self.has_ended.get() { 0 } else { bytes_waiting(&self.pipe) };
         while left > 0 && self.outlet.has_room() {
             left = left.saturating_sub(self.read_some_of(left));
@@ -91,13 +93,14 @@ impl Relay {
             self.outlet.writer().count_dropped(left);
             return self.end();
         };
+        let relay = Rc::clone(self);
         tokio::task::spawn_local(async move {
             let _lingering = lingering;
             while left > 0 {
-                self.outlet.room().await;
-                left = left.saturating_sub(self.read_some_of(left));
+                relay.outlet.room().await;
+                left = left.saturating_sub(relay.read_some_of(left));
             }
-            self.end();
+            relay.end();
         });
     }
 

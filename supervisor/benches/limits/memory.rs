@@ -1,0 +1,69 @@
+//! Does what the supervisor remembers grow with the number of jobs? They come through a pipe.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    process::{ChildStdin, Stdio},
+};
+
+use super::{
+    command::{Live, Place},
+    table::{Goal, Table, Turns, mebibytes},
+};
+
+const MILLION: usize = 1_000_000;
+const LINE: usize = 17;
+const GROWTH_MAX: f64 = 1.2;
+const PEAK_MAX: f64 = 32.0 * 1024.0 * 1024.0;
+
+pub(crate) fn memory(place: &Place, table: &mut Table) {
+    grow(place, table, "10 M jobs by a pipe", 10, &["--output", "none"], "echo", "");
+    // The replies that come early have to be kept until the first one's is there.
+    grow(place, table, "2 M by a pipe, -k, first takes 2 s", 2, &["-k"], "work", "sleep 2000\n");
+}
+
+fn grow(
+    place: &Place,
+    table: &mut Table,
+    name: &str,
+    millions: usize,
+    options: &[&str],
+    program: &str,
+    first: &str,
+) {
+    let lines = File::open(place.lines(10 * MILLION)).unwrap();
+    let options = [&["-w", "2"], options].concat();
+    let mut command = place.supervisor(&options, "-", &[program]);
+    let mut run = Live::start(command.stdin(Stdio::piped()).stdout(Stdio::null()));
+    let mut input = run.0.stdin.take().unwrap();
+    input.write_all(first.as_bytes()).unwrap();
+    feed(&lines, &mut input, 1);
+    let early = status(&run, "VmRSS");
+    feed(&lines, &mut input, millions - 1);
+    let late = status(&run, "VmRSS");
+    let peak = status(&run, "VmHWM");
+    drop(input);
+    assert!(run.ends_well(), "the run ends well");
+    let jobs = millions * MILLION + usize::from(!first.is_empty());
+    assert_eq!(place.tally(), Some((jobs, jobs)), "all jobs are done");
+    let mut turns = Turns::default();
+    turns.push(late, early);
+    let goal = Goal::AtMost(GROWTH_MAX, "of that after the first million");
+    table.row(&format!("{name}: memory"), &turns, mebibytes, &goal);
+    let figures = [&mebibytes(peak), &mebibytes(PEAK_MAX), &format!("{:.2}", peak / PEAK_MAX)];
+    table.plain("  its peak", figures.map(String::as_str), "<= 32 MiB", peak <= PEAK_MAX);
+}
+
+/// Writes the next lines of the file into the pipe; returns when they are in.
+fn feed(lines: &File, input: &mut ChildStdin, millions: usize) {
+    let bytes = u64::try_from(millions * MILLION * LINE).unwrap();
+    let fed = io::copy(&mut lines.take(bytes), input).unwrap();
+    assert_eq!(fed, bytes, "the lines are there");
+}
+
+/// A line of `/proc/PID/status`, in bytes.
+fn status(run: &Live, name: &str) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{}/status", run.0.id())).unwrap();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
+}

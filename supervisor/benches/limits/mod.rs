@@ -1,0 +1,86 @@
+//! What is the most that pipes allow? Bare loops with neither pool nor protocol, ports of the C
+//! programs of the same names; each runs in a process of its own, which forks before it has any
+//! thread. By hand: `jobs limit pipeline 10000000`, `jobs limit epoll 200000`, and so on.
+
+mod bulk;
+pub(crate) mod command;
+pub(crate) mod deaths;
+mod epoll;
+mod kid;
+pub(crate) mod memory;
+pub(crate) mod mixed;
+mod pipeline;
+mod poll;
+pub(crate) mod table;
+
+use std::{
+    env,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use self::command::{Place, Ran};
+
+pub(crate) const WORD: &str = "limit";
+
+/// A limit, and how many jobs of it.
+#[derive(Clone, Copy)]
+pub(crate) enum Limit {
+    /// Two children with 64 frames in flight each, written in batches; microseconds of spinning
+    /// per job.
+    Pipeline(usize, u64),
+    /// Two children with one frame in flight each.
+    Epoll(usize),
+    /// Two children with 1 MiB in flight each.
+    Bulk(usize),
+}
+
+impl Limit {
+    /// Jobs per second, as this machine does them now, and what the process used.
+    pub(crate) fn measure(self, place: &Place) -> (f64, Ran) {
+        let words = match self {
+            Self::Pipeline(jobs, spin) => {
+                vec!["pipeline".into(), jobs.to_string(), spin.to_string()]
+            }
+            Self::Epoll(jobs) => vec!["epoll".into(), jobs.to_string()],
+            Self::Bulk(jobs) => vec!["bulk".into(), jobs.to_string()],
+        };
+        let mut command = Command::new(env::current_exe().unwrap());
+        let ran = place.run(command.arg(WORD).args(words));
+        (place.said().trim().parse().expect("a rate"), ran)
+    }
+}
+
+/// The process that is a limit: says its rate.
+pub(crate) fn main(words: &[String]) {
+    let number = |at: usize| words.get(at).map_or(0, |word| word.parse().expect("a number"));
+    let jobs = number(1);
+    let count = usize::try_from(jobs).unwrap();
+    let took = match words.first().map(String::as_str) {
+        Some("pipeline") => pipeline::run(count, Duration::from_micros(number(2))),
+        Some("epoll") => epoll::run(count),
+        Some("bulk") => bulk::run(count),
+        _ => panic!("limit pipeline JOBS [MICROSECONDS] | epoll JOBS | bulk JOBS"),
+    };
+    println!("{}", count as f64 / took.as_secs_f64());
+}
+
+/// A frame of 24 bytes: length, number, and a payload of 16.
+const FRAME: usize = 24;
+const LENGTH: u32 = 16;
+
+fn frame(id: usize) -> [u8; FRAME] {
+    let mut frame = [id.to_le_bytes()[0]; FRAME];
+    frame[..4].copy_from_slice(&LENGTH.to_le_bytes());
+    frame[4..8].copy_from_slice(&u32::try_from(id).unwrap().to_le_bytes());
+    frame
+}
+
+fn id(frame: &[u8]) -> u32 {
+    u32::from_le_bytes([frame[4], frame[5], frame[6], frame[7]])
+}
+
+fn spin(time: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < time {}
+}
