@@ -80,6 +80,8 @@ pub enum ProtocolFault {
     Version(u32),
     /// A frame announced this many bytes, more than any may have.
     FrameTooLong(u32),
+    /// It closed the pipe of its replies, and went on living.
+    Closed,
     /// A frame that is no message.
     Garbage,
     /// A reply for another job than the one it had to do next.
@@ -279,6 +281,7 @@ impl fmt::Display for ProtocolFault {
             Self::FrameTooLong(bytes) => {
                 write!(f, "it announced a frame of {}", show_size(u64::from(*bytes)))
             }
+            Self::Closed => write!(f, "it closed the pipe of its replies"),
             Self::Garbage => write!(f, "a frame that is no message"),
             Self::WrongReply { id } => {
                 write!(f, "a reply for job {id}, which was not its next")

@@ -4,6 +4,7 @@
 //! Reading order: [`event`] (the words), [`pool`] (every decision), [`run`] (the loop),
 //! [`executor`] (what is done about it), [`os`] (how).
 
+mod alarm;
 pub mod escape;
 pub mod event;
 pub mod executor;

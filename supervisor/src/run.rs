@@ -5,10 +5,11 @@ use std::{collections::HashMap, fmt::Write as _, io, pin::Pin, rc::Rc};
 
 use tokio::{
     runtime::LocalOptions,
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use crate::{
+    alarm::Alarm,
     event::{Event, ShutdownReason},
     executor::Executor,
     observe::{
@@ -381,26 +382,5 @@ async fn next(source: &mut Option<Source>) -> Supply {
     match source {
         Some(source) => source.next().await,
         None => std::future::pending().await,
-    }
-}
-
-/// One timer for all deadlines. One that moves into the future is left to ring too early, since
-/// most are only ever moved: the pool does not mind.
-#[derive(Default)]
-struct Alarm {
-    timer: Option<Pin<Box<Sleep>>>,
-    is_set: bool,
-}
-
-impl Alarm {
-    async fn rings(&mut self, deadline: Option<Instant>) {
-        let Some(deadline) = deadline else { return std::future::pending().await };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if !self.is_set || timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
-            self.is_set = true;
-        }
-        timer.as_mut().await;
-        self.is_set = false;
     }
 }

@@ -78,8 +78,10 @@ impl Speaker {
             self.relays.iter().for_each(|relay| relay.catch_up());
             said_output = !heard.output.is_empty();
             self.tell(heard);
-            if let Err(fault) = said {
-                return self.put(News::Broken(fault));
+            match said {
+                Some(Ok(())) => {}
+                Some(Err(fault)) => return self.put(News::Broken(fault)),
+                None => return self.put(News::Closed),
             }
         }
     }

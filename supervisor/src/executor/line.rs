@@ -5,7 +5,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    future::{Future, pending, poll_fn},
+    future::{Future, poll_fn},
     io,
     os::fd::OwnedFd,
     pin::{Pin, pin},
@@ -198,17 +198,10 @@ impl Line {
         self.jobs.borrow_mut().take();
     }
 
-    /// Waits for what it says next. At the end of the stream it waits for ever: how the worker
-    /// ends tells more. Cancelled, it has lost nothing.
-    ///
-    /// # Errors
-    /// What it said is not the protocol.
-    pub(super) async fn hear(&self, heard: &mut Heard) -> Result<(), ProtocolFault> {
-        let end = poll_fn(|cx| self.poll_hear(cx, heard)).await;
-        match end {
-            Some(result) => result,
-            None => pending().await,
-        }
+    /// Waits for what it says next; `None` at the end of the stream. Cancelled, it has lost
+    /// nothing.
+    pub(super) async fn hear(&self, heard: &mut Heard) -> Option<Result<(), ProtocolFault>> {
+        poll_fn(|cx| self.poll_hear(cx, heard)).await
     }
 
     /// One read; `None` at the end of the stream.

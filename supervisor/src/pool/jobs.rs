@@ -105,6 +105,13 @@ impl Slot {
         }
     }
 
+    /// A worker will say nothing more. False for a life that is over.
+    pub(super) fn on_closed(&mut self, life: u32, turn: &Turn<'_>) -> bool {
+        let Some((_, work)) = self.work_of(life) else { return false };
+        work.close(turn.now);
+        true
+    }
+
     /// A worker broke the protocol: it is killed. False for a life that is over.
     pub(super) fn break_off(&mut self, life: u32, fault: ProtocolFault, turn: &mut Turn<'_>) {
         let why = StopReason::Protocol(fault);
@@ -188,6 +195,9 @@ impl Slot {
             self.state = State::Stopping(overdue);
             return;
         }
+        if self.work.is_cut_off(turn.now) {
+            return self.break_off(self.current, ProtocolFault::Closed, turn);
+        }
         let age = turn.policy.jobs.as_ref().and_then(|rules| rules.recycle.age);
         if age.is_some_and(|age| (executed + age).max(self.keep_until) <= turn.now) {
             self.recycle();
@@ -202,6 +212,9 @@ impl Slot {
             let why = StopReason::Timeout;
             old.stopping = Some(Stopping::begin(why, Rung::Asked, worker, turn));
             return;
+        }
+        if old.stopping.is_none() && old.work.is_cut_off(turn.now) {
+            return self.break_off(worker.life, ProtocolFault::Closed, turn);
         }
         let Some(stopping) = old.stopping.filter(|stopping| stopping.deadline <= turn.now) else {
             return;

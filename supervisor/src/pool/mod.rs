@@ -269,6 +269,7 @@ impl Pool {
             News::Recalled { replies, started } => {
                 slot.on_recalled(life, started, replies, &mut turn)
             }
+            News::Closed => slot.on_closed(life, &turn),
             News::Broken(fault) => {
                 let holds = slot.holds(life);
                 slot.break_off(life, fault, &mut turn);

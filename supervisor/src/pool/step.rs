@@ -69,6 +69,8 @@ pub enum News {
     },
     /// What it said was not the protocol.
     Broken(ProtocolFault),
+    /// It will say nothing more: it is about to end, or has closed the pipe of its replies.
+    Closed,
     /// The process is gone, or never came to be.
     Ended {
         /// The process, if there was one.

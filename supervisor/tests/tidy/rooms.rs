@@ -67,8 +67,9 @@ pub(crate) fn imports_of_the_pool(source: &Source) -> Vec<String> {
                 ["cmp", "collections", "fmt", "iter", "mem", "num", "ops", "time"].contains(&second)
             }
             "self" | "super" | "Self" => true,
-            "clock" | "depth" | "dispatch" | "ending" | "halt" | "jobs" | "ledger" | "restart"
-            | "retry" | "shutdown" | "slot" | "step" | "stopping" | "verdict" | "work" => true,
+            "blame" | "clock" | "depth" | "dispatch" | "ending" | "halt" | "jobs" | "ledger"
+            | "restart" | "retry" | "shutdown" | "slot" | "step" | "stopping" | "verdict"
+            | "work" => true,
             _ => first.starts_with(char::is_uppercase) || is_primitive(first),
         }
     };

@@ -1,20 +1,21 @@
 //! What has one worker in hand? The jobs it was sent and has not answered, in the order it does
-//! them; which of them it runs; and, when it dies, which of them was to blame.
+//! them, and which of them it runs.
+
+mod blame;
 
 use std::{collections::VecDeque, time::Duration};
 
 #[cfg(test)]
-use super::sim::bugs::{Bug, planted, tampered};
+use super::sim::bugs::{Bug, planted};
 use super::{
     Action, JobKey, Tick,
     depth::Adaptive,
-    retry,
     slot::Turn,
-    step::{Abilities, Left, Memory, Reply},
+    step::{Abilities, Memory, Reply},
 };
 use crate::{
     event::WorkerId,
-    exit::{Cause, Evidence, ProtocolFault},
+    exit::{Cause, ProtocolFault},
     job::{Attempt, AttemptEnd, Death},
     settings::JobRules,
 };
@@ -22,6 +23,9 @@ use crate::{
 /// A worker that was silent for so long while jobs wait behind the one it runs is not to start
 /// them: they are for somebody else, and the answers it holds back are fetched.
 const STALLED_AFTER: Duration = Duration::from_millis(1);
+/// A worker that dies closes its pipes a moment before it is gone; one that is still there after
+/// this long has closed them and lives on.
+const GONE_AFTER: Duration = Duration::from_secs(1);
 /// Beyond this many bytes nothing is sent ahead.
 const AHEAD_BYTES_MAX: usize = 2 << 20;
 
@@ -54,6 +58,8 @@ pub(super) struct Work {
     forgets: bool,
     /// The job it has is one for a fresh worker alone.
     is_alone: bool,
+    /// It has closed the pipe of its replies, and is to be gone by then.
+    silent_from: Option<Tick>,
     /// The running job is over its time: until then it may end by itself.
     overdue: Option<Tick>,
 }
@@ -150,10 +156,20 @@ impl Work {
         turn.actions.push(Action::Send { worker, resume, jobs });
     }
 
-    /// When something is due about the job it runs.
+    /// It will say nothing more.
+    pub(super) fn close(&mut self, now: Tick) {
+        self.silent_from = Some(now + GONE_AFTER);
+    }
+
+    /// Whether it should have ended long since, having said that it would say nothing more.
+    pub(super) fn is_cut_off(&self, now: Tick) -> bool {
+        self.silent_from.is_some_and(|at| at <= now)
+    }
+
+    /// When something is due about the job it runs, or about its silence.
     pub(super) fn deadline(&self, rules: &JobRules) -> Option<Tick> {
-        if self.window.is_empty() {
-            return None;
+        if self.window.is_empty() || self.silent_from.is_some() {
+            return self.silent_from;
         }
         let limit = self.overdue.or(rules.timeout.map(|timeout| self.head_since + timeout));
         let stall = self.may_stall().then(|| self.heard + STALLED_AFTER);
@@ -307,44 +323,6 @@ impl Work {
         Ok(())
     }
 
-    /// It died: what it had still said counts; the job it ran, if any, had this death; and what
-    /// it had not started goes back as if it had never been sent. Whether it ever did a job, or
-    /// died at one.
-    pub(super) fn on_death(
-        mut self,
-        worker: WorkerId,
-        (cause, evidence): (Cause, Option<&Evidence>),
-        left: Left,
-        turn: &mut Turn<'_>,
-    ) -> bool {
-        #[cfg(test)]
-        let left = tampered(left, evidence, self.keys(), turn.ledger);
-        // A last answer that is nonsense is none.
-        let _ = self.on_replies(worker, left.replies, None, turn);
-        let running = self.running(left.started);
-        #[cfg(test)]
-        self.charge_all(worker, cause, turn);
-        while self.window.len() > usize::from(running)
-            && let Some(key) = self.window.pop_back()
-        {
-            turn.ledger.give_back(key);
-        }
-        let Some(key) = self.window.pop_front() else { return self.answered > 0 };
-        let death = Death { cause, evidence: evidence.cloned(), last_output: left.output };
-        let death = Box::new(death);
-        let end = match cause {
-            // Or else it was the one before it that took too long, and ended after all.
-            Cause::Timeout if self.overdue.is_some() => AttemptEnd::Timeout(death),
-            Cause::Timeout => AttemptEnd::Returned(death),
-            cause if retry::is_charged(cause) => AttemptEnd::Crashed(death),
-            _ => AttemptEnd::Returned(death),
-        };
-        let number = turn.ledger.order(key).attempt;
-        let took = turn.now.saturating_sub(self.head_since);
-        turn.file(key, self.attempt(worker, number, (took, turn.now), end));
-        true
-    }
-
     /// An attempt of this worker's that has ended.
     fn attempt(
         &self,
@@ -357,31 +335,9 @@ impl Work {
         Attempt { number, worker, pid, began, took, peak_bytes: self.peak_bytes, end }
     }
 
-    /// Whether the first in the window was running, by the record of a worker that died.
-    ///
-    /// All before it is answered, since answers survive their worker. So a record at the job before
-    /// it means a death between jobs; one at it, or none that makes sense, that it ran.
-    fn running(&self, started: Option<u64>) -> bool {
-        !self.window.is_empty() && !(self.abilities.recorder && started == Some(self.done))
-    }
-
     /// The first in the window is the how-many-th job sent.
     fn first(&self) -> u64 {
         self.last + 1 - self.window.len() as u64
-    }
-
-    /// A death charges all that the worker had in hand, as a bug would have it.
-    #[cfg(test)]
-    fn charge_all(&mut self, worker: WorkerId, cause: Cause, turn: &mut Turn<'_>) {
-        while planted(Bug::ChargesAll)
-            && self.window.len() > 1
-            && let Some(key) = self.window.pop_back()
-        {
-            let number = turn.ledger.order(key).attempt;
-            let death = Death { cause, evidence: None, last_output: Vec::new() };
-            let end = AttemptEnd::Crashed(Box::new(death));
-            turn.file(key, self.attempt(worker, number, (Duration::ZERO, turn.now), end));
-        }
     }
 
     /// For the invariants of the simulation: whether its bytes and numbers add up.
