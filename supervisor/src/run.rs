@@ -94,12 +94,16 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
             had_terminal: terminal::is_attached(),
             is_held: false,
             order_lost: None,
+            in_a_row: 0,
             output_failed: false,
             asked: None,
         };
         Ok(run.until_end().await)
     })
 }
+
+/// So many news of workers are dealt with before signals, the source and the time are looked at.
+const NEWS_IN_A_ROW_MAX: u32 = 8;
 
 struct Run<'a> {
     settings: &'a Settings,
@@ -122,6 +126,8 @@ struct Run<'a> {
     /// Outcomes that waited for their turn are lost: the error number, until the pool was told.
     order_lost: Option<i32>,
     output_failed: bool,
+    /// News dealt with since anything else was looked at.
+    in_a_row: u32,
     /// When a signal last asked for the end.
     asked: Option<Instant>,
 }
@@ -192,6 +198,13 @@ impl Run<'_> {
         if is_full != self.is_held {
             self.is_held = is_full;
             return Input::Hold(is_full);
+        }
+        // Mostly a worker has news, and then nothing else need be looked at; but never for long.
+        self.in_a_row = (self.in_a_row + 1) % NEWS_IN_A_ROW_MAX;
+        if self.in_a_row > 0
+            && let Some(input) = self.executor.try_next()
+        {
+            return input;
         }
         loop {
             let show = self.progress.as_ref().map(Progress::next);

@@ -4,10 +4,12 @@
 //! each. `version`: of another version. `mute`: never says hello. `deaf`: says hello and never
 //! reads. `flood`: 10 MB of valid frames before it reads its first job. `chatter`: prints all the
 //! time and works properly. `half N [END]`: ends behind N bytes of its first reply.
-//! `before-read [END]`, `mid-reply [END]`, `after-reply [END]`: ends there. END is a signal such
-//! as `SIGSEGV`, or an exit code; SIGKILL if not given.
+//! `before-read [END]`, `mid-frame [END]` (of a job), `before-reply [END]`, `mid-reply [END]`,
+//! `after-reply [END]`: ends there. END is a signal such as `SIGSEGV`, or an exit code; SIGKILL if
+//! not given.
 //!
-//! It speaks the wire by hand and without a recorder, but for `before-read` and `after-reply`.
+//! It speaks the wire by hand and without a recorder, but for those of the last kind that are
+//! not about half a reply.
 
 use std::{
     env,
@@ -47,6 +49,16 @@ fn main() -> Result<(), Fault> {
         "chatter" => chatter(),
         "before-read" => {
             Worker::connect()?;
+            death::as_told(arg(1))
+        }
+        "mid-frame" => {
+            let _worker = Worker::connect()?;
+            Wire::open()?.jobs.read_exact(&mut [0; 10])?;
+            death::as_told(arg(1))
+        }
+        "before-reply" => {
+            let mut worker = Worker::connect()?;
+            worker.next_job()?;
             death::as_told(arg(1))
         }
         "after-reply" => {

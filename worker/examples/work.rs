@@ -1,6 +1,7 @@
 //! Does what the words of a job say, one after the other, with `;` between them: `sleep MS`,
 //! `spin US`, `fail TEXT`, `panic TEXT`, `segv`, `abort`, `exit N`, `hang`, `stop`, `leak`,
-//! `kill`, `print TEXT`, `complain TEXT`, `big N`, `log PATH TEXT`. Replies with the payload.
+//! `kill`, `die HOW`, `keep MIB`, `print TEXT`, `complain TEXT`, `big N`, `log PATH TEXT`,
+//! `once PATH` (fails while that file is empty, and fills it). Replies with the payload.
 
 #![expect(unsafe_code, reason = "a real segmentation fault")]
 
@@ -46,10 +47,14 @@ fn act(words: &str) -> Result<Option<Vec<u8>>, String> {
         },
         "leak" => leak(),
         "kill" => death::by_signal(libc::SIGKILL),
+        "die" => death::as_told(Some(rest)),
+        // Never given back.
+        "keep" => _ = black_box(vec![1u8; usize::try_from(number()? << 20).unwrap_or(0)]).leak(),
         "print" => println!("{rest}"),
         "complain" => eprintln!("{rest}"),
         "big" => return Ok(Some(vec![b'x'; usize::try_from(number()?).unwrap_or(0)])),
         "log" => log(rest)?,
+        "once" => once(rest)?,
         _ => {}
     }
     Ok(None)
@@ -85,4 +90,10 @@ fn log(rest: &str) -> Result<(), String> {
     let file = OpenOptions::new().append(true).create(true).open(path);
     file.and_then(|mut file| file.write_all(line.as_bytes()))
         .map_err(|fault| format!("{path}: {fault}"))
+}
+
+fn once(path: &str) -> Result<(), String> {
+    let before = std::fs::read(path).map_err(|fault| format!("{path}: {fault}"))?;
+    log(path)?;
+    if before.is_empty() { Err("only once".into()) } else { Ok(()) }
 }

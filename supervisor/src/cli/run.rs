@@ -142,6 +142,9 @@ impl TryFrom<Arguments> for Settings {
 
     fn try_from(mut arguments: Arguments) -> Result<Self, String> {
         let on_command_line = arguments.split_jobs();
+        if arguments.argv.is_empty() {
+            return Err(format!("name the PROGRAM in front of {}", jobs::ARGUMENTS_FOLLOW));
+        }
         let tag = arguments.jobs.tag;
         let jobs = arguments.jobs.to_jobs(on_command_line)?;
         let restart = match (arguments.restart, &jobs) {

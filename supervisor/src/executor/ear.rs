@@ -76,6 +76,7 @@ impl Speaker {
             let mut heard = Heard::default();
             let said = self.line.hear(&mut heard).await;
             self.relays.iter().for_each(|relay| relay.catch_up());
+            self.line.note_running();
             said_output = !heard.output.is_empty();
             self.tell(heard);
             match said {
@@ -89,13 +90,16 @@ impl Speaker {
     fn tell(&self, heard: Heard) {
         self.declared(&heard);
         if let Some(abilities) = heard.hello {
+            // What it printed while it started is about no job.
+            self.relays.iter().for_each(|relay| relay.forget_last_words());
             self.put(News::Hello(abilities));
         }
         if !heard.replies.is_empty() {
             self.line.answered(heard.replies.len());
+            let printed = self.relays.iter().any(|relay| relay.has_last_words());
             self.relays.iter().for_each(|relay| relay.forget_last_words());
             let memory = self.look_at_memory(&heard.replies);
-            self.put(News::Replies { replies: heard.replies, memory });
+            self.put(News::Replies { replies: heard.replies, memory, printed });
         }
     }
 
@@ -134,8 +138,9 @@ impl Speaker {
         let mut heard = Heard::default();
         let output = self.relays.each_ref().map(|relay| relay.last_words()).concat();
         let (started, said) = self.line.finish(&mut heard);
+        let spoke = heard.hello.is_some();
         self.relays.iter().for_each(|relay| relay.catch_up());
         self.declared(&heard);
-        Left { replies: heard.replies, started, broken: said.err(), output }
+        Left { spoke, replies: heard.replies, started, broken: said.err(), output }
     }
 }

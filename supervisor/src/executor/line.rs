@@ -73,6 +73,8 @@ pub(super) fn scratch() -> Scratch {
 #[derive(Debug, Default)]
 struct InHand {
     sent: u64,
+    /// The job that ran, as its recorder has it, when its output was last read to its end.
+    noted: u64,
     /// The how-many-th sent, and its number.
     jobs: VecDeque<(u64, u64)>,
 }
@@ -180,7 +182,11 @@ impl Line {
             return true;
         };
         while !outgoing.is_empty() {
-            match outgoing.with_slices(|slices| jobs.try_write_vectored(slices)) {
+            let written = outgoing.with_slices(|slices| match slices {
+                [one] => jobs.try_write(one),
+                several => jobs.try_write_vectored(several),
+            });
+            match written {
                 Ok(bytes) => outgoing.advance(bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // It has closed its end. Whatever that means shows elsewhere.
@@ -289,6 +295,22 @@ impl Line {
         let mut in_hand = self.in_hand.borrow_mut();
         let count = count.min(in_hand.jobs.len());
         in_hand.jobs.drain(..count);
+    }
+
+    /// Its output was read up to this moment: the job that runs now is the one that what comes
+    /// next is about, for as long as it runs.
+    pub(super) fn note_running(&self) {
+        self.in_hand.borrow_mut().noted = self.recorder.running().0;
+    }
+
+    /// The number of the job that output which comes now is about; `None` where that is not sure,
+    /// since another may have begun meanwhile.
+    pub(super) fn speaking_job(&self) -> Option<u64> {
+        let is_sure = {
+            let in_hand = self.in_hand.borrow();
+            in_hand.jobs.len() < 2 || in_hand.noted == self.recorder.running().0
+        };
+        self.current_job().filter(|_| is_sure)
     }
 
     /// The number of the job it runs, or would run next.

@@ -105,12 +105,9 @@ impl Executor {
     /// The next thing that happens to a worker. Asking for it says that the last one has been
     /// dealt with.
     pub async fn next(&mut self) -> Input {
-        if let Some(handle) = self.told.take().and_then(|worker| self.lives.get(worker)) {
-            handle.share.remove();
-        }
-        let input = loop {
-            if let Some(input) = self.inbox.take() {
-                break input;
+        loop {
+            if let Some(input) = self.try_next() {
+                return input;
             }
             match self.waiting.pop_front() {
                 Some(worker) => {
@@ -119,14 +116,22 @@ impl Executor {
                 }
                 None => self.inbox.filled().await,
             }
-        };
+        }
+    }
+
+    /// The same, if there is something already.
+    pub fn try_next(&mut self) -> Option<Input> {
+        if let Some(handle) = self.told.take().and_then(|worker| self.lives.get(worker)) {
+            handle.share.remove();
+        }
+        let input = self.inbox.take()?;
         if let Input::Worker { worker, news } = &input {
             self.told = Some(*worker);
             if matches!(news, News::Ended { .. }) {
                 self.lives.remove(*worker);
             }
         }
-        input
+        Some(input)
     }
 
     /// Performs an action; what is to be told is not its business. Jobs are looked up in the
@@ -185,7 +190,7 @@ impl Executor {
         let refused = jobs.iter().filter_map(|key| line.send(pool.order(*key)));
         let replies: Vec<_> = refused.collect();
         if !replies.is_empty() {
-            self.put(worker, News::Replies { replies, memory: None });
+            self.put(worker, News::Replies { replies, memory: None, printed: false });
         }
         line.write();
     }

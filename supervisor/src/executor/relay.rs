@@ -57,8 +57,14 @@ impl Relay {
         // An error shows at the read.
         let _ = self.pipe.readable().await;
         self.outlet.room().await;
-        if matches!(self.read(PIECE_BYTES), Ok(0)) {
-            self.end();
+        match self.read(PIECE_BYTES) {
+            Ok(0) => self.end(),
+            Ok(length) if length < PIECE_BYTES => {
+                if let Some(line) = &self.line {
+                    line.note_running();
+                }
+            }
+            Ok(_) | Err(_) => {}
         }
         // Readiness costs no budget of the runtime's: without this, a flood would be
         // read on and on, and signals and other workers would wait.
@@ -122,6 +128,11 @@ impl Relay {
         last
     }
 
+    /// Whether there was output since they were last forgotten.
+    pub(super) fn has_last_words(&self) -> bool {
+        self.last_words.as_ref().is_some_and(|last| !last.borrow().is_empty())
+    }
+
     /// Another job begins.
     pub(super) fn forget_last_words(&self) {
         if let Some(last) = &self.last_words {
@@ -162,7 +173,7 @@ impl Relay {
     }
 
     fn origin(&self) -> Origin {
-        Origin { job: self.line.as_ref().and_then(|line| line.current_job()), ..self.origin }
+        Origin { job: self.line.as_ref().and_then(|line| line.speaking_job()), ..self.origin }
     }
 
     fn end(&self) {

@@ -8,17 +8,22 @@ use crate::settings::Depth;
 /// The work that may wait in a worker.
 const AHEAD: Duration = Duration::from_millis(1);
 
+/// Whoever printed is likely to print again within so many jobs.
+const APART_BATCHES: u32 = 64;
+
 /// The depth of one worker, as it adapts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Adaptive {
     /// How long a job takes, on average of late.
     service_ns: u64,
     depth: u32,
+    /// For so many batches one at a time, whatever they take.
+    apart: u32,
 }
 
 impl Default for Adaptive {
     fn default() -> Self {
-        Self { service_ns: 0, depth: 1 }
+        Self { service_ns: 0, depth: 1, apart: 0 }
     }
 }
 
@@ -26,9 +31,15 @@ impl Adaptive {
     /// How many jobs the worker may have in hand.
     pub(super) fn depth(self, wanted: Depth) -> u32 {
         match wanted {
+            Depth::Auto if self.apart > 0 => 1,
             Depth::Auto => self.depth,
             Depth::Fixed(depth) => depth,
         }
+    }
+
+    /// One at a time for a while, unless another depth is asked for.
+    pub(super) fn keep_apart(&mut self) {
+        self.apart = APART_BATCHES;
     }
 
     /// Learns from so many jobs that took so long together.
@@ -39,6 +50,7 @@ impl Adaptive {
         if jobs == 0 {
             return;
         }
+        self.apart = self.apart.saturating_sub(1);
         let mean = service_ns / jobs;
         self.service_ns = match self.service_ns {
             0 => mean,
@@ -71,6 +83,18 @@ mod tests {
         let mut mixed = vec![(100, 1); 12];
         mixed.push((1, 5000));
         assert_eq!(depth_after(&mixed), 1);
+    }
+
+    #[test]
+    fn who_prints_has_one_job_at_a_time_for_a_while() {
+        let mut depth = Adaptive::default();
+        (0..20).for_each(|_| depth.learn(100, 1000));
+        assert_eq!(depth.depth(Depth::Auto), Depth::MAX);
+        depth.keep_apart();
+        (1..APART_BATCHES).for_each(|_| depth.learn(1, 10));
+        assert_eq!((depth.depth(Depth::Auto), depth.depth(Depth::Fixed(7))), (1, 7));
+        depth.learn(1, 10);
+        assert_eq!(depth.depth(Depth::Auto), Depth::MAX);
     }
 
     #[test]

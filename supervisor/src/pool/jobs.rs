@@ -105,6 +105,13 @@ impl Slot {
         }
     }
 
+    /// Whether a worker wrote to its own streams while it did what it now answers.
+    pub(super) fn on_printed(&mut self, life: u32, printed: bool) {
+        if let Some((_, work)) = self.work_of(life).filter(|_| printed) {
+            work.keep_apart();
+        }
+    }
+
     /// A worker will say nothing more. False for a life that is over.
     pub(super) fn on_closed(&mut self, life: u32, turn: &Turn<'_>) -> bool {
         let Some((_, work)) = self.work_of(life) else { return false };

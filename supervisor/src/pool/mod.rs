@@ -261,7 +261,8 @@ impl Pool {
                 self.silence_noted |= spoken;
                 spoken
             }
-            News::Replies { replies, memory } => {
+            News::Replies { replies, memory, printed } => {
+                slot.on_printed(life, printed);
                 let heard = slot.on_replies(life, replies, memory, &mut turn);
                 self.has_stale |= slot.is_stale();
                 heard
@@ -277,8 +278,11 @@ impl Pool {
             }
             News::Ended { pid, end, left, jitter } => {
                 let status = end.as_ref().ok().map(|evidence: &Evidence| evidence.status);
+                // One that ends at once may have said no more than its hello.
+                let spoke = left.spoke;
                 let is_successor = slot.succeeds_rolled(life);
                 let ending = slot.on_ended(life, End { pid, end, left, jitter }, &mut turn);
+                self.has_spoken |= spoke;
                 match ending {
                     Ending::Late => return false,
                     Ending::Early(_) if is_successor && self.rolling == Some(index) => {

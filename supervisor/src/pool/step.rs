@@ -58,6 +58,8 @@ pub enum News {
         replies: Vec<Reply>,
         /// Its memory, where that was looked at.
         memory: Option<Memory>,
+        /// Whether it wrote to its own streams since its last replies.
+        printed: bool,
     },
     /// The answer to [`Action::Recall`].
     Recalled {
@@ -119,6 +121,8 @@ pub struct Reply {
 /// What a worker that ended had still to say.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Left {
+    /// Whether its hello was among it.
+    pub spoke: bool,
     /// Jobs that turned out to be done.
     pub replies: Vec<Reply>,
     /// The how-many-th job sent to it is the last that it started, where it kept the record.

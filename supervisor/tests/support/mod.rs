@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 pub(crate) mod files;
+pub(crate) mod jobs;
 pub(crate) mod procfs;
 pub(crate) mod tap;
 pub(crate) mod terminal;
@@ -225,7 +226,7 @@ impl Running {
         Finished { status: self.ended.unwrap(), stdout, stderr }
     }
 
-    fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.ended = self.ended.or_else(|| self.child.try_wait().unwrap());
         self.ended.is_some()
     }

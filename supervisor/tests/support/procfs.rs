@@ -57,3 +57,18 @@ pub(crate) fn status_kib(pid: i32, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
+
+/// What a process has done so far, by how often its threads went to sleep and how long they ran.
+/// One that rests does not add to it.
+pub(crate) fn activity(pid: i32) -> (u64, u64) {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let of_task = |task: &fs::DirEntry| {
+        let read = |name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let status = read("status");
+        let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        let ran_ns = read("schedstat").split(' ').next().map(str::to_owned);
+        let number = |text: Option<&str>| text.and_then(|t| t.trim().parse().ok()).unwrap_or(0);
+        (number(sleeps), number(ran_ns.as_deref()))
+    };
+    tasks.map(|task| of_task(&task)).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}

@@ -22,7 +22,8 @@ pub(crate) fn wait_for_ever() -> ! {
     }
 }
 
-/// Ends as told: `SIGSEGV` and the like, or an exit code. By SIGKILL if nothing is told.
+/// Ends as told: `SIGSEGV` and the like, or an exit code; SIGSTOP only stops. By SIGKILL if
+/// nothing is told.
 #[allow(dead_code, reason = "not every fixture is told how")]
 pub(crate) fn as_told(how: Option<&str>) -> ! {
     let signals = [
@@ -31,6 +32,7 @@ pub(crate) fn as_told(how: Option<&str>) -> ! {
         ("SIGABRT", libc::SIGABRT),
         ("SIGBUS", libc::SIGBUS),
         ("SIGTERM", libc::SIGTERM),
+        ("SIGSTOP", libc::SIGSTOP),
     ];
     let how = how.unwrap_or("SIGKILL");
     match signals.iter().find(|(name, _)| *name == how) {

@@ -252,7 +252,7 @@ impl Process {
             let bytes = chance.below(100);
             Memory { resident_bytes: bytes, peak_bytes: bytes }
         });
-        self.news.push_back(News::Replies { replies, memory });
+        self.news.push_back(News::Replies { replies, memory, printed: false });
     }
 
     fn lie(&mut self, chance: &mut Chance) {
@@ -280,7 +280,7 @@ impl Process {
         }
         let replies = std::mem::take(&mut self.pipe);
         if !replies.is_empty() {
-            self.news.push_back(News::Replies { replies, memory: None });
+            self.news.push_back(News::Replies { replies, memory: None, printed: false });
         }
         self.news.push_back(News::Broken(fault));
     }

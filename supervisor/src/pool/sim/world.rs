@@ -261,7 +261,9 @@ impl World {
         let jitter = Jitter::from_random(self.chance.draw());
         let news = match self.chance.below(5) {
             0 => News::Executed { pid: 7 },
-            1 if self.nature.jobs => News::Replies { replies: Vec::new(), memory: None },
+            1 if self.nature.jobs => {
+                News::Replies { replies: Vec::new(), memory: None, printed: false }
+            }
             2 if self.nature.jobs => News::Recalled { replies: Vec::new(), started: Some(1) },
             3 if self.nature.jobs => News::Broken(ProtocolFault::Garbage),
             _ => News::Ended { pid: Some(7), end, left: Left::default(), jitter },

@@ -156,6 +156,12 @@ impl Work {
         turn.actions.push(Action::Send { worker, resume, jobs });
     }
 
+    /// It writes to its own streams: only while it has one job at a time is it sure which one a
+    /// line is about, and for whoever prints, streaming gains little.
+    pub(super) fn keep_apart(&mut self) {
+        self.depth.keep_apart();
+    }
+
     /// It will say nothing more.
     pub(super) fn close(&mut self, now: Tick) {
         self.silent_from = Some(now + GONE_AFTER);

@@ -1,0 +1,279 @@
+//! How a run with jobs ends, and what becomes of a job that fails: retries, time limits, and the
+//! exit status.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use support::{
+    Run, Signal,
+    jobs::{causes, is_untouched},
+};
+
+fn work(workers: usize) -> Run {
+    Run::worker("work").with(&format!("--workers {workers}")).jsonl()
+}
+
+#[test]
+fn a_run_ends_well_if_every_job_does() {
+    assert_eq!(work(2).given(["a", "b"]).finish().code(), Some(0));
+    for job in ["fail x", "panic x", "exit 0", "segv"] {
+        let run = work(2).given(["a", job, "b"]).finish();
+        assert_eq!(run.code(), Some(1), "{job}");
+        let jobs = run.jobs();
+        assert!(is_untouched(&jobs[0]) && is_untouched(&jobs[2]), "{jobs:?}");
+    }
+}
+
+#[test]
+fn an_error_tells_its_message_and_a_panic_its_place_too() {
+    let run = work(1).given(["fail no such page", "panic oh dear"]).finish();
+    let [error, panic] = &run.jobs()[..] else { panic!("{}", run.stderr) };
+    assert_eq!((&error["status"], &error["cause"]), (&json!("failed"), &json!("error")));
+    assert_eq!(error["attempts"][0]["message"], "no such page");
+    assert_eq!((&error["input"], error.get("reply")), (&json!("fail no such page"), None));
+    assert_eq!((&panic["status"], &panic["cause"]), (&json!("failed"), &json!("panic")));
+    let attempt = &panic["attempts"][0];
+    assert_eq!(attempt["message"], "oh dear");
+    assert!(attempt["place"].as_str().unwrap().starts_with("worker/examples/work.rs:"), "{panic}");
+    assert_eq!(attempt["worker"], 1);
+    let [error, panic] = run.messages()[..] else { panic!("{}", run.stderr) };
+    assert_eq!(error, "supervisor: job 1 failed: no such page (attempt 1, w1.1)");
+    let panicked = "supervisor: job 2 failed: panicked: oh dear (worker/examples/work.rs:";
+    assert!(panic.starts_with(panicked) && panic.ends_with("(attempt 1, w1.1)"), "{panic}");
+    // A panic does not cost the worker its life.
+    assert_eq!(run.records("started").len(), 1);
+}
+
+#[test]
+fn failures_are_tried_again_as_often_as_was_asked() {
+    let run = work(1).with("--retries 2 --retry-delay 0").given(["fail x", "panic y", "fine"]);
+    let run = run.finish();
+    let jobs = run.jobs();
+    assert_eq!(causes(&jobs[0]), ["error"; 3]);
+    assert_eq!(causes(&jobs[1]), ["panic"; 3]);
+    assert!(is_untouched(&jobs[2]));
+    assert!(run.stderr.contains("job 1 (attempt 1, w1.1): x; again at once"), "{}", run.stderr);
+    let all_others = work(1).with("--retries 2 --retry-delay 0 --retry-on panic,timeout");
+    let jobs = all_others.given(["fail x", "panic y"]).finish().jobs();
+    assert_eq!((causes(&jobs[0]).len(), causes(&jobs[1]).len()), (1, 3));
+    // Deaths have a budget of their own.
+    let crashed = work(1).with("--retries 5 --retry-delay 0 --crash-retries 2").given(["abort"]);
+    assert_eq!(causes(&crashed.finish().jobs()[0]), ["signal"; 3]);
+    let once = work(1).with("--retries 5 --retry-delay 0 --crash-retries 0").given(["exit 3"]);
+    assert_eq!(causes(&once.finish().jobs()[0]), ["exit"]);
+}
+
+#[test]
+fn a_retry_that_succeeds_makes_the_job_ok() {
+    let run = work(1).with("--retries 3 --retry-delay 0").given(["once tries", "fine"]);
+    run.scratch.file("tries", "", 0o644);
+    let run = run.finish();
+    let jobs = run.jobs();
+    assert_eq!(
+        (causes(&jobs[0]), &jobs[0]["reply"]),
+        (vec!["error".into(), "ok".into()], &json!("once tries"))
+    );
+    assert!(is_untouched(&jobs[1]) && run.code() == Some(0));
+    assert!(run.summary().starts_with("2 jobs: 2 ok; 1 tried again; "), "{}", run.stderr);
+}
+
+#[test]
+fn a_delay_between_attempts_is_kept_and_doubles() {
+    let run = work(1).with("--retries 2 --retry-delay 200ms").given(["fail x", "fine"]).finish();
+    let jobs = run.jobs();
+    let began: Vec<_> =
+        (0..3).map(|nth| jobs[0]["attempts"][nth]["began_ms"].as_f64().unwrap()).collect();
+    // With a fifth of chance, and however late under load.
+    assert!(began[1] - began[0] >= 159.0 && began[2] - began[1] >= 319.0, "{began:?}");
+    assert!(is_untouched(&jobs[1]));
+}
+
+#[test]
+fn a_job_at_its_time_limit_costs_its_worker_and_nobody_else() {
+    for hang in ["hang", "stop", "sleep 60000"] {
+        let run = work(1).with("--timeout 600ms --grace 300ms --depth 4");
+        let run = run.given(["a", hang, "b", "c"]).finish();
+        let jobs = run.jobs();
+        assert_eq!((&jobs[1]["status"], &jobs[1]["cause"]), (&json!("failed"), &json!("timeout")));
+        assert_eq!(causes(&jobs[1]), ["timeout"]);
+        assert!(jobs[1]["attempts"][0]["ms"].as_f64().unwrap() >= 600.0, "{}", jobs[1]);
+        assert!([0, 2, 3].iter().all(|nth| is_untouched(&jobs[*nth])), "{hang}: {jobs:?}");
+        assert!(run.stderr.contains("job 2 failed: timeout after "), "{}", run.stderr);
+        assert_eq!(run.records("started").len(), 2);
+    }
+}
+
+#[test]
+fn a_timeout_is_tried_again_like_any_failure() {
+    let run = work(2).with("--timeout 400ms --retries 1 --retry-delay 0 --grace 300ms");
+    let jobs = run.given(["hang", "a"]).finish().jobs();
+    assert_eq!(
+        (causes(&jobs[0]), &jobs[0]["status"]),
+        (vec!["timeout".into(); 2], &json!("failed"))
+    );
+    let run = work(1).with("--timeout 400ms --retries 1 --retry-delay 0 --retry-on error,panic");
+    assert_eq!(causes(&run.given(["hang"]).finish().jobs()[0]), ["timeout"]);
+}
+
+#[test]
+fn many_failures_stop_a_run_that_can_be_continued() {
+    let jobs: Vec<_> = (1..=200).map(|n| if n % 2 == 0 { "fail x" } else { "sleep 1" }).collect();
+    for (option, words) in [
+        ("--max-fail 3", "running jobs finish"),
+        ("--halt soon,fail=3", "running jobs finish"),
+        ("--halt now,fail=3", "running jobs are stopped"),
+        ("--halt now,done=50%", "running jobs are stopped"),
+        ("--halt soon,success=10", "running jobs finish"),
+    ] {
+        let run = work(2).with("--depth 1").with(option).given(&jobs).finish();
+        assert_eq!(run.code(), Some(3), "{option}: {}", run.stderr);
+        assert!(run.stderr.contains(words), "{option}: {}", run.stderr);
+        let statuses = run.statuses();
+        let count = |status: &str| statuses.iter().filter(|one| *one == status).count();
+        assert_eq!(statuses.len(), 200);
+        let ended = count("ok") + count("failed");
+        assert!((3..40).contains(&ended), "{option}: {ended} ended");
+        assert_eq!(count("not_run"), 200 - ended, "{option}");
+        assert!(run.summary().contains(" not run; "), "{}", run.stderr);
+    }
+    let run = work(2).with("--max-fail 3").given(["a", "fail x", "fail y", "b"]).finish();
+    assert_eq!((run.code(), run.statuses().len()), (Some(1), 4), "not so many");
+}
+
+#[test]
+fn a_halt_waits_for_running_jobs_or_does_not() {
+    let jobs = ["print on; sleep 700", "sleep 300; fail x", "late"];
+    let soon = work(2).with("--depth 1 --halt soon,fail=1").given(jobs).finish();
+    assert_eq!(soon.statuses(), ["ok", "failed", "not_run"]);
+    let hangs = ["print on; hang", "sleep 300; fail x", "late"];
+    let now = work(2).with("--depth 1 --halt now,fail=1").given(hangs).finish();
+    assert_eq!(now.statuses(), ["not_run", "failed", "not_run"]);
+    assert_eq!((soon.code(), now.code()), (Some(3), Some(3)));
+    // It ran, and says so.
+    assert_eq!(now.jobs()[0]["input"], "print on; hang");
+}
+
+#[test]
+fn a_deadline_ends_the_whole_run() {
+    let begun = Instant::now();
+    let run = work(2).with("--deadline 700ms --grace 1s").given(["a", "hang", "hang", "b"]);
+    let run = run.finish();
+    assert_eq!(run.code(), Some(124), "{}", run.stderr);
+    assert!((700..15_000).contains(&begun.elapsed().as_millis()));
+    assert!(run.stderr.contains("the time for the whole run is over"), "{}", run.stderr);
+    let statuses = run.statuses();
+    assert_eq!(
+        (&statuses[0][..], &statuses[1][..], &statuses[2][..]),
+        ("ok", "not_run", "not_run")
+    );
+    let in_time = work(2).with("--deadline 60s").given(["a", "b"]).finish();
+    assert_eq!(in_time.code(), Some(0));
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_told_by_the_status() {
+    let run = Run::of(["no-such-program"]).jsonl().given(["a"]).finish();
+    assert_eq!(run.code(), Some(127), "{}", run.stderr);
+    assert!(run.stderr.contains("no-such-program"), "{}", run.stderr);
+    let run = Run::of(["./text"]).jsonl().given(["a"]);
+    run.scratch.file("text", "no program", 0o644);
+    assert_eq!(run.finish().code(), Some(126));
+}
+
+#[test]
+fn nothing_keeps_a_run_that_has_no_jobs_left() {
+    let begun = Instant::now();
+    let run = work(8).given(["a"]).finish();
+    assert_eq!((run.code(), run.signal()), (Some(0), None::<Signal>));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    for ended in run.records("ended") {
+        assert!(
+            ["finished", "asked to stop"].contains(&ended["cause"].as_str().unwrap()),
+            "{ended}"
+        );
+    }
+}
+
+/// Refused with one message that says all of `words`, and nothing is started.
+fn refused(run: Run, words: &[&str]) {
+    let run = run.finish();
+    assert_eq!((run.code(), run.stdout_text()), (Some(2), ""), "{}", run.stderr);
+    assert_eq!(run.messages().len(), 1, "{}", run.stderr);
+    for word in words {
+        assert!(run.stderr.contains(word), "`{word}` is not in:\n{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_flag_about_jobs_without_any_names_the_mode_and_what_to_do() {
+    for flag in [
+        "-0",
+        "--keep-order",
+        "--tag",
+        "--progress plain",
+        "--bar",
+        "--retries 1",
+        "--retry-delay 1s",
+        "--retry-on error",
+        "--crash-retries 1",
+        "--timeout 1s",
+        "--deadline 1s",
+        "--max-fail 1",
+        "--halt now,fail=1",
+        "--depth 1",
+        "--start-timeout 1s",
+        "--recycle-jobs 1",
+        "--recycle-rss 1G",
+        "--recycle-age 1h",
+        "--max-frame 1M",
+    ] {
+        let name = flag.split(' ').next().unwrap();
+        let words = [name, "is about jobs, and this run has none", "-a FILE", "::: JOB"];
+        refused(Run::sh("echo started > started").with(flag), &words);
+    }
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_refused() {
+    for (options, words) in [
+        ("-a jobs --follow jobs", &["jobs come from one place"][..]),
+        ("-a jobs --restart always", &["--restart has no meaning with jobs"]),
+        ("-a jobs --restart never", &["--restart has no meaning with jobs"]),
+        ("-a jobs --output raw", &["--output raw has no meaning with jobs"]),
+        ("-a jobs --tag --output none", &["--tag", "--output none"]),
+        ("-a jobs --format jsonl --tag", &["--tag has no meaning with --format jsonl"]),
+        ("-a jobs --format jsonl --output none", &["--output", "--format jsonl"]),
+        ("-a jobs --max-fail 1 --halt now,fail=1", &["--max-fail", "--halt", "one of them"]),
+        ("-a jobs --bar --progress none", &["--bar", "--progress"]),
+        ("--follow -", &["--follow wants a file", "-a -"]),
+        ("-a jobs --timeout 0", &["--timeout", "write 30s"]),
+        ("-a jobs --timeout never", &["`never` is not a duration", "--timeout"]),
+        (
+            "-a jobs --retry-on crash",
+            &["`crash` is none of error, panic, timeout", "--crash-retries"],
+        ),
+        ("-a jobs --halt soon", &["--halt", "soon,fail=3"]),
+        ("-a jobs --halt now,fail=101%", &["--halt", "soon,fail=3"]),
+        ("-a jobs --depth 0", &["--depth", "auto, or 1 to 1024"]),
+        ("-a jobs --depth 1025", &["--depth", "auto, or 1 to 1024"]),
+        ("-a jobs --max-frame 1K", &["--max-frame", "4.0 KiB to"]),
+        ("-a jobs --recycle-jobs 0", &["--recycle-jobs"]),
+        ("-a jobs --retries -1", &["-1"]),
+    ] {
+        let run = Run::sh("echo started > started").with(options);
+        run.scratch.file("jobs", "one\n", 0o644);
+        refused(run, words);
+    }
+    refused(Run::sh("").with("-a jobs").given(["x"]), &["jobs come from one place"]);
+    refused(Run::sh("").with("-0").given(["x"]), &["-0 has no meaning with :::"]);
+}
+
+#[test]
+fn jobs_without_a_program_are_a_usage_error() {
+    refused(Run::of([""; 0]).given(["x"]), &["PROGRAM"]);
+    refused(Run::of([""; 0]).with("-a jobs"), &["PROGRAM"]);
+}
