@@ -92,6 +92,13 @@ fn a_worker_that_does_not_read_is_known_by_its_time_limit() {
 }
 
 #[test]
+fn a_worker_that_closes_its_pipes_and_lives_on_is_ended() {
+    let run = reformed(&["hang-up"], "echo").given(["one"]).finish();
+    assert!(run.jobs().iter().all(is_untouched) && run.code() == Some(0), "{}", run.stderr);
+    assert!(run.stderr.contains("it closed the pipe of its replies"), "{}", run.stderr);
+}
+
+#[test]
 fn a_worker_that_writes_much_before_it_reads_holds_up_nobody() {
     let run = vile_once(&["flood"], "");
     assert!(run.jobs().iter().all(is_untouched), "{}", run.stderr);

@@ -2,11 +2,11 @@
 //!
 //! `garbage` `hostile-length` `wrong-id` `twice`: an answer that is none, to the first job or to
 //! each. `version`: of another version. `mute`: never says hello. `deaf`: says hello and never
-//! reads. `flood`: 10 MB of valid frames before it reads its first job. `chatter`: prints all the
-//! time and works properly. `half N [END]`: ends behind N bytes of its first reply.
-//! `before-read [END]`, `mid-frame [END]` (of a job), `before-reply [END]`, `mid-reply [END]`,
-//! `after-reply [END]`: ends there. END is a signal such as `SIGSEGV`, or an exit code; SIGKILL if
-//! not given.
+//! reads. `hang-up`: closes its pipes after its hello and lives on. `flood`: 10 MB of valid frames
+//! before it reads its first job. `chatter`: prints all the time and works properly. `half N
+//! [END]`: ends behind N bytes of its first reply. `before-read [END]`, `mid-frame [END]` (of a
+//! job), `before-reply [END]`, `mid-reply [END]`, `after-reply [END]`: ends there. END is a signal
+//! such as `SIGSEGV`, or an exit code; SIGKILL if not given.
 //!
 //! It speaks the wire by hand and without a recorder, but for those of the last kind that are
 //! not about half a reply.
@@ -36,6 +36,10 @@ fn main() -> Result<(), Fault> {
         "mute" => death::wait_for_ever(),
         "deaf" => {
             Wire::open()?.hello(VERSION)?;
+            death::wait_for_ever()
+        }
+        "hang-up" => {
+            drop(Worker::connect()?);
             death::wait_for_ever()
         }
         "version" => Wire::open()?.hello(99),

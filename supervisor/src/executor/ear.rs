@@ -76,7 +76,9 @@ impl Speaker {
             let mut heard = Heard::default();
             let said = self.line.hear(&mut heard).await;
             self.relays.iter().for_each(|relay| relay.catch_up());
-            self.line.note_running();
+            if self.line.has_waiting() {
+                self.relays.iter().for_each(|relay| relay.note_running());
+            }
             said_output = !heard.output.is_empty();
             self.tell(heard);
             match said {

@@ -73,8 +73,8 @@ pub(super) fn scratch() -> Scratch {
 #[derive(Debug, Default)]
 struct InHand {
     sent: u64,
-    /// The job that ran, as its recorder has it, when its output was last read to its end.
-    noted: u64,
+    /// The last that was sent while there was another, or was there when another was sent.
+    last_shared: u64,
     /// The how-many-th sent, and its number.
     jobs: VecDeque<(u64, u64)>,
 }
@@ -297,20 +297,21 @@ impl Line {
         in_hand.jobs.drain(..count);
     }
 
-    /// Its output was read up to this moment: the job that runs now is the one that what comes
-    /// next is about, for as long as it runs.
-    pub(super) fn note_running(&self) {
-        self.in_hand.borrow_mut().noted = self.recorder.running().0;
+    /// The how-many-th job sent to it runs, or was run last.
+    pub(super) fn running(&self) -> u64 {
+        self.recorder.running().0
     }
 
-    /// The number of the job that output which comes now is about; `None` where that is not sure,
-    /// since another may have begun meanwhile.
-    pub(super) fn speaking_job(&self) -> Option<u64> {
-        let is_sure = {
-            let in_hand = self.in_hand.borrow();
-            in_hand.jobs.len() < 2 || in_hand.noted == self.recorder.running().0
-        };
+    /// The number of the job that output is about which came while `since` was running, and has
+    /// been read by now; `None` where another has begun meanwhile, so that it is not sure.
+    pub(super) fn speaking_job(&self, since: u64) -> Option<u64> {
+        let is_sure = self.in_hand.borrow().is_alone(since) || since == self.running();
         self.current_job().filter(|_| is_sure)
+    }
+
+    /// Whether jobs wait behind the one it runs.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.in_hand.borrow().jobs.len() > 1
     }
 
     /// The number of the job it runs, or would run next.
@@ -339,6 +340,16 @@ impl Line {
 impl InHand {
     fn sent(&mut self, id: u64) {
         self.sent += 1;
+        if !self.jobs.is_empty() {
+            self.last_shared = self.sent;
+        }
         self.jobs.push_back((self.sent, id));
+    }
+
+    /// Whether output that came since that job can only be about the one there is. A reply that
+    /// is read may be newer than what is known of the other pipes; not so where its job was the
+    /// only one, since then it is what woke us, and its output came before.
+    fn is_alone(&self, since: u64) -> bool {
+        self.jobs.len() < 2 && (self.last_shared == 0 || since > self.last_shared)
     }
 }

@@ -32,6 +32,10 @@ pub(super) struct Relay {
     last_words: Option<RefCell<Vec<u8>>>,
     /// Whose jobs the output is about.
     line: Option<Rc<Line>>,
+    /// The job that ran, as the recorder has it, when nothing was left to be read.
+    quiet_at: Cell<u64>,
+    /// Whether there ever was any output.
+    has_spoken: Cell<bool>,
 }
 
 impl Relay {
@@ -44,7 +48,8 @@ impl Relay {
     ) -> Self {
         let last_words = keeps_last_words.then(RefCell::default);
         let (has_ended, held) = (Cell::new(false), RefCell::default());
-        Self { pipe, has_ended, origin, held, outlet, last_words, line }
+        let (quiet_at, has_spoken) = (Cell::new(0), Cell::new(false));
+        Self { pipe, has_ended, origin, held, outlet, last_words, line, quiet_at, has_spoken }
     }
 
     /// Waits for output and passes on a piece of it. Never returns once the stream has ended.
@@ -57,14 +62,8 @@ impl Relay {
         // An error shows at the read.
         let _ = self.pipe.readable().await;
         self.outlet.room().await;
-        match self.read(PIECE_BYTES) {
-            Ok(0) => self.end(),
-            Ok(length) if length < PIECE_BYTES => {
-                if let Some(line) = &self.line {
-                    line.note_running();
-                }
-            }
-            Ok(_) | Err(_) => {}
+        if matches!(self.read(PIECE_BYTES), Ok(0)) {
+            self.end();
         }
         // Readiness costs no budget of the runtime's: without this, a flood would be
         // read on and on, and signals and other workers would wait.
@@ -80,6 +79,16 @@ impl Relay {
             && self.read(PIECE_BYTES).is_ok_and(|length| length > 0)
             && self.outlet.has_room()
         {}
+    }
+
+    /// Takes note of the job that runs, if nothing of one before it is still to be read: what
+    /// comes next is then about it, for as long as it runs. Not for a worker that never prints.
+    pub(super) fn note_running(&self) {
+        let Some(line) = self.line.as_ref().filter(|_| self.has_spoken.get()) else { return };
+        let running = line.running();
+        if bytes_waiting(&self.pipe) == 0 {
+            self.quiet_at.set(running);
+        }
     }
 
     /// The worker has ended: passes on the last of its output. What there is no room for now, a
@@ -159,6 +168,7 @@ impl Relay {
     fn read(&self, bytes_max: usize) -> io::Result<usize> {
         let length = self.outlet.with_buffer(|buffer| {
             let piece = &mut buffer[..bytes_max];
+            let before = self.line.as_ref().map(|line| line.running());
             let length = self.pipe.try_read(piece)?;
             if let Some(last) = &self.last_words {
                 let mut last = last.borrow_mut();
@@ -167,13 +177,20 @@ impl Relay {
                 last.drain(..surplus);
             }
             self.outlet.output(self.origin(), &piece[..length], &mut self.held.borrow_mut());
+            self.has_spoken.set(true);
+            if let Some(running) = before.filter(|_| length < bytes_max) {
+                self.quiet_at.set(running);
+            }
             io::Result::Ok(length)
         })?;
         Ok(length)
     }
 
     fn origin(&self) -> Origin {
-        Origin { job: self.line.as_ref().and_then(|line| line.speaking_job()), ..self.origin }
+        Origin {
+            job: self.line.as_ref().and_then(|line| line.speaking_job(self.quiet_at.get())),
+            ..self.origin
+        }
     }
 
     fn end(&self) {
