@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long ago the job of the oldest unwritten reply may have begun.
-const UNWRITTEN_MAX: Duration = Duration::from_micros(100);
+const UNWRITTEN_MAX: Duration = Duration::from_micros(600);
 
 /// How much of what a failure says is passed on.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
