@@ -87,7 +87,11 @@ impl Progress {
 /// Counts the jobs of a file, beside everything else. What is no file that ends is not counted.
 fn count(path: &Path, separator: Separator, total: &Arc<AtomicU64>) {
     let is_file = path.metadata().is_ok_and(|file| file.is_file());
-    let Some(mut file) = File::open(path).ok().filter(|_| is_file) else { return };
+    if !is_file {
+        // The open of a pipe waits for its writer.
+        return;
+    }
+    let Ok(mut file) = File::open(path) else { return };
     let total = Arc::clone(total);
     let end = if separator == Separator::Nul { 0 } else { b'\n' };
     // Without the thread there is no estimate, and nothing worse.

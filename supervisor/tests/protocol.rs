@@ -99,6 +99,15 @@ fn a_worker_that_closes_its_pipes_and_lives_on_is_ended() {
 }
 
 #[test]
+fn a_worker_that_closes_its_pipes_holds_up_no_stop() {
+    let run = Run::of([support::fixture("vile"), "hang-up".into()]).with("--workers 1").jsonl();
+    let run = run.given(["one"]).start();
+    run.first_pids(1);
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.finish().signal(), Some(Signal::SIGINT));
+}
+
+#[test]
 fn a_worker_that_writes_much_before_it_reads_holds_up_nobody() {
     let run = vile_once(&["flood"], "");
     assert!(run.jobs().iter().all(is_untouched), "{}", run.stderr);

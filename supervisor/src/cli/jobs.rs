@@ -92,7 +92,7 @@ pub(super) struct Arguments {
     deadline: Option<Duration>,
 
     /// Stop once N jobs are not ok: --halt soon,fail=N
-    #[arg(long, value_name = "N", help_heading = RULES)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = RULES)]
     max_fail: Option<u64>,
 
     /// Stop once so many jobs have ended so: now or soon, then fail, success or done, then a

@@ -33,6 +33,23 @@ impl Hungry {
 }
 
 impl Pool {
+    /// Whether more jobs are wanted.
+    #[must_use]
+    pub fn wants_jobs(&self) -> bool {
+        /// Enough to fill two workers to their depth at once.
+        const READY_MIN: usize = 2048;
+        /// With those that wait for their next attempt.
+        const QUEUED_MAX: u64 = 64 << 10;
+        const READY_BYTES_MAX: usize = 4 << 20;
+        let enough = READY_MIN.max(self.slots.len() * 2);
+        self.policy.jobs.is_some()
+            && !self.source_ended
+            && !self.is_stopping()
+            && self.ledger.ready() < enough
+            && self.ledger.tally().queued < QUEUED_MAX
+            && self.ledger.ready_bytes() < READY_BYTES_MAX
+    }
+
     /// Sends whatever can be sent.
     pub(super) fn dispatch(&mut self, now: Tick, actions: &mut Actions) {
         let has_jobs = self.ledger.ready() > 0 || self.ledger.has_lonely();

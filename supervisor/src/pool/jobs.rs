@@ -197,13 +197,9 @@ impl Slot {
     /// What is due about the job that the slot's worker runs, and about the worker's age.
     pub(super) fn job_on_time(&mut self, executed: Tick, turn: &mut Turn<'_>) {
         let worker = self.worker();
-        if self.work.on_time(worker, turn) {
-            let overdue = Stopping::begin(StopReason::Timeout, Rung::Asked, worker, turn);
-            self.state = State::Stopping(overdue);
+        if let Some(why) = self.work.on_time(worker, turn) {
+            self.state = State::Stopping(Stopping::must(why, worker, turn));
             return;
-        }
-        if self.work.is_cut_off(turn.now) {
-            return self.break_off(self.current, ProtocolFault::Closed, turn);
         }
         let age = turn.policy.jobs.as_ref().and_then(|rules| rules.recycle.age);
         if age.is_some_and(|age| (executed + age).max(self.keep_until) <= turn.now) {
@@ -215,13 +211,9 @@ impl Slot {
         let Some(worker) = self.outgoing_worker() else { return };
         let Some(old) = &mut self.outgoing else { return };
         let may_overrun = old.stopping.is_none_or(|stopping| stopping.rung == Rung::Draining);
-        if may_overrun && old.work.on_time(worker, turn) {
-            let why = StopReason::Timeout;
-            old.stopping = Some(Stopping::begin(why, Rung::Asked, worker, turn));
+        if may_overrun && let Some(why) = old.work.on_time(worker, turn) {
+            old.stopping = Some(Stopping::must(why, worker, turn));
             return;
-        }
-        if old.stopping.is_none() && old.work.is_cut_off(turn.now) {
-            return self.break_off(worker.life, ProtocolFault::Closed, turn);
         }
         let Some(stopping) = old.stopping.filter(|stopping| stopping.deadline <= turn.now) else {
             return;

@@ -202,20 +202,6 @@ impl Pool {
         self.alarm
     }
 
-    /// Whether more jobs are wanted.
-    #[must_use]
-    pub fn wants_jobs(&self) -> bool {
-        /// Enough to fill two workers to their depth at once.
-        const READY_MIN: usize = 2048;
-        const READY_BYTES_MAX: usize = 4 << 20;
-        let enough = READY_MIN.max(self.slots.len() * 2);
-        self.policy.jobs.is_some()
-            && !self.source_ended
-            && !self.is_stopping()
-            && self.ledger.ready() < enough
-            && self.ledger.ready_bytes() < READY_BYTES_MAX
-    }
-
     /// A job to be sent, by the key that an action names.
     #[must_use]
     pub fn order(&self, key: JobKey) -> Order<'_> {

@@ -204,13 +204,12 @@ impl Slot {
 
     fn stopping_on_time(&mut self, stopping: Stopping, turn: &mut Turn<'_>) {
         let worker = self.worker();
-        let is_overdue = stopping.rung == Rung::Draining && self.work.on_time(worker, turn);
-        let next = match stopping {
-            _ if is_overdue => {
-                Some(Stopping::begin(StopReason::Timeout, Rung::Asked, worker, turn))
-            }
-            _ if stopping.deadline > turn.now => Some(stopping),
-            _ => stopping.climb(worker, turn),
+        let drains = stopping.rung == Rung::Draining;
+        let must = if drains { self.work.on_time(worker, turn) } else { None };
+        let next = match must {
+            Some(why) => Some(Stopping::must(why, worker, turn)),
+            None if stopping.deadline > turn.now => Some(stopping),
+            None => stopping.climb(worker, turn),
         };
         if let Some(stopping) = next {
             self.state = State::Stopping(stopping);

@@ -54,6 +54,13 @@ impl Stopping {
         Self::stand(why, rung, worker, turn)
     }
 
+    /// It must end for this, whatever it does: asked where it overran, killed where it cannot be
+    /// trusted.
+    pub(super) fn must(why: StopReason, worker: WorkerId, turn: &mut Turn<'_>) -> Self {
+        let is_broken = matches!(why, StopReason::Protocol(_));
+        Self::begin(why, if is_broken { Rung::Killed } else { Rung::Asked }, worker, turn)
+    }
+
     /// The next rung; after the kill `None`: there is nothing more to be done.
     pub(super) fn climb(self, worker: WorkerId, turn: &mut Turn<'_>) -> Option<Self> {
         match self.rung {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     event::WorkerId,
-    exit::{Cause, ProtocolFault},
+    exit::{Cause, ProtocolFault, StopReason},
     job::{Attempt, AttemptEnd, Death},
     settings::JobRules,
 };
@@ -59,7 +59,7 @@ pub(super) struct Work {
     /// The job it has is one for a fresh worker alone.
     is_alone: bool,
     /// It has closed the pipe of its replies, and is to be gone by then.
-    silent_from: Option<Tick>,
+    gone_by: Option<Tick>,
     /// The running job is over its time: until then it may end by itself.
     overdue: Option<Tick>,
 }
@@ -109,7 +109,7 @@ impl Work {
         let recalled = self.recall != Recall::None;
         #[cfg(test)]
         let recalled = recalled && !(self.recall == Recall::Done && planted(Bug::SendsBehind));
-        let barred = recalled || self.is_alone || self.overdue.is_some();
+        let barred = recalled || self.is_alone || self.overdue.is_some() || self.gone_by.is_some();
         if barred || self.window_bytes >= AHEAD_BYTES_MAX {
             return 0;
         }
@@ -164,18 +164,13 @@ impl Work {
 
     /// It will say nothing more.
     pub(super) fn close(&mut self, now: Tick) {
-        self.silent_from = Some(now + GONE_AFTER);
-    }
-
-    /// Whether it should have ended long since, having said that it would say nothing more.
-    pub(super) fn is_cut_off(&self, now: Tick) -> bool {
-        self.silent_from.is_some_and(|at| at <= now)
+        self.gone_by = Some(now + GONE_AFTER);
     }
 
     /// When something is due about the job it runs, or about its silence.
     pub(super) fn deadline(&self, rules: &JobRules) -> Option<Tick> {
-        if self.window.is_empty() || self.silent_from.is_some() {
-            return self.silent_from;
+        if self.window.is_empty() || self.gone_by.is_some() {
+            return self.gone_by;
         }
         let limit = self.overdue.or(rules.timeout.map(|timeout| self.head_since + timeout));
         let stall = self.may_stall().then(|| self.heard + STALLED_AFTER);
@@ -186,10 +181,15 @@ impl Work {
         self.window.len() > 1 && self.abilities.recorder && self.recall == Recall::None
     }
 
-    /// Does what is due about the job it runs; whether nothing helps but to end the worker.
-    pub(super) fn on_time(&mut self, worker: WorkerId, turn: &mut Turn<'_>) -> bool {
-        let Some(rules) = &turn.policy.jobs else { return false };
-        let Some(head) = self.window.front().copied() else { return false };
+    /// Does what is due about the job it runs; why the worker must be ended, where nothing else
+    /// helps.
+    pub(super) fn on_time(&mut self, worker: WorkerId, turn: &mut Turn<'_>) -> Option<StopReason> {
+        if let Some(by) = self.gone_by {
+            let closed = StopReason::Protocol(ProtocolFault::Closed);
+            return (by <= turn.now).then_some(closed);
+        }
+        let rules = turn.policy.jobs.as_ref()?;
+        let head = self.window.front().copied()?;
         if self.may_stall() && self.heard + STALLED_AFTER <= turn.now {
             self.ask_back(worker, turn);
         }
@@ -203,7 +203,7 @@ impl Work {
                 turn.actions.push(Action::Cancel { worker, id: turn.ledger.order(head).id });
             }
         }
-        self.overdue.is_some_and(|until| until <= turn.now)
+        self.overdue.filter(|until| *until <= turn.now).map(|_| StopReason::Timeout)
     }
 
     /// Asks back what it has not started.
