@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use worker::wire::FailureKind;
 
 use crate::{
+    command::Ran,
     event::WorkerId,
     exit::{Cause, Evidence},
 };
@@ -101,6 +102,8 @@ pub enum AttemptEnd {
     Crashed(Box<Death>),
     /// The worker died or was stopped, and not of it: it was tried again, uncharged.
     Returned(Box<Death>),
+    /// A command was run, however it ended.
+    Ran(Box<Ran>),
 }
 
 /// What a worker says of a job that failed.

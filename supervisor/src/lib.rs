@@ -5,6 +5,7 @@
 //! [`executor`] (what is done about it), [`os`] (how).
 
 mod alarm;
+pub mod command;
 pub mod escape;
 pub mod event;
 pub mod executor;
@@ -21,3 +22,4 @@ pub mod settings;
 pub mod signal;
 pub mod sink;
 pub mod source;
+pub mod template;

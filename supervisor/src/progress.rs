@@ -54,12 +54,10 @@ impl Progress {
             How::Bar => (Some(Line::new()), DRAWN_EVERY),
         };
         let total = Arc::new(AtomicU64::new(UNKNOWN));
-        match &jobs.source {
-            JobSource::Arguments(arguments) => {
-                total.store(arguments.len() as u64, Ordering::Relaxed);
-            }
-            JobSource::File(path) => count(path, jobs.separator, &total),
-            JobSource::Stdin | JobSource::Follow(_) => {}
+        if let Some(jobs) = jobs.source.count() {
+            total.store(jobs, Ordering::Relaxed);
+        } else if let JobSource::File(path) = &jobs.source {
+            count(path, jobs.separator, &total);
         }
         Some(Self { line, total, next })
     }

@@ -3,7 +3,7 @@
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
-use crate::{limits::Limits, signal::Signal};
+use crate::{command::Commands, limits::Limits, signal::Signal};
 
 /// Everything a run is asked to do.
 #[derive(Clone, Debug)]
@@ -41,6 +41,21 @@ pub struct Jobs {
     pub frame_bytes_max: usize,
     /// What becomes of them.
     pub rules: JobRules,
+    /// The command that is run for each; `None` where workers do them.
+    pub commands: Option<Commands>,
+    /// Files that are written beside.
+    pub reports: Vec<Report>,
+}
+
+/// A file that tells of jobs, beside what goes to stdout.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// A line for each attempt, in GNU parallel's columns and a few more.
+    Joblog(PathBuf),
+    /// The XML that test dashboards read.
+    Junit(PathBuf),
+    /// The records of `--format jsonl`.
+    Jsonl(PathBuf),
 }
 
 impl Jobs {
@@ -173,9 +188,32 @@ pub enum JobSource {
     Stdin,
     /// The command line.
     Arguments(Vec<OsString>),
+    /// Lists on the command line: a job for each way to choose one of each, the last list
+    /// running fastest. Those linked to one another are walked in step, to the end of the
+    /// shortest.
+    Product(Vec<Linked>),
     /// A file and whatever is appended to it, without end.
     Follow(PathBuf),
 }
+
+impl JobSource {
+    /// How many jobs it has, where that is known before they are read.
+    #[must_use]
+    pub fn count(&self) -> Option<u64> {
+        match self {
+            Self::Arguments(arguments) => Some(arguments.len() as u64),
+            Self::Product(lists) => {
+                let steps = |linked: &Linked| linked.iter().map(Vec::len).min().unwrap_or(0);
+                let steps = lists.iter().map(|linked| steps(linked) as u64);
+                Some(steps.fold(1, u64::saturating_mul))
+            }
+            Self::File(_) | Self::Stdin | Self::Follow(_) => None,
+        }
+    }
+}
+
+/// Lists of inputs that are walked in step; there is at least one.
+pub type Linked = Vec<Vec<OsString>>;
 
 /// What ends a job in a file or on standard input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -272,6 +310,13 @@ pub enum Output {
     },
     /// The bytes as they come.
     Raw,
+    /// What each command wrote, once it has ended.
+    Grouped {
+        /// With the inputs in front of each line.
+        tag: bool,
+    },
+    /// Commands write to files: none comes out.
+    Files,
     /// None comes out. With jobs, that is said of their replies.
     None,
     /// One JSON record a line, and a record for each worker's end or job.

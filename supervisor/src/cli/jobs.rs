@@ -169,6 +169,8 @@ impl Arguments {
             keep_order: self.keep_order,
             progress: self.progress(),
             frame_bytes_max: self.max_frame.unwrap_or(FRAME_BYTES_MAX),
+            commands: None,
+            reports: Vec::new(),
             rules: JobRules {
                 retries: self.retries.unwrap_or(0),
                 retry_delay: self.retry_delay.unwrap_or(RETRY_DELAY),

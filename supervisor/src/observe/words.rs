@@ -39,6 +39,10 @@ pub fn failure(attempt: &Attempt) -> String {
             let place = failure.place.as_ref().map(|place| format!(" ({place})"));
             format!("{kind}{}{}", failure.message, place.unwrap_or_default())
         }
+        AttemptEnd::Ran(ran) if ran.cause == Cause::Timeout => {
+            format!("timeout after {}", show_duration(attempt.took))
+        }
+        AttemptEnd::Ran(ran) => describe(ran.cause, ran.evidence.as_ref()),
         AttemptEnd::Timeout(_) => format!("timeout after {}", show_duration(attempt.took)),
         AttemptEnd::Crashed(death) => {
             format!("its worker died: {}", describe(death.cause, death.evidence.as_ref()))

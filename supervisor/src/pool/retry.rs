@@ -61,6 +61,7 @@ impl Trouble {
                 },
             ),
             AttemptEnd::Timeout(_) => self.failed(id, rules, rules.retry_on.timeout),
+            AttemptEnd::Ran(ran) => self.ran(id, rules, ran.cause),
             AttemptEnd::Crashed(_) => {
                 self.crashes += 1;
                 if self.crashes > rules.crash_retries {
@@ -80,6 +81,16 @@ impl Trouble {
         };
         self.attempts.push(attempt);
         fate
+    }
+
+    /// However a command ended is its result, and may be wanted otherwise; one that we stopped
+    /// has none.
+    fn ran(&mut self, id: u64, rules: &JobRules, cause: Cause) -> Fate {
+        match cause {
+            Cause::Timeout => self.failed(id, rules, rules.retry_on.timeout),
+            Cause::AskedToStop(_) => Fate::Again(Again::Next),
+            _ => self.failed(id, rules, rules.retry_on.error),
+        }
     }
 
     fn failed(&mut self, id: u64, rules: &JobRules, counts: bool) -> Fate {

@@ -95,7 +95,9 @@ impl Outlet {
         let sink: Box<dyn Sink> = match settings.output {
             Output::Lines { timestamps, tag } => Box::new(Text::new(timestamps, tag, has_jobs)),
             Output::Raw => Box::new(Raw::new(has_jobs)),
-            Output::None => Box::new(Silent::new(has_jobs)),
+            Output::None | Output::Grouped { .. } | Output::Files => {
+                Box::new(Silent::new(has_jobs))
+            }
             Output::Jsonl => Box::new(Jsonl { limits: settings.program.limits.clone() }),
         };
         let buffer = RefCell::new(vec![0; PIECE_BYTES]);

@@ -198,6 +198,10 @@ impl<'a> AttemptRecord<'a> {
             _ => None,
         };
         let death = death(&attempt.end);
+        let evidence = match &attempt.end {
+            AttemptEnd::Ran(ran) => ran.evidence.as_ref(),
+            _ => death.and_then(|death| death.evidence.as_ref()),
+        };
         let (last_output, last_output_base64) =
             death.map_or((None, None), |death| text_or_base64(from_character(&death.last_output)));
         let is_empty = last_output == Some("");
@@ -213,7 +217,7 @@ impl<'a> AttemptRecord<'a> {
             message: failure.map(|failure| failure.message.as_str()),
             place: failure.and_then(|failure| failure.place.as_deref()),
             peak_bytes: attempt.peak_bytes,
-            measured: death.and_then(|death| death.evidence.as_ref()).map(Measured::new),
+            measured: evidence.map(Measured::new),
             last_output: last_output.filter(|_| !is_empty),
             last_output_base64,
         }
@@ -225,7 +229,7 @@ fn death(end: &AttemptEnd) -> Option<&Death> {
         AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => {
             Some(death)
         }
-        AttemptEnd::Ok | AttemptEnd::Error(_) => None,
+        AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Ran(_) => None,
     }
 }
 
@@ -237,6 +241,8 @@ fn why(end: &AttemptEnd) -> Option<Why> {
             FailureKind::Error => "error",
             FailureKind::Panic => "panic",
         }),
+        AttemptEnd::Ran(ran) if ran.is_ok() => None,
+        AttemptEnd::Ran(ran) => Some(Why::new(ran.cause)),
         // However its worker then ended.
         AttemptEnd::Timeout(_) => named("timeout"),
         AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => Some(Why::new(death.cause)),

@@ -87,6 +87,7 @@ impl Source {
         let splitter = Splitter::new(separator, job_bytes_max);
         match source {
             JobSource::Arguments(arguments) => Ok(Self::ready(arguments, splitter)),
+            JobSource::Product(_) => Ok(Self::ready(&[], splitter)),
             JobSource::Stdin => Self::read(Input::Stdin, splitter),
             JobSource::File(path) => Self::read(Input::open(path)?, splitter),
             JobSource::Follow(path) => {

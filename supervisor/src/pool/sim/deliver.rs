@@ -47,6 +47,7 @@ impl Kind {
                 Self::Crashed
             }
             AttemptEnd::Returned(_) => Self::Returned,
+            AttemptEnd::Ran(_) => Self::Error,
         }
     }
 }
