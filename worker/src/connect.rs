@@ -150,11 +150,13 @@ pub(crate) fn greet(
     jobs: &File,
     mut replies: &File,
     recorder: Option<OwnedFd>,
+    capabilities: &[&str],
 ) -> Result<Agreed, ServeError> {
     let hello = SupervisorHello::from_bytes(&first_frame(jobs)?)?;
     // Memory that cannot be mapped is no reason to refuse work: every reply then goes at once.
     let keeper = recorder.and_then(|memory| Keeper::open(memory.as_fd(), 0).ok());
-    let capabilities = keeper.iter().map(|_| RECORDER.to_owned()).collect();
+    let recorder = keeper.iter().map(|_| RECORDER);
+    let capabilities = recorder.chain(capabilities.iter().copied()).map(str::to_owned).collect();
     let answer =
         WorkerHello { version: VERSION, codec: Codec::Bincode, pid: process::id(), capabilities };
     let frame = answer.to_frame();

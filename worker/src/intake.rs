@@ -1,7 +1,12 @@
 //! How does a worker read its jobs? In big gulps, so that a hundred small ones cost one read;
 //! and the payload of a large one straight to where it will stay.
 
-use std::{fs::File, io::Read, ops::Range, os::fd::AsFd};
+use std::{
+    fs::File,
+    io::Read,
+    ops::Range,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 use crate::{
     binary::{self, JOB_HEAD_BYTES},
@@ -65,6 +70,36 @@ impl Intake {
 
     pub(crate) fn buffer(&self) -> &[u8] {
         &self.buffer
+    }
+
+    pub(crate) fn pipe(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+
+    /// Whether a read would find room.
+    pub(crate) fn has_room(&self) -> bool {
+        self.end - self.start < GULP_BYTES
+    }
+
+    /// Whether something can be taken without a read.
+    pub(crate) fn has_frame(&self) -> bool {
+        let there = &self.buffer[self.start..self.end];
+        let Some((header, body)) = there.split_first_chunk::<HEADER_BYTES>() else { return false };
+        body.len() >= u32::from_le_bytes(*header) as usize
+    }
+
+    /// Whether one of the frames that wait cancels this job.
+    pub(crate) fn holds_cancel(&self, job: u64) -> Result<bool, CodecError> {
+        let mut there = &self.buffer[self.start..self.end];
+        while let Some((body, rest)) = frame::split(there, self.max_frame)? {
+            if let ToWorker::Cancel { id, .. } = binary::read_to_worker(body)?
+                && id == job
+            {
+                return Ok(true);
+            }
+            there = rest;
+        }
+        Ok(false)
     }
 
     pub(crate) fn take(&mut self) -> Result<Taken, CodecError> {

@@ -82,9 +82,11 @@ mod panics;
 pub mod quantity;
 pub mod recorder;
 mod replies;
+mod running;
 mod serve;
 mod sys;
 pub mod wire;
 
 pub use connect::ServeError;
+pub use running::{Heard, Stream};
 pub use serve::{Job, Worker, serve, serve_json};

@@ -140,6 +140,20 @@ impl Replies {
         Ok(true)
     }
 
+    /// Says something of the running job, at once, behind all replies before it.
+    pub(crate) fn say(&mut self, message: &ToSupervisor<'_>) -> Result<(), ServeError> {
+        let mut bytes = Vec::new();
+        frame::append(&mut bytes, self.max_frame, |out| {
+            binary::write_to_supervisor(message, out);
+        })?;
+        self.push_frame(&bytes, &[])?;
+        self.flush()
+    }
+
+    pub(crate) fn frame_bytes_max(&self) -> usize {
+        self.max_frame
+    }
+
     fn is_empty(&self) -> bool {
         self.keeper.as_ref().is_none_or(|keeper| keeper.unwritten().is_empty())
     }

@@ -86,11 +86,11 @@ where
 /// A worker whose loop is your own: [`Worker::next_job`], then [`Worker::reply`], and so on.
 #[derive(Debug)]
 pub struct Worker {
-    intake: Intake,
-    replies: Replies,
+    pub(crate) intake: Intake,
+    pub(crate) replies: Replies,
     /// Jobs that came, those that were recalled included.
     came: u64,
-    running: Option<Run>,
+    pub(crate) running: Option<Run>,
     /// The end of one job is the beginning of the next: a reading of the clock each is enough.
     now: Instant,
 }
@@ -114,8 +114,18 @@ impl Worker {
         replies: OwnedFd,
         recorder: Option<OwnedFd>,
     ) -> Result<Self, ServeError> {
+        Self::greeting(jobs, replies, recorder, &[])
+    }
+
+    /// Greets with these capabilities, beside those of the recorder.
+    pub(crate) fn greeting(
+        jobs: OwnedFd,
+        replies: OwnedFd,
+        recorder: Option<OwnedFd>,
+        capabilities: &[&str],
+    ) -> Result<Self, ServeError> {
         let (jobs, replies) = (File::from(jobs), File::from(replies));
-        let agreed = greet(&jobs, &replies, recorder)?;
+        let agreed = greet(&jobs, &replies, recorder, capabilities)?;
         Ok(Self {
             intake: Intake::new(jobs, agreed.max_frame),
             replies: Replies::new(replies, agreed.keeper, agreed.max_frame),
@@ -141,7 +151,7 @@ impl Worker {
         while let Some(job) = self.next_job()? {
             match panics::catch(|| work(job).map(Into::into).map_err(|fault| fault.to_string())) {
                 Ok(Ok(result)) => self.reply(Ok(&result))?,
-                Ok(Err(message)) => self.fail(message.into())?,
+                Ok(Err(message)) => self.fail(&message)?,
                 Err(panic) => self.reply(Err(&panic))?,
             }
         }
@@ -155,7 +165,7 @@ impl Worker {
     /// A supervisor that is gone or not understood.
     pub fn next_job(&mut self) -> Result<Option<Job<'_>>, ServeError> {
         if self.running.is_some() {
-            self.fail("the worker gave no reply".into())?;
+            self.fail("the worker gave no reply")?;
         }
         loop {
             let frame = match self.intake.take()? {
@@ -193,6 +203,7 @@ impl Worker {
                     }
                 }
                 ToWorker::Resume => self.replies.resume(),
+                // For a job that has ended meanwhile, or for a worker that does not listen.
                 ToWorker::Cancel { .. } => {}
                 ToWorker::Bye => {
                     self.replies.flush()?;
@@ -225,8 +236,21 @@ impl Worker {
         Ok(())
     }
 
-    fn fail(&mut self, message: Cow<'_, str>) -> Result<(), ServeError> {
-        let failure = Failure { kind: FailureKind::Error, message, place: "".into() };
-        self.reply(Err(&failure))
+    /// Says that the job came to nothing, and why, for people.
+    ///
+    /// # Errors
+    /// As [`Worker::reply`].
+    pub fn fail(&mut self, message: &str) -> Result<(), ServeError> {
+        let (kind, message) = (FailureKind::Error, Cow::Borrowed(message));
+        self.reply(Err(&Failure { kind, message, place: "".into() }))
+    }
+
+    /// Puts replies on their way that would else wait for others, as before the end of a worker
+    /// that does not wait for the end of its jobs.
+    ///
+    /// # Errors
+    /// A supervisor that is gone.
+    pub fn flush(&mut self) -> Result<(), ServeError> {
+        self.replies.flush()
     }
 }
