@@ -11,11 +11,11 @@ use std::{
 use supervisor::{
     executor::process::Process,
     exit::{Asked, Cause, Evidence, StartFault, StartStep},
-    observe::words::describe,
     os::{descriptors::OpenFiles, launch::Launch, procfs::OomWatch},
     pool::verdict::{self, Circumstances},
     settings::Program,
     signal::Signal,
+    words::describe,
 };
 use tokio::net::TcpStream;
 use worker::quantity::show_duration;

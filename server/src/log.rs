@@ -15,7 +15,7 @@ pub(crate) struct Log(Writer);
 
 impl Log {
     pub(crate) fn open() -> io::Result<Self> {
-        Writer::open().map(Self)
+        Writer::open(Vec::new()).map(Self)
     }
 
     /// Says a line.

@@ -37,7 +37,8 @@ const PIECE_BYTES: usize = 64 << 10;
 /// It could not be started, or its output not be written.
 pub(crate) async fn run() -> Result<End, Fault> {
     let requests = Requests::open().map_err(Fault::refused("listen to signals"))?;
-    let writer = Writer::open().map_err(Fault::refused("start the thread that writes"))?;
+    let writer =
+        Writer::open(Vec::new()).map_err(Fault::refused("start the thread that writes"))?;
     let (status, said) = match connection(&requests).await? {
         Connection::Ended(status, said) => (status, said),
         Connection::Stopped(signal) => return Ok(End::By(signal)),
@@ -50,7 +51,7 @@ pub(crate) async fn run() -> Result<End, Fault> {
     match writer.failure() {
         None => Ok(End::Status(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))),
         Some(Failure::Closed) => Ok(End::By(Signal::PIPE)),
-        Some(Failure::Failed(errno)) => {
+        Some(Failure::Failed(errno) | Failure::Report(_, errno)) => {
             Err(Fault::refused("write to stdout")(io::Error::from_raw_os_error(errno)))
         }
     }

@@ -5,7 +5,6 @@ use std::{ops::Range, path::PathBuf, time::Duration};
 use crate::{
     exit::{Asked, Cause, Evidence},
     job::Payload,
-    limits::Limits,
     template::Template,
 };
 
@@ -14,8 +13,6 @@ use crate::{
 pub struct Commands {
     /// What is run.
     pub template: Template,
-    /// The resource limits of each process.
-    pub limits: Limits,
     /// From asking a command to end to killing it.
     pub grace: Duration,
     /// Whether the job's bytes are the command's standard input.

@@ -3,6 +3,7 @@
 
 use std::{fmt, io, time::Duration};
 
+use memchr::memmem;
 use worker::{quantity::show_size, wire::VERSION};
 
 use crate::{limits::Resource, signal::Signal};
@@ -28,6 +29,15 @@ impl Status {
         match self {
             Self::Code(code) => i32::from(code),
             Self::Signal { signal, .. } => 128 + signal.number(),
+        }
+    }
+
+    /// The signal that ended it, if one did.
+    #[must_use]
+    pub fn signal(self) -> Option<Signal> {
+        match self {
+            Self::Code(_) => None,
+            Self::Signal { signal, .. } => Some(signal),
         }
     }
 
@@ -240,6 +250,21 @@ pub struct Peak {
     /// Whether this is its own. A new process inherits the peak of the image that spawned it,
     /// so below that figure all we know is that it used no more.
     pub exact: bool,
+}
+
+/// Whether a program's last words say that memory ran out: the runtimes' own messages.
+#[must_use]
+pub fn says_out_of_memory(last_words: &[u8]) -> bool {
+    const WORDS: [&[u8]; 7] = [
+        b"memory allocation of",
+        b"MemoryError",
+        b"OutOfMemoryError",
+        b"out of memory",
+        b"Out of memory",
+        b"Cannot allocate memory",
+        b"bad_alloc",
+    ];
+    WORDS.iter().any(|word| memmem::find(last_words, word).is_some())
 }
 
 impl fmt::Display for Cause {

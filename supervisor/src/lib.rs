@@ -11,6 +11,7 @@ pub mod event;
 pub mod executor;
 pub mod exit;
 pub mod job;
+pub mod launcher;
 pub mod limits;
 pub mod observe;
 #[expect(unsafe_code, reason = "the system calls that no library wraps")]
@@ -23,3 +24,4 @@ pub mod signal;
 pub mod sink;
 pub mod source;
 pub mod template;
+pub mod words;

@@ -6,6 +6,6 @@ mod cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    supervisor::os::stub::run_if_called();
+    supervisor::os::stub::run_if_called(Some(supervisor::launcher::start));
     cli::main()
 }

@@ -1,23 +1,17 @@
 //! The run: wait for something to happen, let the pool decide, do what it says. The only file
 //! that names every folder.
 
-use std::{collections::HashMap, fmt::Write as _, io, pin::Pin, rc::Rc};
+mod conclude;
 
-use tokio::{
-    runtime::LocalOptions,
-    time::{Instant, sleep_until},
-};
+use std::{fmt::Write as _, io, pin::Pin, rc::Rc};
+
+use tokio::{runtime::LocalOptions, time::Instant};
 
 use crate::{
     alarm::Alarm,
     event::{Event, ShutdownReason},
     executor::Executor,
-    observe::{
-        board::Board,
-        narrate,
-        summary::{standing, summary},
-        table::table,
-    },
+    observe::{board::Board, narrate, summary::standing, table::table},
     os::{
         descriptors::{OpenFiles, TooFewFiles},
         memory,
@@ -27,9 +21,10 @@ use crate::{
     pool::{Action, Actions, Input, Policy, Pool, RunEnd, Tick},
     progress::{Progress, Shown},
     settings::{Jobs, Restart, Settings},
-    signal::{SAME_REQUEST, Signal},
+    signal::Signal,
     sink::{
         Outlet, Stream,
+        reports::{self, ReportError, ReportFile},
         writer::{Failure, Writer},
     },
     source::{Source, SourceError, Supply},
@@ -44,6 +39,9 @@ pub enum RunError {
     /// The input.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// A report.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// Something the kernel refused.
     #[error("cannot {what}")]
     Refused {
@@ -69,7 +67,9 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
     open_files.suffice_for(settings.workers.get(), per_worker, 0, "workers", "--workers")?;
     let open = |jobs: &Jobs| Source::open(&jobs.source, jobs.separator, jobs.job_bytes_max());
     let source = settings.jobs.as_ref().map(open).transpose()?;
-    let writer = Writer::open().map_err(refused("start the thread that writes"))?;
+    let reports = settings.jobs.as_ref().map_or(&[][..], |jobs| &jobs.reports);
+    let (names, files) = reports::open(reports)?.into_iter().map(ReportFile::split).unzip();
+    let writer = Writer::open(files).map_err(refused("start the thread that writes"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
@@ -92,6 +92,7 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
             alarm: Alarm::default(),
             progress: settings.jobs.as_ref().and_then(Progress::new),
             had_terminal: terminal::is_attached(),
+            reports: names,
             is_held: false,
             order_lost: None,
             in_a_row: 0,
@@ -121,6 +122,8 @@ struct Run<'a> {
     alarm: Alarm,
     progress: Option<Progress>,
     had_terminal: bool,
+    /// The names of the reports.
+    reports: Vec<String>,
     /// Whether the pool was told that outcomes have nowhere to go.
     is_held: bool,
     /// Outcomes that waited for their turn are lost: the error number, until the pool was told.
@@ -153,7 +156,9 @@ impl Run<'_> {
     fn perform(&mut self, actions: &mut Actions) {
         if !actions.settled.is_empty() {
             self.outlet.outcomes(&actions.settled);
-            let lines = actions.settled.iter().filter_map(narrate::outcome);
+            let settled = actions.settled.iter();
+            let lines =
+                settled.flat_map(|o| [narrate::outcome(o), narrate::leftovers(o)]).flatten();
             lines.for_each(|line| self.say(line));
             actions.settled.clear();
             self.hear_of_order();
@@ -290,6 +295,12 @@ impl Run<'_> {
             Failure::Closed => ShutdownReason::OutputClosed,
             Failure::Failed(_) if self.terminal_closed() => ShutdownReason::Signal(Signal::HUP),
             Failure::Failed(errno) => ShutdownReason::OutputFailed(errno),
+            Failure::Report(number, errno) => {
+                let reason = io::Error::from_raw_os_error(errno);
+                let name = self.reports.get(number).map_or("", String::as_str);
+                self.say(format!("supervisor: {name} cannot be written: {reason}\n"));
+                ShutdownReason::OutputFailed(errno)
+            }
         }
     }
 
@@ -304,79 +315,6 @@ impl Run<'_> {
     fn say(&self, text: String) {
         self.outlet.writer().push(Stream::Stderr, text.into_bytes());
     }
-
-    /// Says how it all ended up, and waits until that is written: for a reader that has
-    /// stopped, as long as he likes; once we were asked to stop, no longer than the grace, and
-    /// not at all when we are asked again.
-    async fn conclude(mut self, mut end: RunEnd) -> RunEnd {
-        let outlet = Rc::clone(&self.outlet);
-        if self.progress.take().is_some() {
-            outlet.writer().set_status(String::new());
-        }
-        // Where nothing ran, one message says it all; and nobody listens who closed our output.
-        let quiet = matches!(
-            end,
-            RunEnd::Stopped(
-                ShutdownReason::CannotStart(_)
-                    | ShutdownReason::NotAWorker(_)
-                    | ShutdownReason::OutputClosed
-            )
-        );
-        let (board, output_failed) = (self.board.clone(), self.output_failed);
-        let has_jobs = self.settings.jobs.is_some();
-        let took = self.began.elapsed();
-        let told = async {
-            outlet.settled().await;
-            if !quiet {
-                let text = if has_jobs {
-                    summary(board.jobs(), took)
-                } else {
-                    let ends = board.slots().iter().filter_map(|slot| slot.last.as_ref());
-                    ends.for_each(|last| outlet.task(last));
-                    table(&board, &HashMap::new())
-                };
-                tell_the_end(text, &outlet, output_failed);
-            }
-            outlet.writer().flushed().await;
-        };
-        tokio::pin!(told);
-        let mut patience = self.asked.map(|_| Instant::now() + self.settings.grace);
-        loop {
-            tokio::select! {
-                () = &mut told => break,
-                () = sleep_until(patience.unwrap_or(self.began)), if patience.is_some() => break,
-                request = self.signals.next() => {
-                    let before = self.asked;
-                    let Some(Input::Shutdown(reason)) = self.requested(request) else { continue };
-                    match before {
-                        None => {
-                            end = RunEnd::Stopped(reason);
-                            patience = Some(Instant::now() + self.settings.grace);
-                        }
-                        Some(before) if before.elapsed() < SAME_REQUEST => {}
-                        Some(_) => break,
-                    }
-                }
-            }
-        }
-        match outlet.writer().failure() {
-            Some(failure) if !matches!(end, RunEnd::Stopped(_)) => {
-                RunEnd::Stopped(self.reason(failure))
-            }
-            _ => end,
-        }
-    }
-}
-
-fn tell_the_end(mut text: String, outlet: &Outlet, output_failed: bool) {
-    let dropped = outlet.writer().dropped_bytes();
-    if dropped > 0 && !output_failed {
-        let _ = writeln!(
-            text,
-            "supervisor: {dropped} bytes of output were dropped, since nobody read on"
-        );
-    }
-    outlet.writer().push(Stream::Stderr, text.into_bytes());
 }
 
 /// Something that is waited for.

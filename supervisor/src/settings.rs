@@ -127,6 +127,10 @@ pub struct RetryOn {
 pub enum Depth {
     /// About a millisecond's work, by the time jobs take.
     Auto,
+    /// The same, but always one more than the running one, so that the next begins without a
+    /// word to us: for commands, of which any number may be begun but none sooner than the one
+    /// before has ended.
+    Ahead,
     /// Always so many.
     Fixed(u32),
 }

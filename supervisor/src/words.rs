@@ -54,6 +54,22 @@ pub fn failure(attempt: &Attempt) -> String {
     }
 }
 
+/// The same in the fewest words: `ok`, `exit`, `memory (sure)`.
+#[must_use]
+pub fn cause(end: &AttemptEnd) -> String {
+    match end {
+        AttemptEnd::Ok => "ok".into(),
+        AttemptEnd::Ran(ran) if ran.is_ok() => "ok".into(),
+        AttemptEnd::Ran(ran) => ran.cause.to_string(),
+        AttemptEnd::Error(failure) => match failure.kind {
+            FailureKind::Error => "error".into(),
+            FailureKind::Panic => "panic".into(),
+        },
+        AttemptEnd::Timeout(_) => "timeout".into(),
+        AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => death.cause.to_string(),
+    }
+}
+
 /// What there is to say beside the code.
 fn details(cause: Cause, evidence: Option<&Evidence>) -> String {
     let signal = evidence.and_then(|evidence| evidence.status.signal_text());

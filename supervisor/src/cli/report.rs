@@ -44,7 +44,7 @@ pub(super) fn end(end: RunEnd, settings: &Settings) -> ExitCode {
         RunEnd::Stopped(ShutdownReason::OutputClosed) => die_by(Signal::PIPE),
         RunEnd::Stopped(ShutdownReason::OutputFailed(errno)) => {
             let reason = io::Error::from_raw_os_error(errno);
-            say(&format!("stdout cannot be written: {reason}; the run was stopped"));
+            say(&format!("the output cannot be written: {reason}; the run was stopped"));
             OUTPUT_FAILED.into()
         }
         RunEnd::Stopped(ShutdownReason::Halted { .. } | ShutdownReason::SourceFailed) => {

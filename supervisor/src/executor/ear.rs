@@ -2,7 +2,8 @@
 //! nothing else of the worker's life need be looked at for it.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    os::fd::OwnedFd,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     event::WorkerId,
-    os::procfs,
+    os::{child, procfs},
     pool::{Input, Left, Memory, News, Reply},
     sink::{Held, Origin, Outlet, Stream},
 };
@@ -40,6 +41,8 @@ pub(super) struct Speaker {
     pub(super) watches_memory: bool,
     /// When that was last looked at.
     pub(super) looked: Cell<Option<Instant>>,
+    /// The process that does the running job, where the worker said so, and the job's number.
+    pub(super) doer: RefCell<Option<(u64, OwnedFd)>>,
 }
 
 /// Listens to a worker until it is closed.
@@ -91,6 +94,7 @@ impl Speaker {
 
     fn tell(&self, heard: Heard) {
         self.declared(&heard);
+        self.note_doer(&heard);
         if let Some(abilities) = heard.hello {
             // What it printed while it started is about no job.
             self.relays.iter().for_each(|relay| relay.forget_last_words());
@@ -102,6 +106,19 @@ impl Speaker {
             self.relays.iter().for_each(|relay| relay.forget_last_words());
             let memory = self.look_at_memory(&heard.replies);
             self.put(News::Replies { replies: heard.replies, memory, printed });
+        }
+    }
+
+    /// Keeps hold of a process that does a job for as long as the job is not answered.
+    fn note_doer(&self, heard: &Heard) {
+        if let Some((id, pid)) = heard.started {
+            // One that is gone by now is answered for soon.
+            let doer = i32::try_from(pid).ok().and_then(|pid| child::pidfd_of(pid, self.pid));
+            *self.doer.borrow_mut() = doer.map(|pidfd| (id, pidfd));
+        }
+        let mut doer = self.doer.borrow_mut();
+        if doer.as_ref().is_some_and(|(id, _)| heard.replies.iter().any(|reply| reply.id == *id)) {
+            *doer = None;
         }
     }
 
@@ -143,6 +160,11 @@ impl Speaker {
         let spoke = heard.hello.is_some();
         self.relays.iter().for_each(|relay| relay.catch_up());
         self.declared(&heard);
+        self.note_doer(&heard);
+        if let Some((_, doer)) = self.doer.take() {
+            // Nobody else ends what it ran.
+            child::kill_group_of(&doer);
+        }
         Left { spoke, replies: heard.replies, started, broken: said.err(), output }
     }
 }

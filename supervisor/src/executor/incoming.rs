@@ -12,7 +12,8 @@ use worker::{
 use crate::{
     exit::ProtocolFault,
     job::{Failure, Payload},
-    pool::{Abilities, Reply},
+    launcher::report,
+    pool::{Abilities, Answer, Reply},
 };
 
 /// From this length on a frame is read into a buffer of its own, and not copied again.
@@ -31,6 +32,8 @@ pub(super) struct Incoming {
     codec: Option<Codec>,
     abilities: Abilities,
     frame_bytes_max: usize,
+    /// Whether replies are a launcher's reports.
+    reports: bool,
 }
 
 /// What some bytes brought.
@@ -38,12 +41,14 @@ pub(super) struct Incoming {
 pub(super) struct Heard {
     pub(super) hello: Option<Abilities>,
     pub(super) replies: Vec<Reply>,
+    /// The last job that it says is a process of its own, and the process.
+    pub(super) started: Option<(u64, u32)>,
     /// Output that the worker itself says belongs to a job: its number, the stream's, the bytes.
     pub(super) output: Vec<(u64, u8, Vec<u8>)>,
 }
 
 impl Incoming {
-    pub(super) fn new(frame_bytes_max: usize) -> Self {
+    pub(super) fn new(frame_bytes_max: usize, reports: bool) -> Self {
         Self {
             held: Vec::new(),
             position: 0,
@@ -51,6 +56,7 @@ impl Incoming {
             codec: None,
             abilities: Abilities::default(),
             frame_bytes_max,
+            reports,
         }
     }
 
@@ -124,7 +130,7 @@ impl Incoming {
         let frame = std::mem::take(&mut self.held);
         if let Some(done) = self.message(&frame[HEADER_BYTES..], heard)? {
             let start = frame.len() - done.payload_bytes;
-            heard.replies.push(done.with(Payload::take(frame, start)));
+            heard.replies.push(self.reply(&done, Payload::take(frame, start))?);
         }
         Ok(())
     }
@@ -164,7 +170,7 @@ impl Incoming {
             bytes = rest;
             if let Some(done) = self.message(body, heard)? {
                 let payload = Payload::copy(&body[body.len() - done.payload_bytes..]);
-                heard.replies.push(done.with(payload));
+                heard.replies.push(self.reply(&done, payload)?);
             }
         }
     }
@@ -178,24 +184,36 @@ impl Incoming {
         };
         match codec.read_to_supervisor(body).map_err(|_| ProtocolFault::Garbage)? {
             ToSupervisor::Reply { id, attempt, service_ns, result } => {
-                let result = match result {
+                let answer = match result {
                     Ok(Cow::Borrowed(payload))
                         if payload.as_ptr_range().end == body.as_ptr_range().end =>
                     {
                         let payload_bytes = payload.len();
                         return Ok(Some(Done { id, attempt, service_ns, payload_bytes }));
                     }
-                    Ok(payload) => Ok(Payload::take(payload.into_owned(), 0)),
-                    Err(failure) => Err(Box::new(own(failure))),
+                    Ok(payload) => Answer::Done(Payload::take(payload.into_owned(), 0)),
+                    Err(failure) => Answer::Failed(Box::new(own(failure))),
                 };
-                heard.replies.push(Reply { id, attempt, service_ns, result });
+                heard.replies.push(Reply { id, attempt, service_ns, answer });
             }
             ToSupervisor::Output { id, stream, bytes } => {
                 heard.output.push((id, stream, bytes.into_owned()));
             }
-            ToSupervisor::Started { .. } | ToSupervisor::Progress { .. } | ToSupervisor::Bye => {}
+            ToSupervisor::Started { id, pid } => heard.started = Some((id, pid)),
+            ToSupervisor::Progress { .. } | ToSupervisor::Bye => {}
         }
         Ok(None)
+    }
+
+    fn reply(&self, done: &Done, payload: Payload) -> Result<Reply, ProtocolFault> {
+        let Done { id, attempt, service_ns, .. } = *done;
+        let answer = if self.reports {
+            let ran = report::read(payload).ok_or(ProtocolFault::Garbage)?;
+            Answer::Ran(Box::new(ran))
+        } else {
+            Answer::Done(payload)
+        };
+        Ok(Reply { id, attempt, service_ns, answer })
     }
 
     fn hello(&mut self, body: &[u8]) -> Result<Abilities, ProtocolFault> {
@@ -219,13 +237,6 @@ struct Done {
     attempt: u32,
     service_ns: u64,
     payload_bytes: usize,
-}
-
-impl Done {
-    fn with(self, payload: Payload) -> Reply {
-        let Self { id, attempt, service_ns, .. } = self;
-        Reply { id, attempt, service_ns, result: Ok(payload) }
-    }
 }
 
 fn own(failure: wire::Failure<'_>) -> Failure {

@@ -35,7 +35,7 @@ use crate::{
     event::WorkerId,
     exit::ProtocolFault,
     job::{Failure, FailureKind},
-    pool::{Order, Reply},
+    pool::{Answer, Order, Reply},
 };
 
 /// What the pipes hold when large frames pass.
@@ -95,6 +95,7 @@ impl Line {
     pub(super) fn open(
         worker: WorkerId,
         frame_bytes_max: usize,
+        reports: bool,
         scratch: Scratch,
     ) -> io::Result<(Self, FarEnd)> {
         let (jobs_read, jobs_write) = io::pipe()?;
@@ -115,7 +116,7 @@ impl Line {
             outgoing: RefCell::new(outgoing),
             is_writing: Cell::new(false),
             replies: RefCell::new(replies),
-            incoming: RefCell::new(Incoming::new(frame_bytes_max)),
+            incoming: RefCell::new(Incoming::new(frame_bytes_max, reports)),
             recorder,
             in_hand: RefCell::default(),
             frame_bytes_max,
@@ -136,7 +137,12 @@ impl Line {
             let message = format!("the job makes {fault}; allow more with --max-frame");
             let failure = Failure { kind: FailureKind::Error, message, place: None };
             let (id, attempt) = (order.id, order.attempt);
-            return Some(Reply { id, attempt, service_ns: 0, result: Err(Box::new(failure)) });
+            return Some(Reply {
+                id,
+                attempt,
+                service_ns: 0,
+                answer: Answer::Failed(Box::new(failure)),
+            });
         }
         self.in_hand.borrow_mut().sent(order.id);
         if order.payload.is_shared() {

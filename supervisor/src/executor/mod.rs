@@ -32,8 +32,10 @@ use self::{
     process::{Leader, Process},
 };
 use crate::{
+    command::Commands,
     event::WorkerId,
     exit::{StartFault, StartStep},
+    launcher::orders::Orders,
     os::{descriptors::OpenFiles, launch::Launch, procfs::OomWatch},
     pool::{Action, Input, Jitter, JobKey, Left, News, Pool},
     settings::{Jobs, Program, Settings},
@@ -63,6 +65,9 @@ pub struct Executor {
     /// The longest frame, where the workers take jobs.
     frame_bytes_max: Option<usize>,
     watches_memory: bool,
+    /// The commands that launchers run, where the workers are none of the user's.
+    commands: Option<Commands>,
+    workers: u32,
     scratch: Scratch,
     chance: RandomState,
     oom: Rc<OomWatch>,
@@ -92,6 +97,8 @@ impl Executor {
             inbox: Rc::default(),
             frame_bytes_max: settings.jobs.as_ref().map(|jobs| jobs.frame_bytes_max),
             watches_memory: settings.jobs.as_ref().is_some_and(Jobs::watches_memory),
+            commands: settings.jobs.as_ref().and_then(|jobs| jobs.commands.clone()),
+            workers: settings.workers.get(),
             scratch: line::scratch(),
             chance: RandomState::new(),
             oom: Rc::default(),
@@ -237,7 +244,8 @@ impl Executor {
 
     fn start(&self, worker: WorkerId) -> Result<Life, StartFault> {
         let refused = |error: io::Error| StartFault::new(StartStep::Spawn, &error);
-        let open = |bytes| Line::open(worker, bytes, Rc::clone(&self.scratch));
+        let reports = self.commands.is_some();
+        let open = |bytes| Line::open(worker, bytes, reports, Rc::clone(&self.scratch));
         let line = self.frame_bytes_max.map(open).transpose().map_err(refused)?;
         let places = if line.is_some() { &PLACES[..] } else { &[] };
         let mut launch = Launch::new(&self.program, self.open_files, places);
@@ -245,6 +253,13 @@ impl Executor {
         let [jobs, replies, recorder] = PLACES;
         if line.is_some() {
             launch.announce(wire::VARIABLE, &format!(":{jobs}:{replies}:{recorder}"));
+        }
+        if let Some(commands) = &self.commands {
+            let limits = launch.take_limits();
+            let orders =
+                Orders::new(commands, &limits, self.stop_signal, worker.slot, self.workers);
+            let orders = orders.to_bytes().map_err(|error| refused(io::Error::other(error)))?;
+            launch.make_built_in(orders);
         }
         let ((stdout, out), (stderr, err)) =
             (output_pipe().map_err(refused)?, output_pipe().map_err(refused)?);

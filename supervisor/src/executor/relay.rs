@@ -12,6 +12,7 @@ use tokio::net::unix::pipe::Receiver;
 
 use super::line::Line;
 use crate::{
+    exit::says_out_of_memory,
     os::descriptors::{bytes_waiting, look_ahead},
     sink::{Held, Origin, Outlet, PIECE_BYTES},
 };
@@ -151,17 +152,7 @@ impl Relay {
 
     /// Whether the last words say that memory ran out.
     pub(super) fn says_out_of_memory(&self) -> bool {
-        const WORDS: [&[u8]; 7] = [
-            b"memory allocation of",
-            b"MemoryError",
-            b"OutOfMemoryError",
-            b"out of memory",
-            b"Out of memory",
-            b"Cannot allocate memory",
-            b"bad_alloc",
-        ];
-        let last = self.last_words();
-        WORDS.iter().any(|word| last.windows(word.len()).any(|part| part == *word))
+        says_out_of_memory(&self.last_words())
     }
 
     /// Reads a piece and passes it on; 0 at the end of the stream. Nothing to read is an error.

@@ -5,4 +5,3 @@ pub mod narrate;
 pub mod progress;
 pub mod summary;
 pub mod table;
-pub mod words;

@@ -5,12 +5,12 @@ use std::fmt::Write;
 
 use worker::quantity::{show_duration, show_size};
 
-use super::words::{describe, failure};
+use crate::words::{describe, failure};
 use crate::{
     escape::visible,
     event::{Again, Ended, Event, Next, ShutdownReason},
     exit::{Cause, Status, StopReason},
-    job::{Attempt, JobEnd, Outcome},
+    job::{Attempt, AttemptEnd, JobEnd, Outcome},
     limits::{Limits, Resource},
     settings::{Restart, Settings},
 };
@@ -73,6 +73,34 @@ pub fn outcome(outcome: &Outcome) -> Option<String> {
         }
     };
     Some(format!("supervisor: {}\n", visible(text.as_bytes())))
+}
+
+/// What else is to be said of a job whose command was run: what it left behind, and what of its
+/// output is missing.
+#[must_use]
+pub fn leftovers(outcome: &Outcome) -> Option<String> {
+    let Some(AttemptEnd::Ran(ran)) = outcome.last.as_ref().map(|last| &last.end) else {
+        return None;
+    };
+    let (id, mut text) = (outcome.id, String::new());
+    if !ran.left.is_empty() {
+        let many = if ran.left.len() == 1 { "process" } else { "processes" };
+        let held = if ran.leaked { ", which held its output open" } else { "" };
+        let names = visible(ran.left.join(", ").as_bytes());
+        let count = ran.left.len();
+        let _ = writeln!(text, "supervisor: job {id} left {count} {many}: {names}{held}; killed");
+    }
+    for (gap, stream) in ran.output.gaps().into_iter().zip(["stdout", "stderr"]) {
+        if gap.bytes > 0 {
+            let size = show_size(gap.bytes);
+            let _ = writeln!(
+                text,
+                "supervisor: job {id} wrote more to {stream} than is kept: {size} are left out in \
+                 its middle; keep more with --max-output, or all with --output lines or files:DIR"
+            );
+        }
+    }
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn tried_again(id: u64, attempt: &Attempt, again: Again) -> String {

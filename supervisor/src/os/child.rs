@@ -4,6 +4,7 @@
 use std::{
     io, mem,
     os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
+    ptr,
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use nix::{
     unistd::Pid,
 };
 
+use super::procfs::{self, Process};
 use crate::{exit::Status, signal::Signal};
 
 /// A descriptor that becomes readable when the process ends.
@@ -77,9 +79,49 @@ pub fn examine(pidfd: impl AsFd) -> io::Result<Option<Exit>> {
     Ok(Some(Exit { status, cpu, peak_kib }))
 }
 
+/// Takes hold of a child of `parent`, which is another process of ours and says that it has one:
+/// of nobody else's, whatever it says.
+#[must_use]
+pub fn pidfd_of(pid: i32, parent: i32) -> Option<OwnedFd> {
+    let pidfd = pidfd(pid).ok()?;
+    procfs::process(pid).filter(|process| process.is_child_of(parent)).map(|_| pidfd)
+}
+
+/// Kills a process that was found in a list of all: only if it is still that one, for its number
+/// may meanwhile be another's.
+pub fn kill_if_still(process: &Process) {
+    // From here on the descriptor is of whoever has the number now, and of nobody after him.
+    let Ok(pidfd) = pidfd(process.pid) else { return };
+    if procfs::process(process.pid).is_some_and(|now| now.is_same(process)) {
+        let (none, number) = (ptr::null::<libc::siginfo_t>(), Signal::KILL.number());
+        // SAFETY: integers and a null where no siginfo is given. What is gone need not be told.
+        unsafe {
+            let pidfd = pidfd.as_raw_fd();
+            libc::syscall(libc::SYS_pidfd_send_signal, pidfd, number, none, 0);
+        }
+    }
+}
+
 fn duration(time: libc::timeval) -> Duration {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+}
+
+/// Kills the process group of the process behind this descriptor, which need not be our child
+/// nor live any more.
+pub fn kill_group_of(pidfd: impl AsFd) {
+    /// Since Linux 6.9; before that only the process itself can be hit without fail.
+    const PROCESS_GROUP: libc::c_uint = 1 << 2;
+    let (pidfd, number) = (pidfd.as_fd().as_raw_fd(), Signal::KILL.number());
+    let none = ptr::null::<libc::siginfo_t>();
+    for flags in [PROCESS_GROUP, 0] {
+        // SAFETY: integers and a null where no siginfo is given.
+        let sent =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, number, none, flags) };
+        if sent == 0 {
+            return;
+        }
+    }
 }
 
 /// Signals a child's process group; while it has none yet, the child alone. For an unreaped

@@ -45,6 +45,8 @@ pub struct Launch {
     pub(super) parent: i32,
     /// Where in the program each passed descriptor goes, in their order.
     pub(super) places: Vec<RawFd>,
+    /// The orders of the function of this program that it shall be, where it is none else.
+    pub(super) built_in: Option<Vec<u8>>,
     /// A variable, and what its value shall hold after the program's own process id: only the
     /// stub knows that one.
     pub(super) announced: Option<(String, String)>,
@@ -65,6 +67,7 @@ impl Launch {
             open_files,
             parent: std::process::id().cast_signed(),
             places: places.to_vec(),
+            built_in: None,
             announced: None,
         }
     }
@@ -73,6 +76,18 @@ impl Launch {
     /// the program's process id.
     pub fn announce(&mut self, name: &str, value: &str) {
         self.announced = Some((name.into(), value.into()));
+    }
+
+    /// Takes off the limits, for a function of this program that sets them itself.
+    pub fn take_limits(&mut self) -> Limits {
+        std::mem::take(&mut self.limits)
+    }
+
+    /// Makes it a function of this program, with these orders, which is passed descriptors as
+    /// they come.
+    pub fn make_built_in(&mut self, orders: Vec<u8>) {
+        self.built_in = Some(orders);
+        self.places.clear();
     }
 
     /// Adds to the program's environment, in place of a former value.

@@ -9,7 +9,7 @@ use crate::limits::Resource;
 
 /// Sets soft and hard limit alike, so that the program cannot lift it; of CPU time the soft one
 /// lies a second lower, so that SIGXCPU names the cause before SIGKILL.
-pub(super) fn set(resource: Resource, value: u64) -> io::Result<()> {
+pub(crate) fn set(resource: Resource, value: u64) -> io::Result<()> {
     let hard = match resource {
         Resource::Cpu => value.saturating_add(1).min(getrlimit(Kernel::RLIMIT_CPU)?.1.max(value)),
         _ => value,

@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// Where programs are looked up when the environment has no `PATH`.
-pub(super) const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+pub(crate) const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
 /// The files a program's name may mean: itself, if it has a slash; else one in each directory.
-pub(super) fn candidates(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn candidates(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
     if name.is_empty() {
         return Vec::new();
     }

@@ -6,6 +6,7 @@
 
 pub mod child;
 pub mod descriptors;
+pub(crate) mod exec;
 pub mod launch;
 pub mod limits;
 pub mod lookup;

@@ -56,6 +56,65 @@ pub fn own_cpu(pid: i32) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 1000 / per_second))
 }
 
+/// A process in the list of all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Process {
+    /// Its number, for as long as it is not reaped.
+    pub pid: i32,
+    /// What it runs, by the kernel's short name.
+    pub name: String,
+    parent: i32,
+    /// When it began, in clock ticks since boot: with its number, this is nobody else.
+    began: u64,
+}
+
+impl Process {
+    /// Whether both are one, whatever it runs and whoever is its parent by now.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.pid, self.began) == (other.pid, other.began)
+    }
+
+    /// Whether that one is its parent.
+    #[must_use]
+    pub fn is_child_of(&self, parent: i32) -> bool {
+        self.parent == parent
+    }
+}
+
+/// The process of this number.
+#[must_use]
+pub fn process(pid: i32) -> Option<Process> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // The name before it may hold anything but the last parenthesis.
+    let (head, fields) = stat.rsplit_once(')')?;
+    let (_, name) = head.split_once('(')?;
+    // proc_pid_stat(5): the parent is field 4, the start field 22, and the first here is 3.
+    let mut fields = fields.split_ascii_whitespace();
+    let parent = fields.nth(1)?.parse().ok()?;
+    let began = fields.nth(17)?.parse().ok()?;
+    Some(Process { pid, name: name.to_owned(), parent, began })
+}
+
+/// The children of a process, their children, and so on, as far as they live.
+#[must_use]
+pub fn descendants(of: i32) -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut others: Vec<Process> = numbers.filter_map(process).collect();
+    let mut found: Vec<Process> = Vec::new();
+    let mut parents = vec![of];
+    while let Some(parent) = parents.pop() {
+        let (children, rest) = others.into_iter().partition(|process| process.parent == parent);
+        others = rest;
+        let children: Vec<Process> = children;
+        parents.extend(children.iter().map(|child| child.pid));
+        found.extend(children);
+    }
+    found
+}
+
 /// The resident memory of a process, and the most that it has ever been since its exec, in
 /// bytes; `None` once it is gone.
 #[must_use]

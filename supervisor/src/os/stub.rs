@@ -7,9 +7,10 @@
 
 use std::{
     convert::Infallible,
-    ffi::{CString, c_char},
+    ffi::CString,
     fs::File,
     io::{self, IoSliceMut, Read, Write},
+    net::Shutdown,
     os::{
         fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
         unix::net::UnixStream,
@@ -27,7 +28,7 @@ use nix::{
         socket::{ControlMessageOwned, MsgFlags, recvmsg},
         time::TimeValLike,
     },
-    unistd::{self, AccessFlags, access},
+    unistd,
 };
 use worker::{
     codec,
@@ -35,6 +36,7 @@ use worker::{
 };
 
 use super::{
+    exec::{self, Strings},
     launch::{Launch, PASSED_MAX, VERB, Word},
     limits,
     lookup::{DEFAULT_PATH, candidates},
@@ -44,22 +46,27 @@ use crate::exit::{StartFault, StartStep};
 /// The stub's exit code when it did not become the program.
 const FAILED: i32 = 125;
 
+/// What a stub may be instead of another program: a function of this one. It is given its orders,
+/// the environment and the passed descriptors, and gives back the exit status.
+pub type BuiltIn = fn(&[u8], Vec<Vec<u8>>, Vec<OwnedFd>) -> u8;
+
 /// Becomes the program, if this process was started as a stub; otherwise returns at once.
-/// The first call of a `main` whose process launches others.
-pub fn run_if_called() {
+/// The first call of a `main` whose process launches others. Without a `built_in`, none can be
+/// launched.
+pub fn run_if_called(built_in: Option<BuiltIn>) {
     if std::env::args_os().nth(1).is_some_and(|verb| verb == VERB) {
         // SAFETY: a stub is started with its socket as descriptor 0, which nothing else in this
         // image refers to.
-        run(UnixStream::from(unsafe { OwnedFd::from_raw_fd(0) }));
+        run(UnixStream::from(unsafe { OwnedFd::from_raw_fd(0) }), built_in);
     }
 }
 
-fn run(mut socket: UnixStream) -> ! {
+fn run(mut socket: UnixStream, built_in: Option<BuiltIn>) -> ! {
     let Ok((launch, passed)) = receive(&socket) else {
         eprintln!("{VERB} is how this program starts others; it is not to be called by hand");
         process::exit(2);
     };
-    let Err(fault) = become_program(&launch, &passed, &mut socket);
+    let Err(fault) = become_it(&launch, passed, &mut socket, built_in);
     // Nobody reads a word that cannot be said: the supervisor is gone.
     if let Ok(frame) = Word::Failed(fault).to_frame() {
         let _ = socket.write_all(&frame);
@@ -67,14 +74,31 @@ fn run(mut socket: UnixStream) -> ! {
     process::exit(FAILED);
 }
 
-/// The steps, in an order that each of them needs.
-fn become_program(
+/// Becomes what the launch says: another program, or a function of this one.
+fn become_it(
     launch: &Launch,
-    passed: &[OwnedFd],
+    passed: Vec<OwnedFd>,
     socket: &mut UnixStream,
+    built_in: Option<BuiltIn>,
 ) -> Result<Infallible, StartFault> {
     // All that allocates comes before the limits.
-    let image = Image::new(launch).map_err(at(StartStep::Exec))?;
+    let Some(orders) = &launch.built_in else {
+        let image = Image::new(launch).map_err(at(StartStep::Exec))?;
+        prepare(launch, &passed, socket)?;
+        return Err(at(StartStep::Exec)(image.exec()));
+    };
+    let Some(built_in) = built_in else {
+        return Err(StartFault { step: StartStep::Receive, errno: libc::ENOSYS });
+    };
+    let env = environment(launch);
+    prepare(launch, &passed, socket)?;
+    // As an exec would end the socket.
+    let _ = socket.shutdown(Shutdown::Both);
+    process::exit(i32::from(built_in(orders, env, passed)));
+}
+
+/// The steps, in an order that each of them needs.
+fn prepare(launch: &Launch, passed: &[OwnedFd], socket: &mut UnixStream) -> Result<(), StartFault> {
     arrange(launch, passed, socket).map_err(at(StartStep::Descriptors))?;
     reset_signals();
     unistd::setsid().map_err(io::Error::from).map_err(at(StartStep::Session))?;
@@ -92,8 +116,7 @@ fn become_program(
     for (resource, value) in launch.limits.iter() {
         limits::set(resource, value).map_err(at(StartStep::Limit(resource)))?;
     }
-    socket.write_all(&ready).map_err(at(StartStep::Receive))?;
-    Err(at(StartStep::Exec)(image.exec()))
+    socket.write_all(&ready).map_err(at(StartStep::Receive))
 }
 
 fn at(step: StartStep) -> impl Fn(io::Error) -> StartFault {
@@ -160,7 +183,8 @@ fn arrange(launch: &Launch, passed: &[OwnedFd], socket: &mut UnixStream) -> io::
         return Err(io::Error::last_os_error());
     }
     place(&null, 0)?;
-    if launch.places.len() != lifted.len() {
+    // What a function of this program is passed stays where it is.
+    if launch.built_in.is_none() && launch.places.len() != lifted.len() {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
     launch.places.iter().zip(&lifted).try_for_each(|(number, fd)| place(fd, *number))
@@ -236,61 +260,21 @@ fn environment(launch: &Launch) -> Vec<Vec<u8>> {
     env
 }
 
-/// C strings, and the array of pointers to them that ends with null.
-struct Strings {
-    _owned: Vec<CString>,
-    pointers: Vec<*const c_char>,
-}
-
-impl Strings {
-    fn new(strings: &[Vec<u8>]) -> io::Result<Self> {
-        let owned = strings.iter().map(|s| c_string(s)).collect::<io::Result<Vec<_>>>()?;
-        let pointers = owned.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect();
-        Ok(Self { _owned: owned, pointers })
-    }
-}
-
-fn c_string(bytes: &[u8]) -> io::Result<CString> {
-    CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
-}
-
 impl Image {
     fn new(launch: &Launch) -> io::Result<Self> {
         let name = launch.argv.first().map_or(&[][..], Vec::as_slice);
         let path = launch.env.iter().find_map(|pair| pair.strip_prefix(b"PATH="));
         let paths = candidates(name, path.unwrap_or(DEFAULT_PATH));
         Ok(Self {
-            paths: paths.iter().map(|path| c_string(path)).collect::<io::Result<_>>()?,
+            paths: paths.iter().map(|path| exec::c_string(path)).collect::<io::Result<_>>()?,
             argv: Strings::new(&launch.argv)?,
             envp: Strings::new(&environment(launch))?,
         })
     }
 
-    /// Executes the first candidate that can be; the error that tells most where none can.
-    /// (`execvp` would hand what has no `#!`, even a broken binary, to a shell.)
     fn exec(&self) -> io::Error {
-        let mut refused = io::Error::from_raw_os_error(libc::ENOENT);
-        for path in &self.paths {
-            // SAFETY: a C string and two arrays of pointers to C strings, each ended by null,
-            // all alive.
-            unsafe {
-                libc::execve(
-                    path.as_ptr(),
-                    self.argv.pointers.as_ptr(),
-                    self.envp.pointers.as_ptr(),
-                )
-            };
-            let error = io::Error::last_os_error();
-            match error.raw_os_error() {
-                Some(libc::ENOENT | libc::ENOTDIR) => {}
-                // A directory of PATH that may not be searched says so of any name.
-                Some(libc::EACCES) if access(path.as_c_str(), AccessFlags::F_OK).is_err() => {}
-                Some(libc::EACCES | libc::ELOOP | libc::ENAMETOOLONG | libc::ENODEV) => {
-                    refused = error;
-                }
-                _ => return error,
-            }
-        }
-        refused
+        let (argv, envp) = (self.argv.pointers().as_ptr(), self.envp.pointers().as_ptr());
+        // SAFETY: arrays of pointers to C strings, each ended by null, all alive.
+        unsafe { exec::exec(&self.paths, argv, envp) }
     }
 }

@@ -31,8 +31,9 @@ impl Adaptive {
     /// How many jobs the worker may have in hand.
     pub(super) fn depth(self, wanted: Depth) -> u32 {
         match wanted {
-            Depth::Auto if self.apart > 0 => 1,
+            Depth::Auto | Depth::Ahead if self.apart > 0 => 1,
             Depth::Auto => self.depth,
+            Depth::Ahead => self.depth.max(2),
             Depth::Fixed(depth) => depth,
         }
     }

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 pub use ledger::Order;
 pub use step::{
-    Abilities, Action, Actions, Input, Jitter, JobKey, Left, Memory, News, Reply, Tick,
+    Abilities, Action, Actions, Answer, Input, Jitter, JobKey, Left, Memory, News, Reply, Tick,
 };
 
 use self::{

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    command::Ran,
     event::{Event, ShutdownReason, WorkerId},
     exit::{Evidence, ProtocolFault, StartFault},
     job::{Failure, Job, Outcome, Payload},
@@ -115,7 +116,18 @@ pub struct Reply {
     /// How long it ran, in nanoseconds; 0 where that was not measured.
     pub service_ns: u64,
     /// What came of it.
-    pub result: Result<Payload, Box<Failure>>,
+    pub answer: Answer,
+}
+
+/// What came of a job.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// A result.
+    Done(Payload),
+    /// Nothing, and why.
+    Failed(Box<Failure>),
+    /// A command was run for it; whether that is well is for the pool to judge.
+    Ran(Box<Ran>),
 }
 
 /// What a worker that ended had still to say.

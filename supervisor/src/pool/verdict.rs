@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use super::Policy;
 use crate::{
+    command::Ran,
     exit::{Asked, Cause, Certainty, Evidence, Sender, Status, StopReason},
     limits::{Limits, Resource},
     signal::Signal,
@@ -34,6 +36,17 @@ pub fn cause(evidence: &Evidence, circumstances: Circumstances<'_>) -> Cause {
         Status::Signal { signal, .. } if signal.is_own_fault() => Cause::Signal(Sender::Itself),
         Status::Signal { .. } => Cause::Signal(Sender::Outside),
         Status::Code(_) => Cause::Exit,
+    }
+}
+
+/// Judges the end of a command; its launcher did what we asked of it.
+#[must_use]
+pub fn of_command(ran: &Ran, policy: &Policy) -> Cause {
+    let (limits, stop_signal) = (&policy.limits, policy.stop_signal);
+    match &ran.evidence {
+        Some(evidence) => cause(evidence, Circumstances { limits, stop_signal, asked: ran.asked }),
+        // It was never run, and the launcher says why.
+        None => ran.cause,
     }
 }
 

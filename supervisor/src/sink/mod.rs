@@ -1,12 +1,15 @@
 //! Where do a run's data go? Through one [`Outlet`]: a [`Sink`] turns what comes into bytes, a
 //! [`writer`] thread writes them.
 
+mod attempt;
+mod commands;
 mod jsonl;
 mod lines;
 pub mod order;
 mod outcome;
 mod raw;
 mod record;
+pub mod reports;
 mod results;
 mod silent;
 mod spill;
@@ -23,8 +26,8 @@ use std::{
 use tokio::sync::Notify;
 
 use self::{
-    jsonl::Jsonl, order::SpillError, raw::Raw, results::Results, silent::Silent, text::Text,
-    writer::Writer,
+    commands::Commands, jsonl::Jsonl, order::SpillError, raw::Raw, reports::Report,
+    results::Results, silent::Silent, text::Text, writer::Writer,
 };
 pub use self::{lines::Held, writer::Stream};
 use crate::{
@@ -60,6 +63,14 @@ pub trait Sink: fmt::Debug {
     /// How a job ended, for stdout.
     fn outcome(&self, outcome: &Outcome, out: &mut Vec<u8>);
 
+    /// Whether something of a job's end may be for stderr.
+    fn has_stderr(&self) -> bool {
+        false
+    }
+
+    /// What of it is.
+    fn outcome_stderr(&self, _: &Outcome, _: &mut Vec<u8>) {}
+
     /// Something happened; for sinks of records.
     fn event(&self, event: &Event, out: &mut Vec<u8>);
 
@@ -73,6 +84,7 @@ pub struct Outlet {
     sink: Box<dyn Sink>,
     writer: Writer,
     results: RefCell<Results>,
+    reports: RefCell<Vec<Report>>,
     /// One for all reads: an idle worker holds no memory of ours.
     buffer: RefCell<Vec<u8>>,
     /// Streams of ended workers that still wait for room, and how many may.
@@ -92,12 +104,15 @@ impl Outlet {
     pub fn new(settings: &Settings, writer: Writer) -> Self {
         let jobs = settings.jobs.as_ref();
         let has_jobs = jobs.is_some();
+        let runs_commands = jobs.is_some_and(|jobs| jobs.commands.is_some());
         let sink: Box<dyn Sink> = match settings.output {
+            Output::Grouped { tag } => Box::new(Commands::new(tag, false)),
+            // Launchers cut and tag.
+            Output::Lines { .. } if runs_commands => Box::new(Commands::new(false, false)),
+            Output::Raw if runs_commands => Box::new(Commands::new(false, true)),
             Output::Lines { timestamps, tag } => Box::new(Text::new(timestamps, tag, has_jobs)),
             Output::Raw => Box::new(Raw::new(has_jobs)),
-            Output::None | Output::Grouped { .. } | Output::Files => {
-                Box::new(Silent::new(has_jobs))
-            }
+            Output::None | Output::Files => Box::new(Silent::new(has_jobs)),
             Output::Jsonl => Box::new(Jsonl { limits: settings.program.limits.clone() }),
         };
         let buffer = RefCell::new(vec![0; PIECE_BYTES]);
@@ -105,9 +120,15 @@ impl Outlet {
         let lingering_max = (settings.workers.get() + 32) * 2;
         let (lingering, settled) = (Cell::new(0), Notify::new());
         let keep_order = jobs.is_some_and(|jobs: &Jobs| jobs.keep_order);
-        let results = RefCell::new(Results::new(keep_order));
+        let results = RefCell::new(Results::new(keep_order, sink.has_stderr()));
+        let reports = RefCell::new(reports(settings));
+        for (number, report) in reports.borrow().iter().enumerate() {
+            let mut begin = Vec::new();
+            report.begin(&mut begin);
+            writer.report(number, &mut begin);
+        }
         let released = Notify::new();
-        Self { sink, writer, results, buffer, lingering, lingering_max, settled, released }
+        Self { sink, writer, results, reports, buffer, lingering, lingering_max, settled, released }
     }
 
     /// The thread that writes.
@@ -140,10 +161,27 @@ impl Outlet {
     /// Puts out how jobs ended. None is lost, however many there are: whoever starts jobs stops
     /// while this [is full](Self::is_full).
     pub fn outcomes(&self, outcomes: &[Outcome]) {
+        for (number, report) in self.reports.borrow_mut().iter_mut().enumerate() {
+            let mut lines = Vec::new();
+            outcomes.iter().for_each(|outcome| report.outcome(outcome, &mut lines));
+            self.writer.report(number, &mut lines);
+        }
         let mut results = self.results.borrow_mut();
         results.put(outcomes, self.sink.as_ref(), &self.writer);
         results.release(&self.writer);
         self.released.notify_waiters();
+    }
+
+    /// All jobs have ended, and so do the reports.
+    pub fn end_reports(&self) {
+        for (number, report) in self.reports.borrow_mut().drain(..).enumerate() {
+            let mut end = Vec::new();
+            let head = report.end(&mut end);
+            self.writer.report(number, &mut end);
+            if let Some(head) = head {
+                self.writer.report_head(number, head);
+            }
+        }
     }
 
     /// Whether no more outcomes should come.
@@ -217,6 +255,14 @@ impl Outlet {
         fill(&mut out);
         self.writer.push(stream, out);
     }
+}
+
+fn reports(settings: &Settings) -> Vec<Report> {
+    let Some(jobs) = &settings.jobs else { return Vec::new() };
+    let template = jobs.commands.as_ref().map(|commands| &commands.template);
+    let limits = &settings.program.limits;
+    let report = |report| Report::new(report, template.cloned(), limits);
+    jobs.reports.iter().map(report).collect()
 }
 
 /// One of the places, given back when dropped.

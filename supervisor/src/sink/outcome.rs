@@ -1,14 +1,17 @@
 //! What does the record of a job look like? By hand for a job that was done at the first attempt,
 //! since there may be millions a second; with all that is known for any other.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 
-use super::record::{Measured, Who, Why, is_false, push, push_value, text_or_base64};
+use super::{
+    attempt::{AttemptRecord, why},
+    record::{Why, push, push_value, text_or_base64},
+};
 use crate::{
-    job::{Attempt, AttemptEnd, Death, FailureKind, JobEnd, Outcome},
+    job::{Attempt, AttemptEnd, JobEnd, Outcome},
     limits::Limits,
 };
 
@@ -121,32 +124,6 @@ struct Record<'a> {
     limits: Option<BTreeMap<&'static str, u64>>,
 }
 
-#[derive(Serialize)]
-struct AttemptRecord<'a> {
-    attempt: u32,
-    #[serde(flatten)]
-    who: Who,
-    began_ms: f64,
-    ms: f64,
-    #[serde(flatten)]
-    why: Option<Why>,
-    /// It came to nothing, and not through the job.
-    #[serde(skip_serializing_if = "is_false")]
-    uncharged: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    place: Option<&'a str>,
-    #[serde(flatten)]
-    measured: Option<Measured>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peak_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_output: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_output_base64: Option<String>,
-}
-
 impl<'a> Record<'a> {
     fn new(outcome: &'a Outcome, limits: &Limits) -> Self {
         let named = || limits.iter().map(|(resource, value)| (resource.name(), value)).collect();
@@ -159,16 +136,19 @@ impl<'a> Record<'a> {
             JobEnd::TooLong { .. } => ("too_long", None),
             JobEnd::NotRun => ("not_run", None),
         };
+        let is_command = outcome.attempts().any(|a| matches!(a.end, AttemptEnd::Ran(_)));
         let (bytes, bytes_max) = match &outcome.end {
             JobEnd::TooLong { bytes, cap } => (Some(*bytes), Some(*cap)),
             _ => (None, None),
         };
         let (reply, reply_base64) = match &outcome.end {
-            JobEnd::Ok(reply) => text_or_base64(reply.as_bytes()),
+            JobEnd::Ok(reply) if !is_command => text_or_base64(reply.as_bytes()),
             _ => (None, None),
         };
-        // A job that was too long to be kept cannot be told.
-        let is_told = !outcome.is_ok() && (bytes.is_none() || !outcome.payload.is_empty());
+        // A job that was too long to be kept cannot be told. That of a command always is: what it
+        // wrote seldom says which it was.
+        let is_told =
+            (is_command || !outcome.is_ok()) && (bytes.is_none() || !outcome.payload.is_empty());
         let (input, input_base64) = match is_told {
             true => text_or_base64(outcome.payload.as_bytes()),
             false => (None, None),
@@ -191,77 +171,10 @@ impl<'a> Record<'a> {
     }
 }
 
-impl<'a> AttemptRecord<'a> {
-    fn new(attempt: &'a Attempt) -> Self {
-        let failure = match &attempt.end {
-            AttemptEnd::Error(failure) => Some(failure),
-            _ => None,
-        };
-        let death = death(&attempt.end);
-        let evidence = match &attempt.end {
-            AttemptEnd::Ran(ran) => ran.evidence.as_ref(),
-            _ => death.and_then(|death| death.evidence.as_ref()),
-        };
-        let (last_output, last_output_base64) =
-            death.map_or((None, None), |death| text_or_base64(from_character(&death.last_output)));
-        let is_empty = last_output == Some("");
-        Self {
-            attempt: attempt.number,
-            who: Who::new(attempt.worker, Some(attempt.pid)),
-            began_ms: milliseconds(Duration::from_micros(
-                u64::try_from(attempt.began.as_micros()).unwrap_or(u64::MAX),
-            )),
-            ms: milliseconds(attempt.took),
-            why: why(&attempt.end),
-            uncharged: matches!(attempt.end, AttemptEnd::Returned(_)),
-            message: failure.map(|failure| failure.message.as_str()),
-            place: failure.and_then(|failure| failure.place.as_deref()),
-            peak_bytes: attempt.peak_bytes,
-            measured: evidence.map(Measured::new),
-            last_output: last_output.filter(|_| !is_empty),
-            last_output_base64,
-        }
-    }
-}
-
-fn death(end: &AttemptEnd) -> Option<&Death> {
-    match end {
-        AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => {
-            Some(death)
-        }
-        AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Ran(_) => None,
-    }
-}
-
-fn why(end: &AttemptEnd) -> Option<Why> {
-    let named = |cause| Some(Why::named(cause));
-    match end {
-        AttemptEnd::Ok => None,
-        AttemptEnd::Error(failure) => named(match failure.kind {
-            FailureKind::Error => "error",
-            FailureKind::Panic => "panic",
-        }),
-        AttemptEnd::Ran(ran) if ran.is_ok() => None,
-        AttemptEnd::Ran(ran) => Some(Why::new(ran.cause)),
-        // However its worker then ended.
-        AttemptEnd::Timeout(_) => named("timeout"),
-        AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => Some(Why::new(death.cause)),
-    }
-}
-
-/// The last of an output may begin in the midst of a character.
-fn from_character(bytes: &[u8]) -> &[u8] {
-    let is_rest = |byte: &&u8| **byte & 0xc0 == 0x80;
-    &bytes[bytes.iter().take(3).take_while(is_rest).count()..]
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    // Exact up to a hundred days.
-    duration.as_nanos() as f64 / 1e6
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -269,7 +182,7 @@ mod tests {
     use crate::{
         event::WorkerId,
         exit::{Cause, Certainty, Evidence, Peak, ProtocolFault, Status},
-        job::{Failure, Payload},
+        job::{Death, Failure, FailureKind, Payload},
         signal::Signal,
     };
 

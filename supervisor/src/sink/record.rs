@@ -15,6 +15,7 @@ use crate::{
     escape::is_obeyed,
     event::{Ended, Next, WorkerId},
     exit::{Asked, Cause, Certainty, Evidence, Sender, Status, StopReason},
+    job::AttemptEnd,
 };
 
 #[derive(Serialize)]
@@ -219,6 +220,17 @@ impl Why {
 
     pub(super) fn named(cause: &'static str) -> Self {
         Self { cause, ..Self::default() }
+    }
+}
+
+/// How the process of an attempt ended, where one did.
+pub(super) fn evidence(end: &AttemptEnd) -> Option<&Evidence> {
+    match end {
+        AttemptEnd::Ran(ran) => ran.evidence.as_ref(),
+        AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => {
+            death.evidence.as_ref()
+        }
+        AttemptEnd::Ok | AttemptEnd::Error(_) => None,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    fs::File,
     io, mem,
     os::fd::AsFd,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -44,6 +45,8 @@ pub enum Failure {
     Closed,
     /// The error number.
     Failed(i32),
+    /// So could not this report; the error number.
+    Report(usize, i32),
 }
 
 /// The queue in front of the thread.
@@ -79,33 +82,43 @@ struct Queue {
     failure: Option<Failure>,
 }
 
+/// Where a chunk goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Target {
+    Stream(Stream),
+    /// This report.
+    Report(usize),
+    /// The beginning of this report, where it can be written over.
+    Head(usize),
+}
+
 #[derive(Debug)]
 struct Chunk {
-    stream: Stream,
+    target: Target,
     bytes: Vec<u8>,
     is_talk: bool,
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread, which also writes these reports.
     ///
     /// # Errors
     /// No thread to be had.
-    pub fn open() -> io::Result<Self> {
+    pub fn open(reports: Vec<File>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         // Never joined: it may hang in a write for as long as a reader likes, and ends with us.
         thread::Builder::new()
             .name("writer".into())
             .stack_size(STACK_BYTES)
-            .spawn(move || theirs.write_all())?;
+            .spawn(move || theirs.write_all(&reports))?;
         Ok(Self { shared })
     }
 
     /// Queues bytes; never waits. Beyond the bound they are dropped, and counted.
     pub fn push(&self, stream: Stream, bytes: Vec<u8>) {
         if !bytes.is_empty() {
-            self.shared.add(Chunk { stream, bytes, is_talk: true });
+            self.shared.add(Chunk { target: Target::Stream(stream), bytes, is_talk: true });
         }
     }
 
@@ -114,8 +127,22 @@ impl Writer {
     ///
     /// Only where stdout has failed are they dropped, and counted.
     pub fn deliver(&self, stream: Stream, bytes: &mut Vec<u8>) {
+        self.deliver_to(Target::Stream(stream), bytes);
+    }
+
+    /// The same, for the report of this number.
+    pub(super) fn report(&self, number: usize, bytes: &mut Vec<u8>) {
+        self.deliver_to(Target::Report(number), bytes);
+    }
+
+    /// Writes over the beginning of a report, if it is a file in which that can be done.
+    pub(super) fn report_head(&self, number: usize, mut bytes: Vec<u8>) {
+        self.deliver_to(Target::Head(number), &mut bytes);
+    }
+
+    fn deliver_to(&self, target: Target, bytes: &mut Vec<u8>) {
         if !bytes.is_empty() {
-            let chunk = Chunk { stream, bytes: mem::take(bytes), is_talk: false };
+            let chunk = Chunk { target, bytes: mem::take(bytes), is_talk: false };
             *bytes = self.shared.add(chunk);
         }
     }
@@ -186,7 +213,8 @@ impl Shared {
     fn add(&self, chunk: Chunk) -> Vec<u8> {
         let mut queue = self.lock();
         let length = chunk.bytes.len();
-        let is_lost = chunk.stream == Stream::Stdout && queue.failure.is_some();
+        let is_lost = chunk.target == Target::Stream(Stream::Stdout)
+            && matches!(queue.failure, Some(Failure::Closed | Failure::Failed(_)));
         if is_lost || chunk.is_talk && queue.talk_bytes + length > TALK_BYTES_MAX {
             queue.dropped_bytes += length as u64;
             return Vec::new();
@@ -201,14 +229,18 @@ impl Shared {
     }
 
     /// The thread: takes all there is, writes it, and waits for more.
-    fn write_all(&self) {
+    fn write_all(&self, reports: &[File]) {
         let mut status = Status::default();
         loop {
             for chunk in self.take(&mut status) {
-                let _ = write(io::stderr(), status.before(chunk.stream, &chunk.bytes));
-                let result = match chunk.stream {
-                    Stream::Stdout => write(io::stdout(), &chunk.bytes),
-                    Stream::Stderr => write(io::stderr(), &chunk.bytes),
+                if let Target::Stream(stream) = chunk.target {
+                    let _ = write(io::stderr(), status.before(stream, &chunk.bytes));
+                }
+                let result = match chunk.target {
+                    Target::Stream(Stream::Stdout) => write(io::stdout(), &chunk.bytes),
+                    Target::Stream(Stream::Stderr) => write(io::stderr(), &chunk.bytes),
+                    Target::Report(number) => write(&reports[number], &chunk.bytes),
+                    Target::Head(number) => write_over(&reports[number], &chunk.bytes),
                 };
                 self.written(chunk, result);
                 self.changed.notify_waiters();
@@ -220,18 +252,25 @@ impl Shared {
     }
 
     fn written(&self, chunk: Chunk, result: nix::Result<()>) {
-        let Chunk { stream, mut bytes, is_talk } = chunk;
+        let Chunk { target, mut bytes, is_talk } = chunk;
         let mut queue = self.lock();
         queue.bytes -= bytes.len();
         queue.talk_bytes -= if is_talk { bytes.len() } else { 0 };
-        // There is nowhere to say that stderr failed.
-        if let (Stream::Stdout, Err(error)) = (stream, result) {
-            queue.dropped_bytes += bytes.len() as u64;
-            queue.failure.get_or_insert(match error {
-                Errno::EPIPE => Failure::Closed,
-                error => Failure::Failed(error as i32),
-            });
-        }
+        let failure = result.err().and_then(|error| match target {
+            // There is nowhere to say that stderr failed.
+            Target::Stream(Stream::Stderr) => None,
+            Target::Stream(Stream::Stdout) => {
+                queue.dropped_bytes += bytes.len() as u64;
+                Some(match error {
+                    Errno::EPIPE => Failure::Closed,
+                    error => Failure::Failed(error as i32),
+                })
+            }
+            Target::Report(number) | Target::Head(number) => {
+                Some(Failure::Report(number, error as i32))
+            }
+        });
+        queue.failure = queue.failure.or(failure);
         if (queue.spare.capacity()..=SPARE_BYTES_MAX).contains(&bytes.capacity()) {
             bytes.clear();
             queue.spare = bytes;
@@ -270,6 +309,14 @@ fn write(stream: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Writes over the beginning of a file; of what has none, such as a pipe, nothing.
+fn write_over(file: &File, bytes: &[u8]) -> nix::Result<()> {
+    match nix::sys::uio::pwrite(file, bytes, 0) {
+        Err(Errno::ESPIPE) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -62,7 +62,8 @@ pub(crate) fn imports_of_the_pool(source: &Source) -> Vec<String> {
         let mut parts = path.split("::");
         let (first, second) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
         match first {
-            "crate" => ["event", "exit", "job", "limits", "settings", "signal"].contains(&second),
+            "crate" => ["command", "event", "exit", "job", "limits", "settings", "signal"]
+                .contains(&second),
             "std" => {
                 ["cmp", "collections", "fmt", "iter", "mem", "num", "ops", "time"].contains(&second)
             }

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use super::holds;
 use crate::{
     exit::Evidence,
-    pool::{JobKey, Left, Reply, ledger::Ledger},
+    pool::{Answer, JobKey, Left, Reply, ledger::Ledger},
 };
 
 /// A mistake that the pool can be made to make.
@@ -53,8 +53,9 @@ pub(in crate::pool) fn tampered(
         && let Some(key) = window.nth(left.replies.len())
     {
         let order = ledger.order(key);
-        let (id, attempt, result) = (order.id, order.attempt, Ok(order.payload.clone()));
-        left.replies.push(Reply { id, attempt, service_ns: 0, result });
+        let answer = Answer::Done(order.payload.clone());
+        let (id, attempt) = (order.id, order.attempt);
+        left.replies.push(Reply { id, attempt, service_ns: 0, answer });
     }
     left
 }

@@ -10,7 +10,7 @@ use crate::{
     exit::{Cause, Evidence, Status, StopReason},
     job::{Attempt, AttemptEnd, Payload},
     limits::Resource,
-    pool::{News, Reply},
+    pool::{Answer, News, Reply},
     signal::Signal,
 };
 
@@ -107,10 +107,10 @@ impl World {
             process.last_heard = now;
             process.stalled &= !process.line.is_empty();
             let cancelled = process.overdue.take() == Some(head.id);
-            let end = match &reply.result {
-                Ok(payload) => Kind::Ok(payload.clone()),
-                Err(_) if cancelled => Kind::Timeout,
-                Err(_) => Kind::Error,
+            let end = match &reply.answer {
+                Answer::Done(payload) => Kind::Ok(payload.clone()),
+                Answer::Failed(_) if cancelled => Kind::Timeout,
+                Answer::Failed(_) | Answer::Ran(_) => Kind::Error,
             };
             let (id, attempt) = (head.id, head.attempt);
             self.expected.push(Expected { id, attempt, worker, end, perhaps: false });

@@ -80,7 +80,7 @@ fn rules(chance: &mut Chance) -> JobRules {
         crash_retries: u32::try_from(chance.below(3)).unwrap(),
         timeout: chance.one_in(2).then_some(timeout),
         deadline: chance.one_in(10).then_some(deadline),
-        depth: if chance.one_in(2) { Depth::Auto } else { depth },
+        depth: chance.pick(&[Depth::Auto, Depth::Ahead, depth, depth]),
         halt: chance.one_in(8).then_some(halt),
         start_timeout: chance.pick(&[ms(200), ms(5000), ms(30_000)]),
         recycle: Recycle {

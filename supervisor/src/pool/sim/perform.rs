@@ -273,7 +273,7 @@ impl Record {
 
 fn depth(rules: &JobRules) -> usize {
     match rules.depth {
-        Depth::Auto => Depth::MAX as usize,
+        Depth::Auto | Depth::Ahead => Depth::MAX as usize,
         Depth::Fixed(depth) => depth as usize,
     }
 }

@@ -7,7 +7,7 @@ use super::{Chance, nature::Nature};
 use crate::{
     exit::{Evidence, Peak, ProtocolFault, StartFault, StartStep, Status, StopReason},
     job::{Failure, FailureKind, Payload},
-    pool::{Abilities, Jitter, Left, Memory, News, Reply, Tick},
+    pool::{Abilities, Answer, Jitter, Left, Memory, News, Reply, Tick},
     signal::Signal,
 };
 
@@ -194,21 +194,23 @@ impl Process {
     }
 
     fn run(&mut self, run: Run, nature: &Nature, chance: &mut Chance) {
-        let failure =
-            |kind| Err(Box::new(Failure { kind, message: "as planned".into(), place: None }));
+        let failure = |kind| {
+            Answer::Failed(Box::new(Failure { kind, message: "as planned".into(), place: None }))
+        };
+        let done = |id| Answer::Done(answer(id));
         let cancelled = self.cancel == Some(run.id);
-        let result = match run.fate {
-            _ if nature.obedient && (cancelled || !nature.has_timeout) => Ok(answer(run.id)),
+        let answer = match run.fate {
+            _ if nature.obedient && (cancelled || !nature.has_timeout) => done(run.id),
             Fate::Hangs if cancelled && !self.deaf => failure(FailureKind::Error),
             Fate::Hangs => return,
             _ if chance.one_in(3) => return,
-            Fate::Ok => Ok(answer(run.id)),
+            Fate::Ok => done(run.id),
             Fate::Fails(kind) => failure(kind),
         };
         let service_ns = chance.pick(&[0, 1000, 50_000, 300_000, 5_000_000]);
         let Run { id, attempt, .. } = run;
         self.running = None;
-        self.tail.push(Reply { id, attempt, service_ns, result });
+        self.tail.push(Reply { id, attempt, service_ns, answer });
         if !self.abilities.recorder {
             self.pipe.append(&mut self.tail);
         }
@@ -261,7 +263,7 @@ impl Process {
             id: chance.below(60),
             attempt: 1,
             service_ns: chance.draw(),
-            result: Ok(Payload::copy(b"nonsense")),
+            answer: Answer::Done(Payload::copy(b"nonsense")),
         };
         match chance.below(5) {
             0 => self.break_off(ProtocolFault::Garbage),

@@ -11,12 +11,13 @@ use super::{
     Action, JobKey, Tick,
     depth::Adaptive,
     slot::Turn,
-    step::{Abilities, Memory, Reply},
+    step::{Abilities, Answer, Memory, Reply},
+    verdict,
 };
 use crate::{
     event::WorkerId,
     exit::{Cause, ProtocolFault, StopReason},
-    job::{Attempt, AttemptEnd, Death},
+    job::{Attempt, AttemptEnd, Death, Payload},
     settings::JobRules,
 };
 
@@ -278,18 +279,28 @@ impl Work {
         turn: &mut Turn<'_>,
     ) {
         let attempt = |end| self.attempt(worker, reply.attempt, (took, turn.now), end);
-        match reply.result {
-            Ok(payload) => {
+        match reply.answer {
+            Answer::Done(payload) => {
                 let attempt = attempt(AttemptEnd::Ok);
                 turn.ledger.done(key, payload, attempt, turn.actions);
             }
             // It gave up when it was told that its time was over.
-            Err(_) if self.overdue.is_some() => {
+            Answer::Failed(_) if self.overdue.is_some() => {
                 let (cause, evidence, last_output) = (Cause::Timeout, None, Vec::new());
                 let death = Death { cause, evidence, last_output };
                 turn.file(key, attempt(AttemptEnd::Timeout(Box::new(death))));
             }
-            Err(failure) => turn.file(key, attempt(AttemptEnd::Error(failure))),
+            Answer::Failed(failure) => turn.file(key, attempt(AttemptEnd::Error(failure))),
+            Answer::Ran(mut ran) => {
+                ran.cause = verdict::of_command(&ran, turn.policy);
+                let (is_ok, pid) = (ran.is_ok(), ran.pid);
+                let attempt = Attempt { pid, peak_bytes: None, ..attempt(AttemptEnd::Ran(ran)) };
+                if is_ok {
+                    turn.ledger.done(key, Payload::copy(&[]), attempt, turn.actions);
+                } else {
+                    turn.file(key, attempt);
+                }
+            }
         }
     }
 

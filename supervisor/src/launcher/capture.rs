@@ -1,0 +1,297 @@
+//! What becomes of the output of a command? It is kept up to a bound, passed on at once, or goes
+//! to files without our doing.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    mem,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    path::Path,
+};
+
+use memchr::memrchr;
+use worker::{ServeError, Worker};
+
+use super::{STREAMS, report::Report, stdio::Pipe};
+use crate::{command, command::Gap, exit::says_out_of_memory};
+
+/// So much is read of one stream before the others are looked at.
+const PIECE_BYTES: usize = 256 << 10;
+/// What is kept of a command's last words, as evidence, where nothing else is.
+const LAST_WORDS_BYTES: usize = 8 << 10;
+/// A line that is longer comes out in parts.
+const LINE_BYTES_MAX: usize = 1 << 20;
+/// Buffers that have grown beyond this are given back.
+const LARGE_BYTES: usize = 1 << 20;
+
+/// The output of the command in hand.
+#[derive(Debug)]
+pub(super) struct Capture {
+    how: command::Capture,
+    pipes: Option<[Pipe; 2]>,
+    files: Option<[File; 2]>,
+    streams: [Kept; 2],
+    /// Lines whose end has not come yet.
+    held: [Vec<u8>; 2],
+    /// What stands in front of each line.
+    prefix: Vec<u8>,
+    name: String,
+    reply: Vec<u8>,
+}
+
+/// The head and the tail of a stream.
+#[derive(Debug)]
+struct Kept {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+    gap: Gap,
+}
+
+impl Capture {
+    pub(super) fn new(how: command::Capture) -> Self {
+        let bytes_max = match how {
+            command::Capture::Keep { bytes_max } => {
+                usize::try_from(bytes_max).unwrap_or(usize::MAX)
+            }
+            _ => LAST_WORDS_BYTES,
+        };
+        let kept = || Kept { bytes: Vec::new(), bytes_max, gap: Gap::default() };
+        Self {
+            how,
+            pipes: None,
+            files: None,
+            streams: [kept(), kept()],
+            held: [Vec::new(), Vec::new()],
+            prefix: Vec::new(),
+            name: String::new(),
+            reply: Vec::new(),
+        }
+    }
+
+    /// The next command's is to come.
+    pub(super) fn begin(&mut self, number: u64, attempt: u32, payload: &[u8]) {
+        self.streams.iter_mut().for_each(Kept::clear);
+        match &self.how {
+            command::Capture::Pass { tag: true, .. } => {
+                self.prefix.clear();
+                let shown = payload.iter().map(|byte| if *byte == 0 { b' ' } else { *byte });
+                self.prefix.extend(shown);
+                self.prefix.push(b'\t');
+            }
+            command::Capture::Files(_) if attempt == 1 => self.name = number.to_string(),
+            command::Capture::Files(_) => self.name = format!("{number}.{attempt}"),
+            _ => {}
+        }
+    }
+
+    /// The descriptors it writes to.
+    pub(super) fn open(&mut self) -> io::Result<[RawFd; 2]> {
+        if let command::Capture::Files(directory) = &self.how {
+            let files = open_files(directory, &self.name)?;
+            return Ok(self.files.insert(files).each_ref().map(AsRawFd::as_raw_fd));
+        }
+        let pipes = match self.pipes.take() {
+            Some(pipes) => pipes,
+            None => [Pipe::open()?, Pipe::open()?],
+        };
+        let pipes = self.pipes.insert(pipes);
+        let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+        Ok([pipes[0].far_end().ok_or_else(closed)?, pipes[1].far_end().ok_or_else(closed)?])
+    }
+
+    /// What is to be read from, if anything is.
+    pub(super) fn readers(&self) -> Option<[BorrowedFd<'_>; 2]> {
+        self.pipes.as_ref().map(|pipes| pipes.each_ref().map(|pipe| pipe.reader().as_fd()))
+    }
+
+    /// Somebody may hold the pipes who is no child of ours any more, or shall not be waited for.
+    pub(super) fn close_far_ends(&mut self) {
+        self.pipes.iter_mut().flatten().for_each(Pipe::close_far_end);
+    }
+
+    /// They serve no other command.
+    pub(super) fn forget_pipes(&mut self) {
+        self.pipes = None;
+    }
+
+    /// Takes what waits in the stream's pipe, up to a piece; whether it has ended.
+    pub(super) fn take(&mut self, index: usize, worker: &mut Worker) -> Result<bool, ServeError> {
+        let Some(pipes) = &self.pipes else { return Ok(true) };
+        let kept = &mut self.streams[index];
+        let before = kept.bytes.len();
+        let mut piece = pipes[index].reader().take(PIECE_BYTES as u64);
+        // What came before the error is kept.
+        let ended = match piece.read_to_end(&mut kept.bytes) {
+            Ok(length) => length < PIECE_BYTES,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => return Err(error.into()),
+        };
+        if let command::Capture::Pass { lines, .. } = self.how {
+            self.pass_on(index, before, lines, worker)?;
+        }
+        self.streams[index].bound();
+        Ok(ended)
+    }
+
+    /// The command has ended: takes all that waits, and passes on what is left of a line.
+    pub(super) fn take_rest(&mut self, worker: &mut Worker) -> Result<(), ServeError> {
+        if self.pipes.is_some() {
+            for index in [0, 1] {
+                while self.waits(index) && !self.take(index, worker)? {}
+            }
+        }
+        for (index, (_, stream)) in STREAMS.into_iter().enumerate() {
+            if !self.held[index].is_empty() {
+                self.held[index].push(b'\n');
+                worker.output(stream, &mem::take(&mut self.held[index]))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn waits(&self, index: usize) -> bool {
+        let pipe = self.pipes.as_ref().map(|pipes| &pipes[index]);
+        pipe.is_some_and(|pipe| crate::os::descriptors::bytes_waiting(pipe.reader()) > 0)
+    }
+
+    /// What was kept from `before` on comes out.
+    fn pass_on(
+        &mut self,
+        index: usize,
+        before: usize,
+        lines: bool,
+        worker: &mut Worker,
+    ) -> Result<(), ServeError> {
+        let stream = STREAMS[index].1;
+        let piece = &self.streams[index].bytes[before..];
+        if !lines {
+            return worker.output(stream, piece);
+        }
+        let held = &mut self.held[index];
+        // The beginning of the first line may be held, and its prefix with it.
+        for line in piece.split_inclusive(|byte| *byte == b'\n') {
+            if held.last().is_none_or(|last| *last == b'\n') {
+                held.extend_from_slice(&self.prefix);
+            }
+            held.extend_from_slice(line);
+        }
+        let whole = match memrchr(b'\n', held) {
+            Some(at) => at + 1,
+            None if held.len() > LINE_BYTES_MAX => held.len(),
+            None => return Ok(()),
+        };
+        worker.output(stream, &held[..whole])?;
+        held.drain(..whole);
+        Ok(())
+    }
+
+    /// Whether its last words say that memory ran out.
+    pub(super) fn says_out_of_memory(&mut self) -> bool {
+        if let Some([_, file]) = &mut self.files {
+            return last_words(file).is_ok_and(|last| says_out_of_memory(&last));
+        }
+        let bytes = &self.streams[1].bytes;
+        says_out_of_memory(&bytes[bytes.len().saturating_sub(LAST_WORDS_BYTES)..])
+    }
+
+    /// The reply: what is kept, and the report behind it.
+    pub(super) fn finish(&mut self, report: Report) -> Result<&[u8], ServeError> {
+        self.files = None;
+        let mut report = report;
+        self.reply.clear();
+        if let command::Capture::Keep { .. } = self.how {
+            self.streams.iter_mut().for_each(Kept::cut);
+            report.written = self.streams.each_ref().map(|kept| kept.bytes.len() as u64);
+            report.gaps = self.streams.each_ref().map(|kept| kept.gap);
+            let [stdout, stderr] = &mut self.streams;
+            // Nothing large is copied: the reply takes the place of what was kept.
+            mem::swap(&mut self.reply, &mut stdout.bytes);
+            self.reply.extend_from_slice(&stderr.bytes);
+        }
+        report.append_to(&mut self.reply)?;
+        Ok(&self.reply)
+    }
+
+    /// Gives back what large outputs took; whether there was any.
+    pub(super) fn shrink(&mut self) -> bool {
+        let [stdout, stderr] = &mut self.streams;
+        let buffers = [&mut stdout.bytes, &mut stderr.bytes, &mut self.reply];
+        let mut was_large = false;
+        for buffer in buffers {
+            if buffer.capacity() > LARGE_BYTES {
+                *buffer = Vec::new();
+                was_large = true;
+            }
+        }
+        was_large
+    }
+}
+
+impl Kept {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.gap = Gap::default();
+    }
+
+    /// Cuts the middle out once it is too long by half, so that no byte is moved often.
+    fn bound(&mut self) {
+        if self.bytes.len() > self.bytes_max.saturating_add(self.bytes_max / 2 + PIECE_BYTES) {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        let head = self.bytes_max / 2;
+        let surplus = self.bytes.len().saturating_sub(self.bytes_max);
+        if surplus > 0 {
+            self.bytes.drain(head..head + surplus);
+            self.gap = Gap { at: head as u64, bytes: self.gap.bytes + surplus as u64 };
+        }
+    }
+}
+
+fn open_files(directory: &Path, name: &str) -> io::Result<[File; 2]> {
+    let open = |stream: &str| {
+        let path = directory.join(format!("{name}.{stream}"));
+        File::options().read(true).write(true).create(true).truncate(true).open(path)
+    };
+    Ok([open("stdout")?, open("stderr")?])
+}
+
+fn last_words(file: &mut File) -> io::Result<Vec<u8>> {
+    let length = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS_BYTES as u64)))?;
+    let mut last = Vec::new();
+    file.take(LAST_WORDS_BYTES as u64).read_to_end(&mut last)?;
+    Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_flood_keeps_its_head_and_its_tail(
+            pieces in prop::collection::vec(0usize..400_000, 0..12),
+            bytes_max in 0usize..300_000,
+        ) {
+            let all: Vec<u8> = (0..=250u8).cycle().take(pieces.iter().sum()).collect();
+            let mut kept = Kept { bytes: Vec::new(), bytes_max, gap: Gap::default() };
+            let mut rest = &all[..];
+            for length in pieces {
+                kept.bytes.extend_from_slice(&rest[..length]);
+                rest = &rest[length..];
+                kept.bound();
+                prop_assert!(kept.bytes.len() <= bytes_max + bytes_max / 2 + PIECE_BYTES);
+            }
+            kept.cut();
+            prop_assert_eq!(kept.bytes.len() as u64 + kept.gap.bytes, all.len() as u64);
+            let at = if kept.gap.bytes > 0 { bytes_max / 2 } else { kept.bytes.len() };
+            prop_assert_eq!(&kept.bytes[..at], &all[..at]);
+            let tail = kept.bytes.len() - at;
+            prop_assert_eq!(&kept.bytes[at..], &all[all.len() - tail..]);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! How does a job become a process of its own? A launcher is a worker like any other, built in,
+//! that runs one command for each job it is sent: so the pool knows of one kind of worker only,
+//! and commands are spawned on as many cores as there are slots, by a process so small that its
+//! size costs nothing.
+//!
+//! It does one thing at a time and waits in one place. However a command ended is its result;
+//! what it left behind is found, since orphans come to the launcher as their subreaper, and ends
+//! before the next job begins.
+
+mod capture;
+mod leftovers;
+pub mod orders;
+pub mod report;
+mod running;
+mod stdio;
+mod sys;
+
+use std::{io, os::fd::OwnedFd, time::Duration};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        prctl,
+        signal::{SigSet, Signal},
+        signalfd::{SfdFlags, SignalFd},
+    },
+};
+use worker::{Job, ServeError, Stream, Worker};
+
+use self::{
+    capture::Capture,
+    orders::Orders,
+    report::Report,
+    running::Running,
+    stdio::Stdio,
+    sys::{Command, Spawner},
+};
+use crate::{
+    exit::{StartFault, StartStep},
+    os::procfs,
+    template::{Filling, Words},
+};
+
+/// The signals that ask a launcher to end.
+const ENDS: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// Runs the commands of the jobs that come, until there are no more or it is asked to end; the
+/// exit status. `env` is that of the commands, and so are the working directory and whatever else
+/// this process is.
+#[must_use]
+pub fn start(orders: &[u8], env: Vec<Vec<u8>>, wire: Vec<OwnedFd>) -> u8 {
+    const FAILED: u8 = 125;
+    let wire = <[OwnedFd; 3]>::try_from(wire).map_err(|_| ServeError::NotAWorker);
+    match wire.and_then(|wire| Launcher::new(orders, env, wire)).and_then(Launcher::serve) {
+        // That the supervisor is gone is not for a process to say that goes with it.
+        Ok(()) | Err(ServeError::Gone) => 0,
+        Err(error) => {
+            eprintln!("launcher: {error}");
+            FAILED
+        }
+    }
+}
+
+/// The launcher of one slot.
+struct Launcher {
+    worker: Worker,
+    orders: Orders,
+    /// Those that ask us to end, as something to wait for.
+    ends: SignalFd,
+    /// That a child, also a foster child, has ended.
+    children: SignalFd,
+    spawner: Spawner,
+    words: Words,
+    stdio: Stdio,
+    capture: Capture,
+    floor: Floor,
+    oom_kills: u64,
+}
+
+/// The peak of our own memory, that every command inherits as its own.
+#[derive(Debug)]
+struct Floor {
+    kib: u64,
+}
+
+/// What comes while a launcher has nothing to do.
+enum Idle {
+    Job,
+    End,
+}
+
+impl Launcher {
+    fn new(orders: &[u8], env: Vec<Vec<u8>>, wire: [OwnedFd; 3]) -> Result<Self, ServeError> {
+        let orders = Orders::read(orders)?;
+        prctl::set_name(c"launcher").map_err(io::Error::from)?;
+        prctl::set_child_subreaper(true).map_err(io::Error::from)?;
+        // Blocked for good: what asks us to end is read, and a command gets an empty mask.
+        let signals = |signals: &[Signal]| -> io::Result<SignalFd> {
+            let set: SigSet = signals.iter().copied().collect();
+            set.thread_block()?;
+            let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+            Ok(SignalFd::with_flags(&set, flags)?)
+        };
+        let (ends, children) = (signals(&ENDS)?, signals(&[Signal::SIGCHLD])?);
+        let spawner = Spawner::new(&orders, env)?;
+        let capture = Capture::new(orders.capture.clone());
+        let [jobs, replies, recorder] = wire;
+        let worker = Worker::over_cancellable(jobs, replies, Some(recorder))?;
+        Ok(Self {
+            worker,
+            orders,
+            ends,
+            children,
+            spawner,
+            words: Words::default(),
+            stdio: Stdio::open()?,
+            capture,
+            floor: Floor::measure(),
+            oom_kills: procfs::oom_kills(),
+        })
+    }
+
+    fn serve(mut self) -> Result<(), ServeError> {
+        while let Idle::Job = self.idle()? {
+            if !self.serve_one()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a job, or for being asked to end: a read of jobs alone would not hear that.
+    fn idle(&mut self) -> Result<Idle, ServeError> {
+        if self.worker.has_more() {
+            return Ok(Idle::Job);
+        }
+        // Nothing follows that replies could go together with.
+        self.worker.flush()?;
+        let ours = [self.worker.jobs(), std::os::fd::AsFd::as_fd(&self.ends)];
+        let mut watched = ours.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        loop {
+            match poll(&mut watched, PollTimeout::NONE) {
+                Ok(_) if watched[1].any().unwrap_or(false) => return Ok(Idle::End),
+                Ok(_) => return Ok(Idle::Job),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
+    }
+
+    /// Whether to go on.
+    fn serve_one(&mut self) -> Result<bool, ServeError> {
+        let Some(job) = self.worker.next_job()? else { return Ok(false) };
+        let (number, attempt) = (job.id, job.attempt);
+        match prepare(&job, &self.orders, &mut self.words, &mut self.stdio) {
+            Ok(()) => {}
+            Err(message) => {
+                self.worker.fail(&message)?;
+                return Ok(true);
+            }
+        }
+        self.capture.begin(number, attempt, job.bytes());
+        drop(job);
+        let report = self.launch(number, attempt)?;
+        let goes_on = !report.is_stopped();
+        let reply = self.capture.finish(report)?;
+        self.worker.reply(Ok(reply))?;
+        if self.capture.shrink() {
+            self.floor.lower();
+        }
+        if !goes_on {
+            self.worker.flush()?;
+        }
+        Ok(goes_on)
+    }
+
+    /// Runs the command that is prepared.
+    fn launch(&mut self, number: u64, attempt: u32) -> Result<Report, ServeError> {
+        let outputs = match self.capture.open() {
+            Ok(outputs) => outputs,
+            Err(error) => {
+                return Ok(Report::not_started(StartFault::new(StartStep::Descriptors, &error)));
+            }
+        };
+        let command = Command {
+            words: &self.words,
+            number,
+            attempt,
+            stdio: [self.stdio.input(), outputs[0], outputs[1]],
+        };
+        let child = match self.spawner.spawn(&command) {
+            Ok(child) => child,
+            Err(fault) => return Ok(Report::not_started(fault)),
+        };
+        let running = Running {
+            child,
+            worker: &mut self.worker,
+            orders: &self.orders,
+            ends: &self.ends,
+            children: &self.children,
+            capture: &mut self.capture,
+        };
+        let mut report = running.until_ended()?;
+        report.peak_exact = report.peak_kib > self.floor.kib + Floor::DRIFT_KIB;
+        if report.is_killed() {
+            let kills = procfs::oom_kills();
+            report.kernel_oom = kills > std::mem::replace(&mut self.oom_kills, kills);
+        }
+        Ok(report)
+    }
+}
+
+/// Makes the command of a job, and its input.
+fn prepare(
+    job: &Job<'_>,
+    orders: &Orders,
+    words: &mut Words,
+    stdio: &mut Stdio,
+) -> Result<(), String> {
+    let filling = Filling { payload: job.bytes(), number: job.id, slot: orders.slot };
+    orders.template.fill(filling, words);
+    if words.has_zero() {
+        return Err("the input holds a zero byte, which no argument of a command can: \
+                    give it to the command with --stdin"
+            .into());
+    }
+    let input = orders.stdin.then(|| job.bytes());
+    stdio.set_input(input).map_err(|error| format!("no room for the command's input: {error}"))
+}
+
+impl Floor {
+    /// What we may have grown by since we looked.
+    const DRIFT_KIB: u64 = 256;
+
+    fn measure() -> Self {
+        let own = procfs::memory(std::process::id().cast_signed());
+        Self { kib: own.map_or(0, |[_, peak]| peak / 1024) }
+    }
+
+    /// After a big output: the kernel is to forget our peak.
+    fn lower(&mut self) {
+        // proc_pid_clear_refs(5). Where it cannot be, the floor only lies higher.
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        *self = Self::measure();
+    }
+}
+
+/// How soon a job is told to be a process of its own: shorter ones are not worth it.
+const TOLD_AFTER: Duration = Duration::from_millis(10);
+/// How long a process that a command left behind may keep its output open before the outcome
+/// waits no longer.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// The streams of a command, with their place among its descriptors.
+const STREAMS: [(usize, Stream); 2] = [(1, Stream::Stdout), (2, Stream::Stderr)];

@@ -1,0 +1,90 @@
+//! How does a run come to rest, once everything has ended?
+
+use std::{collections::HashMap, fmt::Write as _, rc::Rc};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::Run;
+use crate::{
+    event::ShutdownReason,
+    observe::{summary::summary, table::table},
+    pool::{Input, RunEnd},
+    signal::SAME_REQUEST,
+    sink::{Outlet, Stream},
+};
+
+impl Run<'_> {
+    /// Says how it all ended up, and waits until that is written: for a reader that has
+    /// stopped, as long as he likes; once we were asked to stop, no longer than the grace, and
+    /// not at all when we are asked again.
+    pub(super) async fn conclude(mut self, mut end: RunEnd) -> RunEnd {
+        let outlet = Rc::clone(&self.outlet);
+        if self.progress.take().is_some() {
+            outlet.writer().set_status(String::new());
+        }
+        // Where nothing ran, one message says it all; and nobody listens who closed our output.
+        let quiet = matches!(
+            end,
+            RunEnd::Stopped(
+                ShutdownReason::CannotStart(_)
+                    | ShutdownReason::NotAWorker(_)
+                    | ShutdownReason::OutputClosed
+            )
+        );
+        let (board, output_failed) = (self.board.clone(), self.output_failed);
+        let has_jobs = self.settings.jobs.is_some();
+        let took = self.began.elapsed();
+        let told = async {
+            outlet.settled().await;
+            outlet.end_reports();
+            if !quiet {
+                let text = if has_jobs {
+                    summary(board.jobs(), took)
+                } else {
+                    let ends = board.slots().iter().filter_map(|slot| slot.last.as_ref());
+                    ends.for_each(|last| outlet.task(last));
+                    table(&board, &HashMap::new())
+                };
+                tell_the_end(text, &outlet, output_failed);
+            }
+            outlet.writer().flushed().await;
+        };
+        tokio::pin!(told);
+        let mut patience = self.asked.map(|_| Instant::now() + self.settings.grace);
+        loop {
+            tokio::select! {
+                () = &mut told => break,
+                () = sleep_until(patience.unwrap_or(self.began)), if patience.is_some() => break,
+                request = self.signals.next() => {
+                    let before = self.asked;
+                    let Some(Input::Shutdown(reason)) = self.requested(request) else { continue };
+                    match before {
+                        None => {
+                            end = RunEnd::Stopped(reason);
+                            patience = Some(Instant::now() + self.settings.grace);
+                        }
+                        Some(before) if before.elapsed() < SAME_REQUEST => {}
+                        Some(_) => break,
+                    }
+                }
+            }
+        }
+        match outlet.writer().failure() {
+            Some(failure) if !matches!(end, RunEnd::Stopped(_)) => {
+                RunEnd::Stopped(self.reason(failure))
+            }
+            _ => end,
+        }
+    }
+}
+
+fn tell_the_end(mut text: String, outlet: &Outlet, output_failed: bool) {
+    let dropped = outlet.writer().dropped_bytes();
+    if dropped > 0 && !output_failed {
+        let _ = writeln!(
+            text,
+            "supervisor: {dropped} bytes of output were dropped, since nobody read on"
+        );
+    }
+    outlet.writer().push(Stream::Stderr, text.into_bytes());
+}

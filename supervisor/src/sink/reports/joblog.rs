@@ -1,0 +1,87 @@
+//! The joblog: GNU parallel's nine columns, and behind them the attempt, the cause and the peak of
+//! memory. A line for each attempt.
+//!
+//! A killed job has 128 + the signal as its Exitval, and not 0 as GNU parallel has it.
+
+use std::{
+    io::Write,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    job::{Attempt, AttemptEnd, Outcome},
+    signal::Signal,
+    sink::record::evidence,
+    template::Template,
+    words,
+};
+
+#[derive(Debug)]
+pub(in crate::sink) struct Joblog {
+    template: Option<Template>,
+    /// When the run began, by the wall.
+    began: SystemTime,
+}
+
+impl Joblog {
+    pub(in crate::sink) fn new(template: Option<Template>) -> Self {
+        Self { template, began: SystemTime::now() }
+    }
+
+    pub(in crate::sink) fn begin(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\t\
+              Attempt\tCause\tMaxRSS\n",
+        );
+    }
+
+    pub(in crate::sink) fn outcome(&self, outcome: &Outcome, out: &mut Vec<u8>) {
+        outcome.attempts().for_each(|attempt| self.attempt(outcome, attempt, out));
+    }
+
+    fn attempt(&self, outcome: &Outcome, attempt: &Attempt, out: &mut Vec<u8>) {
+        let evidence = evidence(&attempt.end);
+        let began = self.began + attempt.began;
+        let began = began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let took = evidence.map_or(attempt.took, |evidence| evidence.wall);
+        let received = match &attempt.end {
+            AttemptEnd::Ran(ran) => ran.output.stdout().len() as u64 + ran.output.gaps()[0].bytes,
+            _ => 0,
+        };
+        let (code, signal) = match evidence.map(|evidence| evidence.status) {
+            Some(status) => (status.shell_code(), status.signal().map_or(0, Signal::number)),
+            None if matches!(attempt.end, AttemptEnd::Ok) => (0, 0),
+            None => (not_run_code(attempt), 0),
+        };
+        let (began, took) = (milliseconds(began), milliseconds(took));
+        let _ = write!(out, "{}\t:\t{began:>10}\t{took:>10}\t0\t{received}\t", outcome.id);
+        let _ = write!(out, "{code}\t{signal}\t");
+        let start = out.len();
+        super::command(outcome, attempt.worker.slot, self.template.as_ref(), out);
+        // What would break the line or the column is shown as a shell would write it.
+        let is_plain = |byte: &u8| !matches!(byte, b'\n' | b'\t' | b'\r' | 0);
+        if !out[start..].iter().all(is_plain) {
+            let shown = out.split_off(start);
+            shown.iter().for_each(|byte| out.extend(byte.escape_ascii()));
+        }
+        let peak = evidence.map_or(0, |evidence| evidence.peak.bytes / 1024);
+        let _ = writeln!(out, "\t{}\t{}\t{peak}", attempt.number, words::cause(&attempt.end));
+    }
+}
+
+/// As a shell has it for a program that it cannot start.
+fn not_run_code(attempt: &Attempt) -> i32 {
+    use crate::exit::Cause;
+    match &attempt.end {
+        AttemptEnd::Ran(ran) => match ran.cause {
+            Cause::CouldNotStart(fault) => i32::from(fault.exit_status()),
+            _ => 1,
+        },
+        _ => 1,
+    }
+}
+
+/// Seconds, with three digits behind the point.
+fn milliseconds(duration: Duration) -> String {
+    format!("{}.{:03}", duration.as_secs(), duration.subsec_millis())
+}
