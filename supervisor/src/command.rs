@@ -19,8 +19,6 @@ pub struct Commands {
     pub stdin: bool,
     /// What becomes of its output.
     pub capture: Capture,
-    /// No two commands begin within this time.
-    pub delay: Duration,
 }
 
 /// What becomes of a command's output.

@@ -103,6 +103,8 @@ pub struct JobRules {
     pub deadline: Option<Duration>,
     /// How many jobs a worker is sent at a time.
     pub depth: Depth,
+    /// No two jobs are sent within this time.
+    pub delay: Duration,
     /// When a run is stopped for how its jobs end.
     pub halt: Option<Halt>,
     /// How long a worker may take from its exec to its hello.

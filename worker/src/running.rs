@@ -16,9 +16,11 @@ pub enum Heard {
     Nothing,
     /// The job shall end early.
     Cancel,
-    /// Nothing, and nothing more can be heard before the job has ended: the pipe has ended, or
-    /// the jobs that wait fill the room there is.
+    /// Nothing, and nothing more can be heard before the job has ended: the jobs that wait fill
+    /// the room there is.
     Deaf,
+    /// The pipe has ended: nobody wants the job any more.
+    Gone,
 }
 
 /// One of the streams a program writes to.
@@ -73,8 +75,11 @@ impl Worker {
     /// A supervisor that is not understood.
     pub fn hear(&mut self) -> Result<Heard, ServeError> {
         let Some(run) = self.running else { return Ok(Heard::Nothing) };
-        if !self.intake.has_room() || !self.intake.read()? {
+        if !self.intake.has_room() {
             return Ok(Heard::Deaf);
+        }
+        if !self.intake.read()? {
+            return Ok(Heard::Gone);
         }
         let is_cancelled = self.intake.holds_cancel(run.id)?;
         Ok(if is_cancelled { Heard::Cancel } else { Heard::Nothing })

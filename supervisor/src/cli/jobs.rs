@@ -179,6 +179,7 @@ impl Arguments {
                 timeout: self.timeout,
                 deadline: self.deadline,
                 depth: self.depth.unwrap_or(Depth::Auto),
+                delay: Duration::ZERO,
                 halt: max_fail.or(self.halt),
                 start_timeout: self.start_timeout.unwrap_or(START_TIMEOUT),
                 recycle: Recycle {

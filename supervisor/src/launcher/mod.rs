@@ -94,6 +94,8 @@ impl Launcher {
     fn new(orders: &[u8], env: Vec<Vec<u8>>, wire: [OwnedFd; 3]) -> Result<Self, ServeError> {
         let orders = Orders::read(orders)?;
         prctl::set_name(c"launcher").map_err(io::Error::from)?;
+        // Not by a kill: what it runs is to end first.
+        prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
         prctl::set_child_subreaper(true).map_err(io::Error::from)?;
         // Blocked for good: what asks us to end is read, and a command gets an empty mask.
         let signals = |signals: &[Signal]| -> io::Result<SignalFd> {

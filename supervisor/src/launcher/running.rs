@@ -56,7 +56,17 @@ impl Running<'_> {
     /// Waits for its end and for what it left; nothing of it is there any more afterwards.
     pub(super) fn until_ended(mut self) -> Result<Report, ServeError> {
         let began = Instant::now();
-        let (asked, waits) = self.watch(began)?;
+        let watched = self.watch(began);
+        let (asked, waits) = match watched {
+            Ok(watched) => watched,
+            Err(error) => {
+                // Without a supervisor nobody wants it, or would end it.
+                self.child.signal_group(Signal::KILL);
+                sys::reap(self.child.pid)?;
+                leftovers::end(self.children)?;
+                return Err(error);
+            }
+        };
         let wall = began.elapsed();
         let limits_cpu = self.orders.limits.get(Resource::Cpu).is_some();
         // Before it is reaped: afterwards its own part cannot be told from its children's.
@@ -98,6 +108,7 @@ impl Running<'_> {
                     Heard::Nothing => {}
                     Heard::Cancel => self.ask(Why::Timeout, &mut asked),
                     Heard::Deaf => deaf = true,
+                    Heard::Gone => return Err(ServeError::Gone),
                 }
             }
             if ready.asked {

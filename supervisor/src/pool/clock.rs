@@ -20,20 +20,28 @@ impl Pool {
     }
 
     /// Whatever this step has changed may be due earlier than all else.
-    pub(super) fn settle_alarm(&mut self) {
+    pub(super) fn settle_alarm(&mut self, now: Tick) {
         let (policy, noted) = (&self.policy, self.silence_noted);
         for index in self.touched.drain(..) {
             let deadline = self.slots[index].deadline(policy, noted);
             self.alarm = self.alarm.into_iter().chain(deadline).min();
         }
         let waiting = self.ledger.deadline().filter(|_| self.policy.jobs.is_some());
-        self.alarm = self.alarm.into_iter().chain(waiting).min();
+        let paced = self.paced_until(now);
+        self.alarm = self.alarm.into_iter().chain(waiting).chain(paced).min();
+    }
+
+    /// When the next job may be sent, where one waits for that.
+    fn paced_until(&self, now: Tick) -> Option<Tick> {
+        let is_any = self.ledger.ready() > 0 || self.ledger.has_lonely();
+        let waits = is_any && !self.is_stopping();
+        Some(self.not_before).filter(|at| waits && *at > now)
     }
 
     pub(super) fn jobs_deadline(&self, now: Tick) -> Option<Tick> {
         let rules = self.policy.jobs.as_ref()?;
         let run = rules.deadline.filter(|at| *at > now && !self.is_stopping());
-        self.ledger.deadline().into_iter().chain(run).min()
+        self.ledger.deadline().into_iter().chain(run).chain(self.paced_until(now)).min()
     }
 
     pub(super) fn each_slot(

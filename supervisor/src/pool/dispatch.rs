@@ -1,6 +1,8 @@
 //! Who gets which job? Idle workers before busy ones, and all of them a fair share of what is
 //! there, so that no job waits behind another while a worker has nothing to do.
 
+use std::time::Duration;
+
 use super::{Actions, Pool, Tick, slot::Slot};
 
 /// The slots that may have room for jobs: each step looks at these and at no others, so that
@@ -54,13 +56,17 @@ impl Pool {
     pub(super) fn dispatch(&mut self, now: Tick, actions: &mut Actions) {
         let has_jobs = self.ledger.ready() > 0 || self.ledger.has_lonely();
         let Some(rules) = self.policy.jobs.as_ref().filter(|_| has_jobs) else { return };
-        if self.is_stopping() {
+        if self.is_stopping() || now < self.not_before {
             return;
         }
+        let delay = rules.delay;
         let slots = &mut self.slots;
         self.hungry
             .retain(|index| slots[index].taker().is_some_and(|(_, work)| work.room(rules) > 0));
-        self.second_opinions(now, actions);
+        self.second_opinions(now, delay, actions);
+        if now < self.not_before {
+            return;
+        }
         let is_idle = |slot: &mut Slot| slot.taker().is_some_and(|(_, work)| work.is_idle());
         let mut left = self.hungry.slots.len();
         for idle in [true, false] {
@@ -73,6 +79,12 @@ impl Pool {
                 if is_idle(&mut self.slots[index]) != idle {
                     continue;
                 }
+                if !delay.is_zero() {
+                    if self.send(now, index, 1, actions) {
+                        self.not_before = now + delay;
+                    }
+                    return;
+                }
                 let share = self.ledger.ready().div_ceil(left.max(1));
                 left = left.saturating_sub(1);
                 self.send(now, index, share, actions);
@@ -80,26 +92,30 @@ impl Pool {
         }
     }
 
-    fn send(&mut self, now: Tick, index: usize, share: usize, actions: &mut Actions) {
+    /// Whether anything was.
+    fn send(&mut self, now: Tick, index: usize, share: usize, actions: &mut Actions) -> bool {
         let (slot, mut turn) = self.turn(now, index, actions);
-        let Some(rules) = &turn.policy.jobs else { return };
-        if let Some((worker, work)) = slot.taker() {
-            let count = work.room(rules).min(share);
-            work.send(worker, count, &mut turn);
-        }
+        let Some(rules) = &turn.policy.jobs else { return false };
+        let Some((worker, work)) = slot.taker() else { return false };
+        let count = work.room(rules).min(share);
+        work.send(worker, count, &mut turn)
     }
 
     /// Jobs that killed a worker are tried once more, each alone in a fresh worker; where none
     /// is and none is coming, the least busy one makes way.
-    fn second_opinions(&mut self, now: Tick, actions: &mut Actions) {
+    fn second_opinions(&mut self, now: Tick, delay: Duration, actions: &mut Actions) {
         for nth in 0..self.hungry.slots.len() {
             if !self.ledger.has_lonely() {
                 return;
             }
             let index = self.hungry.slots[nth];
             let (slot, mut turn) = self.turn(now, index, actions);
-            if let Some((worker, work)) = slot.taker().filter(|(_, work)| work.is_fresh()) {
-                work.send_lonely(worker, &mut turn);
+            if let Some((worker, work)) = slot.taker().filter(|(_, work)| work.is_fresh())
+                && work.send_lonely(worker, &mut turn)
+                && !delay.is_zero()
+            {
+                self.not_before = now + delay;
+                return;
             }
         }
         if !self.ledger.has_lonely() || self.slots.iter().any(Slot::is_coming) {

@@ -41,7 +41,7 @@ use crate::{
     exit::{Cause, Evidence, StartFault, StopReason},
     job::JobEnd,
     limits::Limits,
-    settings::{JobRules, Restart, Roll, Settings},
+    settings::{Depth, JobRules, Restart, Roll, Settings},
     signal::Signal,
 };
 
@@ -76,10 +76,18 @@ impl From<&Settings> for Policy {
             grace: settings.grace,
             stop_signal: settings.stop_signal,
             limits: settings.program.limits.clone(),
-            jobs: jobs.map(|jobs| jobs.rules.clone()),
+            jobs: jobs.map(|jobs| paced(jobs.rules.clone())),
             job_bytes_max: jobs.map_or(0, |jobs| jobs.job_bytes_max() as u64),
         }
     }
+}
+
+/// What is sent ahead would begin when it likes.
+fn paced(mut rules: JobRules) -> JobRules {
+    if !rules.delay.is_zero() {
+        rules.depth = Depth::Fixed(1);
+    }
+    rules
 }
 
 /// How a run ended.
@@ -120,6 +128,8 @@ pub struct Pool {
     /// All is done, and the workers are let go.
     finishing: bool,
     hungry: Hungry,
+    /// No job is sent before this.
+    not_before: Tick,
     /// Slots that this step has to do with.
     touched: Vec<usize>,
     /// Nothing is due before this; perhaps nothing is due then either.
@@ -146,6 +156,7 @@ impl Pool {
             source_ended: false,
             finishing: false,
             hungry: Hungry::new(slots.len()),
+            not_before: Tick::ZERO,
             touched: Vec::new(),
             alarm: Some(Tick::ZERO),
             late_news: 0,
@@ -183,7 +194,7 @@ impl Pool {
             self.roll_on(now, actions);
             self.end_jobs(now, actions);
             self.dispatch(now, actions);
-            self.settle_alarm();
+            self.settle_alarm(now);
             // What was just begun may be due at once: a grace of no time.
             if self.alarm.is_none_or(|alarm| alarm > now) {
                 break;

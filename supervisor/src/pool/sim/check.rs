@@ -136,7 +136,8 @@ impl World {
         assert!(over || !halted, "enough jobs have ended");
         assert!(over || rules.deadline.is_none_or(|at| self.now < at), "the time is over");
         // Nothing that could be sent to an idle worker waits.
-        let queued = self.pool.ledger.ready() > 0 && !self.hold;
+        let paced = self.sent.is_some_and(|at| self.now < at + rules.delay);
+        let queued = self.pool.ledger.ready() > 0 && !self.hold && !paced;
         for (worker, process) in &self.processes {
             let idle = process.ready && process.stopping.is_none() && process.line.is_empty();
             let free = idle && !process.recall_asked && !process.killed;
@@ -149,7 +150,7 @@ impl World {
         }
         let slots = &self.pool.slots;
         let helped = slots.iter().any(Slot::is_coming) || !slots.iter().any(Slot::may_make_way);
-        let waits = self.pool.ledger.has_lonely() && !self.hold;
+        let waits = self.pool.ledger.has_lonely() && !self.hold && !paced;
         assert!(over || !waits || helped, "a job waits for a fresh worker, and none makes way");
     }
 

@@ -81,6 +81,7 @@ fn rules(chance: &mut Chance) -> JobRules {
         timeout: chance.one_in(2).then_some(timeout),
         deadline: chance.one_in(10).then_some(deadline),
         depth: chance.pick(&[Depth::Auto, Depth::Ahead, depth, depth]),
+        delay: if chance.one_in(10) { ms(chance.below(50)) } else { Duration::ZERO },
         halt: chance.one_in(8).then_some(halt),
         start_timeout: chance.pick(&[ms(200), ms(5000), ms(30_000)]),
         recycle: Recycle {

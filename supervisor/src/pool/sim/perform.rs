@@ -85,6 +85,10 @@ impl World {
         assert!(self.stopping.is_none(), "{worker} is sent jobs, and the run stops");
         let depth = self.policy.jobs.as_ref().map_or(0, depth);
         let now = self.now;
+        let delay = self.policy.jobs.as_ref().map_or(Duration::ZERO, |rules| rules.delay);
+        let is_paced = self.sent.is_none_or(|at| at + delay <= now);
+        assert!(is_paced && (delay.is_zero() || jobs.len() == 1), "jobs are sent too soon");
+        self.sent = Some(now);
         let process = self.live(worker);
         assert!(process.ready, "{worker} has not said hello");
         assert!(process.stopping.is_none(), "{worker} is to end, and is sent jobs");

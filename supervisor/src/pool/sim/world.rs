@@ -63,6 +63,8 @@ pub(super) struct World {
     /// Attempts that this step has told of.
     pub(super) fresh: Vec<(u64, Attempt)>,
     pub(super) hold: bool,
+    /// When jobs were sent last.
+    pub(super) sent: Option<Tick>,
     pub(super) source_ended: bool,
     /// All was done before this step.
     pub(super) was_done: bool,
@@ -104,6 +106,7 @@ impl World {
             answers: BTreeMap::new(),
             fresh: Vec::new(),
             hold: false,
+            sent: None,
             source_ended: false,
             was_done: false,
             to_come: chance.below(61),

@@ -118,8 +118,8 @@ impl Work {
         (depth as usize).saturating_sub(self.window.len())
     }
 
-    /// Sends it up to so many of the jobs that are ready.
-    pub(super) fn send(&mut self, worker: WorkerId, count: usize, turn: &mut Turn<'_>) {
+    /// Sends it up to so many of the jobs that are ready; whether there was any.
+    pub(super) fn send(&mut self, worker: WorkerId, count: usize, turn: &mut Turn<'_>) -> bool {
         let mut jobs = Vec::with_capacity(count);
         while jobs.len() < count
             && self.window_bytes < AHEAD_BYTES_MAX
@@ -128,7 +128,9 @@ impl Work {
             self.window_bytes += turn.ledger.order(key).payload.len();
             jobs.push(key);
         }
+        let is_any = !jobs.is_empty();
         self.push(worker, jobs, turn);
+        is_any
     }
 
     /// Sends it one of the jobs that want a fresh worker for themselves. Whether there was one.
