@@ -6,6 +6,7 @@
 
 mod alarm;
 pub mod command;
+pub mod dry_run;
 pub mod escape;
 pub mod event;
 pub mod executor;

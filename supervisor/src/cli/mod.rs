@@ -1,9 +1,12 @@
 //! What was typed: one verb a file. Each turns its arguments into [`supervisor::settings`] in
 //! one fallible step.
 
+mod each;
 mod jobs;
+mod program;
 mod refusal;
 mod report;
+mod rules;
 mod run;
 
 use std::process::ExitCode;
@@ -22,12 +25,14 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Arguments),
+    Each(each::Arguments),
 }
 
 /// The program, from its arguments to its exit status.
 pub(crate) fn main() -> ExitCode {
     match Arguments::try_parse() {
         Ok(Arguments { verb: Verb::Run(arguments) }) => run::main(arguments),
+        Ok(Arguments { verb: Verb::Each(arguments) }) => each::main(arguments),
         Err(error) => refusal::exit(&error),
     }
 }

@@ -8,11 +8,12 @@ use std::{
 };
 
 use supervisor::{
+    dry_run::DryRunError,
     event::{Mute, ShutdownReason},
-    exit::ProtocolFault,
+    exit::{ProtocolFault, StartFault},
     os::{lookup, signals::die_by},
     pool::RunEnd,
-    settings::Settings,
+    settings::{Program, Settings},
     signal::Signal,
 };
 use worker::quantity::show_duration;
@@ -56,8 +57,7 @@ pub(super) fn end(end: RunEnd, settings: &Settings) -> ExitCode {
             USAGE.into()
         }
         RunEnd::Stopped(ShutdownReason::CannotStart(fault)) => {
-            say(&lookup::cannot_start(fault, &settings.program));
-            fault.exit_status().into()
+            cannot_start(fault, &settings.program)
         }
     }
 }
@@ -90,6 +90,22 @@ fn not_a_worker(mute: Mute, settings: &Settings) -> String {
     format!("{said}; {once}")
 }
 
+/// Commands that could not all be shown.
+pub(super) fn dry_failure(error: &DryRunError) -> ExitCode {
+    match error {
+        DryRunError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            die_by(Signal::PIPE)
+        }
+        error => failure(error),
+    }
+}
+
+/// A program that cannot be started, as it was found before anything was.
+pub(super) fn cannot_start(fault: StartFault, program: &Program) -> ExitCode {
+    say(&lookup::cannot_start(fault, program));
+    fault.exit_status().into()
+}
+
 /// A run that could not begin.
 pub(super) fn failure(error: &dyn Error) -> ExitCode {
     let mut text = error.to_string();
@@ -108,7 +124,7 @@ pub(super) fn usage(text: &str) -> ExitCode {
     USAGE.into()
 }
 
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     // With stderr gone there is nobody left to tell.
     let _ = writeln!(io::stderr(), "supervisor: {text}");
 }

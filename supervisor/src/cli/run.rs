@@ -1,17 +1,14 @@
 //! `supervisor run`: programs that stay.
 
-use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 use supervisor::{
-    limits::Limits,
     run::run,
-    settings::{Output, Program, Restart, Roll, Settings, Workers},
-    signal::Signal,
+    settings::{Output, Restart, Roll, Settings, Workers},
 };
-use worker::quantity::{parse_duration, parse_size};
 
-use super::{jobs, report};
+use super::{jobs, program, report};
 
 /// Run copies of a program, side by side, each in a process of its own; with jobs, workers that
 /// do them.
@@ -32,9 +29,8 @@ Examples:
   supervisor run --workers 4 --restart always --memory 512M ./server --port 8080
   supervisor run --workers 4 -a urls.txt --timeout 30s --retries 2 ./connection_bin")]
 pub(super) struct Arguments {
-    /// How many copies: a number, or auto for one per CPU [default: 1, with jobs auto]
-    #[arg(short, long, visible_short_aliases = ['j', 'P'], value_name = "N")]
-    workers: Option<Workers>,
+    #[command(flatten)]
+    program: program::Arguments,
 
     /// When a worker that ended is started again
     ///
@@ -48,34 +44,6 @@ pub(super) struct Arguments {
     /// to stop, or the old one gone before the new one starts [default: start-first]
     #[arg(long, value_name = "ORDER", value_enum)]
     roll: Option<RollArgument>,
-
-    /// How long a worker may take to end before it is killed
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
-    grace: Duration,
-
-    /// The signal that asks a worker to end
-    #[arg(long, value_name = "SIGNAL", default_value = "TERM")]
-    stop_signal: Signal,
-
-    /// Memory for each worker: 512M means 512 MiB. The same as --limit data=SIZE
-    #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
-    memory: Option<u64>,
-
-    /// Resource limits for each worker: as, data, cpu, nofile, nproc, fsize, core, stack
-    #[arg(long, value_name = "NAME=VALUE,…")]
-    limit: Vec<Limits>,
-
-    /// Set a variable in the workers' environment
-    #[arg(long, value_name = "NAME=VALUE", value_parser = clap::builder::OsStringValueParser::new())]
-    env: Vec<OsString>,
-
-    /// Give the workers no variable but those of --env and SUPERVISOR_WORKER
-    #[arg(long)]
-    env_clear: bool,
-
-    /// The directory the workers start in; a relative PROGRAM is looked up there
-    #[arg(long, value_name = "DIR")]
-    cwd: Option<PathBuf>,
 
     /// The workers' output: line by line with the worker's number, the bytes as they are, or
     /// not at all; with jobs, their replies: lines or none [default: lines]
@@ -120,7 +88,7 @@ enum OutputArgument {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum FormatArgument {
+pub(super) enum FormatArgument {
     Text,
     Jsonl,
 }
@@ -145,7 +113,7 @@ impl TryFrom<Arguments> for Settings {
         if arguments.argv.is_empty() {
             return Err(format!("name the PROGRAM in front of {}", jobs::ARGUMENTS_FOLLOW));
         }
-        let tag = arguments.jobs.tag;
+        let tag = arguments.jobs.rules.tag;
         let jobs = arguments.jobs.to_jobs(on_command_line)?;
         let restart = match (arguments.restart, &jobs) {
             (Some(_), Some(_)) => {
@@ -164,17 +132,17 @@ impl TryFrom<Arguments> for Settings {
         }
         let one = if jobs.is_some() { Workers::auto() } else { Workers::ONE };
         Ok(Self {
-            workers: arguments.workers.unwrap_or(one),
+            workers: arguments.program.workers.unwrap_or(one),
             restart,
             roll: match arguments.roll {
                 None | Some(RollArgument::StartFirst) => Roll::StartFirst,
                 Some(RollArgument::StopFirst) => Roll::StopFirst,
             },
-            grace: arguments.grace,
-            stop_signal: arguments.stop_signal,
+            grace: arguments.program.grace,
+            stop_signal: arguments.program.stop_signal,
             output: arguments.output(jobs.is_some(), tag)?,
             jobs,
-            program: arguments.into_program()?,
+            program: arguments.program.to_program(arguments.argv)?,
         })
     }
 }
@@ -219,37 +187,4 @@ impl Arguments {
             (Text, None | Some(Lines)) => Ok(Output::Lines { timestamps, tag }),
         }
     }
-
-    fn into_program(self) -> Result<Program, String> {
-        if let Some(directory) = self.cwd.as_deref().filter(|directory| !directory.is_dir()) {
-            let reason = if directory.exists() { "is not a directory" } else { "is not there" };
-            return Err(format!(
-                "--cwd {} {reason}: give the workers a directory to start in",
-                directory.display()
-            ));
-        }
-        let inherited = if self.env_clear { Vec::new() } else { env::vars_os().collect() };
-        let env = environment(inherited, &self.env)?;
-        let limits = Limits::gather(&self.limit, self.memory).map_err(|e| e.to_string())?;
-        Ok(Program { argv: self.argv, env, directory: self.cwd, limits })
-    }
-}
-
-fn environment(
-    mut env: Vec<(OsString, OsString)>,
-    added: &[OsString],
-) -> Result<Vec<(OsString, OsString)>, String> {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    for pair in added {
-        let bytes = pair.as_bytes();
-        let equals = bytes.iter().position(|byte| *byte == b'=').filter(|at| *at > 0);
-        let Some(at) = equals else {
-            return Err(format!("--env `{}` sets no variable: write NAME=value", pair.display()));
-        };
-        let name = OsString::from_vec(bytes[..at].to_vec());
-        let value = OsString::from_vec(bytes[at + 1..].to_vec());
-        env.retain(|(known, _)| *known != name);
-        env.push((name, value));
-    }
-    Ok(env)
 }

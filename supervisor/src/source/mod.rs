@@ -4,6 +4,7 @@
 mod error;
 mod follow;
 mod lines;
+mod product;
 mod read;
 mod watch;
 
@@ -11,6 +12,7 @@ use std::{
     collections::VecDeque,
     ffi::OsString,
     io::{self, PipeWriter},
+    iter::Peekable,
     os::unix::ffi::OsStringExt,
     path::Path,
     thread,
@@ -21,12 +23,13 @@ use tokio::sync::mpsc;
 pub use self::error::SourceError;
 use self::{
     follow::Followed,
-    lines::{Batches, Splitter, Unwanted},
+    lines::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, Batches, Splitter, Unwanted},
+    product::Product,
     read::Input,
 };
 use crate::{
     escape::visible,
-    job::Job,
+    job::{Job, Payload},
     settings::{JobSource, Separator},
 };
 
@@ -63,6 +66,13 @@ pub struct Source(Way);
 enum Way {
     /// All there at the start.
     Ready(VecDeque<Supply>),
+    /// Made as they are wanted.
+    Product {
+        product: Peekable<Product>,
+        /// Where the last one stands.
+        position: u64,
+        job_bytes_max: usize,
+    },
     /// From a thread. It is never joined: it may be blocked in a read for as long as a writer
     /// likes.
     Thread {
@@ -87,7 +97,10 @@ impl Source {
         let splitter = Splitter::new(separator, job_bytes_max);
         match source {
             JobSource::Arguments(arguments) => Ok(Self::ready(arguments, splitter)),
-            JobSource::Product(_) => Ok(Self::ready(&[], splitter)),
+            JobSource::Product(lists) => {
+                let product = Product::new(lists.clone()).peekable();
+                Ok(Self(Way::Product { product, position: 0, job_bytes_max }))
+            }
             JobSource::Stdin => Self::read(Input::Stdin, splitter),
             JobSource::File(path) => Self::read(Input::open(path)?, splitter),
             JobSource::Follow(path) => {
@@ -105,6 +118,9 @@ impl Source {
     pub async fn next(&mut self) -> Supply {
         match &mut self.0 {
             Way::Ready(supplies) => supplies.pop_front().unwrap_or(Supply::Ended),
+            Way::Product { product, position, job_bytes_max } => {
+                choose(product, position, *job_bytes_max)
+            }
             Way::Thread { supplies, concluded, .. } => match supplies.recv().await {
                 Some(supply) => {
                     *concluded |= matches!(supply, Supply::Ended | Supply::Failed(_));
@@ -157,6 +173,28 @@ impl Source {
     }
 }
 
+/// The next choices of a product.
+fn choose(product: &mut Peekable<Product>, position: &mut u64, job_bytes_max: usize) -> Supply {
+    let (mut jobs, mut bytes) = (Vec::new(), 0);
+    while jobs.len() < BATCH_JOBS_MAX && bytes < BATCH_BYTES_MAX {
+        let fits = |payload: &Payload| payload.len() <= job_bytes_max;
+        let Some(payload) = product.next_if(fits) else { break };
+        *position += 1;
+        bytes += payload.len();
+        jobs.push(Job { payload, position: *position });
+    }
+    if !jobs.is_empty() {
+        return Supply::Jobs(jobs);
+    }
+    match product.next() {
+        Some(payload) => {
+            *position += 1;
+            Supply::TooLong { position: *position, bytes: payload.len() as u64 }
+        }
+        None => Supply::Ended,
+    }
+}
+
 /// The way from a thread to the source.
 type Outward = Box<dyn FnMut(Supply) -> Result<(), Unwanted> + Send>;
 
@@ -183,7 +221,7 @@ mod tests {
         loop {
             match source.next().await {
                 Supply::Jobs(batch) => {
-                    assert!(!batch.is_empty() && batch.len() <= lines::BATCH_JOBS_MAX);
+                    assert!(!batch.is_empty() && batch.len() <= BATCH_JOBS_MAX);
                     let one = |job: Job| (job.position, job.payload.as_bytes().to_vec());
                     jobs.extend(batch.into_iter().map(one));
                 }

@@ -1,0 +1,368 @@
+//! `supervisor each`: any command, a process for each job.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use supervisor::{
+    command::{Capture, Commands},
+    dry_run::dry_run,
+    os::lookup,
+    run::run,
+    settings::{
+        Depth, JobRules, JobSource, Jobs, Linked, Output, Recycle, Report, Restart, RetryOn, Roll,
+        Settings, Workers,
+    },
+    template::{Reading, Template},
+};
+use worker::{
+    codec::WIRE_BYTES_MAX,
+    frame::FRAME_BYTES_MAX,
+    quantity::{parse_duration, parse_size, show_size},
+};
+
+use super::{
+    jobs::{ARGUMENTS_FOLLOW, START_TIMEOUT},
+    program, report, rules,
+    rules::SOURCES,
+    run::FormatArgument,
+};
+
+/// Links a list of inputs to the one before it.
+const LINKED_FOLLOW: &str = ":::+";
+/// What is kept of a command's output where none is wanted: its last words, as evidence.
+const EVIDENCE_BYTES: u64 = 8 << 10;
+/// A launcher ends its command within the grace; so much later it is given up itself.
+const LAUNCHER_GRACE: Duration = Duration::from_secs(1);
+
+const OUTPUT: &str = "Output";
+
+/// Run a command for each input, as many at a time as you like, and tell what failed and why.
+///
+/// Inputs are lines of standard input, of a file (-a), or arguments (:::). The command is run as
+/// it stands, not by a shell, with the input in place of {}, or behind it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Placeholders: {} the input, {.} without its extension, {/} its last component, {//} its directory, \
+{/.} its last component without extension, {#} the job's number, {%} the slot's, {1} {2}… the first \
+and second of several inputs, and {1.} and so on. The environment has SUPERVISOR_JOB, \
+SUPERVISOR_ATTEMPT, SUPERVISOR_SLOT and SUPERVISOR_WORKERS.
+
+Several lists of inputs are combined, each of one with each of the other; :::+ walks a list in step \
+with the one before it.
+
+Examples:
+  supervisor each gzip -k {} ::: *.log
+  find . -name '*.wav' -print0 | supervisor each -0 lame --quiet {} {.}.mp3
+  supervisor each -j 8 --timeout 30s --retries 2 --joblog log.tsv -a urls.txt curl -sfO
+  supervisor each --shell 'sort {} | uniq -c > {/}.counts' ::: data/*
+  supervisor each echo {1}-{2} ::: a b c ::: 1 2 3")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    program: program::Arguments,
+
+    /// Each line of FILE is an input; - is standard input, as is none of -a and :::
+    #[arg(short = 'a', long, alias = "arg-file", value_name = "FILE", help_heading = SOURCES)]
+    jobs_from: Option<PathBuf>,
+
+    #[command(flatten)]
+    rules: rules::Arguments,
+
+    /// COMMAND and ARGS are a script for sh -c, into which inputs are put between quotes; without
+    /// COMMAND each input is a script
+    #[arg(long, help_heading = SOURCES)]
+    shell: bool,
+
+    /// Put the input in place of STR, and leave braces alone
+    #[arg(short = 'I', value_name = "STR", help_heading = SOURCES)]
+    replace: Option<String>,
+
+    /// Give the input to the command as its standard input; it is then put behind no command
+    #[arg(long, help_heading = SOURCES)]
+    stdin: bool,
+
+    /// Print the commands, and run none
+    #[arg(long, help_heading = SOURCES)]
+    dry_run: bool,
+
+    /// From the start of one job to that of the next
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = rules::RULES)]
+    delay: Option<Duration>,
+
+    /// What the commands write: all of it once one has ended (grouped), each line as it comes
+    /// (lines), the bytes as they come (raw), none, or into files of a directory (files:DIR)
+    /// [default: grouped]
+    #[arg(long, value_name = "FORM", value_parser = output_form, help_heading = OUTPUT)]
+    output: Option<OutputArgument>,
+
+    /// The same as --output grouped
+    #[arg(long, conflicts_with_all = ["output", "line_buffer", "ungroup"], help_heading = OUTPUT)]
+    group: bool,
+
+    /// The same as --output lines
+    #[arg(long, visible_alias = "lb", conflicts_with_all = ["output", "ungroup"], help_heading = OUTPUT)]
+    line_buffer: bool,
+
+    /// The same as --output raw
+    #[arg(short, long, conflicts_with = "output", help_heading = OUTPUT)]
+    ungroup: bool,
+
+    /// Of each stream of a command, keep so much until it has ended: its head and its tail where
+    /// there is more [default: 16M]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = OUTPUT)]
+    max_output: Option<u64>,
+
+    /// What stdout carries: text, or one JSON record a line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text", help_heading = OUTPUT)]
+    format: FormatArgument,
+
+    /// Write a line for each attempt to FILE: GNU parallel's columns, and behind them the attempt,
+    /// the cause and the peak of memory in KiB
+    ///
+    /// A killed job has 128 + the signal as its Exitval. (GNU parallel has 0.)
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    joblog: Option<PathBuf>,
+
+    /// Write a report of all jobs: junit:FILE, or jsonl:FILE
+    #[arg(long, value_name = "FORM:FILE", value_parser = report_form, help_heading = OUTPUT)]
+    report: Vec<Report>,
+
+    /// The command, and its arguments; from COMMAND on, no option is ours, and after ::: each
+    /// argument is an input
+    #[arg(value_names = ["COMMAND", "ARGS"], num_args = 0.., trailing_var_arg = true)]
+    argv: Vec<OsString>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum OutputArgument {
+    Grouped,
+    Lines,
+    Raw,
+    None,
+    Files(PathBuf),
+}
+
+pub(super) fn main(arguments: Arguments) -> ExitCode {
+    let is_dry = arguments.dry_run;
+    let settings = match Settings::try_from(arguments) {
+        Ok(settings) => settings,
+        Err(refusal) => return report::usage(&refusal),
+    };
+    let is_typed = settings.jobs.as_ref().is_some_and(|jobs| jobs.source == JobSource::Stdin);
+    if is_typed && io::stdin().is_terminal() {
+        report::say("inputs come from the terminal, a line each; Ctrl-D ends them");
+    }
+    if is_dry {
+        return match dry_run(&settings, &mut io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => report::dry_failure(&error),
+        };
+    }
+    if !settings.program.argv.is_empty()
+        && let Err(fault) = lookup::check(&settings.program)
+    {
+        return report::cannot_start(fault, &settings.program);
+    }
+    match run(&settings) {
+        Ok(end) => report::end(end, &settings),
+        Err(error) => report::failure(&error),
+    }
+}
+
+impl TryFrom<Arguments> for Settings {
+    /// What is said to whoever typed them.
+    type Error = String;
+
+    fn try_from(mut arguments: Arguments) -> Result<Self, String> {
+        let source = arguments.source()?;
+        let template = arguments.template(&source)?;
+        let (output, capture) = arguments.output()?;
+        let grace = arguments.program.grace;
+        let program = template.program().map(|program| vec![program.to_owned()]);
+        let stdin = arguments.stdin;
+        let commands = Commands { template, grace, stdin, capture };
+        Ok(Self {
+            workers: arguments.program.workers.unwrap_or_else(Workers::auto),
+            restart: Restart::Always,
+            roll: Roll::StartFirst,
+            grace: grace + LAUNCHER_GRACE,
+            stop_signal: arguments.program.stop_signal,
+            output,
+            program: arguments.program.to_program(program.unwrap_or_default())?,
+            jobs: Some(arguments.to_jobs(source, commands)?),
+        })
+    }
+}
+
+impl Arguments {
+    /// Takes the lists of inputs off the command.
+    fn source(&mut self) -> Result<JobSource, String> {
+        let is_list = |word: &OsString| word == ARGUMENTS_FOLLOW || word == LINKED_FOLLOW;
+        let lists = match self.argv.iter().position(is_list) {
+            Some(at) => lists(self.argv.split_off(at))?,
+            None => Vec::new(),
+        };
+        match (&self.jobs_from, lists.is_empty()) {
+            (Some(_), false) => Err("inputs come from one place: -a FILE, or :::".into()),
+            (_, false) if self.rules.null => {
+                Err("-0 has no meaning with :::, where each argument is an input".into())
+            }
+            (Some(path), true) if path != Path::new("-") => Ok(JobSource::File(path.clone())),
+            (_, true) => Ok(JobSource::Stdin),
+            (None, false) => Ok(JobSource::Product(lists)),
+        }
+    }
+
+    fn template(&self, source: &JobSource) -> Result<Template, String> {
+        if self.argv.is_empty() && self.stdin {
+            return Err("--stdin gives the input to a COMMAND, and there is none".into());
+        }
+        if self.replace.as_ref().is_some_and(String::is_empty) {
+            return Err("-I wants a placeholder that is not empty, such as -I ,,".into());
+        }
+        let inputs = match source {
+            JobSource::Product(lists) => lists.iter().map(Vec::len).sum(),
+            _ => 1,
+        };
+        let (shell, replace, append) = (self.shell, self.replace.as_deref(), !self.stdin);
+        let reading = Reading { shell, replace, inputs, append };
+        Template::read(&self.argv, reading).map_err(|error| error.to_string())
+    }
+
+    fn output(&self) -> Result<(Output, Capture), String> {
+        let is_jsonl = self.format == FormatArgument::Jsonl;
+        let form = match &self.output {
+            Some(form) => form.clone(),
+            None if self.line_buffer => OutputArgument::Lines,
+            None if self.ungroup => OutputArgument::Raw,
+            None => OutputArgument::Grouped,
+        };
+        let is_said = self.output.is_some() || self.group || self.line_buffer || self.ungroup;
+        let tag = self.rules.tag;
+        if is_jsonl && is_said {
+            return Err(
+                "--output has no meaning with --format jsonl: what a command writes is in \
+                        its record"
+                    .into(),
+            );
+        }
+        let is_kept = form == OutputArgument::Grouped;
+        if self.max_output.is_some() && !is_kept {
+            return Err("--max-output has no meaning where output is not kept".into());
+        }
+        if tag && (is_jsonl || !matches!(form, OutputArgument::Grouped | OutputArgument::Lines)) {
+            return Err(
+                "--tag has no meaning here: it is for lines of --output grouped or lines".into()
+            );
+        }
+        let bytes_max = self.max_output.unwrap_or(MAX_OUTPUT);
+        Ok(match form {
+            OutputArgument::Grouped if is_jsonl => (Output::Jsonl, Capture::Keep { bytes_max }),
+            OutputArgument::Grouped => (Output::Grouped { tag }, Capture::Keep { bytes_max }),
+            OutputArgument::Lines => {
+                (Output::Lines { timestamps: false, tag }, Capture::Pass { lines: true, tag })
+            }
+            OutputArgument::Raw => (Output::Raw, Capture::Pass { lines: false, tag: false }),
+            OutputArgument::None => (Output::None, Capture::Keep { bytes_max: EVIDENCE_BYTES }),
+            OutputArgument::Files(directory) => {
+                let failed = |error| {
+                    format!("--output files:{}: {error}: name another", directory.display())
+                };
+                fs::create_dir_all(&directory).map_err(failed)?;
+                // Commands may start elsewhere.
+                let directory = fs::canonicalize(&directory).map_err(failed)?;
+                (Output::Files, Capture::Files(directory))
+            }
+        })
+    }
+
+    fn to_jobs(&self, source: JobSource, commands: Commands) -> Result<Jobs, String> {
+        let joblog = self.joblog.clone().map(Report::Joblog);
+        Ok(Jobs {
+            source,
+            separator: self.rules.separator(),
+            keep_order: self.rules.keep_order,
+            progress: self.rules.progress(),
+            frame_bytes_max: frame_bytes_max(&commands.capture)?,
+            commands: Some(commands),
+            reports: joblog.into_iter().chain(self.report.iter().cloned()).collect(),
+            rules: JobRules {
+                retries: self.rules.retries.unwrap_or(0),
+                retry_delay: self.rules.retry_delay(),
+                retry_on: RetryOn { error: true, panic: true, timeout: true },
+                crash_retries: 1,
+                timeout: self.rules.timeout,
+                deadline: self.rules.deadline,
+                depth: Depth::Ahead,
+                delay: self.delay.unwrap_or_default(),
+                halt: self.rules.halt()?,
+                start_timeout: START_TIMEOUT,
+                recycle: Recycle::default(),
+            },
+        })
+    }
+}
+
+const MAX_OUTPUT: u64 = 16 << 20;
+
+/// A reply holds both streams of a command, and a few words about it.
+fn frame_bytes_max(capture: &Capture) -> Result<usize, String> {
+    const AROUND_BYTES: u64 = 64 << 10;
+    let Capture::Keep { bytes_max } = capture else { return Ok(FRAME_BYTES_MAX) };
+    let reply = bytes_max.saturating_mul(2).saturating_add(AROUND_BYTES);
+    match usize::try_from(reply) {
+        Ok(reply) if reply <= WIRE_BYTES_MAX => Ok(reply.max(FRAME_BYTES_MAX)),
+        _ => {
+            let most = (WIRE_BYTES_MAX as u64 - AROUND_BYTES) / 2;
+            Err(format!(
+                "--max-output may be up to {}: for more, let the commands write to files with \
+                 --output files:DIR",
+                show_size(most)
+            ))
+        }
+    }
+}
+
+/// The lists behind the command, each with the word that begins it.
+fn lists(words: Vec<OsString>) -> Result<Vec<Linked>, String> {
+    let mut lists: Vec<Linked> = Vec::new();
+    for word in words {
+        if word == ARGUMENTS_FOLLOW {
+            lists.push(vec![Vec::new()]);
+        } else if word == LINKED_FOLLOW {
+            let before = lists.last_mut();
+            let before = before.ok_or(":::+ links a list to the one before it: begin with :::")?;
+            before.push(Vec::new());
+        } else if let Some(list) = lists.last_mut().and_then(|linked| linked.last_mut()) {
+            list.push(word);
+        }
+    }
+    Ok(lists)
+}
+
+fn output_form(text: &str) -> Result<OutputArgument, String> {
+    Ok(match text {
+        "grouped" => OutputArgument::Grouped,
+        "lines" => OutputArgument::Lines,
+        "raw" => OutputArgument::Raw,
+        "none" => OutputArgument::None,
+        _ => match text.strip_prefix("files:").filter(|directory| !directory.is_empty()) {
+            Some(directory) => OutputArgument::Files(directory.into()),
+            None => return Err("write grouped, lines, raw, none, or files:DIR".into()),
+        },
+    })
+}
+
+fn report_form(text: &str) -> Result<Report, String> {
+    match text.split_once(':') {
+        Some(("junit", file)) if !file.is_empty() => Ok(Report::Junit(file.into())),
+        Some(("jsonl", file)) if !file.is_empty() => Ok(Report::Jsonl(file.into())),
+        _ => Err("write junit:FILE or jsonl:FILE".into()),
+    }
+}

@@ -1,0 +1,87 @@
+//! What processes are started with, and how many: what was typed about it.
+
+use std::{env, ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::Args;
+use supervisor::{
+    limits::Limits,
+    settings::{Program, Workers},
+    signal::Signal,
+};
+use worker::quantity::{parse_duration, parse_size};
+
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct Arguments {
+    /// How many at a time: a number, or auto for one per CPU [default: auto; copies of a program
+    /// without jobs: 1]
+    #[arg(short, long, visible_short_aliases = ['j', 'P'], value_name = "N")]
+    pub(super) workers: Option<Workers>,
+
+    /// How long whoever is asked to end may take before it is killed
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(super) grace: Duration,
+
+    /// The signal that asks for that
+    #[arg(long, value_name = "SIGNAL", default_value = "TERM")]
+    pub(super) stop_signal: Signal,
+
+    /// Memory for each process: 512M means 512 MiB. The same as --limit data=SIZE
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
+    pub(super) memory: Option<u64>,
+
+    /// Resource limits for each process: as, data, cpu, nofile, nproc, fsize, core, stack
+    #[arg(long, value_name = "NAME=VALUE,…")]
+    pub(super) limit: Vec<Limits>,
+
+    /// Set a variable in the environment
+    #[arg(long, value_name = "NAME=VALUE", value_parser = clap::builder::OsStringValueParser::new())]
+    pub(super) env: Vec<OsString>,
+
+    /// Give no variable but those of --env and our own
+    #[arg(long)]
+    pub(super) env_clear: bool,
+
+    /// The directory to start in; a relative PROGRAM is looked up there
+    #[arg(long, value_name = "DIR")]
+    pub(super) cwd: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// What is run is `argv`.
+    ///
+    /// # Errors
+    /// What is said to whoever typed it.
+    pub(super) fn to_program(&self, argv: Vec<OsString>) -> Result<Program, String> {
+        if let Some(directory) = self.cwd.as_deref().filter(|directory| !directory.is_dir()) {
+            let reason = if directory.exists() { "is not a directory" } else { "is not there" };
+            return Err(format!(
+                "--cwd {} {reason}: name a directory to start in",
+                directory.display()
+            ));
+        }
+        let inherited = if self.env_clear { Vec::new() } else { env::vars_os().collect() };
+        let env = environment(inherited, &self.env)?;
+        let limits = Limits::gather(&self.limit, self.memory).map_err(|e| e.to_string())?;
+        Ok(Program { argv, env, directory: self.cwd.clone(), limits })
+    }
+}
+
+fn environment(
+    mut env: Vec<(OsString, OsString)>,
+    added: &[OsString],
+) -> Result<Vec<(OsString, OsString)>, String> {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    for pair in added {
+        let bytes = pair.as_bytes();
+        let equals = bytes.iter().position(|byte| *byte == b'=').filter(|at| *at > 0);
+        let Some(at) = equals else {
+            return Err(format!("--env `{}` sets no variable: write NAME=value", pair.display()));
+        };
+        let name = OsString::from_vec(bytes[..at].to_vec());
+        let value = OsString::from_vec(bytes[at + 1..].to_vec());
+        env.retain(|(known, _)| *known != name);
+        env.push((name, value));
+    }
+    Ok(env)
+}
