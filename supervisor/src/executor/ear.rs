@@ -2,8 +2,7 @@
 //! nothing else of the worker's life need be looked at for it.
 
 use std::{
-    cell::{Cell, RefCell},
-    os::fd::OwnedFd,
+    cell::Cell,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -18,9 +17,9 @@ use super::{
 };
 use crate::{
     event::WorkerId,
-    os::{child, procfs},
+    os::procfs,
     pool::{Input, Left, Memory, News, Reply},
-    sink::{Held, Origin, Outlet, Stream},
+    sink::Outlet,
 };
 
 /// After short jobs a worker's memory is looked at no more often than this.
@@ -41,8 +40,6 @@ pub(super) struct Speaker {
     pub(super) watches_memory: bool,
     /// When that was last looked at.
     pub(super) looked: Cell<Option<Instant>>,
-    /// The process that does the running job, where the worker said so, and the job's number.
-    pub(super) doer: RefCell<Option<(u64, OwnedFd)>>,
 }
 
 /// Listens to a worker until it is closed.
@@ -93,8 +90,7 @@ impl Speaker {
     }
 
     fn tell(&self, heard: Heard) {
-        self.declared(&heard);
-        self.note_doer(&heard);
+        self.heard_beside(&heard);
         if let Some(abilities) = heard.hello {
             // What it printed while it started is about no job.
             self.relays.iter().for_each(|relay| relay.forget_last_words());
@@ -109,33 +105,15 @@ impl Speaker {
         }
     }
 
-    /// Keeps hold of a process that does a job for as long as the job is not answered.
-    fn note_doer(&self, heard: &Heard) {
-        if let Some((id, pid)) = heard.started {
-            // One that is gone by now is answered for soon.
-            let doer = i32::try_from(pid).ok().and_then(|pid| child::pidfd_of(pid, self.pid));
-            *self.doer.borrow_mut() = doer.map(|pidfd| (id, pidfd));
-        }
-        let mut doer = self.doer.borrow_mut();
-        if doer.as_ref().is_some_and(|(id, _)| heard.replies.iter().any(|reply| reply.id == *id)) {
-            *doer = None;
-        }
+    /// What it said of jobs besides that they have ended.
+    fn heard_beside(&self, heard: &Heard) {
+        self.line.note_doer(heard, self.pid);
+        self.outlet.declared(self.worker, self.pid, &heard.output);
     }
 
     fn put(&self, news: News) {
         self.share.add();
         self.inbox.put(Input::Worker { worker: self.worker, news });
-    }
-
-    /// Passes on what the worker itself says is a job's output.
-    fn declared(&self, heard: &Heard) {
-        for (id, stream, bytes) in &heard.output {
-            let stream = if *stream == 1 { Stream::Stdout } else { Stream::Stderr };
-            let origin = Origin { worker: self.worker, pid: self.pid, stream, job: Some(*id) };
-            let mut held = Held::default();
-            self.outlet.output(origin, bytes, &mut held);
-            self.outlet.output_ended(origin, &mut held);
-        }
     }
 
     /// After each long job, and where something depends on it now and then after short ones.
@@ -159,12 +137,8 @@ impl Speaker {
         let (started, said) = self.line.finish(&mut heard);
         let spoke = heard.hello.is_some();
         self.relays.iter().for_each(|relay| relay.catch_up());
-        self.declared(&heard);
-        self.note_doer(&heard);
-        if let Some((_, doer)) = self.doer.take() {
-            // Nobody else ends what it ran.
-            child::kill_group_of(&doer);
-        }
+        self.heard_beside(&heard);
+        self.line.end_doer();
         Left { spoke, replies: heard.replies, started, broken: said.err(), output }
     }
 }

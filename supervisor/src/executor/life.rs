@@ -1,9 +1,6 @@
 //! The life of one worker, as the pool hears of it: executed, what it says of jobs, and ended.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-};
+use std::{cell::Cell, rc::Rc};
 
 use tokio::net::unix::pipe::Receiver;
 
@@ -73,7 +70,6 @@ impl Life {
                         inbox: Rc::clone(&inbox),
                         watches_memory: self.watches_memory,
                         looked: Cell::new(None),
-                        doer: RefCell::default(),
                     })
                 });
                 let end = until_ended(&process, &stdout, &stderr, &oom).await;

@@ -35,6 +35,7 @@ use crate::{
     event::WorkerId,
     exit::ProtocolFault,
     job::{Failure, FailureKind},
+    os::child,
     pool::{Answer, Order, Reply},
 };
 
@@ -55,6 +56,8 @@ pub(super) struct Line {
     incoming: RefCell<Incoming>,
     recorder: Recorder,
     in_hand: RefCell<InHand>,
+    /// The process that does the running job, where the worker said so, and the job's number.
+    doer: RefCell<Option<(u64, OwnedFd)>>,
     frame_bytes_max: usize,
     /// Whether the pipes were made to hold more.
     is_large: Cell<bool>,
@@ -119,6 +122,7 @@ impl Line {
             incoming: RefCell::new(Incoming::new(frame_bytes_max, reports)),
             recorder,
             in_hand: RefCell::default(),
+            doer: RefCell::default(),
             frame_bytes_max,
             is_large: Cell::new(false),
             scratch,
@@ -293,6 +297,26 @@ impl Line {
             (Some(self.recorder.running().0), said)
         } else {
             (None, self.drain(heard))
+        }
+    }
+
+    /// Keeps hold of a process that does a job for as long as the job is not answered.
+    pub(super) fn note_doer(&self, heard: &Heard, worker: i32) {
+        if let Some((id, pid)) = heard.started {
+            // One that is gone by now is answered for soon.
+            let doer = i32::try_from(pid).ok().and_then(|pid| child::pidfd_of(pid, worker));
+            *self.doer.borrow_mut() = doer.map(|pidfd| (id, pidfd));
+        }
+        let mut doer = self.doer.borrow_mut();
+        if doer.as_ref().is_some_and(|(id, _)| heard.replies.iter().any(|reply| reply.id == *id)) {
+            *doer = None;
+        }
+    }
+
+    /// The worker is dead, and nobody else ends what it ran.
+    pub(super) fn end_doer(&self) {
+        if let Some((_, doer)) = self.doer.take() {
+            child::kill_group_of(&doer);
         }
     }
 

@@ -206,11 +206,20 @@ impl Executor {
         let Some(line) = self.line(worker) else { return };
         let mut heard = Heard::default();
         let recalled = line.recall(&mut heard);
+        self.heard_beside(worker, line, &heard);
         line.answered(heard.replies.len());
         let started = *recalled.as_ref().unwrap_or(&None);
         self.put(worker, News::Recalled { replies: heard.replies, started });
         if let Err(fault) = recalled {
             self.put(worker, News::Broken(fault));
+        }
+    }
+
+    /// What it said of jobs besides that they have ended.
+    fn heard_beside(&self, worker: WorkerId, line: &Line, heard: &Heard) {
+        if let Some(pid) = self.lives.get(worker).and_then(|life| life.leader.pid()) {
+            line.note_doer(heard, pid);
+            self.outlet.declared(worker, pid, &heard.output);
         }
     }
 
@@ -251,7 +260,7 @@ impl Executor {
         let mut launch = Launch::new(&self.program, self.open_files, places);
         launch.set_env(NUMBER_VARIABLE, &worker.slot.to_string());
         let [jobs, replies, recorder] = PLACES;
-        if line.is_some() {
+        if line.is_some() && self.commands.is_none() {
             launch.announce(wire::VARIABLE, &format!(":{jobs}:{replies}:{recorder}"));
         }
         if let Some(commands) = &self.commands {

@@ -57,6 +57,12 @@ struct Stub {
 pub struct Leader(Rc<Cell<Option<i32>>>);
 
 impl Leader {
+    /// Its process id, for as long as it is not reaped.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.0.get()
+    }
+
     /// Signals the group, if it can still be ours.
     pub fn signal(&self, signal: Signal) {
         if let Some(pid) = self.0.get() {
@@ -133,7 +139,7 @@ impl Process {
     /// Its process id; `None` once it is reaped.
     #[must_use]
     pub fn pid(&self) -> Option<i32> {
-        self.leader.0.get()
+        self.leader.pid()
     }
 
     /// The right to signal it, for as long as there is something to signal.

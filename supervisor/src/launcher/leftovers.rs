@@ -35,7 +35,8 @@ pub(super) fn end(children: &SignalFd) -> Result<Vec<String>, ServeError> {
         for process in procfs::descendants(own) {
             child::kill_if_still(&process);
             let is_new = names.iter().all(|(pid, _)| *pid != process.pid);
-            if is_new && names.len() < NAMES_MAX {
+            // One that was ending anyway was not left behind.
+            if is_new && !process.is_ending && names.len() < NAMES_MAX {
                 names.push((process.pid, process.name));
             }
         }

@@ -63,6 +63,8 @@ pub struct Process {
     pub pid: i32,
     /// What it runs, by the kernel's short name.
     pub name: String,
+    /// Whether it is on its way out, or a zombie.
+    pub is_ending: bool,
     parent: i32,
     /// When it began, in clock ticks since boot: with its number, this is nobody else.
     began: u64,
@@ -90,11 +92,15 @@ pub fn process(pid: i32) -> Option<Process> {
     // The name before it may hold anything but the last parenthesis.
     let (head, fields) = stat.rsplit_once(')')?;
     let (_, name) = head.split_once('(')?;
-    // proc_pid_stat(5): the parent is field 4, the start field 22, and the first here is 3.
+    // proc_pid_stat(5): the state is field 3, the parent 4, the flags 9, the start 22.
+    const PF_EXITING: u64 = 0x4;
     let mut fields = fields.split_ascii_whitespace();
-    let parent = fields.nth(1)?.parse().ok()?;
-    let began = fields.nth(17)?.parse().ok()?;
-    Some(Process { pid, name: name.to_owned(), parent, began })
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let flags: u64 = fields.nth(4)?.parse().ok()?;
+    let began = fields.nth(12)?.parse().ok()?;
+    let is_ending = ["Z", "X"].contains(&state) || flags & PF_EXITING != 0;
+    Some(Process { pid, name: name.to_owned(), is_ending, parent, began })
 }
 
 /// The children of a process, their children, and so on, as far as they live.

@@ -218,6 +218,18 @@ impl Outlet {
         self.push(target, |out| self.sink.output(origin, piece, held, out));
     }
 
+    /// Puts out what a worker itself says is a job's output: the job's number, 1 for stdout or 2
+    /// for stderr, and the bytes.
+    pub(crate) fn declared(&self, worker: WorkerId, pid: i32, output: &[(u64, u8, Vec<u8>)]) {
+        for (job, stream, bytes) in output {
+            let stream = if *stream == 1 { Stream::Stdout } else { Stream::Stderr };
+            let origin = Origin { worker, pid, stream, job: Some(*job) };
+            let mut held = Held::default();
+            self.output(origin, bytes, &mut held);
+            self.output_ended(origin, &mut held);
+        }
+    }
+
     pub(crate) fn output_ended(&self, origin: Origin, held: &mut Held) {
         let target = self.sink.target(origin.stream);
         self.push(target, |out| self.sink.output_ended(origin, held, out));

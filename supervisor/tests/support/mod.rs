@@ -53,6 +53,7 @@ pub(crate) fn fixture(name: &str) -> String {
 
 /// A run to be started.
 pub(crate) struct Run {
+    verb: &'static str,
     before: Vec<OsString>,
     options: Vec<OsString>,
     program: Vec<OsString>,
@@ -71,6 +72,7 @@ impl Run {
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
         let name = format!("supervisor-test-{}-{number}", std::process::id());
         Self {
+            verb: "run",
             before: Vec::new(),
             options: Vec::new(),
             program: program.into_iter().map(|arg| arg.as_ref().into()).collect(),
@@ -80,6 +82,18 @@ impl Run {
             stdout: None,
             stderr: None,
         }
+    }
+
+    /// Of a command for each job.
+    pub(crate) fn each<S: AsRef<OsStr>>(command: impl IntoIterator<Item = S>) -> Self {
+        Self { verb: "each", ..Self::of(command) }
+    }
+
+    /// Of a script for each job.
+    pub(crate) fn each_sh(script: &str) -> Self {
+        // Without a placeholder the input would stand behind the last word.
+        let comment = if script.contains("{}") { "" } else { " # {}" };
+        Self::each([format!("{script}{comment}")]).with("--shell")
     }
 
     /// Of a line of shell.
@@ -132,7 +146,7 @@ impl Run {
     }
 
     pub(crate) fn start(self) -> Running {
-        let words = self.before.into_iter().chain([SUPERVISOR.into(), "run".into()]);
+        let words = self.before.into_iter().chain([SUPERVISOR.into(), self.verb.into()]);
         let words = words.chain(["--env".into(), self.mark.clone().into()]);
         let words: Vec<OsString> =
             words.chain(self.options).chain(["--".into()]).chain(self.program).collect();
