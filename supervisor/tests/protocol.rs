@@ -119,6 +119,14 @@ fn a_worker_that_writes_much_before_it_reads_holds_up_nobody() {
 }
 
 #[test]
+fn what_a_dead_worker_left_behind_may_write_on_for_ever() {
+    let run = vile_once(&["leaves-flood", "3"], "");
+    let jobs = run.jobs();
+    assert_eq!((causes(&jobs[0]), run.code()), (vec!["exit".into(), "ok".into()], Some(0)));
+    assert!(is_untouched(&jobs[1]) && is_untouched(&jobs[2]), "{}", run.stderr);
+}
+
+#[test]
 fn printing_is_harmless() {
     let run = Run::of([support::fixture("vile"), "chatter".into()]).with("--workers 1").jsonl();
     let run = run.given((1..=50).map(|n| n.to_string())).finish();

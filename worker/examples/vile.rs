@@ -48,6 +48,8 @@ fn main() -> Result<(), Fault> {
         "wrong-id" => Wire::open()?.serve(|id, reply| reply(id + 1_000_000)),
         "twice" => Wire::open()?.serve(|id, reply| [reply(id), reply(id)].concat()),
         "flood" => flood(),
+        "leaves-flood" => leaves_flood(arg(1)),
+        "floods-on" => floods_on(),
         "half" => half(arg(1).unwrap_or("0").parse()?, arg(2)),
         "mid-reply" => half(20, arg(1)),
         "chatter" => chatter(),
@@ -171,6 +173,31 @@ fn flood() -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Dies at its first job, and leaves behind who writes on for ever in its name.
+fn leaves_flood(how: Option<&str>) -> Result<(), Fault> {
+    let mut wire = Wire::open()?;
+    wire.frame()?;
+    wire.hello(VERSION)?;
+    let mut child = process::Command::new(env::current_exe()?);
+    let child = child.arg("floods-on").stdout(process::Stdio::piped()).spawn()?;
+    // It is at it.
+    child.stdout.ok_or("no stdout")?.read_exact(&mut [0])?;
+    wire.frame()?;
+    death::as_told(how)
+}
+
+fn floods_on() -> Result<(), Fault> {
+    let progress = ToSupervisor::Progress { id: 1, fraction: 0.5, note: "".into() };
+    let many = framed(&progress).repeat(4000);
+    let mut wire = Wire::open()?;
+    wire.replies.write_all(&many)?;
+    io::stdout().write_all(b"!")?;
+    io::stdout().flush()?;
+    loop {
+        wire.replies.write_all(&many)?;
+    }
 }
 
 /// The first bytes of its first reply, and no more.

@@ -14,10 +14,7 @@ use std::{
 };
 
 use bytes::BufMut;
-use nix::{
-    errno::Errno,
-    fcntl::{FcntlArg, fcntl},
-};
+use nix::fcntl::{FcntlArg, fcntl};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, ReadBuf},
     net::unix::pipe::{Receiver, Sender},
@@ -35,7 +32,7 @@ use crate::{
     event::WorkerId,
     exit::ProtocolFault,
     job::{Failure, FailureKind},
-    os::child,
+    os::{child, descriptors::read_waiting},
     pool::{Answer, Order, Reply},
 };
 
@@ -252,14 +249,9 @@ impl Line {
     fn drain(&self, heard: &mut Heard) -> Result<(), ProtocolFault> {
         let replies = self.replies.borrow();
         let mut scratch = self.scratch.borrow_mut();
-        loop {
-            match nix::unistd::read(&*replies, &mut scratch) {
-                Ok(0) | Err(Errno::EAGAIN) => return Ok(()),
-                Ok(bytes) => self.incoming.borrow_mut().take_from_pipe(&scratch[..bytes], heard)?,
-                Err(Errno::EINTR) => {}
-                Err(_) => return Ok(()),
-            }
-        }
+        read_waiting(&*replies, &mut scratch, |bytes| {
+            self.incoming.borrow_mut().take_from_pipe(bytes, heard)
+        })
     }
 
     /// Takes in what it has answered: what is in the pipe, and what it has not yet written.

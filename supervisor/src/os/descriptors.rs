@@ -7,6 +7,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     fcntl::{SpliceFFlags, tee},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::resource::{Resource, getrlimit, setrlimit},
@@ -94,6 +95,31 @@ pub fn bytes_waiting(pipe: impl AsFd) -> usize {
     if result == 0 { usize::try_from(count).unwrap_or(0) } else { 0 }
 }
 
+/// Takes what waits in a pipe now, a buffer at a time, and nothing that is added meanwhile:
+/// whoever holds the other end may write on and on. Stops where it is not taken.
+///
+/// # Errors
+/// Why it is not taken; one of the pipe's own is as its end.
+pub fn read_waiting<E>(
+    pipe: impl AsFd,
+    buffer: &mut [u8],
+    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut left = bytes_waiting(&pipe);
+    while left > 0 {
+        let piece = left.min(buffer.len());
+        match nix::unistd::read(&pipe, &mut buffer[..piece]) {
+            Err(Errno::EINTR) => {}
+            Ok(0) | Err(_) => break,
+            Ok(bytes) => {
+                left -= bytes;
+                take(&buffer[..bytes])?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What waits in a pipe, up to its usual capacity, left where it is.
 ///
 /// # Errors
@@ -120,6 +146,21 @@ mod tests {
             message.contains("512 workers need 4128") && message.contains("at most 4"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn what_is_written_meanwhile_is_left_where_it_is() {
+        use std::io::Write;
+        let (read, mut write) = io::pipe().unwrap();
+        write.write_all(b"0123456789").unwrap();
+        let mut taken = Vec::new();
+        let all = read_waiting(&read, &mut [0; 4], |bytes| {
+            write.write_all(b"more")?;
+            taken.extend_from_slice(bytes);
+            io::Result::Ok(())
+        });
+        assert!(all.is_ok() && taken == b"0123456789", "{taken:?}");
+        assert_eq!(bytes_waiting(&read), 12);
     }
 
     #[test]
