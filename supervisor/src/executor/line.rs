@@ -4,7 +4,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     future::{Future, poll_fn},
     io,
     os::fd::OwnedFd,
@@ -18,6 +17,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, ReadBuf},
     net::unix::pipe::{Receiver, Sender},
+    task::AbortHandle,
 };
 use worker::{
     recorder::Recorder,
@@ -25,6 +25,7 @@ use worker::{
 };
 
 use super::{
+    in_hand::InHand,
     incoming::{Heard, Incoming},
     outgoing::Outgoing,
 };
@@ -47,8 +48,8 @@ pub(super) struct Line {
     /// `None` once the worker was told that there are no more jobs.
     jobs: RefCell<Option<Rc<Sender>>>,
     outgoing: RefCell<Outgoing>,
-    /// Whether a task writes what the pipe had no room for.
-    is_writing: Cell<bool>,
+    /// The task that writes what the pipe had no room for, while there is something.
+    writer: RefCell<Option<AbortHandle>>,
     replies: RefCell<Receiver>,
     incoming: RefCell<Incoming>,
     recorder: Recorder,
@@ -67,16 +68,6 @@ pub(super) type Scratch = Rc<RefCell<Vec<u8>>>;
 /// A new one.
 pub(super) fn scratch() -> Scratch {
     Rc::new(RefCell::new(vec![0; READ_BYTES]))
-}
-
-/// The jobs that were sent and not answered, to tell whose a line of output is.
-#[derive(Debug, Default)]
-struct InHand {
-    sent: u64,
-    /// The last that was sent while there was another, or was there when another was sent.
-    last_shared: u64,
-    /// The how-many-th sent, and its number.
-    jobs: VecDeque<(u64, u64)>,
 }
 
 /// The worker's side of it.
@@ -114,7 +105,7 @@ impl Line {
         let line = Self {
             jobs: RefCell::new(Some(Rc::new(jobs))),
             outgoing: RefCell::new(outgoing),
-            is_writing: Cell::new(false),
+            writer: RefCell::default(),
             replies: RefCell::new(replies),
             incoming: RefCell::new(Incoming::new(frame_bytes_max, reports)),
             recorder,
@@ -162,12 +153,11 @@ impl Line {
 
     /// Writes what the pipe takes now; the rest follows as it takes more.
     pub(super) fn write(self: &Rc<Self>) {
-        if self.is_writing.get() || self.try_write() {
+        if self.writer.borrow().is_some() || self.try_write() {
             return;
         }
-        self.is_writing.set(true);
         let line = Rc::clone(self);
-        tokio::task::spawn_local(async move {
+        let task = tokio::task::spawn_local(async move {
             loop {
                 let Some(jobs) = line.jobs.borrow().clone() else { break };
                 // An error shows at the write.
@@ -176,18 +166,26 @@ impl Line {
                     break;
                 }
             }
-            line.is_writing.set(false);
+            line.writer.take();
         });
+        *self.writer.borrow_mut() = Some(task.abort_handle());
+    }
+
+    /// Closes the pipe of the jobs, with whatever is still to be written; the task that would
+    /// write it holds it open as well.
+    fn close_jobs(&self) {
+        self.jobs.take();
+        self.outgoing.borrow_mut().clear();
+        if let Some(task) = self.writer.take() {
+            task.abort();
+        }
     }
 
     /// Whether nothing is left to be written.
     fn try_write(&self) -> bool {
         let jobs = self.jobs.borrow();
         let mut outgoing = self.outgoing.borrow_mut();
-        let Some(jobs) = &*jobs else {
-            outgoing.clear();
-            return true;
-        };
+        let Some(jobs) = &*jobs else { return true };
         while !outgoing.is_empty() {
             let written = outgoing.with_slices(|slices| match slices {
                 [one] => jobs.try_write(one),
@@ -208,7 +206,7 @@ impl Line {
         self.say(&ToWorker::Bye);
         // A pipe that has no room for so little is not being read: its end then says it.
         self.try_write();
-        self.jobs.borrow_mut().take();
+        self.close_jobs();
     }
 
     /// Waits for what it says next; `None` at the end of the stream. Cancelled, it has lost
@@ -273,7 +271,7 @@ impl Line {
     pub(super) fn recall(&self, heard: &mut Heard) -> Result<Option<u64>, ProtocolFault> {
         let Some(started) = self.recorder.recall() else { return Ok(None) };
         self.catch_up(heard)?;
-        self.in_hand.borrow_mut().jobs.retain(|(nth, _)| *nth <= started);
+        self.in_hand.borrow_mut().recalled(started);
         Ok(Some(started))
     }
 
@@ -283,7 +281,7 @@ impl Line {
     /// # Errors
     /// What it said is not the protocol.
     pub(super) fn finish(&self, heard: &mut Heard) -> (Option<u64>, Result<(), ProtocolFault>) {
-        self.jobs.borrow_mut().take();
+        self.close_jobs();
         if self.incoming.borrow().abilities().recorder {
             let said = self.catch_up(heard);
             (Some(self.recorder.running().0), said)
@@ -314,9 +312,7 @@ impl Line {
 
     /// So many jobs were answered.
     pub(super) fn answered(&self, count: usize) {
-        let mut in_hand = self.in_hand.borrow_mut();
-        let count = count.min(in_hand.jobs.len());
-        in_hand.jobs.drain(..count);
+        self.in_hand.borrow_mut().answered(count);
     }
 
     /// The how-many-th job sent to it runs, or was run last.
@@ -333,17 +329,12 @@ impl Line {
 
     /// Whether jobs wait behind the one it runs.
     pub(super) fn has_waiting(&self) -> bool {
-        self.in_hand.borrow().jobs.len() > 1
+        self.in_hand.borrow().count() > 1
     }
 
     /// The number of the job it runs, or would run next.
     pub(super) fn current_job(&self) -> Option<u64> {
-        let in_hand = self.in_hand.borrow();
-        let (first, id) = *in_hand.jobs.front()?;
-        let (running, _) = self.recorder.running();
-        let later = running.checked_sub(first).and_then(|later| usize::try_from(later).ok());
-        let job = later.and_then(|later| in_hand.jobs.get(later));
-        Some(job.map_or(id, |(_, id)| *id))
+        self.in_hand.borrow().current(self.running())
     }
 
     /// Large frames pass faster where the pipes hold more. Once, and only where they do pass:
@@ -359,19 +350,36 @@ impl Line {
     }
 }
 
-impl InHand {
-    fn sent(&mut self, id: u64) {
-        self.sent += 1;
-        if !self.jobs.is_empty() {
-            self.last_shared = self.sent;
-        }
-        self.jobs.push_back((self.sent, id));
-    }
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
 
-    /// Whether output that came since that job can only be about the one there is. A reply that
-    /// is read may be newer than what is known of the other pipes; not so where its job was the
-    /// only one, since then it is what woke us, and its output came before.
-    fn is_alone(&self, since: u64) -> bool {
-        self.jobs.len() < 2 && (self.last_shared == 0 || since > self.last_shared)
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use tokio::{runtime::LocalOptions, task::yield_now};
+
+    use super::*;
+    use crate::os::descriptors::bytes_waiting;
+
+    #[test]
+    fn a_worker_that_is_dismissed_before_it_has_read_all_comes_to_the_end_of_its_jobs() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build_local(LocalOptions::default()).unwrap();
+        let seen = runtime.block_on(async {
+            let worker = WorkerId { slot: 1, life: 1 };
+            let (line, far) = Line::open(worker, 1 << 20, scratch()).unwrap();
+            let line = Rc::new(line);
+            line.outgoing.borrow_mut().push_frame(&[b'x'; 1 << 20]);
+            line.write();
+            let room = fcntl(&far.jobs, FcntlArg::F_GETPIPE_SZ).unwrap().cast_unsigned() as usize;
+            while bytes_waiting(&far.jobs) < room {
+                yield_now().await;
+            }
+            line.dismiss();
+            yield_now().await;
+            let mut watched = [PollFd::new(far.jobs.as_fd(), PollFlags::POLLIN)];
+            poll(&mut watched, PollTimeout::ZERO).unwrap();
+            watched[0].revents().unwrap()
+        });
+        assert!(seen.contains(PollFlags::POLLHUP), "{seen:?}");
     }
 }

@@ -2,6 +2,7 @@
 //! pool's inputs. It decides nothing.
 
 mod ear;
+mod in_hand;
 mod inbox;
 mod incoming;
 mod life;
