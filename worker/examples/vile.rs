@@ -51,6 +51,7 @@ fn main() -> Result<(), Fault> {
         "leaves-flood" => leaves_flood(arg(1)),
         "floods-on" => floods_on(),
         "half" => half(arg(1).unwrap_or("0").parse()?, arg(2)),
+        "answers-one" => answers_one(arg(1)),
         "mid-reply" => half(20, arg(1)),
         "chatter" => chatter(),
         "before-read" => {
@@ -140,6 +141,15 @@ impl Wire {
         Ok(())
     }
 
+    /// Answers a job with its payload.
+    fn answer(&mut self, body: &[u8]) -> Result<(), Fault> {
+        if let ToWorker::Job { id, attempt, payload } = Codec::Bincode.read_to_worker(body)? {
+            let reply = ToSupervisor::Reply { id, attempt, service_ns: 0, result: Ok(payload) };
+            self.replies.write_all(&framed(&reply))?;
+        }
+        Ok(())
+    }
+
     /// Answers each job with these bytes.
     fn answer_with(self, bytes: &[u8]) -> Result<(), Fault> {
         self.serve(|_, _| bytes.to_vec())
@@ -167,10 +177,7 @@ fn flood() -> Result<(), Fault> {
     // Its hello is out already: the supervisor's is the first frame that `serve` passes over.
     wire.frame()?;
     while let Some(body) = wire.frame()? {
-        if let ToWorker::Job { id, attempt, payload } = Codec::Bincode.read_to_worker(&body)? {
-            let reply = ToSupervisor::Reply { id, attempt, service_ns: 0, result: Ok(payload) };
-            wire.replies.write_all(&framed(&reply))?;
-        }
+        wire.answer(&body)?;
     }
     Ok(())
 }
@@ -213,6 +220,16 @@ fn half(bytes: usize, how: Option<&str>) -> Result<(), Fault> {
     let frame = framed(&reply);
     wire.replies.write_all(&frame[..bytes.min(frame.len())])?;
     death::as_told(how)
+}
+
+/// Answers its first job, and dies once there is another to be read.
+fn answers_one(how: Option<&str>) -> Result<(), Fault> {
+    let mut wire = Wire::open()?;
+    wire.frame()?;
+    wire.hello(VERSION)?;
+    let Some(body) = wire.frame()? else { return Ok(()) };
+    wire.answer(&body)?;
+    death::once_readable(&wire.jobs, how)
 }
 
 fn chatter() -> Result<(), Fault> {

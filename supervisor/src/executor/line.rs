@@ -33,7 +33,7 @@ use crate::{
     event::WorkerId,
     exit::ProtocolFault,
     job::{Failure, FailureKind},
-    os::{child, descriptors::read_waiting},
+    os::{child, descriptors::{bytes_waiting, read_waiting}},
     pool::{Answer, Order, Reply},
 };
 
@@ -56,6 +56,8 @@ pub(super) struct Line {
     in_hand: RefCell<InHand>,
     /// The process that does the running job, where the worker said so, and the job's number.
     doer: RefCell<Option<(u64, OwnedFd)>>,
+    /// Jobs that were to be sent so far.
+    sent: Cell<u64>,
     frame_bytes_max: usize,
     /// Whether the pipes were made to hold more.
     is_large: Cell<bool>,
@@ -111,6 +113,7 @@ impl Line {
             recorder,
             in_hand: RefCell::default(),
             doer: RefCell::default(),
+            sent: Cell::new(0),
             frame_bytes_max,
             is_large: Cell::new(false),
             scratch,
@@ -124,6 +127,7 @@ impl Line {
     /// worker's codec comes back as failed.
     pub(super) fn send(&self, order: Order<'_>) -> Option<Reply> {
         let codec = self.incoming.borrow().codec()?;
+        self.sent.set(self.sent.get() + 1);
         let sent = self.outgoing.borrow_mut().push_job(codec, order, self.frame_bytes_max);
         if let Err(fault) = sent {
             let message = format!("the job makes {fault}; allow more with --max-frame");
@@ -275,18 +279,19 @@ impl Line {
         Ok(Some(started))
     }
 
-    /// It is dead: takes in all that it had still to say. Which job it started last, where it
-    /// kept the record.
+    /// It is dead: takes in all that it had still to say. Which job it started last, by its
+    /// record; without one, of which it had read anything.
     ///
     /// # Errors
     /// What it said is not the protocol.
     pub(super) fn finish(&self, heard: &mut Heard) -> (Option<u64>, Result<(), ProtocolFault>) {
+        let read = self.last_read();
         self.close_jobs();
         if self.incoming.borrow().abilities().recorder {
             let said = self.catch_up(heard);
-            (Some(self.recorder.running().0), said)
+            (Some(self.running()), said)
         } else {
-            (None, self.drain(heard))
+            (read, self.drain(heard))
         }
     }
 
@@ -308,6 +313,11 @@ impl Line {
         if let Some((_, doer)) = self.doer.take() {
             child::kill_group_of(&doer);
         }
+    /// The how-many-th job sent to it is the last of which it has read anything.
+    fn last_read(&self) -> Option<u64> {
+        let waiting = bytes_waiting(self.jobs.borrow().as_ref()?);
+        let is_unread = self.outgoing.borrow().is_job_unread(waiting);
+        Some(self.sent.get().saturating_sub(u64::from(is_unread)))
     }
 
     /// So many jobs were answered.
@@ -358,7 +368,6 @@ mod tests {
     use tokio::{runtime::LocalOptions, task::yield_now};
 
     use super::*;
-    use crate::os::descriptors::bytes_waiting;
 
     #[test]
     fn a_worker_that_is_dismissed_before_it_has_read_all_comes_to_the_end_of_its_jobs() {

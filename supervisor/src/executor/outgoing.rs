@@ -24,6 +24,9 @@ pub(super) struct Outgoing {
     last: Vec<u8>,
     /// Bytes of the first piece that are written.
     written: usize,
+    /// Bytes added so far, and up to the last job.
+    added: u64,
+    job_at: u64,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,7 @@ impl Outgoing {
     /// Adds bytes that are a frame already.
     pub(super) fn push_frame(&mut self, frame: &[u8]) {
         self.last.extend_from_slice(frame);
+        self.added += frame.len() as u64;
     }
 
     /// Adds a message.
@@ -61,7 +65,12 @@ impl Outgoing {
         message: &ToWorker<'_>,
         frame_bytes_max: usize,
     ) -> Result<(), FrameTooLong> {
-        frame::append(&mut self.last, frame_bytes_max, |body| codec.write_to_worker(message, body))
+        let before = self.last.len();
+        frame::append(&mut self.last, frame_bytes_max, |body| {
+            codec.write_to_worker(message, body);
+        })?;
+        self.added += (self.last.len() - before) as u64;
+        Ok(())
     }
 
     /// Adds a job.
@@ -75,15 +84,27 @@ impl Outgoing {
         frame_bytes_max: usize,
     ) -> Result<(), FrameTooLong> {
         let Order { id, attempt, payload } = order;
+        let before = self.added;
         if codec == Codec::Bincode && payload.is_shared() {
             let head = worker::codec::job_frame_head(id, attempt, payload.len(), frame_bytes_max)?;
-            self.last.extend_from_slice(&head);
+            self.push_frame(&head);
+            self.added += payload.len() as u64;
+            self.job_at = before;
             self.pieces.push_back(Piece::Bytes(std::mem::take(&mut self.last)));
             self.pieces.push_back(Piece::Shared(payload.clone()));
             return Ok(());
         }
         let payload = Cow::Borrowed(payload.as_bytes());
-        self.push(codec, &ToWorker::Job { id, attempt, payload }, frame_bytes_max)
+        self.push(codec, &ToWorker::Job { id, attempt, payload }, frame_bytes_max)?;
+        self.job_at = before;
+        Ok(())
+    }
+
+    /// Whether nothing of the last job was read, where so many bytes wait to be.
+    pub(super) fn is_job_unread(&self, waiting: usize) -> bool {
+        let pieces: usize = self.pieces.iter().map(|piece| piece.bytes().len()).sum();
+        let unread = pieces + self.last.len() - self.written + waiting;
+        self.added.saturating_sub(unread as u64) <= self.job_at
     }
 
     /// What is to be written, in order.
@@ -140,10 +161,12 @@ mod tests {
             takes in prop::collection::vec(1usize..50_000, 1..60),
         ) {
             let (mut outgoing, mut expected) = (Outgoing::default(), Vec::new());
+            let mut job_at = 0;
             for (id, length) in (1..).zip(jobs) {
                 let payload = Payload::copy(&vec![u8::try_from(id % 251).unwrap(); length]);
                 let order = Order { id, attempt: 1, payload: &payload };
                 outgoing.push_job(Codec::Bincode, order, 1 << 20).unwrap();
+                job_at = expected.len();
                 let payload = Cow::Borrowed(payload.as_bytes());
                 let message = ToWorker::Job { id, attempt: 1, payload };
                 frame::append(&mut expected, 1 << 20, |body| {
@@ -162,6 +185,10 @@ mod tests {
                     written.extend_from_slice(&bytes[..take.min(bytes.len())]);
                 });
                 outgoing.advance(written.len() - before);
+                for waiting in [0, 1, written.len()] {
+                    let read = written.len().saturating_sub(waiting);
+                    prop_assert_eq!(outgoing.is_job_unread(waiting), read <= job_at);
+                }
             }
             prop_assert_eq!(written, expected);
         }

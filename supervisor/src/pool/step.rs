@@ -137,7 +137,8 @@ pub struct Left {
     pub spoke: bool,
     /// Jobs that turned out to be done.
     pub replies: Vec<Reply>,
-    /// The how-many-th job sent to it is the last that it started, where it kept the record.
+    /// The how-many-th job sent to it is the last that it started, by its record; without one,
+    /// the last of which it had read anything. `None` where it never came to that.
     pub started: Option<u64>,
     /// What of it was not the protocol.
     pub broken: Option<ProtocolFault>,

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "signals")]
 
-use std::process;
+use std::{os::fd::AsRawFd, process};
 
 /// Dies by this signal, which Rust's own runtime would otherwise take the first of.
 pub(crate) fn by_signal(signal: i32) -> ! {
@@ -20,6 +20,15 @@ pub(crate) fn wait_for_ever() -> ! {
         // SAFETY: pause takes nothing and touches nothing.
         unsafe { libc::pause() };
     }
+}
+
+/// Once there is something to be read, which it leaves unread.
+#[allow(dead_code, reason = "not every fixture waits for it")]
+pub(crate) fn once_readable(pipe: &impl AsRawFd, how: Option<&str>) -> ! {
+    let mut watched = libc::pollfd { fd: pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one structure, which outlives the call.
+    unsafe { libc::poll(&raw mut watched, 1, -1) };
+    as_told(how)
 }
 
 /// Ends as told: `SIGSEGV` and the like, or an exit code; SIGSTOP only stops. By SIGKILL if

@@ -160,7 +160,7 @@ impl World {
             end => end,
         };
         let perhaps = process.lied;
-        if process.abilities.recorder && !perhaps {
+        if !perhaps {
             let Some(running) = process.running else { return };
             assert_eq!(running.id, head.id, "{worker} does its jobs in order");
         }

@@ -352,10 +352,9 @@ impl Process {
         }
         self.noticed = true;
         let Some(end) = self.end.clone() else { return };
-        let recorder = self.spoken && self.abilities.recorder;
         let mut left = Left::default();
         if self.executed {
-            left.started = recorder.then_some(self.started);
+            left.started = self.spoken.then_some(self.started);
             left.broken = self.broken;
             if self.broken.is_none() {
                 left.replies.append(&mut self.pipe);

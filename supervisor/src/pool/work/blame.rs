@@ -57,8 +57,7 @@ impl Work {
     /// All before it is answered, since answers survive their worker. So a record at the job before
     /// it means a death between jobs; one at it, or none that makes sense, that it ran.
     fn running(&self, started: Option<u64>) -> bool {
-        let is_between = self.abilities.recorder && started == Some(self.done);
-        !self.window.is_empty() && !is_between
+        !self.window.is_empty() && started != Some(self.done)
     }
 
     /// A death charges all that the worker had in hand, as a bug would have it.
