@@ -90,8 +90,8 @@ pub enum ProtocolFault {
     Version(u32),
     /// A frame announced this many bytes, more than any may have.
     FrameTooLong(u32),
-    /// It closed the pipe of its replies, and went on living.
-    Closed,
+    /// It closed this pipe, and went on living.
+    Closed(Pipe),
     /// A frame that is no message.
     Garbage,
     /// A reply for another job than the one it had to do next.
@@ -101,6 +101,15 @@ pub enum ProtocolFault {
     },
     /// Its flight recorder holds what cannot be.
     Recorder,
+}
+
+/// The two pipes between a worker and us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pipe {
+    /// It reads this one.
+    Jobs,
+    /// It writes to this one.
+    Replies,
 }
 
 /// Where a signal that was not ours came from.
@@ -306,7 +315,8 @@ impl fmt::Display for ProtocolFault {
             Self::FrameTooLong(bytes) => {
                 write!(f, "it announced a frame of {}", show_size(u64::from(*bytes)))
             }
-            Self::Closed => write!(f, "it closed the pipe of its replies"),
+            Self::Closed(Pipe::Jobs) => write!(f, "it closed the pipe of its jobs"),
+            Self::Closed(Pipe::Replies) => write!(f, "it closed the pipe of its replies"),
             Self::Garbage => write!(f, "a frame that is no message"),
             Self::WrongReply { id } => {
                 write!(f, "a reply for job {id}, which was not its next")

@@ -15,6 +15,7 @@ use std::{
     env,
     fs::{File, OpenOptions},
     io::{self, Read, Write},
+    os::unix::process::CommandExt,
     process,
 };
 
@@ -42,6 +43,7 @@ fn main() -> Result<(), Fault> {
             drop(Worker::connect()?);
             death::wait_for_ever()
         }
+        "deafens" => deafens(),
         "version" => Wire::open()?.hello(99),
         "garbage" => Wire::open()?.answer_with(b"\x10\0\0\0no such message!"),
         "hostile-length" => Wire::open()?.answer_with(&[0xff; 4]),
@@ -180,6 +182,18 @@ fn flood() -> Result<(), Fault> {
         wire.answer(&body)?;
     }
     Ok(())
+}
+
+/// Answers its first job, closes the pipe of its jobs, whether there is another in it or not, and
+/// lives on.
+fn deafens() -> Result<(), Fault> {
+    let mut wire = Wire::open()?;
+    wire.frame()?;
+    wire.hello(VERSION)?;
+    let Some(body) = wire.frame()? else { return Ok(()) };
+    wire.answer(&body)?;
+    let mut shell = process::Command::new("sh");
+    Err(shell.args(["-c", "exec 3<&-; exec sleep 1000"]).exec().into())
 }
 
 /// Dies at its first job, and leaves behind who writes on for ever in its name.

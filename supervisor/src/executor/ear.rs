@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     event::WorkerId,
+    exit::Pipe,
     os::procfs,
     pool::{Input, Left, Memory, News, Reply},
     sink::Outlet,
@@ -51,6 +52,8 @@ pub(super) struct Ear {
 impl Ear {
     pub(super) fn open(speaker: Speaker) -> Self {
         let speaker = Rc::new(speaker);
+        let told = Rc::clone(&speaker);
+        speaker.line.watch(move || told.put(News::Closed(Pipe::Jobs)));
         let task = spawn_local(Rc::clone(&speaker).listen());
         Self { speaker, task }
     }
@@ -84,7 +87,7 @@ impl Speaker {
             match said {
                 Some(Ok(())) => {}
                 Some(Err(fault)) => return self.put(News::Broken(fault)),
-                None => return self.put(News::Closed),
+                None => return self.put(News::Closed(Pipe::Replies)),
             }
         }
     }

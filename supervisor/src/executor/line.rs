@@ -15,7 +15,7 @@ use std::{
 use bytes::BufMut;
 use nix::fcntl::{FcntlArg, fcntl};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, Interest, ReadBuf, Ready},
     net::unix::pipe::{Receiver, Sender},
     task::AbortHandle,
 };
@@ -50,6 +50,8 @@ pub(super) struct Line {
     outgoing: RefCell<Outgoing>,
     /// The task that writes what the pipe had no room for, while there is something.
     writer: RefCell<Option<AbortHandle>>,
+    /// The task that waits for the worker to close its end of that pipe.
+    watch: RefCell<Option<AbortHandle>>,
     replies: RefCell<Receiver>,
     incoming: RefCell<Incoming>,
     recorder: Recorder,
@@ -108,6 +110,7 @@ impl Line {
             jobs: RefCell::new(Some(Rc::new(jobs))),
             outgoing: RefCell::new(outgoing),
             writer: RefCell::default(),
+            watch: RefCell::default(),
             replies: RefCell::new(replies),
             incoming: RefCell::new(Incoming::new(frame_bytes_max, reports)),
             recorder,
@@ -175,14 +178,24 @@ impl Line {
         *self.writer.borrow_mut() = Some(task.abort_handle());
     }
 
-    /// Closes the pipe of the jobs, with whatever is still to be written; the task that would
-    /// write it holds it open as well.
+    /// Says once that the worker has closed its end of the pipe of its jobs, or is gone.
+    pub(super) fn watch(&self, closed: impl FnOnce() + 'static) {
+        let Some(jobs) = self.jobs.borrow().clone() else { return };
+        let task = tokio::task::spawn_local(async move {
+            if jobs.ready(Interest::ERROR).await.is_ok_and(Ready::is_error) {
+                closed();
+            }
+        });
+        *self.watch.borrow_mut() = Some(task.abort_handle());
+    }
+
+    /// Closes the pipe of the jobs, with whatever is still to be written; the tasks that write
+    /// and watch hold it open as well.
     fn close_jobs(&self) {
         self.jobs.take();
         self.outgoing.borrow_mut().clear();
-        if let Some(task) = self.writer.take() {
-            task.abort();
-        }
+        let tasks = [self.writer.take(), self.watch.take()];
+        tasks.into_iter().flatten().for_each(|task| task.abort());
     }
 
     /// Whether nothing is left to be written.
@@ -198,8 +211,9 @@ impl Line {
             match written {
                 Ok(bytes) => outgoing.advance(bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // It has closed its end. Whatever that means shows elsewhere.
-                Err(_) => outgoing.clear(),
+                // It has closed its end, which the watch hears of. What it was not sent stays
+                // where it is, and is told apart from what it was.
+                Err(_) => return true,
             }
         }
         true
@@ -313,6 +327,8 @@ impl Line {
         if let Some((_, doer)) = self.doer.take() {
             child::kill_group_of(&doer);
         }
+    }
+
     /// The how-many-th job sent to it is the last of which it has read anything.
     fn last_read(&self) -> Option<u64> {
         let waiting = bytes_waiting(self.jobs.borrow().as_ref()?);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     event::WorkerId,
-    exit::{ProtocolFault, StopReason},
+    exit::{Pipe, ProtocolFault, StopReason},
     settings::{JobRules, Roll},
 };
 
@@ -112,10 +112,10 @@ impl Slot {
         }
     }
 
-    /// A worker will say nothing more. False for a life that is over.
-    pub(super) fn on_closed(&mut self, life: u32, turn: &Turn<'_>) -> bool {
+    /// A worker will hear or say nothing more. False for a life that is over.
+    pub(super) fn on_closed(&mut self, life: u32, pipe: Pipe, turn: &Turn<'_>) -> bool {
         let Some((_, work)) = self.work_of(life) else { return false };
-        work.close(turn.now);
+        work.close(pipe, turn.now);
         true
     }
 

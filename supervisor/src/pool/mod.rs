@@ -271,7 +271,7 @@ impl Pool {
             News::Recalled { replies, started } => {
                 slot.on_recalled(life, started, replies, &mut turn)
             }
-            News::Closed => slot.on_closed(life, &turn),
+            News::Closed(pipe) => slot.on_closed(life, pipe, &turn),
             News::Broken(fault) => {
                 let holds = slot.holds(life);
                 slot.break_off(life, fault, &mut turn);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     command::Ran,
     event::{Event, ShutdownReason, WorkerId},
-    exit::{Evidence, ProtocolFault, StartFault},
+    exit::{Evidence, Pipe, ProtocolFault, StartFault},
     job::{Failure, Job, Outcome, Payload},
 };
 
@@ -72,8 +72,8 @@ pub enum News {
     },
     /// What it said was not the protocol.
     Broken(ProtocolFault),
-    /// It will say nothing more: it is about to end, or has closed the pipe of its replies.
-    Closed,
+    /// It is about to end, or has closed this pipe: it will hear or say nothing more.
+    Closed(Pipe),
     /// The process is gone, or never came to be.
     Ended {
         /// The process, if there was one.

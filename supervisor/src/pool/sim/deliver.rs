@@ -61,7 +61,7 @@ impl World {
             News::Executed { .. } => process.heard = true,
             News::Hello(_) => process.ready = process.stopping.is_none(),
             News::Broken(_) => process.fault_heard = true,
-            News::Closed => {}
+            News::Closed(_) => {}
             News::Replies { replies, .. } => {
                 let whole = self.hear(worker, replies);
                 self.process(worker).fault_heard |= !whole;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     event::WorkerId,
-    exit::{Cause, ProtocolFault, StopReason},
+    exit::{Cause, Pipe, ProtocolFault, StopReason},
     job::{Attempt, AttemptEnd, Death, Payload},
     settings::JobRules,
 };
@@ -59,8 +59,8 @@ pub(super) struct Work {
     forgets: bool,
     /// The job it has is one for a fresh worker alone.
     is_alone: bool,
-    /// It has closed the pipe of its replies, and is to be gone by then.
-    gone_by: Option<Tick>,
+    /// It has closed this pipe, and is to be gone by then.
+    closed: Option<(Pipe, Tick)>,
     /// The running job is over its time: until then it may end by itself.
     overdue: Option<Tick>,
 }
@@ -110,7 +110,7 @@ impl Work {
         let recalled = self.recall != Recall::None;
         #[cfg(test)]
         let recalled = recalled && !(self.recall == Recall::Done && planted(Bug::SendsBehind));
-        let barred = recalled || self.is_alone || self.overdue.is_some() || self.gone_by.is_some();
+        let barred = recalled || self.is_alone || self.overdue.is_some() || self.closed.is_some();
         if barred || self.window_bytes >= AHEAD_BYTES_MAX {
             return 0;
         }
@@ -165,15 +165,15 @@ impl Work {
         self.depth.keep_apart();
     }
 
-    /// It will say nothing more.
-    pub(super) fn close(&mut self, now: Tick) {
-        self.gone_by = Some(now + GONE_AFTER);
+    /// It will hear or say nothing more.
+    pub(super) fn close(&mut self, pipe: Pipe, now: Tick) {
+        self.closed.get_or_insert((pipe, now + GONE_AFTER));
     }
 
     /// When something is due about the job it runs, or about its silence.
     pub(super) fn deadline(&self, rules: &JobRules) -> Option<Tick> {
-        if self.window.is_empty() || self.gone_by.is_some() {
-            return self.gone_by;
+        if self.window.is_empty() || self.closed.is_some() {
+            return self.closed.map(|(_, gone_by)| gone_by);
         }
         let limit = self.overdue.or(rules.timeout.map(|timeout| self.head_since + timeout));
         let stall = self.may_stall().then(|| self.heard + STALLED_AFTER);
@@ -187,9 +187,9 @@ impl Work {
     /// Does what is due about the job it runs; why the worker must be ended, where nothing else
     /// helps.
     pub(super) fn on_time(&mut self, worker: WorkerId, turn: &mut Turn<'_>) -> Option<StopReason> {
-        if let Some(by) = self.gone_by {
-            let closed = StopReason::Protocol(ProtocolFault::Closed);
-            return (by <= turn.now).then_some(closed);
+        if let Some((pipe, gone_by)) = self.closed {
+            let closed = StopReason::Protocol(ProtocolFault::Closed(pipe));
+            return (gone_by <= turn.now).then_some(closed);
         }
         let rules = turn.policy.jobs.as_ref()?;
         let head = self.window.front().copied()?;
