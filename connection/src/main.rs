@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 fn work() -> Result<ExitCode, Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // First, since it is meant for this very process; the signs of a backend are inherited.
-    if pool::is_worker() {
+    if worker::is_worker() {
         let served = pool::serve(&runtime, &cli::read_for_worker());
         // As below.
         runtime.shutdown_background();

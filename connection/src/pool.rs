@@ -2,7 +2,7 @@
 //! same client, so that a server is connected to once and not for every job.
 
 use tokio::runtime::Runtime;
-use worker::{ServeError, wire};
+use worker::ServeError;
 
 use crate::client::{self, Settings};
 use crate::fetch::{FetchError, Fetched, Fetcher, Proxies, SetupError};
@@ -33,14 +33,6 @@ pub enum Fault {
     /// The supervisor is gone or not understood.
     #[error(transparent)]
     Serve(#[from] ServeError),
-}
-
-/// Whether a supervisor started this very process as a worker. Told before it is greeted, so
-/// that a wrong command line can be refused before any job is taken.
-#[must_use]
-pub fn is_worker() -> bool {
-    std::env::var(wire::VARIABLE)
-        .is_ok_and(|wire| wire.split(':').next() == Some(&std::process::id().to_string()))
 }
 
 /// Does every job that comes, until there are no more.

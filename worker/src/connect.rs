@@ -80,6 +80,14 @@ impl From<FrameTooLong> for ServeError {
     }
 }
 
+/// Whether a supervisor started this very process as a worker, and not one further up: for a
+/// program that does other things as well. It takes up nothing, and may be asked at any time.
+#[must_use]
+pub fn is_worker() -> bool {
+    let announced = env::var(VARIABLE).ok().and_then(|text| Announced::read(&text));
+    announced.is_some_and(|announced| announced.is_for_us())
+}
+
 /// The descriptors of a worker.
 #[derive(Debug)]
 pub(crate) struct Wire {
@@ -96,8 +104,7 @@ impl Wire {
         let Some(announced) = Announced::read(&text) else {
             return Err(ServeError::Variable(text));
         };
-        if announced.pid != process::id() {
-            // It was for a process further up, whose descriptors these numbers are.
+        if !announced.is_for_us() {
             return Err(ServeError::NotAWorker);
         }
         if IS_TAKEN.swap(true, Ordering::Relaxed) {
@@ -134,6 +141,11 @@ impl Announced {
         };
         let is_distinct = jobs != replies && recorder.is_none_or(|n| n != jobs && n != replies);
         (next().is_none() && is_distinct).then_some(Self { pid, jobs, replies, recorder })
+    }
+
+    /// Or else it was for a process further up, whose descriptors these numbers are.
+    fn is_for_us(&self) -> bool {
+        self.pid == process::id()
     }
 }
 
@@ -202,6 +214,13 @@ mod tests {
         for text in refused {
             assert_eq!(Announced::read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn only_the_process_that_was_started_is_a_worker() {
+        let announced = |pid: u32| Announced::read(&format!("{pid}:3:4:-")).unwrap();
+        assert!(announced(process::id()).is_for_us() && !announced(1).is_for_us());
+        assert!(!is_worker(), "a test is none");
     }
 
     #[test]

@@ -32,6 +32,8 @@
 //! }
 //! ```
 //!
+//! A program that has another trade besides asks [`is_worker`] first.
+//!
 //! The loop is also to be had by its parts, and over any two pipes, as here:
 //!
 //! ```
@@ -87,6 +89,6 @@ mod serve;
 mod sys;
 pub mod wire;
 
-pub use connect::ServeError;
+pub use connect::{ServeError, is_worker};
 pub use running::{Heard, Stream};
 pub use serve::{Job, Worker, serve, serve_json};
