@@ -48,7 +48,7 @@ impl Work {
         };
         let number = turn.ledger.order(key).attempt;
         let took = turn.now.saturating_sub(self.head_since);
-        turn.file(key, self.attempt(worker, number, (took, turn.now), end));
+        turn.file(key, self.attempt(worker, number, took, turn.now, end));
         true
     }
 
@@ -70,10 +70,7 @@ impl Work {
             let number = turn.ledger.order(key).attempt;
             let death = Death { cause, evidence: None, last_output: Vec::new() };
             let end = AttemptEnd::Crashed(Box::new(death));
-            turn.file(
-                key,
-                self.attempt(worker, number, (std::time::Duration::ZERO, turn.now), end),
-            );
+            turn.file(key, self.attempt(worker, number, std::time::Duration::ZERO, turn.now, end));
         }
     }
 }

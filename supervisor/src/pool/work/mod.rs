@@ -65,9 +65,6 @@ pub(super) struct Work {
     overdue: Option<Tick>,
 }
 
-/// How long something took, and when it ended.
-type Took = (Duration, Tick);
-
 /// Whether what waits in a worker has been asked back.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 enum Recall {
@@ -280,7 +277,7 @@ impl Work {
         took: Duration,
         turn: &mut Turn<'_>,
     ) {
-        let attempt = |end| self.attempt(worker, reply.attempt, (took, turn.now), end);
+        let attempt = |end| self.attempt(worker, reply.attempt, took, turn.now, end);
         match reply.answer {
             Answer::Done(payload) => {
                 let attempt = attempt(AttemptEnd::Ok);
@@ -342,12 +339,13 @@ impl Work {
         Ok(())
     }
 
-    /// An attempt of this worker's that has ended.
+    /// An attempt of this worker's that took so long, and has ended now.
     fn attempt(
         &self,
         worker: WorkerId,
         number: u32,
-        (took, now): Took,
+        took: Duration,
+        now: Tick,
         end: AttemptEnd,
     ) -> Attempt {
         let (pid, began) = (self.pid, now.saturating_sub(took));
