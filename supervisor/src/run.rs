@@ -2,55 +2,35 @@
 //! that names every folder.
 
 mod conclude;
+mod error;
 
 use std::{fmt::Write as _, io, pin::Pin, rc::Rc};
 
 use tokio::{runtime::LocalOptions, time::Instant};
 
+pub use self::error::RunError;
 use crate::{
     alarm::Alarm,
     event::{Event, ShutdownReason},
     executor::Executor,
     observe::{board::Board, narrate, summary::standing, table::table},
     os::{
-        descriptors::{OpenFiles, TooFewFiles},
+        descriptors::OpenFiles,
         memory,
         signals::{Request, Requests},
-        terminal,
+        stdout, terminal,
     },
     pool::{Action, Actions, Input, Policy, Pool, RunEnd, Tick},
     progress::{Progress, Shown},
-    settings::{Jobs, Restart, Settings},
+    settings::{Jobs, Output, Restart, Settings},
     signal::Signal,
     sink::{
         Outlet, Stream,
-        reports::{self, ReportError, ReportFile},
+        reports::{self, ReportFile},
         writer::{Failure, Writer},
     },
-    source::{Source, SourceError, Supply},
+    source::{Source, Supply},
 };
-
-/// Why a run could not begin.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The limit of open files.
-    #[error(transparent)]
-    TooFewFiles(#[from] TooFewFiles),
-    /// The input.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A report.
-    #[error(transparent)]
-    Report(#[from] ReportError),
-    /// Something the kernel refused.
-    #[error("cannot {what}")]
-    Refused {
-        /// What.
-        what: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// Runs workers until all have ended, and with jobs until all of those have. To be called on the
 /// process's first thread, before it has others: the workers' lives hang on it.
@@ -59,6 +39,9 @@ pub enum RunError {
 /// The run could not begin; nothing was started.
 pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
     let refused = |what| move |source| RunError::Refused { what, source };
+    if stdout::was_closed() && settings.output != Output::None {
+        return Err(RunError::NoOutput);
+    }
     let open_files = OpenFiles::raise().map_err(refused("read the limit of open files"))?;
     if settings.jobs.is_some() {
         memory::keep_freed();

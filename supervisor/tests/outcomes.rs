@@ -5,7 +5,10 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::fs::symlink,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 use support::{
@@ -270,6 +273,38 @@ fn flags_that_contradict_each_other_are_refused() {
     }
     refused(Run::sh("").with("-a jobs").given(["x"]), &["jobs come from one place"]);
     refused(Run::sh("").with("-0").given(["x"]), &["-0 has no meaning with :::"]);
+}
+
+#[test]
+fn a_file_that_is_both_input_and_output_is_refused() {
+    for (options, before, name) in [
+        ("-a jobs", "exec >> jobs", "jobs: "),
+        ("--follow jobs", "exec >> jobs", "jobs: "),
+        ("-a -", "exec < jobs >> jobs", "stdin: "),
+        ("-a link", "exec 1<> jobs", "link: "),
+    ] {
+        let run = work(1).with(options).after(before);
+        let jobs = run.scratch.file("jobs", "one\n", 0o644);
+        symlink(jobs, run.scratch.path().join("link")).unwrap();
+        let run = run.finish();
+        let words = format!("supervisor: {name}input file is output file");
+        assert!(run.stderr.starts_with(&words), "{}", run.stderr);
+        assert_eq!((run.code(), run.messages().len()), (Some(125), 1));
+    }
+}
+
+#[test]
+fn a_closed_stdout_is_refused_and_one_that_goes_nowhere_is_not() {
+    for (options, before, code) in [
+        ("", "exec >&-", 5),
+        ("--output none", "exec >&-", 0),
+        ("", "exec > /dev/null", 0),
+        ("", "exec 1<> /dev/null", 0),
+    ] {
+        let run = Run::worker("work").with(options).given(["one"]).after(before).finish();
+        assert_eq!(run.code(), Some(code), "{before}: {}", run.stderr);
+        assert_eq!(run.stderr.contains("stdout is closed"), code == 5, "{}", run.stderr);
+    }
 }
 
 #[test]

@@ -161,7 +161,7 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
     if is_dry {
         return match dry_run(&settings, &mut io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => report::dry_failure(&error),
+            Err(error) => report::cannot_show(error),
         };
     }
     if !settings.program.argv.is_empty()
@@ -171,7 +171,7 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
     }
     match run(&settings) {
         Ok(end) => report::end(end, &settings),
-        Err(error) => report::failure(&error),
+        Err(error) => report::cannot_run(&error),
     }
 }
 

@@ -13,6 +13,7 @@ use supervisor::{
     exit::{ProtocolFault, StartFault},
     os::{lookup, signals::die_by},
     pool::RunEnd,
+    run::RunError,
     settings::{Program, Settings},
     signal::Signal,
 };
@@ -91,12 +92,16 @@ fn not_a_worker(mute: Mute, settings: &Settings) -> String {
 }
 
 /// Commands that could not all be shown.
-pub(super) fn dry_failure(error: &DryRunError) -> ExitCode {
+pub(super) fn cannot_show(error: DryRunError) -> ExitCode {
     match error {
+        DryRunError::Source(error) => cannot_run(&error.into()),
         DryRunError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             die_by(Signal::PIPE)
         }
-        error => failure(error),
+        DryRunError::Output(_) => {
+            say(&error.to_string());
+            OUTPUT_FAILED.into()
+        }
     }
 }
 
@@ -107,15 +112,17 @@ pub(super) fn cannot_start(fault: StartFault, program: &Program) -> ExitCode {
 }
 
 /// A run that could not begin.
-pub(super) fn failure(error: &dyn Error) -> ExitCode {
-    let mut text = error.to_string();
-    let mut source = error.source();
+pub(super) fn cannot_run(error: &RunError) -> ExitCode {
+    let (mut text, mut source) = (error.to_string(), error.source());
     while let Some(cause) = source {
         let _ = write!(text, ": {cause}");
         source = cause.source();
     }
     say(&text);
-    OUR_FAILURE.into()
+    match error {
+        RunError::NoOutput => OUTPUT_FAILED.into(),
+        _ => OUR_FAILURE.into(),
+    }
 }
 
 /// Arguments that mean nothing.

@@ -100,7 +100,7 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
     };
     match run(&settings) {
         Ok(end) => report::end(end, &settings),
-        Err(error) => report::failure(&error),
+        Err(error) => report::cannot_run(&error),
     }
 }
 

@@ -33,7 +33,10 @@ use crate::{
     event::WorkerId,
     exit::ProtocolFault,
     job::{Failure, FailureKind},
-    os::{child, descriptors::{bytes_waiting, read_waiting}},
+    os::{
+        child,
+        descriptors::{bytes_waiting, read_waiting},
+    },
     pool::{Answer, Order, Reply},
 };
 

@@ -13,5 +13,6 @@ pub mod lookup;
 pub mod memory;
 pub mod procfs;
 pub mod signals;
+pub mod stdout;
 pub mod stub;
 pub mod terminal;

@@ -13,6 +13,12 @@ pub enum SourceError {
     /// A directory.
     #[error("{0} is a directory: name a file of jobs, one a line")]
     Directory(String),
+    /// What the outcomes are written to.
+    #[error(
+        "{0}: input file is output file: what comes of the jobs would be jobs again; \
+         send the output to another file"
+    )]
+    IsOutput(String),
     /// A pipe, device or socket.
     #[error("{0} cannot be followed, since it is no regular file: read it with --jobs-from")]
     NoFile(String),

@@ -101,7 +101,7 @@ impl Source {
                 let product = Product::new(lists.clone()).peekable();
                 Ok(Self(Way::Product { product, position: 0, job_bytes_max }))
             }
-            JobSource::Stdin => Self::read(Input::Stdin, splitter),
+            JobSource::Stdin => Self::read(Input::stdin()?, splitter),
             JobSource::File(path) => Self::read(Input::open(path)?, splitter),
             JobSource::Follow(path) => {
                 let followed = Followed::open(path)?;

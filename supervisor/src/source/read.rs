@@ -17,10 +17,15 @@ use super::{
     Outward, Supply,
     error::SourceError,
     lines::{Batches, Splitter, Unwanted},
+    shown,
 };
+use crate::os::stdout;
 
 /// So much is asked for at a time.
 pub(super) const READ_BYTES: usize = 256 << 10;
+
+/// What standard input is called.
+const STDIN: &str = "stdin";
 
 /// What is read.
 #[derive(Debug)]
@@ -38,10 +43,22 @@ impl Input {
         if kind.is_dir() {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
+        if stdout::goes_to(&kind) {
+            return Err(SourceError::IsOutput(shown(path)));
+        }
         if kind.is_file() {
             return Ok(Self::File(File::open(path).map_err(failed)?, path.into()));
         }
         Ok(Self::Pipe(path.into()))
+    }
+
+    pub(super) fn stdin() -> Result<Self, SourceError> {
+        let kind = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+        match kind.and_then(|stdin| stdin.metadata()) {
+            Ok(kind) if stdout::goes_to(&kind) => Err(SourceError::IsOutput(STDIN.into())),
+            // What is the matter with it shows at the read.
+            _ => Ok(Self::Stdin),
+        }
     }
 
     /// Reads all of it.
@@ -51,7 +68,7 @@ impl Input {
         mut batches: Batches<Outward>,
     ) -> Result<(), Unwanted> {
         let (file, path) = match self {
-            Self::Stdin => return to_end(&io::stdin(), Path::new("stdin"), splitter, batches),
+            Self::Stdin => return to_end(&io::stdin(), Path::new(STDIN), splitter, batches),
             Self::File(file, path) => (Ok(file), path),
             Self::Pipe(path) => (File::open(&path), path),
         };

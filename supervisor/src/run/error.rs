@@ -1,0 +1,33 @@
+//! Why could a run not begin?
+
+use std::io;
+
+use crate::{os::descriptors::TooFewFiles, sink::reports::ReportError, source::SourceError};
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The limit of open files.
+    #[error(transparent)]
+    TooFewFiles(#[from] TooFewFiles),
+    /// The input.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A report.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// There is nowhere for the output to go.
+    #[error(
+        "stdout is closed, and what comes of the run would be lost: send it to a file, \
+         or to /dev/null"
+    )]
+    NoOutput,
+    /// Something the kernel refused.
+    #[error("cannot {what}")]
+    Refused {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
