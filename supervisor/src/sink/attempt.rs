@@ -81,23 +81,22 @@ impl<'a> AttemptRecord<'a> {
             _ => None,
         };
         let death = death(&attempt.end);
+        // That has the peak of all its life.
+        let evidence = evidence(&attempt.end);
         let (last_output, last_output_base64) =
             death.map_or((None, None), |death| text_or_base64(from_character(&death.last_output)));
-        let is_empty = last_output == Some("");
         Self {
             attempt: attempt.number,
             who: Who::new(attempt.worker, Some(attempt.pid)),
-            began_ms: milliseconds(Duration::from_micros(
-                u64::try_from(attempt.began.as_micros()).unwrap_or(u64::MAX),
-            )),
+            began_ms: attempt.began.as_micros() as f64 / 1e3,
             ms: milliseconds(attempt.took),
             why: why(&attempt.end),
             uncharged: matches!(attempt.end, AttemptEnd::Returned(_)),
             message: failure.map(|failure| failure.message.as_str()),
             place: failure.and_then(|failure| failure.place.as_deref()),
-            peak_bytes: attempt.peak_bytes,
-            measured: evidence(&attempt.end).map(Measured::new),
-            last_output: last_output.filter(|_| !is_empty),
+            peak_bytes: attempt.peak_bytes.filter(|_| evidence.is_none()),
+            measured: evidence.map(Measured::new),
+            last_output: last_output.filter(|text| !text.is_empty()),
             last_output_base64,
             written: match &attempt.end {
                 AttemptEnd::Ran(ran) => Some(Written::new(ran)),

@@ -232,10 +232,11 @@ mod tests {
         let (kind, message) = (FailureKind::Panic, "oh \u{1b}".into());
         let failure = Failure { kind, message, place: Some("a.rs:1".into()) };
         let took = Duration::from_nanos(290);
-        let earlier = vec![
+        let mut earlier = vec![
             attempt(1, took, AttemptEnd::Error(Box::new(failure))),
             attempt(2, took, AttemptEnd::Returned(death(Cause::Exit, b"\xa9 cut"))),
         ];
+        earlier[1].peak_bytes = Some(98);
         let fault = Cause::Protocol(ProtocolFault::Garbage);
         let last = attempt(3, took, AttemptEnd::Crashed(death(fault, b"\xff")));
         let read = read(&outcome(b"\xfe", JobEnd::Crashed, last, earlier));
