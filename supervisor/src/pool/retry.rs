@@ -13,7 +13,7 @@ use crate::{
     settings::JobRules,
 };
 
-/// A delay between attempts grows no further than this.
+/// A delay between attempts grows no further than this, unless it is longer to begin with.
 const DELAY_MAX: Duration = Duration::from_secs(30);
 /// A job whose worker was killed from outside so many times, each time while it ran, is parked:
 /// who kills may well mean the job.
@@ -99,10 +99,12 @@ impl Trouble {
             return Fate::Settled(JobEnd::Failed);
         }
         let doubled = 2u32.saturating_pow(self.failures - 1);
-        let delay = rules.retry_delay.saturating_mul(doubled).min(DELAY_MAX);
+        let delay_max = rules.retry_delay.max(DELAY_MAX);
+        let delay = rules.retry_delay.saturating_mul(doubled).min(delay_max);
         // Fibonacci hashing: neighbours are spread far apart.
         let chance = (id ^ u64::from(self.failures) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Fate::Again(Again::After(Jitter::from_random(chance >> 32).apply(delay)))
+        let delay = Jitter::from_random(chance >> 32).apply(delay).min(delay_max);
+        Fate::Again(Again::After(delay))
     }
 }
 
@@ -154,6 +156,46 @@ pub(super) fn file(
                 Again::Next => ledger.queue_in_front(key),
             }
             actions.tell(Event::TriedAgain { id, attempt: told, again });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Depth, Recycle, RetryOn};
+
+    fn rules(retry_delay: Duration) -> JobRules {
+        JobRules {
+            retries: u32::MAX,
+            retry_delay,
+            retry_on: RetryOn { error: true, panic: true, timeout: true },
+            crash_retries: 0,
+            timeout: None,
+            deadline: None,
+            depth: Depth::Auto,
+            halt: None,
+            start_timeout: Duration::ZERO,
+            recycle: Recycle::default(),
+        }
+    }
+
+    #[test]
+    fn a_delay_grows_to_its_cap_and_chance_does_not_exceed_it() {
+        const S: Duration = Duration::from_secs(1);
+        for (first, cap) in [(S, DELAY_MAX), (29 * S, DELAY_MAX), (300 * S, 300 * S)] {
+            for id in 0..50 {
+                let mut trouble = Trouble::default();
+                let delays: Vec<_> = (0..20)
+                    .map(|_| match trouble.failed(id, &rules(first), true) {
+                        Fate::Again(Again::After(delay)) => delay,
+                        fate => panic!("{fate:?}"),
+                    })
+                    .collect();
+                assert!(delays[0] >= first / 5 * 4 && delays[0] <= first / 5 * 6, "{delays:?}");
+                assert!(delays.iter().all(|delay| *delay <= cap), "{delays:?}");
+                assert!(delays[10..].iter().all(|delay| *delay >= cap / 5 * 4), "{delays:?}");
+            }
         }
     }
 }
