@@ -49,7 +49,7 @@ pub fn failure(attempt: &Attempt) -> String {
         }
         AttemptEnd::Returned(death) => {
             let how = describe(death.cause, death.evidence.as_ref());
-            format!("its worker ended, and not of it: {how}")
+            format!("its worker ended through no fault of the job: {how}")
         }
     }
 }
