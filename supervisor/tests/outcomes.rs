@@ -142,7 +142,11 @@ fn many_failures_stop_a_run_that_can_be_continued() {
         assert!((3..40).contains(&ended), "{option}: {ended} ended");
         assert_eq!(count("not_run"), 200 - ended, "{option}");
         assert!(run.summary().contains(" not run; "), "{}", run.stderr);
+        assert!(!run.stderr.contains("not read to its end"), "{}", run.stderr);
     }
+    // Far more than is read ahead.
+    let run = work(2).with("--depth 1 --max-fail 3").fed("fail x\n".repeat(500_000)).finish();
+    assert!(run.summary().contains("; input not read to its end; "), "{}", run.stderr);
     let run = work(2).with("--max-fail 3").given(["a", "fail x", "fail y", "b"]).finish();
     assert_eq!((run.code(), run.statuses().len()), (Some(1), 4), "not so many");
 }
@@ -264,7 +268,9 @@ fn flags_that_contradict_each_other_are_refused() {
         ("-a jobs --depth 0", &["--depth", "auto, or 1 to 1024"]),
         ("-a jobs --depth 1025", &["--depth", "auto, or 1 to 1024"]),
         ("-a jobs --max-frame 1K", &["--max-frame", "4.0 KiB to"]),
-        ("-a jobs --recycle-jobs 0", &["--recycle-jobs"]),
+        ("-a jobs --recycle-jobs 0", &["--recycle-jobs", "at least 1"]),
+        ("-a jobs --recycle-rss 0", &["--recycle-rss", "write 1G"]),
+        ("-a jobs --recycle-age 0", &["--recycle-age", "write 30s"]),
         ("-a jobs --retries -1", &["-1"]),
     ] {
         let run = Run::sh("echo started > started").with(options);
@@ -294,6 +300,15 @@ fn a_file_that_is_both_input_and_output_is_refused() {
 }
 
 #[test]
+fn an_input_that_cannot_be_read_on_is_our_failure() {
+    // It is opened, and then refuses to be read.
+    let run = work(1).with("-a /proc/self/mem").finish();
+    assert_eq!(run.code(), Some(125), "{}", run.stderr);
+    assert!(run.messages()[0].contains("cannot read jobs from /proc/self/mem: Input/output"));
+    assert!(run.summary().contains("; input not read to its end; "), "{}", run.stderr);
+}
+
+#[test]
 fn a_closed_stdout_is_refused_and_one_that_goes_nowhere_is_not() {
     for (options, before, code) in [
         ("", "exec >&-", 5),
@@ -309,6 +324,11 @@ fn a_closed_stdout_is_refused_and_one_that_goes_nowhere_is_not() {
 
 #[test]
 fn jobs_without_a_program_are_a_usage_error() {
-    refused(Run::of([""; 0]).given(["x"]), &["PROGRAM"]);
-    refused(Run::of([""; 0]).with("-a jobs"), &["PROGRAM"]);
+    for (run, form) in [
+        (Run::of([""; 0]).given(["x"]), "run PROGRAM [ARGS]… ::: JOB…; "),
+        (Run::of([""; 0]).with("-a jobs"), "run -a jobs PROGRAM [ARGS]…; "),
+        (Run::of([""; 0]).with("--follow jobs"), "run --follow jobs PROGRAM [ARGS]…; "),
+    ] {
+        refused(run, &["supervisor: name the PROGRAM", form, "--help"]);
+    }
 }

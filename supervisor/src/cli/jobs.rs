@@ -54,11 +54,11 @@ pub(super) struct Arguments {
     start_timeout: Option<Duration>,
 
     /// Replace a worker by a fresh one after so many jobs
-    #[arg(long, value_name = "N", help_heading = WORKERS)]
+    #[arg(long, value_name = "N", value_parser = some_jobs, help_heading = WORKERS)]
     recycle_jobs: Option<NonZeroU32>,
 
     /// Replace a worker by a fresh one once its resident memory is so large
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = WORKERS)]
+    #[arg(long, value_name = "SIZE", value_parser = some_memory, help_heading = WORKERS)]
     recycle_rss: Option<u64>,
 
     /// Replace a worker by a fresh one once it is so old
@@ -118,6 +118,17 @@ impl Arguments {
         }))
     }
 
+    /// What is said where there is no program.
+    pub(super) fn without_program(&self, on_command_line: bool) -> String {
+        let form = match (on_command_line, &self.jobs_from, &self.follow) {
+            (true, ..) => "PROGRAM [ARGS]… ::: JOB…".into(),
+            (_, Some(file), _) => format!("-a {} PROGRAM [ARGS]…", file.display()),
+            (_, _, Some(file)) => format!("--follow {} PROGRAM [ARGS]…", file.display()),
+            _ => "PROGRAM [ARGS]…".into(),
+        };
+        format!("name the PROGRAM to be run: supervisor run {form}; more: supervisor run --help")
+    }
+
     fn source(&self, arguments: Option<Vec<OsString>>) -> Result<Option<JobSource>, String> {
         let dash = |path: &PathBuf| path.as_os_str() == "-";
         match (&self.jobs_from, &self.follow, arguments) {
@@ -166,6 +177,18 @@ impl Arguments {
         ];
         let given = flags.into_iter().find(|(given, ..)| *given);
         given.map(|(_, flag, instead)| (flag, instead))
+    }
+}
+
+fn some_jobs(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| "write after how many jobs, at least 1: 1000, say".into())
+}
+
+fn some_memory(text: &str) -> Result<u64, String> {
+    match parse_size(text) {
+        Ok(0) => Err("every worker is as large as that; write 1G, say".into()),
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(error.to_string()),
     }
 }
 

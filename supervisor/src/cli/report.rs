@@ -22,7 +22,7 @@ use worker::quantity::show_duration;
 pub(super) const EXIT_STATUS: &str = "\
 Exit status: 0 every worker or job ended well, 1 some failed, 2 usage, 3 stopped early by \
 --max-fail or --halt, 4 the program does not stay up, 5 the output could not be written, 124 \
---deadline, 125 our own failure, 126 the program cannot be executed, 127 it was not found. A \
+--deadline, 125 our own failure, or the input cannot be read, 126 the program cannot be executed, 127 it was not found. A \
 signal that stopped the run ends it.";
 
 const FAILED: u8 = 1;
@@ -49,9 +49,9 @@ pub(super) fn end(end: RunEnd, settings: &Settings) -> ExitCode {
             say(&format!("the output cannot be written: {reason}; the run was stopped"));
             OUTPUT_FAILED.into()
         }
-        RunEnd::Stopped(ShutdownReason::Halted { .. } | ShutdownReason::SourceFailed) => {
-            STOPPED_EARLY.into()
-        }
+        RunEnd::Stopped(ShutdownReason::Halted { .. }) => STOPPED_EARLY.into(),
+        // Why was said.
+        RunEnd::Stopped(ShutdownReason::SourceFailed) => OUR_FAILURE.into(),
         RunEnd::Stopped(ShutdownReason::Deadline) => DEADLINE.into(),
         RunEnd::Stopped(ShutdownReason::NotAWorker(mute)) => {
             say(&not_a_worker(mute, settings));
@@ -75,8 +75,12 @@ fn not_a_worker(mute: Mute, settings: &Settings) -> String {
     let said = match mute {
         Mute::Ended(status) => {
             let signal = status.signal_text().map(|signal| format!(", {signal}"));
+            let is_cut_short = signal.is_some() || settings.program.limits.iter().count() > 0;
             let (code, signal) = (status.shell_code(), signal.unwrap_or_default());
-            format!("{name} ended (code {code}{signal}) without speaking the worker protocol")
+            let ended = "without speaking the worker protocol";
+            // It may be a worker that a signal or a limit keeps from speaking.
+            let doubt = if is_cut_short { "; if it is no worker" } else { "" };
+            format!("{name} ended (code {code}{signal}) {ended}{doubt}")
         }
         Mute::Fault(ProtocolFault::Version(_)) => {
             let Mute::Fault(fault) = mute else { return String::new() };

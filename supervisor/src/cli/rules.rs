@@ -45,8 +45,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", help_heading = RULES)]
     pub(super) retries: Option<u32>,
 
-    /// From a failure to the next attempt; doubles each time, to 30 s, with 20 % of chance
-    /// [default: 100ms]
+    /// From a failure to the next attempt, with 20 % of chance; doubles each time, to 30 s, or to
+    /// TIME where that is longer [default: 100ms]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = RULES)]
     pub(super) retry_delay: Option<Duration>,
 

@@ -63,7 +63,7 @@ pub(super) struct Arguments {
 
     /// The program each worker runs, and its arguments; from PROGRAM on, no option is ours, and
     /// after ::: each argument is a job
-    #[arg(value_names = ["PROGRAM", "ARGS"], required = true, num_args = 1.., trailing_var_arg = true)]
+    #[arg(value_names = ["PROGRAM", "ARGS"], num_args = 1.., trailing_var_arg = true)]
     argv: Vec<OsString>,
 }
 
@@ -111,7 +111,7 @@ impl TryFrom<Arguments> for Settings {
     fn try_from(mut arguments: Arguments) -> Result<Self, String> {
         let on_command_line = arguments.split_jobs();
         if arguments.argv.is_empty() {
-            return Err(format!("name the PROGRAM in front of {}", jobs::ARGUMENTS_FOLLOW));
+            return Err(arguments.jobs.without_program(on_command_line.is_some()));
         }
         let tag = arguments.jobs.rules.tag;
         let jobs = arguments.jobs.to_jobs(on_command_line)?;

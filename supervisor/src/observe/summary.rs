@@ -6,9 +6,10 @@ use worker::quantity::show_duration;
 
 use crate::event::Tally;
 
-/// The summary, with its last newline.
+/// The summary, with its last newline. Where the input was not read to its end, there may be
+/// more jobs than these.
 #[must_use]
-pub fn summary(jobs: Tally, took: Duration) -> String {
+pub fn summary(jobs: Tally, is_whole: bool, took: Duration) -> String {
     let mut text = match jobs.accepted {
         1 => "1 job: ".into(),
         count => format!("{count} jobs: "),
@@ -22,6 +23,9 @@ pub fn summary(jobs: Tally, took: Duration) -> String {
     let ends = ends.into_iter().enumerate().filter(|(nth, (count, _))| *nth == 0 || *count > 0);
     let ends: Vec<_> = ends.map(|(_, (count, what))| format!("{count} {what}")).collect();
     text += &ends.join(", ");
+    if !is_whole {
+        text += "; input not read to its end";
+    }
     if jobs.tried_again > 0 {
         let _ = write!(text, "; {} tried again", jobs.tried_again);
     }
@@ -78,7 +82,10 @@ mod tests {
             (tally(9, 8, 1, 1), "9 jobs: 8 ok, 1 failed; 1 tried again; 2.00 s, 4.5/s\n"),
             (tally(4_000_000, 4_000_000, 0, 0), "4000000 jobs: 4000000 ok; 2.00 s, 2.00 M/s\n"),
         ] {
-            assert_eq!(summary(tally, took), text);
+            assert_eq!(summary(tally, true, took), text);
         }
+        let stopped = Tally { not_run: 2, ..tally(3, 1, 0, 0) };
+        let text = "3 jobs: 1 ok, 2 not run; input not read to its end; 2.00 s, 0.5/s\n";
+        assert_eq!(summary(stopped, false, took), text);
     }
 }

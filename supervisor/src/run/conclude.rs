@@ -11,6 +11,7 @@ use crate::{
     pool::{Input, RunEnd},
     signal::SAME_REQUEST,
     sink::{Outlet, Stream},
+    source::Source,
 };
 
 impl Run<'_> {
@@ -33,13 +34,14 @@ impl Run<'_> {
         );
         let (board, output_failed) = (self.board.clone(), self.output_failed);
         let has_jobs = self.settings.jobs.is_some();
+        let is_whole = !self.source.as_mut().is_some_and(Source::has_more);
         let took = self.began.elapsed();
         let told = async {
             outlet.settled().await;
             outlet.end_reports();
             if !quiet {
                 let text = if has_jobs {
-                    summary(board.jobs(), took)
+                    summary(board.jobs(), is_whole, took)
                 } else {
                     let ends = board.slots().iter().filter_map(|slot| slot.last.as_ref());
                     ends.for_each(|last| outlet.task(last));

@@ -136,6 +136,18 @@ impl Source {
         }
     }
 
+    /// Whether there is more to be had, or may be, of one that has not told its end. What there is
+    /// may be lost by asking.
+    pub fn has_more(&mut self) -> bool {
+        match &mut self.0 {
+            Way::Product { product, .. } => product.peek().is_some(),
+            Way::Ready(supplies) => !supplies.is_empty(),
+            // A file that is followed has no end that could be missed.
+            Way::Thread { _open: Some(_), .. } => false,
+            Way::Thread { supplies, .. } => !matches!(supplies.try_recv(), Ok(Supply::Ended)),
+        }
+    }
+
     /// A command line is short enough to be cut at once.
     fn ready(arguments: &[OsString], mut splitter: Splitter) -> Self {
         let mut supplies = VecDeque::new();
