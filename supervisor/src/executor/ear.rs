@@ -110,7 +110,7 @@ impl Speaker {
 
     /// What it said of jobs besides that they have ended.
     fn heard_beside(&self, heard: &Heard) {
-        self.line.note_doer(heard, self.pid);
+        self.line.doer.note(heard, self.pid);
         self.outlet.declared(self.worker, self.pid, &heard.output);
     }
 
@@ -141,7 +141,7 @@ impl Speaker {
         let spoke = heard.hello.is_some();
         self.relays.iter().for_each(|relay| relay.catch_up());
         self.heard_beside(&heard);
-        self.line.end_doer();
+        self.line.doer.end();
         Left { spoke, replies: heard.replies, started, broken: said.err(), output }
     }
 }

@@ -25,6 +25,7 @@ use worker::{
 };
 
 use super::{
+    doer::Doer,
     in_hand::InHand,
     incoming::{Heard, Incoming},
     outgoing::Outgoing,
@@ -33,10 +34,7 @@ use crate::{
     event::WorkerId,
     exit::ProtocolFault,
     job::{Failure, FailureKind},
-    os::{
-        child,
-        descriptors::{bytes_waiting, read_waiting},
-    },
+    os::descriptors::{bytes_waiting, read_waiting},
     pool::{Answer, Order, Reply},
 };
 
@@ -59,8 +57,7 @@ pub(super) struct Line {
     incoming: RefCell<Incoming>,
     recorder: Recorder,
     in_hand: RefCell<InHand>,
-    /// The process that does the running job, where the worker said so, and the job's number.
-    doer: RefCell<Option<(u64, OwnedFd)>>,
+    pub(super) doer: Doer,
     /// Jobs that were to be sent so far.
     sent: Cell<u64>,
     frame_bytes_max: usize,
@@ -118,7 +115,7 @@ impl Line {
             incoming: RefCell::new(Incoming::new(frame_bytes_max, reports)),
             recorder,
             in_hand: RefCell::default(),
-            doer: RefCell::default(),
+            doer: Doer::default(),
             sent: Cell::new(0),
             frame_bytes_max,
             is_large: Cell::new(false),
@@ -312,26 +309,6 @@ impl Line {
         }
     }
 
-    /// Keeps hold of a process that does a job for as long as the job is not answered.
-    pub(super) fn note_doer(&self, heard: &Heard, worker: i32) {
-        if let Some((id, pid)) = heard.started {
-            // One that is gone by now is answered for soon.
-            let doer = i32::try_from(pid).ok().and_then(|pid| child::pidfd_of(pid, worker));
-            *self.doer.borrow_mut() = doer.map(|pidfd| (id, pidfd));
-        }
-        let mut doer = self.doer.borrow_mut();
-        if doer.as_ref().is_some_and(|(id, _)| heard.replies.iter().any(|reply| reply.id == *id)) {
-            *doer = None;
-        }
-    }
-
-    /// The worker is dead, and nobody else ends what it ran.
-    pub(super) fn end_doer(&self) {
-        if let Some((_, doer)) = self.doer.take() {
-            child::kill_group_of(&doer);
-        }
-    }
-
     /// The how-many-th job sent to it is the last of which it has read anything.
     fn last_read(&self) -> Option<u64> {
         let waiting = bytes_waiting(self.jobs.borrow().as_ref()?);
@@ -394,7 +371,7 @@ mod tests {
         let runtime = runtime.enable_all().build_local(LocalOptions::default()).unwrap();
         let seen = runtime.block_on(async {
             let worker = WorkerId { slot: 1, life: 1 };
-            let (line, far) = Line::open(worker, 1 << 20, scratch()).unwrap();
+            let (line, far) = Line::open(worker, 1 << 20, false, scratch()).unwrap();
             let line = Rc::new(line);
             line.outgoing.borrow_mut().push_frame(&[b'x'; 1 << 20]);
             line.write();

@@ -1,6 +1,7 @@
 //! Performs the pool's actions on worker processes, and turns what happens to them into the
 //! pool's inputs. It decides nothing.
 
+mod doer;
 mod ear;
 mod in_hand;
 mod inbox;
@@ -219,7 +220,7 @@ impl Executor {
     /// What it said of jobs besides that they have ended.
     fn heard_beside(&self, worker: WorkerId, line: &Line, heard: &Heard) {
         if let Some(pid) = self.lives.get(worker).and_then(|life| life.leader.pid()) {
-            line.note_doer(heard, pid);
+            line.doer.note(heard, pid);
             self.outlet.declared(worker, pid, &heard.output);
         }
     }

@@ -173,6 +173,7 @@ mod tests {
             crash_retries: 0,
             timeout: None,
             deadline: None,
+            delay: Duration::ZERO,
             depth: Depth::Auto,
             halt: None,
             start_timeout: Duration::ZERO,
