@@ -8,7 +8,7 @@ mod support;
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use serde_json::json;
-use support::{Finished, Run, Signal, Value, jobs::is_untouched, procfs};
+use support::{Finished, Run, Signal, Value, jobs::is_untouched, pid, procfs, send, until};
 
 /// All went well: these are the replies, in the order of the jobs.
 fn replied(run: &Finished, replies: &[&str]) {
@@ -256,4 +256,30 @@ fn a_large_job_and_a_large_reply_pass() {
     let large = "y".repeat(20 << 20);
     let run = echo().jsonl().fed(format!("a\n{large}\nb\n")).finish();
     replied(&run, &["a", &large, "b"]);
+}
+
+#[test]
+fn an_idle_worker_that_is_stopped_holds_up_no_job() {
+    let (run, mut asker) = echo().with("--depth 8").jsonl().asked();
+    let run = run.start();
+    // Both take jobs once two at a time are done by two.
+    let (mut last, mut pids) = (0, [0; 2]);
+    until("jobs for both", || {
+        asker.ask("a\nb");
+        last += 2;
+        let attempt = |id| run.job(id)["attempts"][0].clone();
+        pids = [pid(&attempt(last - 1)), pid(&attempt(last))];
+        pids[0] != pids[1]
+    });
+    send(pids[0], Signal::SIGSTOP);
+    until("the stop", || procfs::stat(pids[0]).is_some_and(|stat| stat.state == 'T'));
+    for _ in 0..10 {
+        asker.ask(&"c\n".repeat(30));
+        last += 31;
+        (last - 30..=last).for_each(|id| assert!(is_untouched(&run.job(id))));
+    }
+    send(pids[0], Signal::SIGCONT);
+    drop(asker);
+    let run = run.finish();
+    assert!(run.code() == Some(0) && run.jobs().iter().all(is_untouched), "{}", run.stderr);
 }

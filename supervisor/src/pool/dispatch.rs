@@ -68,7 +68,11 @@ impl Pool {
             return;
         }
         let is_idle = |slot: &mut Slot| slot.taker().is_some_and(|(_, work)| work.is_idle());
-        let mut left = self.hungry.slots.len();
+        let is_asleep = |slot: &mut Slot| slot.taker().is_some_and(|(_, work)| work.is_asleep());
+        let slots = &mut self.slots;
+        let asleep: Vec<usize> =
+            self.hungry.slots.iter().copied().filter(|nth| is_asleep(&mut slots[*nth])).collect();
+        let mut left = self.hungry.slots.len() - asleep.len();
         for idle in [true, false] {
             for nth in 0..self.hungry.slots.len() {
                 let index = self.hungry.slots[nth];
@@ -76,7 +80,7 @@ impl Pool {
                     return;
                 }
                 // One that was idle is busy by the second round, and has had its share.
-                if is_idle(&mut self.slots[index]) != idle {
+                if is_idle(&mut self.slots[index]) != idle || asleep.contains(&index) {
                     continue;
                 }
                 if !delay.is_zero() {
@@ -88,6 +92,15 @@ impl Pool {
                 let share = self.ledger.ready().div_ceil(left.max(1));
                 left = left.saturating_sub(1);
                 self.send(now, index, share, actions);
+            }
+        }
+        // Whoever sleeps may sleep for ever: it has a job only where nobody else will take one.
+        if !asleep.is_empty() && !self.slots.iter_mut().any(Slot::may_take) {
+            for index in asleep {
+                if self.send(now, index, 1, actions) && !delay.is_zero() {
+                    self.not_before = now + delay;
+                    return;
+                }
             }
         }
     }

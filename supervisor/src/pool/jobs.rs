@@ -172,6 +172,11 @@ impl Slot {
         }
     }
 
+    /// Whether it takes jobs, or will, sooner or later.
+    pub(super) fn may_take(&mut self) -> bool {
+        self.is_coming() || self.taker().is_some_and(|(_, work)| work.is_reliable())
+    }
+
     /// Whether a fresh worker is on its way.
     pub(super) fn is_coming(&self) -> bool {
         match self.state {

@@ -24,6 +24,8 @@ pub(in crate::pool) enum Bug {
     NeverResumes,
     /// A worker that was recalled is sent more, behind the job it has.
     SendsBehind,
+    /// A worker that had started nothing is sent jobs like any other.
+    TrustsSleepers,
 }
 
 const SEEDS_MAX: u64 = 20_000;
@@ -76,6 +78,7 @@ fn planted_bugs_are_found() {
         Bug::ChargesOperator,
         Bug::NeverResumes,
         Bug::SendsBehind,
+        Bug::TrustsSleepers,
     ] {
         assert!(is_found(bug), "{bug:?} is not found");
     }

@@ -140,10 +140,14 @@ impl World {
         let queued = self.pool.ledger.ready() > 0 && !self.hold && !paced;
         for (worker, process) in &self.processes {
             let idle = process.ready && process.stopping.is_none() && process.line.is_empty();
-            let free = idle && !process.recall_asked && !process.killed;
+            let free = idle && !process.recall_asked && !process.killed && !process.closed_heard;
+            let free = free && (process.asleep.is_none() || !self.is_helped());
             let turn = self.pool.slots[worker.slot as usize - 1].current == worker.life;
             assert!(over || !queued || !free || !turn, "{worker} is idle, and jobs wait");
             let recalled = process.recall_asked || process.stalled || process.stopping.is_some();
+            let asleep = process.asleep.is_some();
+            assert!(!asleep || process.line.len() < 2 || process.lied, "{worker} sleeps on many");
+            let recalled = recalled || asleep || process.closed_heard;
             let stalls = process.abilities.recorder && process.line.len() > 1 && !recalled;
             let since = process.last_heard + Duration::from_millis(1);
             assert!(!stalls || self.now < since, "{worker} stalls, and jobs wait behind");

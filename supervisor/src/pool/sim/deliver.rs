@@ -61,7 +61,7 @@ impl World {
             News::Executed { .. } => process.heard = true,
             News::Hello(_) => process.ready = process.stopping.is_none(),
             News::Broken(_) => process.fault_heard = true,
-            News::Closed(_) => {}
+            News::Closed(_) => process.closed_heard = true,
             News::Replies { replies, .. } => {
                 let whole = self.hear(worker, replies);
                 self.process(worker).fault_heard |= !whole;
@@ -106,6 +106,7 @@ impl World {
             process.head_since = now;
             process.last_heard = now;
             process.stalled &= !process.line.is_empty();
+            (process.asleep, process.resumed) = (None, false);
             let cancelled = process.overdue.take() == Some(head.id);
             let end = match &reply.answer {
                 Answer::Done(payload) => Kind::Ok(payload.clone()),
@@ -127,6 +128,10 @@ impl World {
         let whole = self.hear(worker, replies);
         let process = self.process(worker);
         process.fault_heard |= !whole;
+        if started.is_none() && whole {
+            let since = process.asleep.map_or(now, |(since, _)| since);
+            process.asleep = Some((since, now));
+        }
         let Some(started) = started.filter(|_| whole) else { return };
         let makes_sense =
             started == process.done || process.line.iter().any(|sent| sent.nth == started);
@@ -137,6 +142,10 @@ impl World {
         }
         let kept = process.line.iter().filter(|sent| sent.nth <= started).count();
         let back = process.line.split_off(kept);
+        let was_asleep = process.asleep.take().is_some();
+        if kept == 0 && !back.is_empty() && replies.is_empty() && !was_asleep {
+            process.asleep = Some((now, now));
+        }
         process.stalled = !process.line.is_empty();
         process.overdue = process.overdue.filter(|_| !process.line.is_empty());
         self.give_back(back.iter());

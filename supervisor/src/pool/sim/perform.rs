@@ -11,19 +11,36 @@ use crate::{
     event::{Again, Event, Next, WorkerId},
     exit::{Cause, StopReason},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
-    pool::{Action, JobKey, RunEnd},
+    pool::{Action, JobKey, RunEnd, slot::Slot},
     settings::{Depth, JobRules, Restart},
 };
 
 impl World {
     pub(super) fn perform(&mut self, action: Action) {
+        let now = self.now;
         match action {
             Action::Spawn(worker) => self.spawn(worker),
-            Action::Send { worker, resume, jobs } => self.send(worker, resume, &jobs),
+            Action::Send { worker, resume, jobs } => {
+                let process = self.live(worker);
+                assert!(!process.recall_asked, "{worker} is being recalled, and is sent jobs");
+                if resume {
+                    process.resumed = true;
+                    process.read(Frame::Resume);
+                }
+                match &jobs[..] {
+                    [] => assert!(process.asleep.is_some_and(|(since, _)| since == now)),
+                    jobs => self.send(worker, jobs),
+                }
+            }
             Action::Recall(worker) => {
                 let process = self.live(worker);
                 assert!(process.abilities.recorder, "{worker} could not hear a recall");
                 assert!(!process.recall_asked, "{worker} recalled twice");
+                if let Some((since, looked)) = process.asleep {
+                    let pause = (looked - since).min(Duration::from_secs(1));
+                    let due = looked + pause.max(Duration::from_millis(1));
+                    assert!(due <= now, "{worker} sleeps, and is looked at again too soon");
+                }
                 process.recall_asked = true;
                 let Some(process) = self.processes.get_mut(&worker) else { return };
                 process.recall(&mut self.chance);
@@ -38,7 +55,6 @@ impl World {
                 process.read(Frame::End);
             }
             Action::Ask(worker) => {
-                let now = self.now;
                 let process = self.live(worker);
                 assert!(process.heard, "{worker} asked before it could hear");
                 assert!(process.asked.replace(now).is_none(), "{worker} asked twice");
@@ -81,7 +97,7 @@ impl World {
         self.processes.insert(worker, Process::new(&self.nature, &mut self.chance));
     }
 
-    fn send(&mut self, worker: WorkerId, resume: bool, jobs: &[JobKey]) {
+    fn send(&mut self, worker: WorkerId, jobs: &[JobKey]) {
         assert!(self.stopping.is_none(), "{worker} is sent jobs, and the run stops");
         let depth = self.policy.jobs.as_ref().map_or(0, depth);
         let now = self.now;
@@ -93,18 +109,18 @@ impl World {
         assert!(process.ready, "{worker} has not said hello");
         assert!(process.stopping.is_none(), "{worker} is to end, and is sent jobs");
         assert!(!process.fault_heard, "{worker} broke the protocol, and is sent jobs");
-        assert!(!process.recall_asked, "{worker} is being recalled, and is sent jobs");
         assert!(!process.stalled, "{worker} was recalled, and is sent jobs behind its long one");
         let depth = if process.abilities.recorder { depth } else { 1 };
         assert!(process.line.len() + jobs.len() <= depth, "{worker} has more than its depth");
+        let depth = if process.resumed { 1 } else { depth };
+        assert!(process.line.len() + jobs.len() <= depth, "{worker} may not wake, and has many");
+        let is_asleep = process.asleep.is_some();
         if process.line.is_empty() {
             process.head_since = now;
         }
         process.last_heard = now;
-        if resume {
-            process.read(Frame::Resume);
-        }
         let head = process.line.front().map(|head| head.id);
+        assert!(!is_asleep || !self.is_helped(), "{worker} sleeps, not all do");
         let is_apart = |world: &mut Self, id| world.job(id).crashes() > 0;
         assert!(!head.is_some_and(|id| is_apart(self, id)), "{worker} has a job alone");
         for key in jobs {
@@ -129,6 +145,15 @@ impl World {
             process.line.push_back(Sent { nth: process.sent, id, attempt });
             process.read(Frame::Job { id, attempt });
         }
+    }
+
+    /// Whether some worker takes jobs or will, and is not asleep.
+    pub(super) fn is_helped(&self) -> bool {
+        let serves = |process: &Process| {
+            let serves = process.ready && process.stopping.is_none() && !process.killed;
+            serves && process.asleep.is_none() && !process.closed_heard
+        };
+        self.pool.slots.iter().any(Slot::is_coming) || self.processes.values().any(serves)
     }
 
     fn cancel(&mut self, worker: WorkerId, id: u64) {

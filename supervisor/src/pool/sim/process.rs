@@ -1,13 +1,13 @@
 //! What does a simulated process do, and what is true of it? It lives in steps as small as the
 //! places at which it can die: reads a frame, starts a job, says what came of it, writes that.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use super::{Chance, nature::Nature};
 use crate::{
-    exit::{Evidence, Peak, ProtocolFault, StartFault, StartStep, Status, StopReason},
+    exit::{Evidence, Pipe, ProtocolFault, StartFault, StartStep, Status, StopReason},
     job::{Failure, FailureKind, Payload},
-    pool::{Abilities, Answer, Jitter, Left, Memory, News, Reply, Tick},
+    pool::{Abilities, Answer, Memory, News, Reply, Tick},
     signal::Signal,
 };
 
@@ -51,7 +51,7 @@ pub(super) struct Process {
     mute: bool,
     /// It hears no signal but the kill, and no end of its jobs.
     deaf: bool,
-    /// It never reads what it is sent.
+    /// It does not read what it is sent, as one that is stopped.
     blind: bool,
     /// It may lie.
     vile: bool,
@@ -59,23 +59,25 @@ pub(super) struct Process {
     pub(super) lied: bool,
     pub(super) abilities: Abilities,
 
-    executed: bool,
-    spoken: bool,
+    pub(super) executed: bool,
+    pub(super) spoken: bool,
     inbox: VecDeque<Frame>,
     /// Job frames that it has read.
     came: u64,
     /// The gate of its recorder.
-    started: u64,
+    pub(super) started: u64,
     recalled: bool,
     pub(super) running: Option<Run>,
     cancel: Option<u64>,
     /// Replies that it has not written.
-    tail: Vec<Reply>,
+    pub(super) tail: Vec<Reply>,
     /// Replies that nobody has read.
-    pipe: Vec<Reply>,
-    broken: Option<ProtocolFault>,
-    end: Option<Result<Evidence, StartFault>>,
-    noticed: bool,
+    pub(super) pipe: Vec<Reply>,
+    pub(super) broken: Option<ProtocolFault>,
+    /// It has closed the pipe of its replies.
+    closed: bool,
+    pub(super) end: Option<Result<Evidence, StartFault>>,
+    pub(super) noticed: bool,
     /// What the pool has not heard of yet.
     pub(super) news: VecDeque<News>,
 
@@ -83,6 +85,7 @@ pub(super) struct Process {
     pub(super) heard: bool,
     pub(super) ready: bool,
     pub(super) fault_heard: bool,
+    pub(super) closed_heard: bool,
     pub(super) stopping: Option<(StopReason, Tick)>,
     pub(super) dismissed: bool,
     pub(super) asked: Option<Tick>,
@@ -95,6 +98,11 @@ pub(super) struct Process {
     pub(super) recall_asked: bool,
     /// It was recalled, and the job it has is to end before it gets another.
     pub(super) stalled: bool,
+    /// It was recalled, had started nothing, and was not heard of since: since when, and when it
+    /// was last looked at.
+    pub(super) asleep: Option<(Tick, Tick)>,
+    /// Nothing was heard of it since it was told that jobs count again.
+    pub(super) resumed: bool,
     pub(super) overdue: Option<u64>,
 }
 
@@ -123,6 +131,7 @@ impl Process {
     /// One small step of its life.
     pub(super) fn live(&mut self, nature: &Nature, chance: &mut Chance) {
         let tame = nature.obedient;
+        self.blind &= !chance.one_in(100);
         if self.end.is_some() {
             self.notice(nature, chance);
         } else if self.held && !tame {
@@ -245,7 +254,7 @@ impl Process {
 
     /// The supervisor reads what it has written.
     fn be_heard(&mut self, nature: &Nature, chance: &mut Chance) {
-        if self.broken.is_some() {
+        if self.broken.is_some() || self.closed {
             return;
         }
         let count = if chance.one_in(3) { 1 } else { self.pipe.len() };
@@ -265,7 +274,8 @@ impl Process {
             service_ns: chance.draw(),
             answer: Answer::Done(Payload::copy(b"nonsense")),
         };
-        match chance.below(5) {
+        match chance.below(6) {
+            5 => self.close(),
             0 => self.break_off(ProtocolFault::Garbage),
             1 => self.started = chance.below(20),
             2 => self.recalled = !self.recalled,
@@ -277,14 +287,27 @@ impl Process {
     /// What follows in its stream makes no sense; what came before does.
     fn break_off(&mut self, fault: ProtocolFault) {
         self.lied = true;
-        if self.broken.replace(fault).is_some() {
+        if self.closed || self.broken.replace(fault).is_some() {
             return;
         }
+        self.drain();
+        self.news.push_back(News::Broken(fault));
+    }
+
+    /// Nothing more comes by the pipe of its replies; what it wrote before does.
+    fn close(&mut self) {
+        if self.broken.is_some() || std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        self.drain();
+        self.news.push_back(News::Closed(Pipe::Replies));
+    }
+
+    fn drain(&mut self) {
         let replies = std::mem::take(&mut self.pipe);
         if !replies.is_empty() {
             self.news.push_back(News::Replies { replies, memory: None, printed: false });
         }
-        self.news.push_back(News::Broken(fault));
     }
 
     /// Its gate is closed, and what it has answered is taken from wherever it is.
@@ -309,60 +332,6 @@ impl Process {
             None => replies.append(&mut self.tail),
         }
         self.news.push_back(News::Recalled { replies, started: Some(self.started) });
-    }
-
-    /// It ends in some way of its own, or by somebody else's hand.
-    fn fall(&mut self, nature: &Nature, chance: &mut Chance) {
-        let signal = |signal| Status::Signal { signal, core: false };
-        let status = match chance.below(if nature.jobs { 9 } else { 3 }) {
-            _ if nature.killed => signal(chance.pick(&[Signal::KILL, Signal::TERM])),
-            0 => signal(Signal::KILL),
-            1 | 3 => Status::Code(0),
-            2 | 4 => Status::Code(1),
-            5 => signal(Signal::TERM),
-            6 => signal(Signal::XCPU),
-            _ => signal(Signal::SEGV),
-        };
-        self.die(status);
-        if let Some(Ok(evidence)) = &mut self.end
-            && nature.jobs
-        {
-            evidence.says_out_of_memory = !nature.killed && chance.one_in(8);
-            evidence.kernel_oom = !nature.killed && chance.one_in(8);
-            evidence.own_cpu = Duration::from_secs(chance.below(4));
-        }
-    }
-
-    fn die(&mut self, status: Status) {
-        self.end = Some(Ok(Evidence {
-            status,
-            wall: Duration::ZERO,
-            cpu: Duration::ZERO,
-            own_cpu: Duration::ZERO,
-            peak: Peak { bytes: 0, exact: true },
-            says_out_of_memory: false,
-            kernel_oom: false,
-        }));
-    }
-
-    /// The supervisor sees that it is dead, and gathers what it left.
-    fn notice(&mut self, nature: &Nature, chance: &mut Chance) {
-        if self.noticed || !nature.obedient && chance.one_in(2) {
-            return;
-        }
-        self.noticed = true;
-        let Some(end) = self.end.clone() else { return };
-        let mut left = Left::default();
-        if self.executed {
-            left.started = self.spoken.then_some(self.started);
-            left.broken = self.broken;
-            if self.broken.is_none() {
-                left.replies.append(&mut self.pipe);
-                left.replies.append(&mut self.tail);
-            }
-        }
-        let jitter = Jitter::from_random(chance.draw());
-        self.news.push_back(News::Ended { pid: Some(7), end, left, jitter });
     }
 
     /// Nothing more comes of it unless something is done to it.

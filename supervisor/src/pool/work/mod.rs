@@ -2,9 +2,11 @@
 //! them, and which of them it runs.
 
 mod blame;
+mod recall;
 
 use std::{collections::VecDeque, time::Duration};
 
+use self::recall::{Asleep, Recall};
 #[cfg(test)]
 use super::sim::bugs::{Bug, planted};
 use super::{
@@ -21,9 +23,6 @@ use crate::{
     settings::JobRules,
 };
 
-/// A worker that was silent for so long while jobs wait behind the one it runs is not to start
-/// them: they are for somebody else, and the answers it holds back are fetched.
-const STALLED_AFTER: Duration = Duration::from_millis(1);
 /// A worker that dies closes its pipes a moment before it is gone; one that is still there after
 /// this long has closed them and lives on.
 const GONE_AFTER: Duration = Duration::from_secs(1);
@@ -54,26 +53,14 @@ pub(super) struct Work {
     /// The most memory it had held by the replies in hand, where that was looked at.
     peak_bytes: Option<u64>,
     recall: Recall,
-    /// Jobs that were recalled may still lie in its pipe; they are to be declared forgotten
-    /// before others are sent.
-    forgets: bool,
+    /// It was recalled, and had not started anything.
+    asleep: Option<Asleep>,
     /// The job it has is one for a fresh worker alone.
     is_alone: bool,
     /// It has closed this pipe, and is to be gone by then.
     closed: Option<(Pipe, Tick)>,
     /// The running job is over its time: until then it may end by itself.
     overdue: Option<Tick>,
-}
-
-/// Whether what waits in a worker has been asked back.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-enum Recall {
-    #[default]
-    None,
-    /// Asked for.
-    Asked,
-    /// Answered: nothing waits behind the running job, and nothing is sent until it has ended.
-    Done,
 }
 
 impl Work {
@@ -93,6 +80,11 @@ impl Work {
         self.window.len()
     }
 
+    /// Whether it lives, as far as we know.
+    pub(super) fn is_reliable(&self) -> bool {
+        !self.is_asleep() && self.closed.is_none()
+    }
+
     /// Whether it has never had a job.
     pub(super) fn is_fresh(&self) -> bool {
         self.sent == 0
@@ -104,14 +96,19 @@ impl Work {
 
     /// How many more jobs it may be sent.
     pub(super) fn room(&self, rules: &JobRules) -> usize {
-        let recalled = self.recall != Recall::None;
+        let recalled = matches!(self.recall, Recall::Asked | Recall::Done);
         #[cfg(test)]
         let recalled = recalled && !(self.recall == Recall::Done && planted(Bug::SendsBehind));
         let barred = recalled || self.is_alone || self.overdue.is_some() || self.closed.is_some();
         if barred || self.window_bytes >= AHEAD_BYTES_MAX {
             return 0;
         }
-        let depth = if self.abilities.recorder { self.depth.depth(rules.depth) } else { 1 };
+        // Until it is heard of again behind a recall, there is nothing to be asked back.
+        let streams = self.recall == Recall::None;
+        #[cfg(test)]
+        let streams = streams || planted(Bug::SendsBehind);
+        let streams = streams && self.abilities.recorder;
+        let depth = if streams { self.depth.depth(rules.depth) } else { 1 };
         (depth as usize).saturating_sub(self.window.len())
     }
 
@@ -150,7 +147,7 @@ impl Work {
         self.sent += jobs.len() as u64;
         self.last = self.sent;
         self.window.extend(&jobs);
-        let resume = std::mem::take(&mut self.forgets);
+        let resume = self.resumes(turn.now);
         #[cfg(test)]
         let resume = resume && !planted(Bug::NeverResumes);
         turn.actions.push(Action::Send { worker, resume, jobs });
@@ -169,16 +166,12 @@ impl Work {
 
     /// When something is due about the job it runs, or about its silence.
     pub(super) fn deadline(&self, rules: &JobRules) -> Option<Tick> {
-        if self.window.is_empty() || self.closed.is_some() {
-            return self.closed.map(|(_, gone_by)| gone_by);
+        if let Some((_, gone_by)) = self.closed {
+            return Some(gone_by);
         }
-        let limit = self.overdue.or(rules.timeout.map(|timeout| self.head_since + timeout));
-        let stall = self.may_stall().then(|| self.heard + STALLED_AFTER);
-        limit.into_iter().chain(stall).min()
-    }
-
-    fn may_stall(&self) -> bool {
-        self.window.len() > 1 && self.abilities.recorder && self.recall == Recall::None
+        let timeout = rules.timeout.filter(|_| !self.window.is_empty());
+        let limit = self.overdue.or(timeout.map(|timeout| self.head_since + timeout));
+        limit.into_iter().chain(self.recall_due()).min()
     }
 
     /// Does what is due about the job it runs; why the worker must be ended, where nothing else
@@ -189,10 +182,8 @@ impl Work {
             return (gone_by <= turn.now).then_some(closed);
         }
         let rules = turn.policy.jobs.as_ref()?;
+        self.recall_on_time(worker, turn);
         let head = self.window.front().copied()?;
-        if self.may_stall() && self.heard + STALLED_AFTER <= turn.now {
-            self.ask_back(worker, turn);
-        }
         if self.overdue.is_none()
             && rules.timeout.is_some_and(|timeout| self.head_since + timeout <= turn.now)
         {
@@ -204,14 +195,6 @@ impl Work {
             }
         }
         self.overdue.filter(|until| *until <= turn.now).map(|_| StopReason::Timeout)
-    }
-
-    /// Asks back what it has not started.
-    pub(super) fn ask_back(&mut self, worker: WorkerId, turn: &mut Turn<'_>) {
-        if self.may_stall() {
-            self.recall = Recall::Asked;
-            turn.actions.push(Action::Recall(worker));
-        }
     }
 
     /// Takes its answers, each for the job at the head of its line.
@@ -253,6 +236,7 @@ impl Work {
             self.depth.learn(count, service_ns);
             self.head_since = turn.now;
             self.heard = turn.now;
+            self.wake();
         }
         self.rest();
         Ok(())
@@ -264,7 +248,7 @@ impl Work {
             self.is_alone = false;
             self.overdue = None;
             if self.recall == Recall::Done {
-                self.recall = Recall::None;
+                self.recall = Recall::Over;
             }
         }
     }
@@ -301,42 +285,6 @@ impl Work {
                 }
             }
         }
-    }
-
-    /// Takes the answer to a recall: what it has not started goes back.
-    ///
-    /// # Errors
-    /// Its record says what cannot be.
-    pub(super) fn on_recalled(
-        &mut self,
-        worker: WorkerId,
-        started: Option<u64>,
-        replies: Vec<Reply>,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), ProtocolFault> {
-        self.recall = Recall::None;
-        self.on_replies(worker, replies, None, turn)?;
-        // Where it has not come past the last recall, it is asked again, a moment later.
-        self.heard = turn.now;
-        let Some(started) = started else { return Ok(()) };
-        let first = self.first();
-        // Answers may be on their way still, before the one that runs.
-        let kept = match started {
-            started if started == self.done => 0,
-            started if (first..=self.last).contains(&started) => started + 1 - first,
-            _ => return Err(ProtocolFault::Recorder),
-        };
-        self.forgets = true;
-        while self.window.len() as u64 > kept
-            && let Some(key) = self.window.pop_back()
-        {
-            self.last -= 1;
-            self.window_bytes -= turn.ledger.order(key).payload.len();
-            turn.ledger.give_back(key);
-        }
-        self.recall = Recall::Done;
-        self.rest();
-        Ok(())
     }
 
     /// An attempt of this worker's that took so long, and has ended now.

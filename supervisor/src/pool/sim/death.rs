@@ -1,0 +1,66 @@
+//! How does a simulated process end, and what is then found?
+
+use std::time::Duration;
+
+use super::{Chance, nature::Nature, process::Process};
+use crate::{
+    exit::{Evidence, Peak, Status},
+    pool::{Jitter, Left, News},
+    signal::Signal,
+};
+
+impl Process {
+    /// It ends in some way of its own, or by somebody else's hand.
+    pub(super) fn fall(&mut self, nature: &Nature, chance: &mut Chance) {
+        let signal = |signal| Status::Signal { signal, core: false };
+        let status = match chance.below(if nature.jobs { 9 } else { 3 }) {
+            _ if nature.killed => signal(chance.pick(&[Signal::KILL, Signal::TERM])),
+            0 => signal(Signal::KILL),
+            1 | 3 => Status::Code(0),
+            2 | 4 => Status::Code(1),
+            5 => signal(Signal::TERM),
+            6 => signal(Signal::XCPU),
+            _ => signal(Signal::SEGV),
+        };
+        self.die(status);
+        if let Some(Ok(evidence)) = &mut self.end
+            && nature.jobs
+        {
+            evidence.says_out_of_memory = !nature.killed && chance.one_in(8);
+            evidence.kernel_oom = !nature.killed && chance.one_in(8);
+            evidence.own_cpu = Duration::from_secs(chance.below(4));
+        }
+    }
+
+    pub(super) fn die(&mut self, status: Status) {
+        self.end = Some(Ok(Evidence {
+            status,
+            wall: Duration::ZERO,
+            cpu: Duration::ZERO,
+            own_cpu: Duration::ZERO,
+            peak: Peak { bytes: 0, exact: true },
+            says_out_of_memory: false,
+            kernel_oom: false,
+        }));
+    }
+
+    /// The supervisor sees that it is dead, and gathers what it left.
+    pub(super) fn notice(&mut self, nature: &Nature, chance: &mut Chance) {
+        if self.noticed || !nature.obedient && chance.one_in(2) {
+            return;
+        }
+        self.noticed = true;
+        let Some(end) = self.end.clone() else { return };
+        let mut left = Left::default();
+        if self.executed {
+            left.started = self.spoken.then_some(self.started);
+            left.broken = self.broken;
+            if self.broken.is_none() {
+                left.replies.append(&mut self.pipe);
+                left.replies.append(&mut self.tail);
+            }
+        }
+        let jitter = Jitter::from_random(chance.draw());
+        self.news.push_back(News::Ended { pid: Some(7), end, left, jitter });
+    }
+}
