@@ -154,12 +154,18 @@ fn many_failures_stop_a_run_that_can_be_continued() {
 #[test]
 fn a_halt_waits_for_running_jobs_or_does_not() {
     let jobs = ["print on; sleep 700", "sleep 300; fail x", "late"];
-    let soon = work(2).with("--depth 1 --halt soon,fail=1").given(jobs).finish();
+    // The grace is for those who are asked by a signal.
+    let soon = work(2).with("--depth 1 --grace 50ms --halt soon,fail=1").given(jobs).finish();
     assert_eq!(soon.statuses(), ["ok", "failed", "not_run"]);
     let hangs = ["print on; hang", "sleep 300; fail x", "late"];
     let now = work(2).with("--depth 1 --halt now,fail=1").given(hangs).finish();
     assert_eq!(now.statuses(), ["not_run", "failed", "not_run"]);
     assert_eq!((soon.code(), now.code()), (Some(3), Some(3)));
+    // But the time of the whole run is over when it is over.
+    let late = work(2).with("--depth 1 --halt soon,fail=1 --deadline 1s").given(hangs).finish();
+    assert_eq!(late.statuses(), ["not_run", "failed", "not_run"]);
+    assert_eq!(late.code(), Some(3), "{}", late.stderr);
+    assert!(late.stderr.contains("the time for the whole run is over"), "{}", late.stderr);
     // It ran, and says so.
     assert_eq!(now.jobs()[0]["input"], "print on; hang");
 }

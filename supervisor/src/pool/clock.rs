@@ -2,6 +2,7 @@
 
 use super::{
     Actions, Pool, Tick,
+    shutdown::Haste,
     slot::{Slot, Turn},
 };
 
@@ -40,7 +41,7 @@ impl Pool {
 
     pub(super) fn jobs_deadline(&self, now: Tick) -> Option<Tick> {
         let rules = self.policy.jobs.as_ref()?;
-        let run = rules.deadline.filter(|at| *at > now && !self.is_stopping());
+        let run = rules.deadline.filter(|at| *at > now && !self.finishing);
         self.ledger.deadline().into_iter().chain(run).chain(self.paced_until(now)).min()
     }
 
@@ -68,6 +69,7 @@ impl Pool {
             now,
             policy: &self.policy,
             stopping: self.shutdown.reason().is_some() || self.finishing,
+            hurries: self.shutdown.haste().is_some_and(|haste| haste > Haste::None),
             has_run: self.has_run,
             silence_noted: &mut self.silence_noted,
             ledger: &mut self.ledger,

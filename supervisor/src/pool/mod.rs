@@ -33,7 +33,7 @@ pub use step::{
 use self::{
     dispatch::Hungry,
     ledger::Ledger,
-    shutdown::{Climb, Shutdown},
+    shutdown::{Climb, Haste, Shutdown},
     slot::{End, Ending, Retired, Slot},
 };
 use crate::{
@@ -339,7 +339,7 @@ impl Pool {
                 actions.tell(Event::ShuttingDown { reason });
                 self.call_off_roll();
                 self.ledger.abandon(actions);
-                let drains = shutdown::drains(reason);
+                let drains = Haste::from(reason) < Haste::Now;
                 self.each_slot(now, actions, |slot, turn| {
                     slot.stop(StopReason::Shutdown, drains, turn);
                 });
@@ -353,13 +353,17 @@ impl Pool {
     fn end_jobs(&mut self, now: Tick, actions: &mut Actions) {
         let Some(rules) = &self.policy.jobs else { return };
         let at_rest = || self.slots.iter().all(|slot| slot.retired().is_some());
+        let is_late = rules.deadline.is_some_and(|deadline| deadline <= now);
         if self.is_stopping() {
             // What went back after the stop was asked for is left over as well.
             self.ledger.abandon(actions);
+            if is_late && !self.finishing {
+                self.shut_down(now, ShutdownReason::Deadline, actions);
+            }
         } else if rules.halt.is_some_and(|halt| halt::is_due(halt, self.ledger.tally())) {
             let now_too = rules.halt.is_some_and(|halt| halt.now);
             self.shut_down(now, ShutdownReason::Halted { now: now_too }, actions);
-        } else if rules.deadline.is_some_and(|deadline| deadline <= now) {
+        } else if is_late {
             self.shut_down(now, ShutdownReason::Deadline, actions);
         } else if self.source_ended && self.ledger.open() == 0 {
             self.finishing = true;

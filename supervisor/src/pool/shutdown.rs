@@ -13,12 +13,38 @@ pub(super) enum Climb {
     Press,
 }
 
+/// What time is left to the jobs that run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Haste {
+    /// All that they need.
+    None,
+    /// The grace.
+    Grace,
+    /// None: their outcomes would go nowhere, or the time of the run is over.
+    Now,
+}
+
+impl From<ShutdownReason> for Haste {
+    fn from(reason: ShutdownReason) -> Self {
+        match reason {
+            ShutdownReason::SourceFailed | ShutdownReason::Halted { now: false } => Self::None,
+            ShutdownReason::Signal(_) => Self::Grace,
+            ShutdownReason::Halted { now: true }
+            | ShutdownReason::Deadline
+            | ShutdownReason::NotAWorker(_)
+            | ShutdownReason::CannotStart(_)
+            | ShutdownReason::OutputClosed
+            | ShutdownReason::OutputFailed(_) => Self::Now,
+        }
+    }
+}
+
 /// The run's progress towards its end.
 #[derive(Debug, Default)]
 pub(super) struct Shutdown {
     /// The first reason given; the exit status follows it.
     reason: Option<ShutdownReason>,
-    last: Option<(Climb, Tick)>,
+    last: Option<(Haste, Tick)>,
 }
 
 impl Shutdown {
@@ -26,34 +52,29 @@ impl Shutdown {
         self.reason
     }
 
+    /// What time is left to jobs, once the run stops.
+    pub(super) fn haste(&self) -> Option<Haste> {
+        self.last.map(|(haste, _)| haste)
+    }
+
     /// Climbs a rung, if it is time to and there is one.
     pub(super) fn request(&mut self, now: Tick, reason: ShutdownReason) -> Option<Climb> {
         self.reason.get_or_insert(reason);
-        // A Ctrl-C ends whoever reads our output too: that is no second wish.
-        let is_request = matches!(reason, ShutdownReason::Signal(_));
+        let wanted = Haste::from(reason);
+        let is_wish = wanted == Haste::Grace;
         let climb = match self.last {
             None => Climb::Ask,
-            Some((_, at)) if is_request && now >= at + SAME_REQUEST => Climb::Press,
+            // A Ctrl-C ends whoever reads our output too: that is no second wish.
+            Some((haste @ Haste::Grace, _)) if haste < wanted => {
+                (reason == ShutdownReason::Deadline).then_some(Climb::Ask)?
+            }
+            Some((haste, _)) if haste < wanted => Climb::Ask,
+            Some((_, at)) if is_wish && now >= at + SAME_REQUEST => Climb::Press,
             Some(_) => return None,
         };
-        self.last = Some((climb, now));
+        let haste = self.haste().map_or(wanted, |haste| haste.max(wanted));
+        self.last = Some((haste, now));
         Some(climb)
-    }
-}
-
-/// Whether jobs that run may finish: not where their outcomes would go nowhere, or their time
-/// is over.
-pub(super) fn drains(reason: ShutdownReason) -> bool {
-    match reason {
-        ShutdownReason::Signal(_)
-        | ShutdownReason::SourceFailed
-        | ShutdownReason::Halted { now: false } => true,
-        ShutdownReason::Halted { now: true }
-        | ShutdownReason::Deadline
-        | ShutdownReason::NotAWorker(_)
-        | ShutdownReason::CannotStart(_)
-        | ShutdownReason::OutputClosed
-        | ShutdownReason::OutputFailed(_) => false,
     }
 }
 
@@ -72,6 +93,25 @@ mod tests {
         let later = Duration::from_secs(5);
         assert_eq!(shutdown.request(later, ShutdownReason::OutputClosed), None);
         assert_eq!(shutdown.request(later, signal), Some(Climb::Press));
+    }
+
+    #[test]
+    fn jobs_that_may_finish_have_the_grace_at_the_first_signal_and_no_time_at_the_deadline() {
+        let mut shutdown = Shutdown::default();
+        let signal = ShutdownReason::Signal(Signal::INT);
+        let halted = ShutdownReason::Halted { now: false };
+        for (reason, climb, haste) in [
+            (halted, Some(Climb::Ask), Haste::None),
+            (ShutdownReason::SourceFailed, None, Haste::None),
+            (signal, Some(Climb::Ask), Haste::Grace),
+            (signal, None, Haste::Grace),
+            (ShutdownReason::Deadline, Some(Climb::Ask), Haste::Now),
+            (ShutdownReason::Deadline, None, Haste::Now),
+        ] {
+            assert_eq!(shutdown.request(Duration::ZERO, reason), climb, "{reason:?}");
+            assert_eq!(shutdown.haste(), Some(haste), "{reason:?}");
+        }
+        assert_eq!(shutdown.reason(), Some(halted));
     }
 
     #[test]

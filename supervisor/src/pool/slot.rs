@@ -34,6 +34,8 @@ pub(super) struct Turn<'a> {
     pub(super) policy: &'a Policy,
     /// The run is coming to its end.
     pub(super) stopping: bool,
+    /// And soon.
+    pub(super) hurries: bool,
     /// Whether any worker of the run was ever executed.
     pub(super) has_run: bool,
     /// Whether nothing needs to be said of silence: a worker has spoken, or it was said.

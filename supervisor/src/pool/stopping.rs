@@ -117,7 +117,7 @@ impl Stopping {
         }
         match self.rung {
             Rung::Draining if drains => {
-                self.deadline = self.deadline.min(turn.now + patience(self.why, self.rung, turn));
+                self.deadline = self.deadline.min(turn.now + patience(self.rung, turn));
                 self
             }
             Rung::Draining | Rung::Dismissed if !drains => self.press(worker, turn),
@@ -141,16 +141,15 @@ impl Stopping {
             Rung::Asked => turn.actions.push(Action::Ask(worker)),
             Rung::Killed => turn.actions.push(Action::Kill(worker)),
         }
-        Self { why, rung, deadline: turn.now + patience(why, rung, turn) }
+        Self { why, rung, deadline: turn.now + patience(rung, turn) }
     }
 }
 
 /// How long a worker may stay at a rung.
-fn patience(why: StopReason, rung: Rung, turn: &Turn<'_>) -> Duration {
-    let hurries = matches!(why, StopReason::Shutdown);
+fn patience(rung: Rung, turn: &Turn<'_>) -> Duration {
     match rung {
-        // The run goes on: its job has all the time it may take.
-        Rung::Draining if !hurries => NO_HURRY,
+        // Nobody waits for it: its job has all the time it may take.
+        Rung::Draining if !turn.hurries => NO_HURRY,
         Rung::Unheard | Rung::Draining | Rung::Asked => turn.policy.grace,
         Rung::Dismissed => DEAF_AFTER,
         Rung::Killed => UNDEAD_AFTER,

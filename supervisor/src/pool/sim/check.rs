@@ -135,6 +135,11 @@ impl World {
         let halted = rules.halt.is_some_and(|halt| halt::is_due(halt, self.pool.ledger.tally()));
         assert!(over || !halted, "enough jobs have ended");
         assert!(over || rules.deadline.is_none_or(|at| self.now < at), "the time is over");
+        let is_late = rules.deadline.is_some_and(|at| self.now >= at) && !self.is_done();
+        for (worker, process) in &self.processes {
+            let is_ended = process.asked.is_some() || process.killed;
+            assert!(!is_late || process.line.is_empty() || is_ended, "{worker} has no more time");
+        }
         // Nothing that could be sent to an idle worker waits.
         let paced = self.sent.is_some_and(|at| self.now < at + rules.delay);
         let queued = self.pool.ledger.ready() > 0 && !self.hold && !paced;

@@ -8,7 +8,7 @@ use super::{
     world::{Record, World, is_roll},
 };
 use crate::{
-    event::{Again, Event, Next, WorkerId},
+    event::{Again, Event, Next, ShutdownReason, WorkerId},
     exit::{Cause, StopReason},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
     pool::{Action, JobKey, RunEnd, slot::Slot},
@@ -58,6 +58,12 @@ impl World {
                 let process = self.live(worker);
                 assert!(process.heard, "{worker} asked before it could hear");
                 assert!(process.asked.replace(now).is_none(), "{worker} asked twice");
+                let why = process.stopping.map(|(why, _)| why);
+                let is_its_own = matches!(why, Some(StopReason::Timeout | StopReason::Protocol(_)));
+                let may_finish = self.nature.jobs && !self.process(worker).line.is_empty();
+                let is_late = self.hurries.is_some_and(|at| at + self.policy.grace <= now);
+                let has_time = !is_late && !self.at_once && !self.pressed;
+                assert!(is_its_own || !may_finish || !has_time, "{worker} may finish its job");
             }
             Action::Kill(worker) => self.kill(worker),
             Action::Tell(event) => self.told(event),
@@ -182,7 +188,18 @@ impl World {
             }
             Event::Stopping { worker, why, kill } => self.stops(worker, why, kill),
             Event::ShuttingDown { reason } => {
-                assert!(self.stopping.replace(reason).is_none(), "the run stops twice");
+                let is_second = self.stopping.is_some();
+                self.stopping.get_or_insert(reason);
+                let hurried = self.at_once || self.hurries.is_some();
+                let is_late = reason == ShutdownReason::Deadline && !self.at_once;
+                assert!(!is_second || !hurried || is_late, "the run stops twice");
+                match reason {
+                    ShutdownReason::Signal(_) => self.hurries = Some(self.now),
+                    ShutdownReason::SourceFailed | ShutdownReason::Halted { now: false } => {
+                        assert!(!is_second, "the run stops twice, and for no haste");
+                    }
+                    _ => self.at_once = true,
+                }
                 self.climbed = Some(self.now);
                 self.to_start.clear();
             }

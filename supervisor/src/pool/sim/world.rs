@@ -53,6 +53,9 @@ pub(super) struct World {
     /// When the run was last asked to end, and whether more than once.
     pub(super) climbed: Option<Tick>,
     pub(super) pressed: bool,
+    /// Since when jobs have no longer than the grace, and whether they have no time at all.
+    pub(super) hurries: Option<Tick>,
+    pub(super) at_once: bool,
     pub(super) stopping: Option<ShutdownReason>,
     pub(super) stale_news: u64,
 
@@ -98,6 +101,8 @@ impl World {
             transient: BTreeSet::new(),
             climbed: None,
             pressed: false,
+            hurries: None,
+            at_once: false,
             stopping: None,
             stale_news: 0,
             jobs: Vec::new(),
@@ -132,7 +137,8 @@ impl World {
         let mut actions = Actions::default();
         if let Input::Shutdown(reason) = input {
             let wish = matches!(reason, ShutdownReason::Signal(_));
-            if self.climbed.is_some_and(|at| wish && self.now >= at + SAME_REQUEST) {
+            let hurries = self.hurries.is_some() || self.at_once;
+            if self.climbed.is_some_and(|at| wish && hurries && self.now >= at + SAME_REQUEST) {
                 self.pressed = true;
                 self.climbed = Some(self.now);
             }
@@ -195,6 +201,9 @@ impl World {
             0 => Input::Roll,
             1 if self.chance.one_in(rarely) => Input::Shutdown(self.wish()),
             1 if self.chance.one_in(rarely) => Input::Shutdown(ShutdownReason::OutputClosed),
+            1 if self.nature.jobs && self.chance.one_in(rarely) => {
+                Input::Shutdown(ShutdownReason::SourceFailed)
+            }
             2..=3 => self.stale_news(),
             4 => Input::Timer,
             5..=9 if self.nature.jobs => self.job_input(),
