@@ -31,7 +31,7 @@ fn is_replacement(ended: &Value) -> bool {
     ended["next"] == "replaced" && ended["cause"] != "finished"
 }
 
-/// No worker went before its successor was there, and no two were replaced at once.
+/// No worker went before its successor was there, and no two came up at once.
 fn one_by_one_and_new_before_old(run: &Finished) {
     let records = tap::records(run.stdout_text());
     let (mut started, mut live, mut most) = (Vec::new(), Vec::new(), 0);
@@ -53,7 +53,8 @@ fn one_by_one_and_new_before_old(run: &Finished) {
         }
         most = most.max(live.len());
     }
-    assert_eq!(most, 3, "one at a time is replaced, and some are");
+    // One may end still while the next one starts.
+    assert!((3..=4).contains(&most), "one at a time is replaced, and some are: {most}");
 }
 
 /// What the ends of replaced workers are said to be for.
@@ -70,7 +71,8 @@ fn after_so_many_jobs() {
     for depth in ["--depth 1", "--depth 4"] {
         let run = work("--recycle-jobs 5").with(depth).given(vec!["sleep 20"; 100]).finish();
         let lives = jobs_of_lives(&run);
-        // How many more than five depends on how long a start takes; but both have their turns.
+        // Five and no more, and both have their turns.
+        assert!(lives.values().all(|jobs| *jobs <= 5), "{lives:?}");
         for worker in [1, 2] {
             let of_it = lives.keys().filter(|life| life.0 == worker).count();
             assert!(of_it >= 3, "{worker} of {lives:?}");
@@ -89,8 +91,7 @@ fn after_so_many_jobs() {
 fn after_every_job() {
     let run = work("--recycle-jobs 1").given(vec!["sleep 10"; 60]).finish();
     let lives = jobs_of_lives(&run);
-    assert_eq!(lives.values().sum::<u64>(), 60);
-    assert!(lives.len() > 6, "{lives:?}");
+    assert_eq!((lives.values().sum::<u64>(), lives.len()), (60, 60));
     one_by_one_and_new_before_old(&run);
 }
 

@@ -14,7 +14,7 @@ impl Pool {
         }
         self.ledger.on_time(now);
         self.each_slot(now, actions, Slot::on_time);
-        self.has_stale |= self.slots.iter().any(Slot::is_stale);
+        self.rolling.has_stale |= self.slots.iter().any(Slot::is_stale);
         let (policy, noted) = (&self.policy, self.silence_noted);
         let slots = self.slots.iter().filter_map(|slot| slot.deadline(policy, noted));
         self.alarm = slots.chain(self.jobs_deadline(now)).min();

@@ -86,7 +86,7 @@ impl Slot {
             }
             State::Ready { .. } => {
                 let Some(rules) = &turn.policy.jobs else { return };
-                let many = rules.recycle.jobs.is_some_and(|max| self.work.answered() >= max);
+                let many = self.work.is_spent(rules);
                 let large = rules.recycle.resident_bytes.zip(memory);
                 let large = large.is_some_and(|(max, memory)| memory.resident_bytes >= max);
                 if (many || large) && turn.now >= self.keep_until {
@@ -206,10 +206,17 @@ impl Slot {
             self.state = State::Stopping(Stopping::must(why, worker, turn));
             return;
         }
-        let age = turn.policy.jobs.as_ref().and_then(|rules| rules.recycle.age);
-        if age.is_some_and(|age| (executed + age).max(self.keep_until) <= turn.now) {
+        if self.recycle_due(executed, turn.policy).is_some_and(|due| due <= turn.now) {
             self.recycle();
         }
+    }
+
+    /// When its worker, which is not to be replaced yet, has served long enough.
+    pub(super) fn recycle_due(&self, executed: Tick, policy: &Policy) -> Option<Tick> {
+        let rules = policy.jobs.as_ref().filter(|_| self.stale_through < self.current)?;
+        let age = rules.recycle.age.map(|age| executed + age);
+        let jobs = self.work.is_spent(rules).then_some(Tick::ZERO);
+        age.into_iter().chain(jobs).min().map(|due| due.max(self.keep_until))
     }
 
     pub(super) fn outgoing_on_time(&mut self, turn: &mut Turn<'_>) {
@@ -267,17 +274,30 @@ impl Slot {
         self.current <= self.stale_through && !matches!(self.state, State::Retired(_))
     }
 
-    /// Whether a roll may go on to the next slot.
+    /// Whether its replacement, if there was one, is over.
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.state, State::Ready { .. } | State::Retired(_)) && self.outgoing.is_none()
     }
 
-    /// Replaces the worker, if it is ready and of before the roll. Whether it did.
-    pub(super) fn replace_stale(&mut self, turn: &mut Turn<'_>) -> bool {
-        let State::Ready { executed } = self.state else { return false };
-        if self.current > self.stale_through || self.outgoing.is_some() {
-            return false;
+    /// Whether nothing but the end of its old worker is missing from its replacement, or that one
+    /// has to finish its job first.
+    pub(super) fn is_draining(&self) -> bool {
+        match self.state {
+            State::Ready { .. } | State::Retired(_) => self.outgoing.is_some(),
+            State::Stopping(stopping) => stopping.rung == Rung::Draining && self.outgoing.is_none(),
+            State::Empty { .. } | State::Starting { .. } => false,
         }
+    }
+
+    /// Whether its worker is ready, and of before the roll.
+    pub(super) fn may_roll(&self) -> bool {
+        let is_stale = self.current <= self.stale_through;
+        is_stale && matches!(self.state, State::Ready { .. }) && self.outgoing.is_none()
+    }
+
+    /// Replaces the worker.
+    pub(super) fn replace_stale(&mut self, turn: &mut Turn<'_>) {
+        let State::Ready { executed } = self.state else { return };
         match turn.policy.roll {
             Roll::StartFirst => {
                 let (life, work) = (self.current, std::mem::take(&mut self.work));
@@ -290,7 +310,6 @@ impl Slot {
                 self.state = State::Stopping(Stopping::begin(self.stale_why, rung, worker, turn));
             }
         }
-        true
     }
 }
 

@@ -14,6 +14,7 @@ mod jobs;
 mod ledger;
 mod restart;
 mod retry;
+mod roll;
 mod shutdown;
 #[cfg(test)]
 mod sim;
@@ -33,6 +34,7 @@ pub use step::{
 use self::{
     dispatch::Hungry,
     ledger::Ledger,
+    roll::Rolling,
     shutdown::{Climb, Haste, Shutdown},
     slot::{End, Ending, Retired, Slot},
 };
@@ -109,12 +111,7 @@ pub struct Pool {
     policy: Policy,
     slots: Vec<Slot>,
     shutdown: Shutdown,
-    /// The slot a roll is at.
-    rolling: Option<usize>,
-    /// Where the search for the next one begins.
-    roll_from: usize,
-    /// Whether some worker is to be replaced.
-    has_stale: bool,
+    rolling: Rolling,
     /// Whether any worker's program was ever executed.
     has_run: bool,
     /// Whether any worker ever spoke the protocol.
@@ -144,9 +141,7 @@ impl Pool {
         let slots: Vec<Slot> = (1..=policy.workers).map(Slot::new).collect();
         Self {
             shutdown: Shutdown::default(),
-            rolling: None,
-            roll_from: 0,
-            has_stale: false,
+            rolling: Rolling::default(),
             has_run: false,
             has_spoken: false,
             silence_noted: false,
@@ -177,8 +172,7 @@ impl Pool {
             Input::Shutdown(reason) => self.shut_down(now, reason, actions),
             Input::Roll if self.policy.restart == Restart::Always => {
                 self.slots.iter_mut().for_each(Slot::mark_stale);
-                self.roll_from = 0;
-                self.has_stale = true;
+                self.rolling.begin();
             }
             Input::Roll => {}
             Input::Jobs(jobs) => jobs.into_iter().for_each(|job| self.ledger.accept(job)),
@@ -265,7 +259,7 @@ impl Pool {
             News::Replies { replies, memory, printed } => {
                 slot.on_printed(life, printed);
                 let heard = slot.on_replies(life, replies, memory, &mut turn);
-                self.has_stale |= slot.is_stale();
+                self.rolling.has_stale |= slot.is_stale();
                 heard
             }
             News::Recalled { replies, started } => {
@@ -286,7 +280,7 @@ impl Pool {
                 self.has_spoken |= spoke;
                 match ending {
                     Ending::Late => return false,
-                    Ending::Early(_) if is_successor && self.rolling == Some(index) => {
+                    Ending::Early(_) if is_successor && self.rolling.contains(index) => {
                         self.call_off_roll();
                         actions.tell(Event::RollCalledOff { worker });
                     }
@@ -372,30 +366,5 @@ impl Pool {
             // None stays up, and none is left.
             self.ledger.abandon(actions);
         }
-    }
-
-    /// No further slot is begun with; the one it is at still settles.
-    fn call_off_roll(&mut self) {
-        self.slots.iter_mut().for_each(Slot::unmark_stale);
-        self.has_stale = false;
-        // The age of those that wait no longer for their turn counts again.
-        self.touched.extend(0..self.slots.len());
-    }
-
-    /// Goes on to the next slot of a roll once the last one has settled.
-    fn roll_on(&mut self, now: Tick, actions: &mut Actions) {
-        let unsettled = self.rolling.is_some_and(|index| !self.slots[index].is_settled());
-        if unsettled || !self.has_stale && self.rolling.is_none() {
-            return;
-        }
-        // Onward from the last one, or slots that are soon stale again would have all the turns.
-        let slots = self.slots.len();
-        let from = self.roll_from;
-        self.rolling = (from..from + slots).map(|index| index % slots).find(|index| {
-            let (slot, mut turn) = self.turn(now, *index, actions);
-            slot.replace_stale(&mut turn)
-        });
-        self.roll_from = self.rolling.map_or(self.roll_from, |index| index + 1);
-        self.has_stale = self.slots.iter().any(Slot::is_stale);
     }
 }

@@ -167,11 +167,9 @@ impl Slot {
                 executed.map(|at| at + rules.start_timeout.min(noted))
             }
             (State::Stopping(stopping), _) => stopping.deadline(&self.work, policy),
-            (State::Ready { executed }, rules) => {
-                let age = rules.as_ref().and_then(|rules| rules.recycle.age);
-                let age = age.filter(|_| self.stale_through < self.current);
-                let age = age.map(|age| (executed + age).max(self.keep_until));
-                jobs::deadline(&self.work, policy).into_iter().chain(age).min()
+            (State::Ready { executed }, _) => {
+                let recycle = self.recycle_due(executed, policy);
+                jobs::deadline(&self.work, policy).into_iter().chain(recycle).min()
             }
             (State::Retired(_), _) => None,
         };
@@ -236,6 +234,7 @@ impl Slot {
         self.stale_through = 0;
         self.current = old.life;
         self.work = old.work;
+        self.work.spare();
         self.state = State::Ready { executed: old.executed };
         true
     }

@@ -69,8 +69,8 @@ pub(crate) fn imports_of_the_pool(source: &Source) -> Vec<String> {
             }
             "self" | "super" | "Self" => true,
             "blame" | "clock" | "depth" | "dispatch" | "ending" | "halt" | "jobs" | "ledger"
-            | "recall" | "restart" | "retry" | "shutdown" | "slot" | "step" | "stopping"
-            | "verdict" | "work" => true,
+            | "recall" | "restart" | "retry" | "roll" | "shutdown" | "slot" | "step"
+            | "stopping" | "verdict" | "work" => true,
             _ => first.starts_with(char::is_uppercase) || is_primitive(first),
         }
     };

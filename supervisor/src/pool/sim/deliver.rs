@@ -103,6 +103,7 @@ impl World {
             };
             process.line.pop_front();
             process.done = head.nth;
+            process.answered += 1;
             process.head_since = now;
             process.last_heard = now;
             process.stalled &= !process.line.is_empty();

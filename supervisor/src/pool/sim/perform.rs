@@ -121,6 +121,11 @@ impl World {
         let depth = if process.resumed { 1 } else { depth };
         assert!(process.line.len() + jobs.len() <= depth, "{worker} may not wake, and has many");
         let is_asleep = process.asleep.is_some();
+        let in_all = process.answered + (process.line.len() + jobs.len()) as u64;
+        let was_kept = self.lives.get(&worker.slot) > Some(&worker.life);
+        let max = self.policy.jobs.as_ref().and_then(|rules| rules.recycle.jobs);
+        assert!(was_kept || max.is_none_or(|max| in_all <= max), "{worker} is to be recycled");
+        let process = self.live(worker);
         if process.line.is_empty() {
             process.head_since = now;
         }

@@ -93,6 +93,7 @@ pub(super) struct Process {
     pub(super) line: VecDeque<Sent>,
     pub(super) sent: u64,
     pub(super) done: u64,
+    pub(super) answered: u64,
     pub(super) head_since: Tick,
     pub(super) last_heard: Tick,
     pub(super) recall_asked: bool,

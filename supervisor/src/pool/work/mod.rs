@@ -46,6 +46,8 @@ pub(super) struct Work {
     /// The last that was answered is the how-many-th of them.
     done: u64,
     answered: u64,
+    /// How many of them do not count, since it was not replaced after them.
+    spared: u64,
     /// Since when the first in the window runs, as far as we know.
     head_since: Tick,
     /// When anything was last heard of it.
@@ -109,7 +111,27 @@ impl Work {
         let streams = streams || planted(Bug::SendsBehind);
         let streams = streams && self.abilities.recorder;
         let depth = if streams { self.depth.depth(rules.depth) } else { 1 };
-        (depth as usize).saturating_sub(self.window.len())
+        let free = (depth as usize).saturating_sub(self.window.len());
+        let left = rules
+            .recycle
+            .jobs
+            .map(|max| self.left_of(max).saturating_sub(self.window.len() as u64));
+        left.and_then(|left| usize::try_from(left).ok()).map_or(free, |left| left.min(free))
+    }
+
+    /// Whether it has done as many jobs as it may.
+    pub(super) fn is_spent(&self, rules: &JobRules) -> bool {
+        rules.recycle.jobs.is_some_and(|max| self.left_of(max) == 0)
+    }
+
+    /// How many more it may do, those in hand included.
+    fn left_of(&self, max: u64) -> u64 {
+        (self.spared + max).saturating_sub(self.answered)
+    }
+
+    /// Its replacement did not come up: it may do as many again.
+    pub(super) fn spare(&mut self) {
+        self.spared = self.answered;
     }
 
     /// Sends it up to so many of the jobs that are ready; whether there was any.
