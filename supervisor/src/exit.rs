@@ -99,6 +99,11 @@ pub enum ProtocolFault {
         /// The job it names.
         id: u64,
     },
+    /// A reply for a job that it had answered.
+    SecondReply {
+        /// Which.
+        id: u64,
+    },
     /// Its flight recorder holds what cannot be.
     Recorder,
 }
@@ -321,6 +326,7 @@ impl fmt::Display for ProtocolFault {
             Self::WrongReply { id } => {
                 write!(f, "a reply for job {id}, which was not its next")
             }
+            Self::SecondReply { id } => write!(f, "a second reply for job {id}"),
             Self::Recorder => write!(f, "its flight recorder holds what cannot be"),
         }
     }

@@ -47,8 +47,19 @@ fn nonsense_costs_its_worker_and_charges_the_first_of_its_jobs() {
 fn a_second_reply_costs_its_worker_and_no_job() {
     let run = vile_once(&["twice"], "");
     assert!(run.jobs().iter().all(is_untouched), "{:?}", run.jobs());
-    let words = "protocol error: a reply for job 1, which was not its next";
+    let words = "protocol error: a second reply for job 1";
     assert!(run.stderr.contains(words) && run.code() == Some(0), "{}", run.stderr);
+}
+
+#[test]
+fn a_late_second_reply_charges_nobody() {
+    let run = vile_once(&["again"], "--crash-retries 0");
+    assert_eq!((run.statuses(), run.code()), (vec!["ok".into(); 3], Some(0)), "{}", run.stderr);
+    let jobs = run.jobs();
+    assert!(is_untouched(&jobs[0]) && is_untouched(&jobs[2]), "{jobs:?}");
+    assert_eq!(causes(&jobs[1]), ["protocol", "ok"]);
+    let words = "protocol error: a second reply for job 1); again, uncharged";
+    assert!(run.stderr.contains(words), "{}", run.stderr);
 }
 
 #[test]

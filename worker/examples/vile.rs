@@ -1,7 +1,7 @@
 //! `vile MODE`: a worker that does what no worker should.
 //!
 //! `garbage` `hostile-length` `wrong-id` `twice`: an answer that is none, to the first job or to
-//! each. `version`: of another version. `mute`: never says hello. `deaf`: says hello and never
+//! each. `again`: each job is answered with the reply of the one before. `version`: of another version. `mute`: never says hello. `deaf`: says hello and never
 //! reads. `hang-up`: closes its pipes after its hello and lives on. `flood`: 10 MB of valid frames
 //! before it reads its first job. `chatter`: prints all the time and works properly. `half N
 //! [END]`: ends behind N bytes of its first reply. `before-read [END]`, `mid-frame [END]` (of a
@@ -49,6 +49,7 @@ fn main() -> Result<(), Fault> {
         "hostile-length" => Wire::open()?.answer_with(&[0xff; 4]),
         "wrong-id" => Wire::open()?.serve(|id, reply| reply(id + 1_000_000)),
         "twice" => Wire::open()?.serve(|id, reply| [reply(id), reply(id)].concat()),
+        "again" => Wire::open()?.serve(|id, reply| reply(id.saturating_sub(1).max(1))),
         "flood" => flood(),
         "leaves-flood" => leaves_flood(arg(1)),
         "floods-on" => floods_on(),

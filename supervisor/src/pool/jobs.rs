@@ -122,6 +122,9 @@ impl Slot {
     /// A worker broke the protocol: it is killed. False for a life that is over.
     pub(super) fn break_off(&mut self, life: u32, fault: ProtocolFault, turn: &mut Turn<'_>) {
         let why = StopReason::Protocol(fault);
+        if let Some((_, work)) = self.work_of(life) {
+            work.break_off();
+        }
         if let Some(old) = self.outgoing.as_mut().filter(|old| old.life == life) {
             let worker = WorkerId { slot: self.number, life };
             if old.stopping.is_none_or(|stopping| stopping.rung != Rung::Killed) {

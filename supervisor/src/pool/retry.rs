@@ -8,7 +8,7 @@ use super::sim::bugs::{Bug, planted};
 use super::{Actions, Jitter, JobKey, Policy, Tick, ledger::Ledger};
 use crate::{
     event::{Again, Event},
-    exit::{Cause, Sender},
+    exit::{Cause, ProtocolFault, Sender},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd},
     settings::JobRules,
 };
@@ -118,6 +118,8 @@ pub(super) fn is_charged(cause: Cause) -> bool {
         return true;
     }
     match cause {
+        // Whichever job it is about, it is over.
+        Cause::Protocol(ProtocolFault::SecondReply { .. }) => false,
         Cause::Exit
         | Cause::Signal(Sender::Itself)
         | Cause::Memory(_)

@@ -26,6 +26,8 @@ pub(in crate::pool) enum Bug {
     SendsBehind,
     /// A worker that had started nothing is sent jobs like any other.
     TrustsSleepers,
+    /// What a worker says behind a breach of the protocol counts.
+    TrustsLiars,
 }
 
 const SEEDS_MAX: u64 = 20_000;
@@ -79,6 +81,7 @@ fn planted_bugs_are_found() {
         Bug::NeverResumes,
         Bug::SendsBehind,
         Bug::TrustsSleepers,
+        Bug::TrustsLiars,
     ] {
         assert!(is_found(bug), "{bug:?} is not found");
     }

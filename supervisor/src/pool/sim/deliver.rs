@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     event::WorkerId,
-    exit::{Cause, Evidence, Status, StopReason},
+    exit::{Cause, Evidence, ProtocolFault, Status, StopReason},
     job::{Attempt, AttemptEnd, Payload},
     limits::Resource,
     pool::{Answer, News, Reply},
@@ -42,7 +42,10 @@ impl Kind {
             AttemptEnd::Error(_) => Self::Error,
             AttemptEnd::Timeout(_) => Self::Timeout,
             AttemptEnd::Crashed(death) => {
-                let charged = !matches!(death.cause, Cause::AskedToStop(_) | Cause::CpuLimit);
+                let charged = match death.cause {
+                    Cause::Protocol(fault) => charges(fault),
+                    cause => !matches!(cause, Cause::AskedToStop(_) | Cause::CpuLimit),
+                };
                 assert!(charged, "{:?} charges nobody", death.cause);
                 Self::Crashed
             }
@@ -93,6 +96,9 @@ impl World {
     /// Replies, each for the head of its line; false at the first that is not.
     fn hear(&mut self, worker: WorkerId, replies: &[Reply]) -> bool {
         let now = self.now;
+        if self.process(worker).fault_heard {
+            return true;
+        }
         for reply in replies {
             let process = self.process(worker);
             let head = process.line.front().copied();
@@ -126,6 +132,9 @@ impl World {
         let process = self.process(worker);
         process.recall_asked = false;
         process.last_heard = now;
+        if process.fault_heard {
+            return;
+        }
         let whole = self.hear(worker, replies);
         let process = self.process(worker);
         process.fault_heard |= !whole;
@@ -188,11 +197,16 @@ impl World {
         let Some(Sent { id, attempt, .. }) = process.line.front().copied() else { return };
         let end = match process.stopping {
             Some((StopReason::Timeout, _)) if process.overdue == Some(id) => Kind::Timeout,
-            Some((StopReason::Protocol(_), _)) => Kind::Crashed,
+            Some((StopReason::Protocol(fault), _)) if charges(fault) => Kind::Crashed,
             _ => Kind::Returned,
         };
         self.expected.push(Expected { id, attempt, worker, end, perhaps: false });
     }
+}
+
+/// Whether the job in hand is to blame for this.
+fn charges(fault: ProtocolFault) -> bool {
+    !matches!(fault, ProtocolFault::SecondReply { .. })
 }
 
 /// Who is to blame for a death: its job, its job's length, or nobody that we know.
@@ -200,7 +214,7 @@ fn verdict(process: &Process, evidence: &Evidence, limited: bool) -> Kind {
     let asked = process.asked.is_some() || process.dismissed || process.killed;
     let asked_for = match process.stopping {
         Some((StopReason::Timeout, _)) => Kind::Timeout,
-        Some((StopReason::Protocol(_), _)) => Kind::Crashed,
+        Some((StopReason::Protocol(fault), _)) if charges(fault) => Kind::Crashed,
         _ => Kind::Returned,
     };
     let memory =

@@ -26,6 +26,8 @@ use crate::{
 /// A worker that dies closes its pipes a moment before it is gone; one that is still there after
 /// this long has closed them and lives on.
 const GONE_AFTER: Duration = Duration::from_secs(1);
+/// A second reply is known for one if no more jobs than these were answered since the first.
+const LATELY: usize = 16;
 /// Beyond this many bytes nothing is sent ahead.
 const AHEAD_BYTES_MAX: usize = 2 << 20;
 
@@ -46,8 +48,12 @@ pub(super) struct Work {
     /// The last that was answered is the how-many-th of them.
     done: u64,
     answered: u64,
-    /// How many of them do not count, since it was not replaced after them.
+    /// How many of these do not count, since it was not replaced after them.
     spared: u64,
+    /// The last jobs that it answered, and which try of each.
+    lately: VecDeque<(u64, u32)>,
+    /// It broke the protocol: nothing that it says since then counts.
+    is_broken: bool,
     /// Since when the first in the window runs, as far as we know.
     head_since: Tick,
     /// When anything was last heard of it.
@@ -230,6 +236,12 @@ impl Work {
         memory: Option<Memory>,
         turn: &mut Turn<'_>,
     ) -> Result<(), ProtocolFault> {
+        let is_broken = self.is_broken;
+        #[cfg(test)]
+        let is_broken = is_broken && !planted(Bug::TrustsLiars);
+        if is_broken {
+            return Ok(());
+        }
         self.peak_bytes = memory.map(|memory| memory.peak_bytes);
         let (mut count, mut service_ns) = (0, 0u64);
         for reply in replies {
@@ -238,8 +250,10 @@ impl Work {
                 (order.id, order.attempt) == (reply.id, reply.attempt)
             };
             let Some(key) = self.window.front().copied().filter(is_next) else {
-                return Err(ProtocolFault::WrongReply { id: reply.id });
+                return Err(self.wrong_reply(&reply));
             };
+            self.lately.truncate(LATELY - 1);
+            self.lately.push_front((reply.id, reply.attempt));
             self.window_bytes -= turn.ledger.order(key).payload.len();
             self.done = self.first();
             self.window.pop_front();
@@ -262,6 +276,20 @@ impl Work {
         }
         self.rest();
         Ok(())
+    }
+
+    fn wrong_reply(&self, reply: &Reply) -> ProtocolFault {
+        let id = reply.id;
+        if self.lately.contains(&(id, reply.attempt)) {
+            ProtocolFault::SecondReply { id }
+        } else {
+            ProtocolFault::WrongReply { id }
+        }
+    }
+
+    /// It broke the protocol.
+    pub(super) fn break_off(&mut self) {
+        self.is_broken = true;
     }
 
     /// With nothing left in hand, nothing keeps it from taking more.

@@ -129,6 +129,9 @@ impl Work {
         replies: Vec<Reply>,
         turn: &mut Turn<'_>,
     ) -> Result<(), ProtocolFault> {
+        if self.is_broken {
+            return Ok(());
+        }
         let has_answered = !replies.is_empty();
         self.on_replies(worker, replies, None, turn)?;
         let Some(started) = started else {
