@@ -38,7 +38,8 @@ pub(crate) async fn run(settings: Settings) -> Result<End, Fault> {
         .map_err(|fault| Fault::cannot_start(fault, &settings.program))?;
     let open_files = OpenFiles::raise().map_err(Fault::refused("read the limit of open files"))?;
     let (clients, told) = (settings.connections_max, TELLING_MAX as u64);
-    open_files.suffice_for(clients, 0, told, "connections", "--max-connections")?;
+    // Besides, the client's socket until its program has it.
+    open_files.suffice_for(clients, 1, told, "connections", "--max-connections")?;
     let requests = Requests::open().map_err(Fault::refused("listen to signals"))?;
     let log = Log::open().map_err(Fault::refused("start the thread that writes the log"))?;
     let listener = Listener::open(&settings.address).await?;

@@ -46,8 +46,10 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
     if settings.jobs.is_some() {
         memory::keep_freed();
     }
-    let per_worker = if settings.jobs.is_some() { Executor::LINE_FILES } else { 0 };
-    open_files.suffice_for(settings.workers.get(), per_worker, 0, "workers", "--workers")?;
+    let (line, start) = (Executor::LINE_FILES, Executor::LINE_START_FILES);
+    // The one more worker of a roll has a line as well.
+    let (each, others) = if settings.jobs.is_some() { (line, line + start) } else { (0, 0) };
+    open_files.suffice_for(settings.workers.get(), each, others, "workers", "--workers")?;
     let open = |jobs: &Jobs| Source::open(&jobs.source, jobs.separator, jobs.job_bytes_max());
     let source = settings.jobs.as_ref().map(open).transpose()?;
     let reports = settings.jobs.as_ref().map_or(&[][..], |jobs| &jobs.reports);

@@ -40,7 +40,7 @@ fn too_few_open_files_are_told_with_the_number_that_fits() {
     shell.args(["-c", "ulimit -n 200; exec \"$0\" --listen 127.0.0.1:0 -- cat"]);
     let output = shell.arg(env!("CARGO_BIN_EXE_server_bin")).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("64 connections need 608 open files"), "{stderr}");
-    assert!(stderr.contains("at most 13 with --max-connections"), "{stderr}");
+    assert!(stderr.contains("64 connections need 485 open files"), "{stderr}");
+    assert!(stderr.contains("at most 16 with --max-connections"), "{stderr}");
     assert_eq!(output.status.code(), Some(125));
 }

@@ -107,9 +107,10 @@ impl Executor {
         }
     }
 
-    /// Files that a worker that takes jobs keeps open besides the others: the pipes of its line,
-    /// and while it starts their far ends and the recorder.
-    pub const LINE_FILES: u64 = 5;
+    /// Files that a worker that takes jobs keeps open besides the others: the pipes of its line.
+    pub const LINE_FILES: u64 = 2;
+    /// And while one starts: their far ends and the recorder.
+    pub const LINE_START_FILES: u64 = 3;
 
     /// The next thing that happens to a worker. Asking for it says that the last one has been
     /// dealt with.

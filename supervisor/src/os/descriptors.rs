@@ -36,12 +36,15 @@ pub struct TooFewFiles {
     fits: u64,
 }
 
-/// Descriptors of one process at the height of its start: our ends of its socket, stdout and
-/// stderr and the other three until the spawn is over, our pidfd and the runtime's.
-const PER_PROCESS: u64 = 8;
+/// Descriptors of one process: our ends of its stdout and stderr, our pidfd and the runtime's,
+/// and until it is executed our end of its socket.
+const PER_PROCESS: u64 = 5;
+/// What a start needs besides: the other ends of those three, and the spawn's own. There is one
+/// start at a time.
+const PER_START: u64 = 8;
 /// What any program of ours needs besides: its own standard streams, runtime and signal pipe,
 /// and the one more worker of a roll.
-const BASE: u64 = 24 + PER_PROCESS;
+const BASE: u64 = 24 + PER_PROCESS + PER_START;
 
 impl OpenFiles {
     /// Raises the soft limit to the hard one, and returns what was there before.
@@ -140,10 +143,10 @@ mod tests {
     #[test]
     fn too_few_files_are_refused_with_the_number_that_fits() {
         let files = OpenFiles { soft: 64, hard: 64 };
-        assert!(files.suffice_for(4, 0, 0, "workers", "--workers").is_ok());
+        assert!(files.suffice_for(5, 0, 0, "workers", "--workers").is_ok());
         let message = files.suffice_for(512, 0, 0, "workers", "--workers").unwrap_err().to_string();
         assert!(
-            message.contains("512 workers need 4128") && message.contains("at most 4"),
+            message.contains("512 workers need 2597") && message.contains("at most 5"),
             "{message}"
         );
     }
