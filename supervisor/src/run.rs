@@ -13,7 +13,7 @@ use crate::{
     alarm::Alarm,
     event::{Event, ShutdownReason},
     executor::Executor,
-    observe::{board::Board, narrate, summary::standing, table::table},
+    observe::{board::Board, narrator::Narrator, summary::standing, table::table},
     os::{
         descriptors::OpenFiles,
         memory,
@@ -70,6 +70,7 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
             executor: Executor::new(settings, open_files, Rc::clone(&outlet)),
             source,
             board: Board::new(workers),
+            narrator: Narrator::default(),
             request: next_request(Rc::clone(&signals)),
             failure: failure(Rc::clone(&outlet)),
             outlet,
@@ -99,6 +100,7 @@ struct Run<'a> {
     /// `None` for a run without jobs, and once there are no more.
     source: Option<Source>,
     board: Board,
+    narrator: Narrator,
     outlet: Rc<Outlet>,
     signals: Rc<Requests>,
     /// What seldom happens is waited for once and for all, not anew each time round.
@@ -127,7 +129,7 @@ impl Run<'_> {
         let end = loop {
             let now = self.began.elapsed();
             self.pool.step(now, input, &mut actions);
-            self.perform(&mut actions);
+            self.perform(now, &mut actions);
             self.show_progress(now);
             if let Some(end) = self.pool.end() {
                 break end;
@@ -138,25 +140,29 @@ impl Run<'_> {
     }
 
     /// What has ended goes out before anything is told of it.
-    fn perform(&mut self, actions: &mut Actions) {
+    fn perform(&mut self, now: Tick, actions: &mut Actions) {
         if !actions.settled.is_empty() {
             self.outlet.outcomes(&actions.settled);
-            let settled = actions.settled.iter();
-            let lines =
-                settled.flat_map(|o| [narrate::outcome(o), narrate::leftovers(o)]).flatten();
-            lines.for_each(|line| self.say(line));
+            for outcome in &actions.settled {
+                if let Some(line) = self.narrator.outcome(now, outcome) {
+                    self.say(line);
+                }
+            }
             actions.settled.clear();
             self.hear_of_order();
         }
         for action in actions.list.drain(..) {
             match &action {
-                Action::Tell(event) => self.tell(event),
+                Action::Tell(event) => self.tell(now, event),
                 action => self.executor.perform(action, &self.pool),
             }
         }
     }
 
     fn show_progress(&mut self, now: Tick) {
+        if let Some(line) = self.narrator.withheld(now) {
+            self.say(line);
+        }
         let Some(progress) = self.progress.as_mut().filter(|progress| progress.next() <= now)
         else {
             return;
@@ -198,8 +204,8 @@ impl Run<'_> {
         }
         loop {
             let show = self.progress.as_ref().map(Progress::next);
-            let deadline = self.pool.next_deadline().into_iter().chain(show).min();
-            let deadline = deadline.map(|tick| self.began + tick);
+            let ticks = [self.pool.next_deadline(), show, self.narrator.due()];
+            let deadline = ticks.into_iter().flatten().min().map(|tick| self.began + tick);
             let wants_jobs = !self.is_held && self.pool.wants_jobs();
             tokio::select! {
                 // What is seldom ready comes first, and so is never kept waiting.
@@ -289,10 +295,10 @@ impl Run<'_> {
         }
     }
 
-    fn tell(&mut self, event: &Event) {
+    fn tell(&mut self, now: Tick, event: &Event) {
         self.board.apply(event);
         self.outlet.event(event);
-        if let Some(line) = narrate::line(event, self.settings) {
+        if let Some(line) = self.narrator.event(now, event, self.settings) {
             self.say(line);
         }
     }

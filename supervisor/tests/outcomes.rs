@@ -306,6 +306,20 @@ fn a_file_that_is_both_input_and_output_is_refused() {
 }
 
 #[test]
+fn of_many_failures_a_thousand_a_second_are_told_and_the_others_counted() {
+    let run = work(2).fed("fail x\n".repeat(20_000)).finish();
+    assert_eq!((run.jobs().len(), run.code()), (20_000, Some(1)));
+    let lines = run.messages().iter().filter(|line| line.contains(" failed: x ")).count();
+    let more = run.messages().into_iter().filter_map(|line| {
+        let (count, _) =
+            line.strip_prefix("supervisor: ")?.split_once(" more failures of jobs, ")?;
+        count.parse::<usize>().ok()
+    });
+    assert_eq!(lines + more.sum::<usize>(), 20_000, "{lines} lines");
+    assert!(lines >= 1000);
+}
+
+#[test]
 fn an_input_that_cannot_be_read_on_is_our_failure() {
     // It is opened, and then refuses to be read.
     let run = work(1).with("-a /proc/self/mem").finish();

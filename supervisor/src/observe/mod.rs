@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod narrate;
+pub mod narrator;
 pub mod progress;
 pub mod summary;
 pub mod table;

@@ -154,7 +154,7 @@ fn is_planned(why: StopReason) -> bool {
 }
 
 /// A limit can bite after the exec: the loader ends with 127, or a signal.
-fn limit_hint(ended: &Ended, limits: &Limits) -> Option<String> {
+pub(super) fn limit_hint(ended: &Ended, limits: &Limits) -> Option<String> {
     const STARTUP_CPU_MS: u128 = 20;
     let evidence = ended.evidence.as_ref()?;
     let looks_so = match evidence.status {

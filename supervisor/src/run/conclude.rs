@@ -8,7 +8,7 @@ use super::Run;
 use crate::{
     event::ShutdownReason,
     observe::{summary::summary, table::table},
-    pool::{Input, RunEnd},
+    pool::{Input, RunEnd, Tick},
     signal::SAME_REQUEST,
     sink::{Outlet, Stream},
     source::Source,
@@ -20,6 +20,9 @@ impl Run<'_> {
     /// not at all when we are asked again.
     pub(super) async fn conclude(mut self, mut end: RunEnd) -> RunEnd {
         let outlet = Rc::clone(&self.outlet);
+        if let Some(line) = self.narrator.withheld(Tick::MAX) {
+            self.say(line);
+        }
         if self.progress.take().is_some() {
             outlet.writer().set_status(String::new());
         }
