@@ -116,8 +116,8 @@ impl Template {
         }
         let read = |word: &OsString| read::parts(word.as_bytes(), reading);
         let mut words = words.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let has_input = |part: &Part| matches!(part, Part::Input(..));
-        if reading.append && !words.iter().flatten().any(has_input) {
+        let is_text = |part: &Part| matches!(part, Part::Text(_));
+        if reading.append && words.iter().flatten().all(is_text) {
             words.push(vec![Part::Input(None, Form::Whole)]);
         }
         Ok(Self { words, shell: reading.shell, inputs: reading.inputs })
