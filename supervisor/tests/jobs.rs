@@ -283,3 +283,14 @@ fn an_idle_worker_that_is_stopped_holds_up_no_job() {
     let run = run.finish();
     assert!(run.code() == Some(0) && run.jobs().iter().all(is_untouched), "{}", run.stderr);
 }
+
+#[test]
+fn few_jobs_start_few_workers() {
+    let run = Run::worker("echo").with("--workers 200").jsonl().given(["a", "b", "c"]).finish();
+    replied(&run, &["a", "b", "c"]);
+    // A few are begun before the jobs are known to be few.
+    let started = run.records("started").len();
+    assert!((1..=20).contains(&started), "{started} started");
+    assert_eq!(run.records("ended").len(), 200);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+}

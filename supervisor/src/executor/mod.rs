@@ -164,10 +164,7 @@ impl Executor {
                 }
             }
             Action::Ask(worker) => self.signal(*worker, Leader::ask),
-            Action::Kill(worker) if self.waiting.contains(worker) => {
-                self.waiting.retain(|waiting| waiting != worker);
-                self.never_came_to_be(*worker, StartFault { step: StartStep::Spawn, errno: 0 });
-            }
+            Action::Retract(worker) => self.retract(*worker),
             Action::Kill(worker) => self.signal(*worker, |leader, _| leader.signal(Signal::KILL)),
             Action::Tell(_) => {}
         }
@@ -242,6 +239,14 @@ impl Executor {
                 tokio::task::spawn_local(life.live(Rc::clone(&self.inbox), jitter));
             }
             Err(fault) => self.never_came_to_be(worker, fault),
+        }
+    }
+
+    fn retract(&mut self, worker: WorkerId) {
+        // Mostly all of them are, in order.
+        let place = self.waiting.iter().position(|waiting| *waiting == worker);
+        if place.and_then(|place| self.waiting.remove(place)).is_some() {
+            self.never_came_to_be(worker, StartFault { step: StartStep::Spawn, errno: 0 });
         }
     }
 

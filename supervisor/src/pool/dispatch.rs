@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::{Actions, Pool, Tick, slot::Slot};
+use crate::exit::StopReason;
 
 /// The slots that may have room for jobs: each step looks at these and at no others, so that
 /// its cost follows what happened and not the size of the pool.
@@ -94,14 +95,37 @@ impl Pool {
                 self.send(now, index, share, actions);
             }
         }
-        // Whoever sleeps may sleep for ever: it has a job only where nobody else will take one.
-        if !asleep.is_empty() && !self.slots.iter_mut().any(Slot::may_take) {
-            for index in asleep {
-                if self.send(now, index, 1, actions) && !delay.is_zero() {
-                    self.not_before = now + delay;
-                    return;
-                }
+        // Whoever sleeps may sleep for ever: it has a job only where nobody else will take one,
+        // for then the job's time limit tells.
+        if asleep.is_empty() || self.slots.iter_mut().any(Slot::may_take) {
+            return;
+        }
+        for index in asleep {
+            let taker = self.slots[index].taker();
+            if taker.is_some_and(|(_, work)| work.sleeps_fast(now))
+                && self.send(now, index, 1, actions)
+                && !delay.is_zero()
+            {
+                self.not_before = now + delay;
+                return;
             }
+        }
+    }
+
+    /// Once all jobs are known, no more workers are started than there are jobs.
+    pub(super) fn let_spare_go(&mut self, now: Tick, actions: &mut Actions) {
+        if !self.source_ended || self.is_stopping() {
+            return;
+        }
+        let manned = self.slots.iter().filter(|slot| slot.is_manned()).count();
+        let open = usize::try_from(self.ledger.open()).unwrap_or(usize::MAX);
+        let unbegun = (0..self.slots.len()).rev().filter(|index| self.slots[*index].is_unbegun());
+        let spare: Vec<usize> = unbegun.take(manned.saturating_sub(open)).collect();
+        for index in spare {
+            let (slot, mut turn) = self.turn(now, index, actions);
+            slot.stop(StopReason::Finished, true, &mut turn);
+            // It will not be the one that speaks.
+            self.mute[index] = true;
         }
     }
 

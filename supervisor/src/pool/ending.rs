@@ -29,9 +29,13 @@ impl Slot {
         // Of those at the first rungs nothing was asked yet.
         let unasked = |stopping: &Stopping| matches!(stopping.rung, Rung::Unheard | Rung::Draining);
         let asked = stopping.filter(|stopping| !unasked(stopping)).map(asked);
+        // Nobody wanted it any more, so it was not begun.
+        let retracted = stopping.filter(|stopping| {
+            stopping.rung == Rung::Unheard && end.pid.is_none() && end.end.is_err()
+        });
         let limits = &turn.policy.limits;
         let stop_signal = turn.policy.stop_signal;
-        match (&end.end, asked) {
+        match (&end.end, asked.or(retracted.map(self::asked))) {
             (Ok(evidence), _) => {
                 let circumstances = Circumstances { limits, stop_signal, asked };
                 match (verdict::cause(evidence, circumstances), end.left.broken) {
@@ -41,7 +45,9 @@ impl Slot {
                 }
             }
             // Killed before its exec: what ended the stub was meant for the program.
-            (Err(_), Some(asked @ Asked { killed: true, .. })) => verdict::of_asked(asked),
+            (Err(_), Some(asked)) if asked.killed || retracted.is_some() => {
+                verdict::of_asked(asked)
+            }
             (Err(fault), _) => Cause::CouldNotStart(*fault),
         }
     }
@@ -58,6 +64,8 @@ impl Slot {
         let is_success = end.end.as_ref().is_ok_and(|evidence| evidence.status.is_success());
         let again = match &end.end {
             _ if turn.stopping => false,
+            // There is nothing for it to do.
+            _ if stopping.is_some_and(|s| s.why == StopReason::Finished) => false,
             // Not so one that let its time pass and never took up a job.
             _ if stopping.is_some_and(|s| is_replaced_at_once(s.why)) && !lived.early => {
                 return Next::Again(Duration::ZERO);

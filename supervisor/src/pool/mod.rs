@@ -180,13 +180,19 @@ impl Pool {
                 let end = JobEnd::TooLong { bytes, cap: self.policy.job_bytes_max };
                 self.ledger.refuse(position, end, actions);
             }
-            Input::SourceEnded => self.source_ended = true,
+            Input::SourceEnded => {
+                self.source_ended = true;
+                self.let_spare_go(now, actions);
+            }
             Input::Hold(hold) => self.ledger.hold(hold),
         }
         loop {
             self.on_time(now, actions);
             self.roll_on(now, actions);
             self.end_jobs(now, actions);
+            if actions.list.iter().any(|action| matches!(action, Action::Spawn(_))) {
+                self.let_spare_go(now, actions);
+            }
             self.dispatch(now, actions);
             self.settle_alarm(now);
             // What was just begun may be due at once: a grace of no time.

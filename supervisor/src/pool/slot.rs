@@ -359,6 +359,21 @@ impl Slot {
         turn.actions.push(Action::Spawn(self.worker()));
     }
 
+    /// Whether it holds nothing but a worker whose program was not executed yet.
+    pub(super) fn is_unbegun(&self) -> bool {
+        matches!(self.state, State::Starting { executed: None }) && self.outgoing.is_none()
+    }
+
+    /// Whether it has a worker that can be counted on, or will have one.
+    pub(super) fn is_manned(&self) -> bool {
+        match self.state {
+            State::Ready { .. } => self.work.is_reliable(),
+            State::Retired(_) => false,
+            State::Stopping(stopping) => stopping.why != StopReason::Finished,
+            State::Empty { .. } | State::Starting { .. } => true,
+        }
+    }
+
     pub(super) fn lives(&self) -> u32 {
         self.lives
     }

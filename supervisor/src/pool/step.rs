@@ -217,6 +217,8 @@ pub enum Action {
     },
     /// Tell it that there are no more jobs, and close the way they came.
     Dismiss(WorkerId),
+    /// Do not start it after all, if its process has not been begun; then that is its end.
+    Retract(WorkerId),
     /// Ask its process group to end, with the stop signal.
     Ask(WorkerId),
     /// Kill its process group.

@@ -136,7 +136,8 @@ impl Stopping {
 
     fn stand(why: StopReason, rung: Rung, worker: WorkerId, turn: &mut Turn<'_>) -> Self {
         match rung {
-            Rung::Unheard | Rung::Draining => {}
+            Rung::Draining => {}
+            Rung::Unheard => turn.actions.push(Action::Retract(worker)),
             Rung::Dismissed => turn.actions.push(Action::Dismiss(worker)),
             Rung::Asked => turn.actions.push(Action::Ask(worker)),
             Rung::Killed => turn.actions.push(Action::Kill(worker)),

@@ -24,6 +24,7 @@ impl World {
     pub(super) fn check(&mut self) {
         self.check_slots();
         self.check_time();
+        self.check_starts();
         if self.nature.jobs {
             self.check_attempts();
             self.check_hands();
@@ -31,6 +32,7 @@ impl World {
             self.check_halts();
         }
         self.dying = None;
+        self.spawned = false;
     }
 
     fn check_slots(&self) {
@@ -69,6 +71,17 @@ impl World {
         let most = slots.len().clamp(2, 5) - 1;
         let count = self.processes.iter().filter(finishes).count();
         assert!(count <= most, "{count} finish their jobs");
+    }
+
+    /// Once all jobs are known, nothing is started that has none to do.
+    fn check_starts(&self) {
+        let slots = &self.pool.slots;
+        let manned = slots.iter().filter(|slot| slot.is_manned()).count() as u64;
+        let is_more = manned > self.pool.ledger.open();
+        let over = self.stopping.is_some() || self.is_done() || !self.source_ended;
+        let is_known = self.nature.jobs && self.spawned && !over;
+        let unbegun = slots.iter().any(Slot::is_unbegun);
+        assert!(!is_known || !is_more || !unbegun, "a worker is started for nothing");
     }
 
     /// At rest: no process, and none to come.
@@ -156,7 +169,7 @@ impl World {
         for (worker, process) in &self.processes {
             let idle = process.ready && process.stopping.is_none() && process.line.is_empty();
             let free = idle && !process.recall_asked && !process.killed && !process.closed_heard;
-            let free = free && (process.asleep.is_none() || !self.is_helped());
+            let free = free && process.asleep.is_none_or(|asleep| self.may_wake(asleep));
             let has_all = |max| process.answered >= max;
             let free = free && !rules.recycle.jobs.is_some_and(has_all);
             let turn = self.pool.slots[worker.slot as usize - 1].current == worker.life;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Chance, nature::Nature, process::Process};
 use crate::{
-    exit::{Evidence, Peak, Status},
+    exit::{Evidence, Peak, StartFault, StartStep, Status},
     pool::{Jitter, Left, News},
     signal::Signal,
 };
@@ -42,6 +42,18 @@ impl Process {
             says_out_of_memory: false,
             kernel_oom: false,
         }));
+    }
+
+    /// It is not begun after all, unless it was already.
+    pub(super) fn retract(&mut self, chance: &mut Chance) {
+        if self.executed || self.end.is_some() || self.held || chance.one_in(3) {
+            return;
+        }
+        (self.retracted, self.noticed) = (true, true);
+        let end = Err(StartFault { step: StartStep::Spawn, errno: 0 });
+        self.end = Some(end.clone());
+        let (left, jitter) = (Left::default(), Jitter::from_random(chance.draw()));
+        self.news.push_back(News::Ended { pid: None, end, left, jitter });
     }
 
     /// The supervisor sees that it is dead, and gathers what it left.

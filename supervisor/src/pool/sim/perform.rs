@@ -11,7 +11,7 @@ use crate::{
     event::{Again, Event, Next, ShutdownReason, WorkerId},
     exit::{Cause, StopReason},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
-    pool::{Action, JobKey, RunEnd, slot::Slot},
+    pool::{Action, JobKey, RunEnd, Tick, slot::Slot},
     settings::{Depth, JobRules, Restart},
 };
 
@@ -65,6 +65,12 @@ impl World {
                 let has_time = !is_late && !self.at_once && !self.pressed;
                 assert!(is_its_own || !may_finish || !has_time, "{worker} may finish its job");
             }
+            Action::Retract(worker) => {
+                let process = self.live(worker);
+                assert!(!process.heard && process.stopping.is_some(), "{worker} is wanted");
+                let Some(process) = self.processes.get_mut(&worker) else { return };
+                process.retract(&mut self.chance);
+            }
             Action::Kill(worker) => self.kill(worker),
             Action::Tell(event) => self.told(event),
         }
@@ -100,6 +106,7 @@ impl World {
         }
         let not_before = self.to_start.remove(&slot).unwrap_or_default();
         assert!(self.now >= not_before, "{worker} started before its time");
+        self.spawned = true;
         self.processes.insert(worker, Process::new(&self.nature, &mut self.chance));
     }
 
@@ -120,7 +127,7 @@ impl World {
         assert!(process.line.len() + jobs.len() <= depth, "{worker} has more than its depth");
         let depth = if process.resumed { 1 } else { depth };
         assert!(process.line.len() + jobs.len() <= depth, "{worker} may not wake, and has many");
-        let is_asleep = process.asleep.is_some();
+        let asleep = process.asleep;
         let in_all = process.answered + (process.line.len() + jobs.len()) as u64;
         let was_kept = self.lives.get(&worker.slot) > Some(&worker.life);
         let max = self.policy.jobs.as_ref().and_then(|rules| rules.recycle.jobs);
@@ -131,7 +138,8 @@ impl World {
         }
         process.last_heard = now;
         let head = process.line.front().map(|head| head.id);
-        assert!(!is_asleep || !self.is_helped(), "{worker} sleeps, not all do");
+        let is_due = asleep.is_none_or(|asleep| self.may_wake(asleep));
+        assert!(is_due, "{worker} sleeps, not all do");
         let is_apart = |world: &mut Self, id| world.job(id).crashes() > 0;
         assert!(!head.is_some_and(|id| is_apart(self, id)), "{worker} has a job alone");
         for key in jobs {
@@ -158,13 +166,15 @@ impl World {
         }
     }
 
-    /// Whether some worker takes jobs or will, and is not asleep.
-    pub(super) fn is_helped(&self) -> bool {
+    /// Whether who has slept since then is to have a job: no other takes any, or will.
+    pub(super) fn may_wake(&self, (since, _): (Tick, Tick)) -> bool {
         let serves = |process: &Process| {
             let serves = process.ready && process.stopping.is_none() && !process.killed;
             serves && process.asleep.is_none() && !process.closed_heard
         };
-        self.pool.slots.iter().any(Slot::is_coming) || self.processes.values().any(serves)
+        let helped =
+            self.pool.slots.iter().any(Slot::is_coming) || self.processes.values().any(serves);
+        !helped && since + Duration::from_secs(1) <= self.now
     }
 
     fn cancel(&mut self, worker: WorkerId, id: u64) {
@@ -186,6 +196,10 @@ impl World {
                 if ended.cause == Cause::Timeout && self.is_to_blame(ended.worker) {
                     let at_once = ended.next == Next::Again(Duration::ZERO);
                     assert!(!at_once, "{} took no job, and is started at once", ended.worker);
+                }
+                if self.dying.as_ref().is_some_and(|(_, process)| process.retracted) {
+                    let is_ours = matches!(ended.cause, Cause::AskedToStop(_));
+                    assert!(is_ours && ended.next == Next::Done, "{} never was", ended.worker);
                 }
                 if let Next::Again(delay) = ended.next {
                     self.to_start.insert(ended.worker.slot, self.now + delay);

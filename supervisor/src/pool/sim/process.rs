@@ -86,6 +86,7 @@ pub(super) struct Process {
     pub(super) ready: bool,
     pub(super) fault_heard: bool,
     pub(super) closed_heard: bool,
+    pub(super) retracted: bool,
     pub(super) stopping: Option<(StopReason, Tick)>,
     pub(super) dismissed: bool,
     pub(super) asked: Option<Tick>,

@@ -69,6 +69,8 @@ pub(super) struct World {
     /// When jobs were sent last.
     pub(super) sent: Option<Tick>,
     pub(super) source_ended: bool,
+    /// Something was started in this step.
+    pub(super) spawned: bool,
     /// All was done before this step.
     pub(super) was_done: bool,
     to_come: u64,
@@ -113,6 +115,7 @@ impl World {
             hold: false,
             sent: None,
             source_ended: false,
+            spawned: false,
             was_done: false,
             to_come: chance.below(61),
             position: 0,

@@ -53,6 +53,11 @@ impl Work {
         self.asleep.is_some()
     }
 
+    /// Whether it has been so for longer than anyone is kept from a processor.
+    pub(in super::super) fn sleeps_fast(&self, now: Tick) -> bool {
+        self.asleep.is_some_and(|asleep| asleep.since + LOOK_EVERY_MAX <= now)
+    }
+
     /// When it is to be asked back what it has.
     pub(super) fn recall_due(&self) -> Option<Tick> {
         match self.asleep {
