@@ -51,7 +51,8 @@ pub enum Event {
         /// Whether this is the kill.
         kill: bool,
     },
-    /// Killed, and yet not gone: the kernel holds it. Its slot is given up.
+    /// Killed, and yet not gone: the kernel holds it. It is waited for no longer; its slot may have
+    /// another worker, or has one.
     Undead {
         /// Which worker.
         worker: WorkerId,

@@ -21,7 +21,7 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
     let text = match event {
         Event::Ended(ended) => end(ended, settings)?,
         Event::Undead { worker } => {
-            format!("{worker} was killed, but the kernel holds it; its slot is given up")
+            format!("{worker} was killed, but the kernel holds it: it is waited for no longer")
         }
         Event::RollCalledOff { worker } => {
             format!("roll called off: the new {worker} did not stay up")
