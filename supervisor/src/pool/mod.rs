@@ -269,7 +269,9 @@ impl Pool {
                 heard
             }
             News::Recalled { replies, started } => {
-                slot.on_recalled(life, started, replies, &mut turn)
+                let heard = slot.on_recalled(life, started, replies, &mut turn);
+                self.rolling.has_stale |= slot.is_stale();
+                heard
             }
             News::Closed(pipe) => slot.on_closed(life, pipe, &turn),
             News::Broken(fault) => {
