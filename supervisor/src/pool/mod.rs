@@ -362,11 +362,11 @@ impl Pool {
             if is_late && !self.finishing {
                 self.shut_down(now, ShutdownReason::Deadline, actions);
             }
+        } else if is_late {
+            self.shut_down(now, ShutdownReason::Deadline, actions);
         } else if rules.halt.is_some_and(|halt| halt::is_due(halt, self.ledger.tally())) {
             let now_too = rules.halt.is_some_and(|halt| halt.now);
             self.shut_down(now, ShutdownReason::Halted { now: now_too }, actions);
-        } else if is_late {
-            self.shut_down(now, ShutdownReason::Deadline, actions);
         } else if self.source_ended && self.ledger.open() == 0 {
             self.finishing = true;
             self.each_slot(now, actions, |slot, turn| slot.stop(StopReason::Finished, true, turn));
