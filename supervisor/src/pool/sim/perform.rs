@@ -11,7 +11,10 @@ use crate::{
     event::{Again, Event, Next, ShutdownReason, WorkerId},
     exit::{Cause, StopReason},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
-    pool::{Action, JobKey, RunEnd, Tick, slot::Slot},
+    pool::{
+        Action, JobKey, RunEnd, Tick,
+        slot::{Slot, State},
+    },
     settings::{Depth, JobRules, Restart},
 };
 
@@ -172,8 +175,13 @@ impl World {
             let serves = process.ready && process.stopping.is_none() && !process.killed;
             serves && process.asleep.is_none() && !process.closed_heard
         };
-        let helped =
-            self.pool.slots.iter().any(Slot::is_coming) || self.processes.values().any(serves);
+        // Not so one that this step is yet to start.
+        let is_there = |slot: &&Slot| {
+            let worker = WorkerId { slot: slot.number, life: slot.current };
+            self.processes.contains_key(&worker) || !matches!(slot.state, State::Starting { .. })
+        };
+        let helped = self.pool.slots.iter().filter(is_there).any(Slot::is_coming)
+            || self.processes.values().any(serves);
         !helped && since + Duration::from_secs(1) <= self.now
     }
 
