@@ -170,6 +170,8 @@ pub enum ShutdownReason {
     OutputClosed,
     /// Our output cannot be written: the error number.
     OutputFailed(i32),
+    /// Nor can a report, of which it was said which and why.
+    ReportFailed,
     /// The program cannot be started.
     CannotStart(StartFault),
     /// The program does not speak the worker protocol.

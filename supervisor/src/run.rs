@@ -289,8 +289,10 @@ impl Run<'_> {
             Failure::Report(number, errno) => {
                 let reason = io::Error::from_raw_os_error(errno);
                 let name = self.reports.get(number).map_or("", String::as_str);
-                self.say(format!("supervisor: {name} cannot be written: {reason}\n"));
-                ShutdownReason::OutputFailed(errno)
+                self.say(format!(
+                    "supervisor: {name} cannot be written: {reason}; the run is stopped\n"
+                ));
+                ShutdownReason::ReportFailed
             }
         }
     }

@@ -54,10 +54,10 @@ fn a_limit_that_the_kernel_refuses_is_125() {
 #[test]
 fn a_directory_that_is_not_there_is_a_usage_error() {
     let run = Run::of(["true"]).with("--cwd no/such");
-    refused(run, 2, "--cwd no/such is not there", "give the workers a directory");
+    refused(run, 2, "--cwd no/such is not there", "give a directory");
     let run = Run::of(["true"]).with("--cwd plain");
     run.scratch.file("plain", "", 0o644);
-    refused(run, 2, "--cwd plain is not a directory", "give the workers a directory");
+    refused(run, 2, "--cwd plain is not a directory", "give a directory");
 }
 
 #[test]

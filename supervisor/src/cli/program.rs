@@ -56,7 +56,7 @@ impl Arguments {
         if let Some(directory) = self.cwd.as_deref().filter(|directory| !directory.is_dir()) {
             let reason = if directory.exists() { "is not a directory" } else { "is not there" };
             return Err(format!(
-                "--cwd {} {reason}: name a directory to start in",
+                "--cwd {} {reason}: give a directory to start in",
                 directory.display()
             ));
         }

@@ -46,12 +46,13 @@ pub(super) fn end(end: RunEnd, settings: &Settings) -> ExitCode {
         RunEnd::Stopped(ShutdownReason::OutputClosed) => die_by(Signal::PIPE),
         RunEnd::Stopped(ShutdownReason::OutputFailed(errno)) => {
             let reason = io::Error::from_raw_os_error(errno);
-            say(&format!("the output cannot be written: {reason}; the run was stopped"));
+            say(&format!("stdout cannot be written: {reason}; the run was stopped"));
             OUTPUT_FAILED.into()
         }
         RunEnd::Stopped(ShutdownReason::Halted { .. }) => STOPPED_EARLY.into(),
         // Why was said.
         RunEnd::Stopped(ShutdownReason::SourceFailed) => OUR_FAILURE.into(),
+        RunEnd::Stopped(ShutdownReason::ReportFailed) => OUTPUT_FAILED.into(),
         RunEnd::Stopped(ShutdownReason::Deadline) => DEADLINE.into(),
         RunEnd::Stopped(ShutdownReason::NotAWorker(mute)) => {
             say(&not_a_worker(mute, settings));

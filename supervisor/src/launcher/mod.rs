@@ -165,7 +165,7 @@ impl Launcher {
         self.capture.begin(number, attempt, job.bytes());
         drop(job);
         let report = self.launch(number, attempt)?;
-        let goes_on = !report.is_stopped();
+        let goes_on = !report.is_last;
         let reply = self.capture.finish(report)?;
         self.worker.reply(Ok(reply))?;
         if self.capture.shrink() {

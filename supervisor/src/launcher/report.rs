@@ -33,6 +33,9 @@ pub(crate) struct Report {
     pub(super) gaps: [Gap; 2],
     pub(super) left: Vec<String>,
     pub(super) leaked: bool,
+    /// The launcher is asked to end: for itself alone.
+    #[serde(skip)]
+    pub(super) is_last: bool,
 }
 
 /// The kernel's word.
@@ -61,15 +64,14 @@ impl Report {
         Self { end: End::NotStarted(fault), ..Self::default() }
     }
 
-    /// Whether the launcher was asked to end.
-    pub(super) fn is_stopped(&self) -> bool {
-        self.asked == Some(Why::Stop)
+    /// Whether this signal ended it.
+    pub(super) fn is_ended_by(&self, signal: Signal) -> bool {
+        matches!(self.end, End::Signal { number, .. } if number == signal.number())
     }
 
     /// Whether somebody killed it who was not us.
     pub(super) fn is_killed(&self) -> bool {
-        let number = Signal::KILL.number();
-        matches!(self.end, End::Signal { number: n, .. } if n == number) && !self.killed
+        self.is_ended_by(Signal::KILL) && !self.killed
     }
 
     pub(super) fn is_success(&self) -> bool {
@@ -159,7 +161,7 @@ mod tests {
         );
         let status = Status::Signal { signal: Signal::SEGV, core: true };
         assert_eq!(ran.evidence.unwrap().status, status);
-        assert!(!report.is_killed() && !report.is_stopped());
+        assert!(!report.is_killed());
     }
 
     proptest! {

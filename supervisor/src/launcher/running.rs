@@ -43,6 +43,15 @@ struct Asked {
     killed: bool,
 }
 
+/// How it went until its first process had ended.
+struct Watched {
+    asked: Option<Asked>,
+    /// Whether there may be more of its output.
+    has_output: bool,
+    /// Whether we are asked to end.
+    is_last: bool,
+}
+
 /// What a wait brought.
 #[derive(Default)]
 struct Ready {
@@ -57,7 +66,7 @@ impl Running<'_> {
     pub(super) fn until_ended(mut self) -> Result<Report, ServeError> {
         let began = Instant::now();
         let watched = self.watch(began);
-        let (asked, waits) = match watched {
+        let Watched { asked, has_output, is_last } = match watched {
             Ok(watched) => watched,
             Err(error) => {
                 // Without a supervisor nobody wants it, or would end it.
@@ -76,9 +85,14 @@ impl Running<'_> {
         report.own_cpu = own_cpu.unwrap_or(report.cpu);
         report.asked = asked.map(|asked| asked.why);
         report.killed = asked.is_some_and(|asked| asked.killed);
+        report.is_last = is_last || report.asked == Some(Why::Stop);
+        if is_last && report.is_ended_by(self.orders.stop_signal()) {
+            // What asked us to end has hit it too, before it had a group of its own.
+            report.asked = Some(Why::Stop);
+        }
         if let Reaped::Living = sys::reap_strangers()? {
             self.end_leftovers(&mut report)?;
-        } else if waits {
+        } else if has_output {
             self.capture.take_rest(self.worker)?;
         }
         if !report.is_success() {
@@ -87,9 +101,8 @@ impl Running<'_> {
         Ok(report)
     }
 
-    /// Until its first process has ended: what was asked of it, and whether there may be more of
-    /// its output.
-    fn watch(&mut self, began: Instant) -> Result<(Option<Asked>, bool), ServeError> {
+    /// Until its first process has ended.
+    fn watch(&mut self, began: Instant) -> Result<Watched, ServeError> {
         let (mut asked, mut told, mut deaf, mut has_output) = (None, false, false, false);
         loop {
             let now = Instant::now();
@@ -101,7 +114,7 @@ impl Running<'_> {
                 }
             }
             if ready.ended {
-                return Ok((asked, has_output));
+                return Ok(Watched { asked, has_output, is_last: ready.asked });
             }
             if ready.jobs {
                 match self.worker.hear()? {

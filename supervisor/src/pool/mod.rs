@@ -84,9 +84,11 @@ impl From<&Settings> for Policy {
     }
 }
 
-/// What is sent ahead would begin when it likes.
+/// What is sent ahead begins before we hear how the one before it ended: too soon for a delay, and
+/// for a command that a halt was to prevent.
 fn paced(mut rules: JobRules) -> JobRules {
-    if !rules.delay.is_zero() {
+    let halts = rules.halt.is_some() && rules.depth == Depth::Ahead;
+    if halts || !rules.delay.is_zero() {
         rules.depth = Depth::Fixed(1);
     }
     rules

@@ -34,7 +34,8 @@ impl From<ShutdownReason> for Haste {
             | ShutdownReason::NotAWorker(_)
             | ShutdownReason::CannotStart(_)
             | ShutdownReason::OutputClosed
-            | ShutdownReason::OutputFailed(_) => Self::Now,
+            | ShutdownReason::OutputFailed(_)
+            | ShutdownReason::ReportFailed => Self::Now,
         }
     }
 }
