@@ -21,13 +21,13 @@ use std::{
 use crate::limits::{
     Limit,
     command::Place,
-    deaths, memory, mixed,
+    commands, deaths, memory, mixed,
     table::{Goal, ROUNDS, Table, Turns, gigabytes, micros, rate, turns},
 };
 
 type Group = (&'static str, fn(&Place, &mut Table));
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 12] = [
     ("tiny", tiny),
     ("records", records),
     ("depth-1", one_at_a_time),
@@ -37,14 +37,23 @@ const GROUPS: [Group; 9] = [
     ("idle", deaths::idle),
     ("mixed", mixed::mixed),
     ("memory", memory::memory),
+    ("commands", commands::commands),
+    ("ballast", commands::ballast),
+    ("million", commands::million),
 ];
 const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers.py");
 const QUIET: [&str; 4] = ["-w", "2", "--output", "none"];
 
 fn main() -> ExitCode {
+    // The supervisor that this program is for one of the measurements starts itself anew.
+    supervisor::os::stub::run_if_called(Some(supervisor::launcher::start));
     let words: Vec<_> = env::args().skip(1).collect();
     if words.first().is_some_and(|word| word == limits::WORD) {
         limits::main(&words[1..]);
+        return ExitCode::SUCCESS;
+    }
+    if words.first().is_some_and(|word| word == commands::HEAVY) {
+        commands::heavy(&words[1..]);
         return ExitCode::SUCCESS;
     }
     // `cargo bench` passes `--bench`; `cargo test --benches` does not, and shall not wait.

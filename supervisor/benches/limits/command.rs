@@ -91,6 +91,14 @@ impl Place {
         command
     }
 
+    /// `supervisor each` of a program with these options, two at a time.
+    pub(crate) fn each(&self, options: &[&str], program: &str) -> Command {
+        let mut command = Command::new(self.programs.join("supervisor"));
+        command.args(["each", "-j2"]).args(options).arg("--").arg(program);
+        command.stderr(self.file("complained"));
+        command
+    }
+
     /// As [`Self::supervisor`], from a file and to the end; all jobs are to be done.
     pub(crate) fn jobs(
         &self,

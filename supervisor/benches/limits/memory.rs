@@ -37,9 +37,9 @@ fn grow(
     let mut run = Live::start(command.stdin(Stdio::piped()).stdout(Stdio::null()));
     let mut input = run.0.stdin.take().unwrap();
     input.write_all(first.as_bytes()).unwrap();
-    feed(&lines, &mut input, 1);
+    feed(&lines, &mut input, MILLION);
     let early = status(&run, "VmRSS");
-    feed(&lines, &mut input, millions - 1);
+    feed(&lines, &mut input, (millions - 1) * MILLION);
     let late = status(&run, "VmRSS");
     let peak = status(&run, "VmHWM");
     drop(input);
@@ -55,14 +55,14 @@ fn grow(
 }
 
 /// Writes the next lines of the file into the pipe; returns when they are in.
-fn feed(lines: &File, input: &mut ChildStdin, millions: usize) {
-    let bytes = u64::try_from(millions * MILLION * LINE).unwrap();
+pub(super) fn feed(lines: &File, input: &mut ChildStdin, count: usize) {
+    let bytes = u64::try_from(count * LINE).unwrap();
     let fed = io::copy(&mut lines.take(bytes), input).unwrap();
     assert_eq!(fed, bytes, "the lines are there");
 }
 
 /// A line of `/proc/PID/status`, in bytes.
-fn status(run: &Live, name: &str) -> f64 {
+pub(super) fn status(run: &Live, name: &str) -> f64 {
     let text = fs::read_to_string(format!("/proc/{}/status", run.0.id())).unwrap();
     let line = text.lines().find(|line| line.starts_with(name)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0

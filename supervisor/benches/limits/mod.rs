@@ -4,6 +4,7 @@
 
 mod bulk;
 pub(crate) mod command;
+pub(crate) mod commands;
 pub(crate) mod deaths;
 mod epoll;
 mod kid;
@@ -11,6 +12,7 @@ pub(crate) mod memory;
 pub(crate) mod mixed;
 mod pipeline;
 mod poll;
+mod spawn;
 pub(crate) mod table;
 
 use std::{
@@ -25,7 +27,7 @@ pub(crate) const WORD: &str = "limit";
 
 /// A limit, and how many jobs of it.
 #[derive(Clone, Copy)]
-pub(crate) enum Limit {
+pub(crate) enum Limit<'a> {
     /// Two children with 64 frames in flight each, written in batches; microseconds of spinning
     /// per job.
     Pipeline(usize, u64),
@@ -33,9 +35,11 @@ pub(crate) enum Limit {
     Epoll(usize),
     /// Two children with 1 MiB in flight each.
     Bulk(usize),
+    /// Two processes of this program at a time.
+    Spawn(usize, &'a str),
 }
 
-impl Limit {
+impl Limit<'_> {
     /// Jobs per second, as this machine does them now, and what the process used.
     pub(crate) fn measure(self, place: &Place) -> (f64, Ran) {
         let words = match self {
@@ -44,6 +48,9 @@ impl Limit {
             }
             Self::Epoll(jobs) => vec!["epoll".into(), jobs.to_string()],
             Self::Bulk(jobs) => vec!["bulk".into(), jobs.to_string()],
+            Self::Spawn(jobs, program) => {
+                vec!["spawn".into(), jobs.to_string(), program.to_owned()]
+            }
         };
         let mut command = Command::new(env::current_exe().unwrap());
         let ran = place.run(command.arg(WORD).args(words));
@@ -60,7 +67,10 @@ pub(crate) fn main(words: &[String]) {
         Some("pipeline") => pipeline::run(count, Duration::from_micros(number(2))),
         Some("epoll") => epoll::run(count),
         Some("bulk") => bulk::run(count),
-        _ => panic!("limit pipeline JOBS [MICROSECONDS] | epoll JOBS | bulk JOBS"),
+        Some("spawn") => spawn::run(count, &words[2]),
+        _ => panic!(
+            "limit pipeline JOBS [MICROSECONDS] | epoll JOBS | bulk JOBS | spawn JOBS PROGRAM"
+        ),
     };
     println!("{}", count as f64 / took.as_secs_f64());
 }
