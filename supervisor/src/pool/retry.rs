@@ -70,14 +70,7 @@ impl Trouble {
                     Fate::Again(Again::Alone)
                 }
             }
-            AttemptEnd::Returned(_) => {
-                self.returns += 1;
-                if self.returns >= RETURNS_MAX {
-                    Fate::Settled(JobEnd::Crashed)
-                } else {
-                    Fate::Again(Again::Next)
-                }
-            }
+            AttemptEnd::Returned(_) => self.returned(),
         };
         self.attempts.push(attempt);
         fate
@@ -88,8 +81,17 @@ impl Trouble {
     fn ran(&mut self, id: u64, rules: &JobRules, cause: Cause) -> Fate {
         match cause {
             Cause::Timeout => self.failed(id, rules, rules.retry_on.timeout),
-            Cause::AskedToStop(_) => Fate::Again(Again::Next),
+            Cause::AskedToStop(_) => self.returned(),
             _ => self.failed(id, rules, rules.retry_on.error),
+        }
+    }
+
+    fn returned(&mut self) -> Fate {
+        self.returns += 1;
+        if self.returns >= RETURNS_MAX {
+            Fate::Settled(JobEnd::Crashed)
+        } else {
+            Fate::Again(Again::Next)
         }
     }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::record::{Measured, Who, Why, evidence, is_false, text_or_base64};
 use crate::{
     command::{Gap, Ran},
+    exit::Cause,
     job::{Attempt, AttemptEnd, Death, FailureKind},
 };
 
@@ -91,7 +92,11 @@ impl<'a> AttemptRecord<'a> {
             began_ms: attempt.began.as_micros() as f64 / 1e3,
             ms: milliseconds(attempt.took),
             why: why(&attempt.end),
-            uncharged: matches!(attempt.end, AttemptEnd::Returned(_)),
+            uncharged: match &attempt.end {
+                AttemptEnd::Returned(_) => true,
+                AttemptEnd::Ran(ran) => matches!(ran.cause, Cause::AskedToStop(_)),
+                _ => false,
+            },
             message: failure.map(|failure| failure.message.as_str()),
             place: failure.and_then(|failure| failure.place.as_deref()),
             peak_bytes: attempt.peak_bytes.filter(|_| evidence.is_none()),

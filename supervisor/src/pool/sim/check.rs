@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     event::{Tally, WorkerId},
-    job::AttemptEnd,
     pool::{
         halt,
         slot::{Slot, State},
@@ -191,11 +190,10 @@ impl World {
     pub(super) fn check_budgets(&mut self, id: u64) {
         let JobRules { retries, crash_retries, .. } = self.policy.jobs.clone().unwrap();
         let job = self.job(id);
-        let failures =
-            job.count(|end| matches!(end, AttemptEnd::Error(_) | AttemptEnd::Timeout(_)));
+        let failures = job.count(|end| matches!(Kind::of_end(end), Kind::Error | Kind::Timeout));
         assert!(failures <= retries as usize + 1, "job {id} has failed too often");
         assert!(job.crashes() <= crash_retries as usize + 1, "job {id} has killed too often");
-        let returned = job.count(|end| matches!(end, AttemptEnd::Returned(_)));
+        let returned = job.count(|end| Kind::of_end(end) == Kind::Returned);
         assert!(returned <= 5, "job {id} has come back too often");
         for (number, attempt) in (1..).zip(&job.attempts) {
             assert_eq!(attempt.number, number, "attempts of job {id} are numbered in order");

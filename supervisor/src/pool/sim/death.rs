@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{Chance, nature::Nature, process::Process};
 use crate::{
-    exit::{Evidence, Peak, StartFault, StartStep, Status},
-    pool::{Jitter, Left, News},
+    command::{Captured, Ran},
+    exit::{Asked, Cause, Evidence, Peak, StartFault, StartStep, Status, StopReason},
+    pool::{Answer, Jitter, Left, News},
     signal::Signal,
 };
 
@@ -33,15 +34,7 @@ impl Process {
     }
 
     pub(super) fn die(&mut self, status: Status) {
-        self.end = Some(Ok(Evidence {
-            status,
-            wall: Duration::ZERO,
-            cpu: Duration::ZERO,
-            own_cpu: Duration::ZERO,
-            peak: Peak { bytes: 0, exact: true },
-            says_out_of_memory: false,
-            kernel_oom: false,
-        }));
+        self.end = Some(Ok(evidence(status)));
     }
 
     /// It is not begun after all, unless it was already.
@@ -74,5 +67,32 @@ impl Process {
         }
         let jitter = Jitter::from_random(chance.draw());
         self.news.push_back(News::Ended { pid: Some(7), end, left, jitter });
+    }
+}
+
+/// How a command ended that was run in place of such an answer.
+pub(super) fn ran(answer: &Answer, cancelled: bool) -> Answer {
+    let code = u8::from(!matches!(answer, Answer::Done(_)));
+    let asked = Asked { why: StopReason::Timeout, killed: false };
+    Answer::Ran(Box::new(Ran {
+        pid: 9,
+        cause: Cause::Exit,
+        evidence: Some(evidence(Status::Code(code))),
+        asked: cancelled.then_some(asked),
+        output: Captured::none(),
+        left: Vec::new(),
+        leaked: false,
+    }))
+}
+
+fn evidence(status: Status) -> Evidence {
+    Evidence {
+        status,
+        wall: Duration::ZERO,
+        cpu: Duration::ZERO,
+        own_cpu: Duration::ZERO,
+        peak: Peak { bytes: 0, exact: true },
+        says_out_of_memory: false,
+        kernel_oom: false,
     }
 }

@@ -37,8 +37,15 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) fn of(attempt: &Attempt, ok: Option<&Payload>) -> Self {
-        match &attempt.end {
-            AttemptEnd::Ok => Self::Ok(ok.cloned().unwrap_or_else(|| Payload::copy(b""))),
+        match Self::of_end(&attempt.end) {
+            Self::Ok(none) => Self::Ok(ok.cloned().unwrap_or(none)),
+            kind => kind,
+        }
+    }
+
+    pub(super) fn of_end(end: &AttemptEnd) -> Self {
+        match end {
+            AttemptEnd::Ok => Self::Ok(Payload::copy(b"")),
             AttemptEnd::Error(_) => Self::Error,
             AttemptEnd::Timeout(_) => Self::Timeout,
             AttemptEnd::Crashed(death) => {
@@ -50,7 +57,12 @@ impl Kind {
                 Self::Crashed
             }
             AttemptEnd::Returned(_) => Self::Returned,
-            AttemptEnd::Ran(_) => Self::Error,
+            AttemptEnd::Ran(ran) if ran.is_ok() => Self::Ok(Payload::copy(b"")),
+            AttemptEnd::Ran(ran) => match ran.cause {
+                Cause::Timeout => Self::Timeout,
+                Cause::AskedToStop(_) => Self::Returned,
+                _ => Self::Error,
+            },
         }
     }
 }
@@ -118,7 +130,15 @@ impl World {
             let end = match &reply.answer {
                 Answer::Done(payload) => Kind::Ok(payload.clone()),
                 Answer::Failed(_) if cancelled => Kind::Timeout,
-                Answer::Failed(_) | Answer::Ran(_) => Kind::Error,
+                Answer::Failed(_) => Kind::Error,
+                // By what was asked of it, whenever it ended.
+                Answer::Ran(ran) => match (ran.asked, ran.evidence.as_ref()) {
+                    (Some(_), _) => Kind::Timeout,
+                    (_, Some(evidence)) if evidence.status.is_success() => {
+                        Kind::Ok(Payload::copy(b""))
+                    }
+                    _ => Kind::Error,
+                },
             };
             let (id, attempt) = (head.id, head.attempt);
             self.expected.push(Expected { id, attempt, worker, end, perhaps: false });

@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Nature {
     pub(super) jobs: bool,
     pub(super) has_timeout: bool,
+    /// They run commands.
+    pub(super) launches: bool,
     /// Their memory is looked at.
     pub(super) weighs: bool,
     /// One step in so many is a fault.
@@ -34,6 +36,7 @@ impl Nature {
         Self {
             jobs: rules.is_some(),
             has_timeout: rules.is_some_and(|rules| rules.timeout.is_some()),
+            launches: rules.is_some() && chance.one_in(4),
             weighs: rules.is_some_and(|rules| rules.recycle.resident_bytes.is_some()),
             trouble: chance.pick(&[u64::MAX, 1000, 200, 60, 20]),
             killed: rules.is_some() && chance.one_in(8),

@@ -268,6 +268,10 @@ impl World {
                 FailureKind::Panic => retry_on.panic,
             },
             (AttemptEnd::Timeout(_), Again::After(_)) => retry_on.timeout,
+            (AttemptEnd::Ran(_), Again::After(_)) => match Kind::of(attempt, None) {
+                Kind::Timeout => retry_on.timeout,
+                kind => kind == Kind::Error && retry_on.error,
+            },
             (AttemptEnd::Crashed(_), Again::Alone) | (AttemptEnd::Returned(_), Again::Next) => true,
             _ => false,
         };
@@ -314,10 +318,12 @@ impl World {
             _ => None,
         };
         let fits = match outcome.end {
-            JobEnd::Ok(_) => matches!(last, Some(AttemptEnd::Ok)),
-            JobEnd::Failed => matches!(last, Some(AttemptEnd::Error(_) | AttemptEnd::Timeout(_))),
+            JobEnd::Ok(_) => matches!(last.map(Kind::of_end), Some(Kind::Ok(_))),
+            JobEnd::Failed => {
+                matches!(last.map(Kind::of_end), Some(Kind::Error | Kind::Timeout))
+            }
             JobEnd::Crashed => {
-                matches!(last, Some(AttemptEnd::Crashed(_) | AttemptEnd::Returned(_)))
+                matches!(last.map(Kind::of_end), Some(Kind::Crashed | Kind::Returned))
             }
             JobEnd::TooLong { bytes, cap } => last.is_none() && bytes > cap,
             JobEnd::NotRun => is_over,

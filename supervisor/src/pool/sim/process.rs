@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Chance, nature::Nature};
+use super::{Chance, death::ran, nature::Nature};
 use crate::{
     exit::{Evidence, Pipe, ProtocolFault, StartFault, StartStep, Status, StopReason},
     job::{Failure, FailureKind, Payload},
@@ -218,6 +218,7 @@ impl Process {
             Fate::Ok => done(run.id),
             Fate::Fails(kind) => failure(kind),
         };
+        let answer = if nature.launches { ran(&answer, cancelled) } else { answer };
         let service_ns = chance.pick(&[0, 1000, 50_000, 300_000, 5_000_000]);
         let Run { id, attempt, .. } = run;
         self.running = None;
