@@ -4,7 +4,7 @@
 mod conclude;
 mod error;
 
-use std::{fmt::Write as _, io, pin::Pin, rc::Rc};
+use std::{fmt::Write as _, io, panic, pin::Pin, rc::Rc};
 
 use tokio::{runtime::LocalOptions, time::Instant};
 
@@ -61,15 +61,14 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
         .map_err(refused("start the runtime"))?;
     runtime.block_on(async {
         let signals = Rc::new(Requests::open().map_err(refused("listen to signals"))?);
-        let workers = settings.workers.get();
         let outlet = Rc::new(Outlet::new(settings, writer));
         let run = Run {
-            settings,
+            settings: Rc::new(settings.clone()),
             began: Instant::now(),
             pool: Pool::new(Policy::from(settings)),
             executor: Executor::new(settings, open_files, Rc::clone(&outlet)),
             source,
-            board: Board::new(workers),
+            board: Board::new(settings.workers.get()),
             narrator: Narrator::default(),
             request: next_request(Rc::clone(&signals)),
             failure: failure(Rc::clone(&outlet)),
@@ -85,15 +84,17 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
             output_failed: false,
             asked: None,
         };
-        Ok(run.until_end().await)
+        // As a task: what the runtime blocks on has its turn only after another look for news.
+        let end = tokio::task::spawn_local(run.until_end()).await;
+        Ok(end.unwrap_or_else(|fault| panic::resume_unwind(fault.into_panic())))
     })
 }
 
 /// So many news of workers are dealt with before signals, the source and the time are looked at.
 const NEWS_IN_A_ROW_MAX: u32 = 8;
 
-struct Run<'a> {
-    settings: &'a Settings,
+struct Run {
+    settings: Rc<Settings>,
     began: Instant,
     pool: Pool,
     executor: Executor,
@@ -122,7 +123,7 @@ struct Run<'a> {
     asked: Option<Instant>,
 }
 
-impl Run<'_> {
+impl Run {
     async fn until_end(mut self) -> RunEnd {
         let mut actions = Actions::default();
         let mut input = Input::Timer;
@@ -300,7 +301,7 @@ impl Run<'_> {
     fn tell(&mut self, now: Tick, event: &Event) {
         self.board.apply(event);
         self.outlet.event(event);
-        if let Some(line) = self.narrator.event(now, event, self.settings) {
+        if let Some(line) = self.narrator.event(now, event, &self.settings) {
             self.say(line);
         }
     }

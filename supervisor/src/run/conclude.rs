@@ -14,7 +14,7 @@ use crate::{
     source::Source,
 };
 
-impl Run<'_> {
+impl Run {
     /// Says how it all ended up, and waits until that is written: for a reader that has
     /// stopped, as long as he likes; once we were asked to stop, no longer than the grace, and
     /// not at all when we are asked again.
