@@ -368,3 +368,21 @@ impl Work {
         self.window.iter().copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_not_silent_while_large_jobs_are_moved() {
+        let stalled_after = |jobs: u32, window_bytes| {
+            let abilities = Abilities { recorder: true, ..Abilities::default() };
+            let (window, heard) = ((0..jobs).map(JobKey).collect(), Tick::from_secs(7));
+            let work = Work { abilities, window, window_bytes, heard, ..Work::default() };
+            work.recall_due().map(|at| at - heard)
+        };
+        assert_eq!(stalled_after(64, 64 * 15), Some(Duration::from_millis(1)));
+        assert_eq!(stalled_after(2, 2 << 20), Some(Duration::from_micros(1_000 + 8 * 2048)));
+        assert_eq!(stalled_after(1, 1 << 20), None);
+    }
+}

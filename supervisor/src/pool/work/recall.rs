@@ -14,6 +14,9 @@ use crate::{event::WorkerId, exit::ProtocolFault};
 /// A worker that was silent for so long while jobs wait behind the one it runs is not to start
 /// them: they are for somebody else, and the answers it holds back are fetched.
 const STALLED_AFTER: Duration = Duration::from_millis(1);
+/// And for so long more for each KiB it has in hand: while a large job is on its way to it, or the
+/// answer from it, that is no silence, and what is recalled must be moved twice.
+const MOVED_PER_KIB: Duration = Duration::from_micros(8);
 /// Whether a worker that sleeps has woken is looked at no less often than this.
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
 
@@ -62,7 +65,10 @@ impl Work {
     pub(super) fn recall_due(&self) -> Option<Tick> {
         match self.asleep {
             Some(asleep) => (self.recall != Recall::Asked).then_some(asleep.look),
-            None => self.may_stall().then(|| self.heard + STALLED_AFTER),
+            None => {
+                let kib = u32::try_from(self.window_bytes >> 10).unwrap_or(u32::MAX);
+                self.may_stall().then(|| self.heard + STALLED_AFTER + MOVED_PER_KIB * kib)
+            }
         }
     }
 
