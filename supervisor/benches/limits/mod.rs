@@ -17,6 +17,7 @@ pub(crate) mod table;
 
 use std::{
     env,
+    fs::File,
     process::Command,
     time::{Duration, Instant},
 };
@@ -35,6 +36,8 @@ pub(crate) enum Limit<'a> {
     Epoll(usize),
     /// Two children with 1 MiB in flight each.
     Bulk(usize),
+    /// The same, from the file that the jobs come from.
+    BulkFile(usize),
     /// Two processes of this program at a time.
     Spawn(usize, &'a str),
 }
@@ -48,6 +51,10 @@ impl Limit<'_> {
             }
             Self::Epoll(jobs) => vec!["epoll".into(), jobs.to_string()],
             Self::Bulk(jobs) => vec!["bulk".into(), jobs.to_string()],
+            Self::BulkFile(jobs) => {
+                let file = place.blocks(jobs).display().to_string();
+                vec!["bulk".into(), jobs.to_string(), file]
+            }
             Self::Spawn(jobs, program) => {
                 vec!["spawn".into(), jobs.to_string(), program.to_owned()]
             }
@@ -66,10 +73,11 @@ pub(crate) fn main(words: &[String]) {
     let took = match words.first().map(String::as_str) {
         Some("pipeline") => pipeline::run(count, Duration::from_micros(number(2))),
         Some("epoll") => epoll::run(count),
-        Some("bulk") => bulk::run(count),
+        Some("bulk") => bulk::run(count, words.get(2).map(|file| File::open(file).unwrap())),
         Some("spawn") => spawn::run(count, &words[2]),
         _ => panic!(
-            "limit pipeline JOBS [MICROSECONDS] | epoll JOBS | bulk JOBS | spawn JOBS PROGRAM"
+            "limit pipeline JOBS [MICROSECONDS] | epoll JOBS | bulk JOBS [FILE] | \
+             spawn JOBS PROGRAM"
         ),
     };
     println!("{}", count as f64 / took.as_secs_f64());
