@@ -13,6 +13,7 @@ use crate::{
     job::{Attempt, AttemptEnd, JobEnd, Outcome},
     limits::{Limits, Resource},
     settings::{Restart, Settings},
+    template::INPUT_SEPARATOR,
 };
 
 /// The line for an event, with its newline; `None` where there is nothing to say.
@@ -69,10 +70,25 @@ pub fn outcome(outcome: &Outcome) -> Option<String> {
             let last = outcome.last.as_ref();
             let why = last.map(failure).unwrap_or_default();
             let whom = last.map(|last| format!(" (attempt {}, {})", last.number, last.worker));
-            format!("job {id} {verb}: {why}{}", whom.unwrap_or_default())
+            let input = command_input(outcome);
+            format!("job {id} {verb}: {why}{}{input}", whom.unwrap_or_default())
         }
     };
     Some(format!("supervisor: {}\n", visible(text.as_bytes())))
+}
+
+/// The input of a command, or the beginning of it, behind a colon: what it wrote seldom tells.
+fn command_input(outcome: &Outcome) -> String {
+    const BYTES_MAX: usize = 80;
+    let is_command = outcome.attempts().any(|attempt| matches!(attempt.end, AttemptEnd::Ran(_)));
+    let payload = outcome.payload.as_bytes();
+    if !is_command || payload.is_empty() {
+        return String::new();
+    }
+    let shown = &payload[..payload.len().min(BYTES_MAX)];
+    let shown = String::from_utf8_lossy(shown).replace(char::from(INPUT_SEPARATOR), " ");
+    let more = if payload.len() > BYTES_MAX { "…" } else { "" };
+    format!(": {shown}{more}")
 }
 
 /// What else is to be said of a job whose command was run: what it left behind, and what of its
