@@ -115,6 +115,8 @@ impl Place {
     /// Runs a command to its end, which is to be a good one; what it says goes into files.
     pub(crate) fn run(&self, command: &mut Command) -> Ran {
         command.stdin(Stdio::null()).stdout(self.file("said")).stderr(self.file("complained"));
+        // Cargo's own, which keeps the loader of every command busy and which nobody else has.
+        command.env_remove("LD_LIBRARY_PATH");
         let (began, cpu) = (Instant::now(), children_cpu());
         let status = command.status().unwrap();
         let wall = began.elapsed().as_secs_f64();

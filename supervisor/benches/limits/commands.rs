@@ -30,6 +30,7 @@ use super::{
 pub(crate) const HEAVY: &str = "heavy";
 
 const TRUE: &str = "/bin/true";
+const MANY: usize = 10_000;
 const LIMITS: &str = "as=1G,core=0";
 /// What is spent on a command above the reference.
 const ABOVE_MAX: f64 = 40e-6;
@@ -49,14 +50,16 @@ void _start(void) {
 pub(crate) fn commands(place: &Place, table: &mut Table) {
     const COUNT: usize = 3000;
     beside_limit(place, table, COUNT, TRUE, 0.95);
-    let xargs = format!("seq {COUNT} | xargs -P2 -n1 {TRUE}");
-    beside_peer(place, table, "  beside xargs", (&xargs, COUNT), 1.6);
-    let parallel = format!("seq 300 | parallel --will-cite -j2 {TRUE}");
-    beside_peer(place, table, "  beside GNU parallel", (&parallel, 300), 11.0);
-    match nothing(place) {
-        Some(program) => beside_limit(place, table, 10_000, program.to_str().unwrap(), 0.8),
-        None => table.skip("a program without a library", "it does not compile"),
-    }
+    let Some(program) = nothing(place) else {
+        return table.skip("a program without a library", "it does not compile");
+    };
+    // Most of what `true` takes is its own; here it is what starts it.
+    let program = program.to_str().unwrap();
+    beside_limit(place, table, MANY, program, 0.8);
+    let xargs = format!("seq {MANY} | xargs -P2 -n1 {program}");
+    beside_peer(place, table, "xargs", (program, &xargs, MANY), 1.6);
+    let parallel = format!("seq 300 | parallel --will-cite -j2 {program}");
+    beside_peer(place, table, "parallel", (program, &parallel, 300), 11.0);
 }
 
 /// With 1 GiB resident in the supervisor's process.
@@ -117,22 +120,21 @@ fn beside_limit(place: &Place, table: &mut Table, count: usize, program: &str, l
 fn beside_peer(
     place: &Place,
     table: &mut Table,
-    name: &str,
-    (script, count): (&str, usize),
+    tool: &str,
+    (program, script, count): (&str, &str, usize),
     least: f64,
 ) {
-    let tool = script.split([' ', '|']).filter(|word| !word.is_empty()).nth(2).unwrap();
     let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output();
     if !found.is_ok_and(|output| output.status.success()) {
-        return table.skip(name, &format!("there is no {tool}"));
+        return table.skip(&format!("  beside {tool}"), &format!("there is no {tool}"));
     }
     let mut turns = Turns::default();
     for _ in 0..ROUNDS {
-        let ours = 3000.0 / each(place, 3000, TRUE).wall;
+        let ours = MANY as f64 / each(place, MANY, program).wall;
         let theirs = place.run(Command::new("sh").args(["-c", script])).wall;
         turns.push(ours, count as f64 / theirs);
     }
-    table.row(name, &turns, rate, &Goal::AtLeast(least, "of it"));
+    table.row(&format!("  beside {tool}"), &turns, rate, &Goal::AtLeast(least, "of it"));
 }
 
 /// As many inputs, two at a time, with limits set, output captured and a joblog written.
