@@ -1,5 +1,5 @@
-//! Which files tell of jobs, beside what goes to stdout? Each is a [`Report`] of a form of its
-//! own; the thread that writes stdout writes them too.
+//! Which files tell of jobs, beside what goes to stdout? Each has a form of its own; the thread that
+//! writes stdout writes them too.
 
 mod joblog;
 mod junit;
