@@ -46,7 +46,7 @@ impl Case {
     }
 }
 
-const CASES: [Case; 68] = [
+const CASES: [Case; 71] = [
     // Inputs.
     words(&["echo", ":::", "a", "b", "c"]),
     words(&["echo", ":::"]),
@@ -101,6 +101,9 @@ const CASES: [Case; 68] = [
     script(&["cd / && pwd; echo", ":::", "x"]),
     script(&["seq {} | wc -l", ":::", "1000", "20"]),
     script(&[":::", "echo one", "echo $((1 + 1))", "printf three"]),
+    script(&[":::", "echo", "printf %s,", ":::", "x  y", "z"]),
+    script(&[":::", "echo", "printf", ":::+", "a | tr a b", "%s.%s c d"]),
+    script(&["{}", ":::", "echo a; echo b"]),
     script(&[]).fed("echo one\necho two | cat\nfalse\n"),
     script(&["echo out {}; echo err {} >&2", ":::", "a", "b"]),
     script(&["printf 'no newline %s' {}", ":::", "a", "b"]),

@@ -153,7 +153,6 @@ impl Template {
                 continue;
             }
             words.begin();
-            let plain = |out: &mut Vec<u8>, text: &[u8]| out.extend_from_slice(text);
             word.iter().for_each(|part| self.part(part, job, &mut words.bytes, plain));
             words.end();
         }
@@ -175,27 +174,19 @@ impl Template {
     }
 
     fn script(&self, job: Filling<'_>, out: &mut Vec<u8>) {
-        if let [word] = self.words.as_slice()
-            && let [Part::Input(None, Form::Whole)] = word.as_slice()
-        {
-            // Each input is a script.
-            return out.extend_from_slice(job.payload);
-        }
+        // Each input is a script, or several side by side are one.
+        let is_input = |word: &Vec<Part>| *word == [Part::Input(None, Form::Whole)];
+        let is_script = self.words.len() == 1 && self.words.iter().all(is_input);
+        let put = if is_script { plain } else { |out: &mut Vec<u8>, text: &[u8]| quote(text, out) };
         for (at, word) in self.words.iter().enumerate() {
             if at > 0 {
                 out.push(b' ');
             }
-            word.iter().for_each(|part| self.part(part, job, out, |out, text| quote(text, out)));
+            word.iter().for_each(|part| self.part(part, job, out, put));
         }
     }
 
-    fn part(
-        &self,
-        part: &Part,
-        job: Filling<'_>,
-        out: &mut Vec<u8>,
-        put: impl Fn(&mut Vec<u8>, &[u8]),
-    ) {
+    fn part(&self, part: &Part, job: Filling<'_>, out: &mut Vec<u8>, put: fn(&mut Vec<u8>, &[u8])) {
         match part {
             Part::Text(text) => out.extend_from_slice(text),
             Part::Number => {
@@ -241,6 +232,10 @@ impl Form {
             Self::Directory => &input[..base - 1],
         }
     }
+}
+
+fn plain(out: &mut Vec<u8>, text: &[u8]) {
+    out.extend_from_slice(text);
 }
 
 /// As a shell reads it back: as it stands where that is safe, else between single quotes.
@@ -328,6 +323,10 @@ mod tests {
         );
         assert_eq!(script(&[], "echo $((1+1)) | cat"), "echo $((1+1)) | cat");
         assert_eq!(script(&["echo"], ""), "echo ''");
+        let several = |words: &[&str]| filled(words, reading(true, 2), "echo $x;\0ls a").remove(2);
+        assert_eq!(several(&[]), "echo $x; ls a");
+        assert_eq!(several(&["{}"]), "echo $x; ls a");
+        assert_eq!(several(&["{2} {1}"]), "'ls a' 'echo $x;'");
     }
 
     #[test]
