@@ -13,7 +13,7 @@ use supervisor::{
     exit::{Asked, Cause, Evidence, StartFault, StartStep},
     os::{descriptors::OpenFiles, launch::Launch, procfs::OomWatch},
     pool::verdict::{self, Circumstances},
-    settings::Program,
+    settings::{Program, Reach},
     signal::Signal,
     words::describe,
 };
@@ -79,7 +79,7 @@ pub(crate) fn start(
     }
     let passed = [socket.as_fd(), socket.as_fd()];
     // The stub's own stdout is replaced by the client before the program runs.
-    Process::start(&launch, &passed, Stdio::inherit(), Stdio::inherit())
+    Process::start(&launch, &passed, Stdio::inherit(), Stdio::inherit(), Reach::Group)
 }
 
 /// Waits for its end. Our copy of the socket is closed as soon as the program has its own.

@@ -126,7 +126,7 @@ impl Arguments {
         Ok(Some(Settings {
             address,
             connections_max: self.max_connections.unwrap_or(CONNECTIONS_MAX_DEFAULT),
-            program: program(self.program, Limits::gather(&self.limit, self.memory)?),
+            program: program(self.program, Limits::gather(&self.limit, self.memory)),
             grace: self.grace.unwrap_or(GRACE_DEFAULT),
             quiet: self.quiet,
         }))

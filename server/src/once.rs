@@ -12,6 +12,7 @@ use supervisor::{
     exit::Status,
     limits::Limits,
     os::{descriptors::OpenFiles, launch::Launch, signals::Requests},
+    settings::Reach,
     signal::Signal,
     sink::{
         Stream,
@@ -86,7 +87,7 @@ async fn connection(requests: &Requests) -> Result<Connection, Fault> {
     let (mut stdout, out) = Captured::open().map_err(Fault::refused("make a pipe"))?;
     let (mut stderr, err) = Captured::open().map_err(Fault::refused("make a pipe"))?;
     let launch = Launch::new(&program, open_files, &[]);
-    let mut process = Process::start(&launch, &[], out.into(), err.into())
+    let mut process = Process::start(&launch, &[], out.into(), err.into(), Reach::Group)
         .map_err(|fault| Fault::cannot_start(fault, &program))?;
     if let Err(fault) = process.executed().await {
         let _ = process.ended().await;

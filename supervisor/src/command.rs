@@ -5,6 +5,8 @@ use std::{ops::Range, path::PathBuf, time::Duration};
 use crate::{
     exit::{Asked, Cause, Evidence},
     job::Payload,
+    settings::Reach,
+    signal::Signal,
     template::Template,
 };
 
@@ -15,6 +17,10 @@ pub struct Commands {
     pub template: Template,
     /// From asking a command to end to killing it.
     pub grace: Duration,
+    /// The signal that asks.
+    pub stop_signal: Signal,
+    /// How far that goes.
+    pub reach: Reach,
     /// Whether the job's bytes are the command's standard input.
     pub stdin: bool,
     /// What becomes of its output.
@@ -56,9 +62,7 @@ pub struct Ran {
     pub asked: Option<Asked>,
     /// What it wrote.
     pub output: Captured,
-    /// The names of processes that it left behind, and that were killed.
-    pub left: Vec<String>,
-    /// Whether one of them kept its output open.
+    /// Whether a process that it left behind kept its output open.
     pub leaked: bool,
 }
 

@@ -8,6 +8,7 @@ use crate::{
     command::Ran,
     event::WorkerId,
     exit::{Cause, Evidence},
+    hang::Hang,
 };
 
 /// Something to be done.
@@ -85,6 +86,8 @@ pub struct Attempt {
     /// The most memory its worker had held by then, in bytes, in this job or in one before.
     /// `None` where that was not looked at: for short jobs it would cost more than they do.
     pub peak_bytes: Option<u64>,
+    /// What it was doing when its time was over, where it was looked at.
+    pub hang: Option<Box<Hang>>,
     /// How it ended.
     pub end: AttemptEnd,
 }

@@ -11,6 +11,7 @@ pub mod escape;
 pub mod event;
 pub mod executor;
 pub mod exit;
+pub mod hang;
 pub mod job;
 pub mod launcher;
 pub mod limits;

@@ -78,38 +78,45 @@ pub const UNLIMITED: u64 = u64::MAX;
 
 /// Limits by resource, in the unit of each.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Limits(Vec<(Resource, u64)>);
+pub struct Limits {
+    of_process: Vec<(Resource, u64)>,
+    /// What a process may hold together with all that descends from it, in bytes: nothing that
+    /// the kernel knows of, but watched over.
+    tree_bytes: Option<u64>,
+}
 
 impl Limits {
     /// Sets one; a later value takes the place of an earlier one.
     pub fn set(&mut self, resource: Resource, value: u64) {
-        self.0.retain(|(known, _)| *known != resource);
-        self.0.push((resource, value));
+        self.of_process.retain(|(known, _)| *known != resource);
+        self.of_process.push((resource, value));
     }
 
-    /// All that was given with `--limit`, later values first in rank, and `--memory`, which is
-    /// another name for `data`.
-    ///
-    /// # Errors
-    /// Both names were used.
-    pub fn gather(given: &[Self], memory: Option<u64>) -> Result<Self, LimitError> {
-        let mut limits = Self::default();
+    /// All that was given with `--limit`, later values first in rank, and `--memory`: what a
+    /// process and its descendants may hold together, and where `data` says nothing else also
+    /// what each may have of private memory.
+    #[must_use]
+    pub fn gather(given: &[Self], memory: Option<u64>) -> Self {
+        let mut limits = Self { tree_bytes: memory, ..Self::default() };
+        if let Some(bytes) = memory {
+            limits.set(Resource::Data, bytes);
+        }
         for (resource, value) in given.iter().flat_map(Self::iter) {
             limits.set(resource, value);
         }
-        if let Some(bytes) = memory {
-            if limits.0.iter().any(|(resource, _)| *resource == Resource::Data) {
-                return Err(LimitError::MemoryTwice);
-            }
-            limits.set(Resource::Data, bytes);
-        }
-        Ok(limits)
+        limits
+    }
+
+    /// What a process may hold together with all that descends from it, in bytes.
+    #[must_use]
+    pub fn tree_bytes(&self) -> Option<u64> {
+        self.tree_bytes
     }
 
     /// The limit set for a resource; `None` also where it was lifted.
     #[must_use]
     pub fn get(&self, resource: Resource) -> Option<u64> {
-        let set = self.0.iter().find(|(known, _)| *known == resource);
+        let set = self.of_process.iter().find(|(known, _)| *known == resource);
         set.map(|(_, value)| *value).filter(|value| *value != UNLIMITED)
     }
 
@@ -117,12 +124,12 @@ impl Limits {
     #[must_use]
     pub fn memory(&self) -> Option<u64> {
         let limits = [Resource::Data, Resource::AddressSpace].map(|resource| self.get(resource));
-        limits.into_iter().flatten().min()
+        limits.into_iter().chain([self.tree_bytes]).flatten().min()
     }
 
     /// All that is set.
     pub fn iter(&self) -> impl Iterator<Item = (Resource, u64)> {
-        self.0.iter().copied()
+        self.of_process.iter().copied()
     }
 }
 
@@ -135,9 +142,6 @@ pub enum LimitError {
     /// A name that there is not.
     #[error("`{0}` is not a limit: there are as, data, cpu, nofile, nproc, fsize, core and stack")]
     UnknownName(String),
-    /// One limit by two names.
-    #[error("--memory and --limit data= are the same limit: give one of them")]
-    MemoryTwice,
     /// A value of the wrong form.
     #[error(transparent)]
     Quantity(#[from] QuantityError),

@@ -4,7 +4,7 @@
 mod conclude;
 mod error;
 
-use std::{fmt::Write as _, io, panic, pin::Pin, rc::Rc};
+use std::{fmt::Write as _, io, panic, pin::Pin, process, rc::Rc};
 
 use tokio::{runtime::LocalOptions, time::Instant};
 
@@ -16,9 +16,11 @@ use crate::{
     observe::{board::Board, narrator::Narrator, summary::standing, table::table},
     os::{
         descriptors::OpenFiles,
+        freeze::Frozen,
         memory,
-        signals::{Request, Requests},
+        signals::{Request, Requests, suspend},
         stdout, terminal,
+        warden::Ward,
     },
     pool::{Action, Actions, Input, Policy, Pool, RunEnd, Tick},
     progress::{Progress, Shown},
@@ -37,7 +39,7 @@ use crate::{
 ///
 /// # Errors
 /// The run could not begin; nothing was started.
-pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
+pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     let refused = |what| move |source| RunError::Refused { what, source };
     if stdout::was_closed() && settings.output != Output::None {
         return Err(RunError::NoOutput);
@@ -60,13 +62,15 @@ pub fn run(settings: &Settings) -> Result<RunEnd, RunError> {
         .build_local(LocalOptions::default())
         .map_err(refused("start the runtime"))?;
     runtime.block_on(async {
-        let signals = Rc::new(Requests::open().map_err(refused("listen to signals"))?);
+        let signals = Requests::from_door(ward.door).map_err(refused("listen to signals"))?;
+        let signals = Rc::new(signals);
         let outlet = Rc::new(Outlet::new(settings, writer));
         let run = Run {
             settings: Rc::new(settings.clone()),
             began: Instant::now(),
             pool: Pool::new(Policy::from(settings)),
-            executor: Executor::new(settings, open_files, Rc::clone(&outlet)),
+            executor: Executor::new(settings, open_files, Rc::clone(&outlet), ward.child_news)
+                .map_err(refused("listen to ends"))?,
             source,
             board: Board::new(settings.workers.get()),
             narrator: Narrator::default(),
@@ -263,6 +267,14 @@ impl Run {
                 self.asked = Some(Instant::now());
                 request.stop_signal().map(ShutdownReason::Signal).map(Input::Shutdown)
             }
+            Request::Suspend => {
+                self.suspend();
+                None
+            }
+            Request::Abandoned => {
+                self.executor.sweep();
+                process::exit(128 + Signal::KILL.number())
+            }
             Request::Report => {
                 let jobs = self.executor.current_jobs().collect();
                 let mut text = table(&self.board, &jobs);
@@ -273,6 +285,15 @@ impl Run {
                 None
             }
         }
+    }
+
+    /// Stops all that runs and ourselves, as Ctrl-Z has it. That time does not count.
+    fn suspend(&mut self) {
+        let frozen = Frozen::freeze();
+        let at = Instant::now();
+        suspend(Signal::TSTP);
+        self.began += at.elapsed();
+        frozen.thaw();
     }
 
     /// A shell sends its HUP on to us when its terminal closes, so the sender tells nothing;

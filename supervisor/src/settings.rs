@@ -20,10 +20,25 @@ pub struct Settings {
     pub grace: Duration,
     /// How it is asked.
     pub stop_signal: Signal,
+    /// How far that goes.
+    pub reach: Reach,
     /// What becomes of the workers' output.
     pub output: Output,
     /// What they are given to do; `None` for programs that are not.
     pub jobs: Option<Jobs>,
+}
+
+/// How far the end of a worker, or of a command, reaches.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize, serde::Deserialize)]
+pub enum Reach {
+    /// To all that descends from it, in whatever session: its group is asked, and what is left of
+    /// it when it has ended is killed.
+    #[default]
+    Tree,
+    /// To its process group: what has left that is nobody's business.
+    Group,
+    /// To the process itself: its children are its own business.
+    Leader,
 }
 
 /// What workers that take jobs are given to do.

@@ -42,6 +42,10 @@ impl Signal {
     pub const TERM: Self = Self(15);
     /// Wakes a stopped process.
     pub const CONT: Self = Self(18);
+    /// Stops a process, whatever it does.
+    pub const STOP: Self = Self(19);
+    /// Ctrl-Z.
+    pub const TSTP: Self = Self(20);
     /// The CPU limit was reached.
     pub const XCPU: Self = Self(24);
 

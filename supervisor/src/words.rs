@@ -3,6 +3,7 @@
 use worker::quantity::show_duration;
 
 use crate::{
+    escape::visible,
     event::Ended,
     exit::{Cause, Evidence, Sender},
     job::{Attempt, AttemptEnd, FailureKind},
@@ -26,6 +27,15 @@ pub fn describe(cause: Cause, evidence: Option<&Evidence>) -> String {
     }
 }
 
+/// What it left behind: `left 2 processes: sleep, node`; `None` where that is nothing.
+#[must_use]
+pub fn left(evidence: Option<&Evidence>) -> Option<String> {
+    let names = &evidence.filter(|evidence| !evidence.left.is_empty())?.left;
+    let many = if names.len() == 1 { "process" } else { "processes" };
+    let count = names.len();
+    Some(format!("left {count} {many}: {}", visible(names.join(", ").as_bytes())))
+}
+
 /// Why an attempt came to nothing: `no such host (src/main.rs:7:5)`, `code 139 (SIGSEGV)`.
 #[must_use]
 pub fn failure(attempt: &Attempt) -> String {
@@ -39,11 +49,9 @@ pub fn failure(attempt: &Attempt) -> String {
             let place = failure.place.as_ref().map(|place| format!(" ({place})"));
             format!("{kind}{}{}", failure.message, place.unwrap_or_default())
         }
-        AttemptEnd::Ran(ran) if ran.cause == Cause::Timeout => {
-            format!("timeout after {}", show_duration(attempt.took))
-        }
+        AttemptEnd::Ran(ran) if ran.cause == Cause::Timeout => timeout(attempt),
         AttemptEnd::Ran(ran) => describe(ran.cause, ran.evidence.as_ref()),
-        AttemptEnd::Timeout(_) => format!("timeout after {}", show_duration(attempt.took)),
+        AttemptEnd::Timeout(_) => timeout(attempt),
         AttemptEnd::Crashed(death) => {
             format!("its worker died: {}", describe(death.cause, death.evidence.as_ref()))
         }
@@ -52,6 +60,11 @@ pub fn failure(attempt: &Attempt) -> String {
             format!("its worker ended through no fault of the job: {how}")
         }
     }
+}
+
+fn timeout(attempt: &Attempt) -> String {
+    let hang = attempt.hang.as_ref().map(|hang| format!("; {hang}")).unwrap_or_default();
+    format!("timeout after {}{hang}", show_duration(attempt.took))
 }
 
 /// The same in the fewest words: `ok`, `exit`, `memory (sure)`.
@@ -103,8 +116,16 @@ mod tests {
             let peak = Peak { bytes: 0, exact: true };
             let (wall, cpu, own_cpu) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
             let (says_out_of_memory, kernel_oom) = (false, false);
-            let evidence =
-                Evidence { status, wall, cpu, own_cpu, peak, says_out_of_memory, kernel_oom };
+            let evidence = Evidence {
+                status,
+                wall,
+                cpu,
+                own_cpu,
+                peak,
+                says_out_of_memory,
+                kernel_oom,
+                left: Vec::new(),
+            };
             assert_eq!(describe(cause, Some(&evidence)), words);
         }
     }

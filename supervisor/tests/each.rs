@@ -146,7 +146,7 @@ fn nothing_outlives_a_supervisor_that_is_killed() {
     let scripts = ["echo a; setsid sleep 600; true", "echo b; sleep 600 & trap '' TERM; sleep 600"];
     let run = Run::each(["--"; 0]).with("--shell -j 2 --output lines").given(scripts).start();
     until("both run", || run.stdout.text().lines().count() == 2);
-    let launchers: Vec<_> = procfs::children(run.pid()).iter().map(|child| child.pid).collect();
+    let launchers: Vec<_> = run.workers().iter().map(|child| child.pid).collect();
     assert_eq!(launchers.len(), 2);
     run.signal(Signal::SIGKILL);
     until("the end of the launchers", || launchers.iter().all(|pid| !procfs::is_alive(*pid)));
@@ -161,7 +161,7 @@ fn a_launcher_that_dies_costs_no_job_and_leaves_nothing() {
     until("it runs", || run.stdout.text().lines().count() == 1);
     // The launcher tells of a job that takes a while.
     thread::sleep(Duration::from_millis(50));
-    let launcher = procfs::children(run.pid())[0].pid;
+    let launcher = run.workers()[0].pid;
     send(launcher, Signal::SIGKILL);
     let run = run.finish();
     assert_eq!((run.code(), run.lines().len()), (Some(0), 2), "{}", run.stderr);

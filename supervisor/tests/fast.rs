@@ -31,7 +31,7 @@ fn two_hundred_workers_live_side_by_side_and_end_together() {
     let run = Run::of(["sleep", "1000"]).with("--workers 200").jsonl().start();
     let pids = run.first_pids(200);
     assert!(pids.iter().all(|pid| procfs::is_alive(*pid)));
-    until("two hundred children", || procfs::children(run.pid()).len() == 200);
+    until("two hundred children", || run.workers().len() == 200);
     run.signal(Signal::SIGTERM);
     let run = run.finish();
     let ended = run.records("ended");

@@ -24,7 +24,7 @@ fn a_flood_arrives_complete_and_costs_little_memory() {
     let script = format!("yes | head -c {BYTES}; exec sleep 1000");
     let run = Run::sh(&script).with("--output raw").start();
     run.stdout.until_length(BYTES);
-    let peak_kib = procfs::status_kib(run.pid(), "VmHWM");
+    let peak_kib = procfs::status_kib(run.supervisor(), "VmHWM");
     assert!(peak_kib < 32 << 10, "{peak_kib} KiB");
     run.signal(Signal::SIGTERM);
     let run = run.finish();
@@ -54,7 +54,7 @@ fn a_reader_that_has_stopped_stops_no_supervision_and_loses_nothing() {
     let run = Run::sh(script).with("--workers 2 --restart always").stdout(writer).start();
     until_full(own);
     for _ in 0..3 {
-        let worker = || procfs::worker(run.pid(), 2);
+        let worker = || procfs::worker(run.supervisor(), 2);
         let mut old = None;
         until("a second worker", || {
             old = worker();
@@ -84,7 +84,7 @@ fn the_last_output_is_whole_and_comes_first_however_late_it_is_read() {
         let script = format!("yes | head -c {LAST_BYTES}");
         let run = Run::sh(&script).with("--output raw").stdout(writer).start();
         until_full(own);
-        until("the worker's end", || procfs::children(run.pid()).is_empty());
+        until("the worker's end", || run.workers().is_empty());
         let stdout = Tap::new(reader);
         assert_eq!(run.finish().code(), Some(0));
         let all = stdout.rest();

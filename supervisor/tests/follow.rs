@@ -98,10 +98,10 @@ fn nothing_happens_while_nothing_is_appended() {
     let (run, path) = follow("one\n");
     replied(&run, 1, "one");
     // Until it has come to rest: until it has not done anything for a while.
-    let mut before = procfs::activity(run.pid());
+    let mut before = procfs::activity(run.supervisor());
     let mut since = Instant::now();
     until("rest", || {
-        let now = procfs::activity(run.pid());
+        let now = procfs::activity(run.supervisor());
         if now != std::mem::replace(&mut before, now) {
             since = Instant::now();
         }
@@ -109,7 +109,7 @@ fn nothing_happens_while_nothing_is_appended() {
     });
     // The time in which nothing is to happen.
     thread::sleep(Duration::from_millis(1500));
-    assert_eq!(procfs::activity(run.pid()), before, "wake-ups and nanoseconds of CPU");
+    assert_eq!(procfs::activity(run.supervisor()), before, "wake-ups and nanoseconds of CPU");
     shell("echo two >> \"$0\"", &path);
     replied(&run, 2, "two");
     ends_by_int(run, 2);

@@ -48,7 +48,7 @@ fn no_descriptor_that_the_supervisor_inherited() {
     let run = staying().after("exec 7</dev/null 9</etc/passwd 5>&1");
     let report = reported(run, |run| {
         for fd in [5, 7, 9] {
-            let planted = format!("/proc/{}/fd/{fd}", run.pid());
+            let planted = format!("/proc/{}/fd/{fd}", run.supervisor());
             assert!(std::fs::read_link(planted).is_ok(), "{fd} was not planted");
         }
     });
@@ -124,7 +124,7 @@ fn the_users_own_resource_limits() {
 fn a_soft_limit_of_open_files_below_the_hard_one_stays_the_users() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     let report = reported(staying().after("ulimit -Sn 256"), |run| {
-        let limits = std::fs::read_to_string(format!("/proc/{}/limits", run.pid())).unwrap();
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", run.supervisor())).unwrap();
         let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
         let own: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         assert_eq!(own, [hard, hard], "the supervisor's own");

@@ -110,7 +110,7 @@ fn many_replies_wait_for_a_slow_one_before_them_and_not_in_memory() {
     run.stderr.until("the slow one", |text| text.contains("#1] on").then_some(()));
     // Which comes after all others were done, or a few of them come late.
     run.stdout.until_length(1);
-    let peak_kib = procfs::status_kib(run.pid(), "VmHWM");
+    let peak_kib = procfs::status_kib(run.supervisor(), "VmHWM");
     assert!(peak_kib < 32 << 10, "{peak_kib} KiB for {} KiB of replies", OTHERS);
     let run = run.finish();
     let lines = run.lines();

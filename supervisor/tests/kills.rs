@@ -38,6 +38,7 @@ fn none_is_lost_and_none_charged(run: &Finished, count: usize) -> usize {
 /// Kills some worker five times a second, until the run has ended. How many were killed.
 fn kill_at_random(run: &mut Running, workers: usize) -> usize {
     // Any will do; an equal seed shows the same order of slots.
+    let supervisor = run.supervisor();
     let (mut random, mut kills) = (0x2545_f491_4f6c_dd1d_u64, 0);
     while !run.has_ended() {
         // The pace of the killer: nothing is waited for.
@@ -46,7 +47,7 @@ fn kill_at_random(run: &mut Running, workers: usize) -> usize {
         random ^= random >> 7;
         random ^= random << 17;
         let slot = 1 + usize::try_from(random % workers as u64).unwrap();
-        if let Some(pid) = procfs::worker(run.pid(), slot) {
+        if let Some(pid) = procfs::worker(supervisor, slot) {
             send(pid, Signal::SIGKILL);
             kills += 1;
         }
@@ -81,7 +82,7 @@ fn killed_after_300(depth: &str) {
     let run = run.start();
     let started = || fs::read_to_string(&starts).unwrap();
     until("300 starts", || started().lines().count() >= 300);
-    send(procfs::worker(run.pid(), 1).unwrap(), Signal::SIGKILL);
+    send(procfs::worker(run.supervisor(), 1).unwrap(), Signal::SIGKILL);
     let all = run.stdout.until("all jobs", |text| {
         (text.matches("{\"type\":\"job\"").count() == 1000).then(started)
     });

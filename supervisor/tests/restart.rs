@@ -25,7 +25,7 @@ fn replaced_alone(run: &Running, before: &[i32]) -> Value {
     let after = [before[0], pid(&started), before[2], before[3]];
     assert!(after.into_iter().all(procfs::is_alive));
     // No zombie among them, nor anybody else.
-    let mut children: Vec<_> = procfs::children(run.pid());
+    let mut children: Vec<_> = run.workers();
     children.sort_by_key(|child| after.iter().position(|pid| *pid == child.pid));
     assert!(children.iter().all(|child| child.state != 'Z'), "{children:?}");
     assert_eq!(children.iter().map(|child| child.pid).collect::<Vec<_>>(), after);
@@ -172,13 +172,13 @@ fn a_second_up_counts_also_where_nobody_looked_on() {
 #[test]
 fn a_hundred_deaths_leave_no_zombie_and_no_descriptor() {
     let run = Run::sh(LONG_LIVED).with("--workers 20 --restart always").jsonl().start();
-    let open = || std::fs::read_dir(format!("/proc/{}/fd", run.pid())).unwrap().count();
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", run.supervisor())).unwrap().count();
     let mut open_before = 0;
     for life in 1..=5 {
         let started = (1..=20).map(|worker| run.stdout.record("started", worker, life));
         let pids: Vec<_> = started.map(|record| pid(&record)).collect();
-        let alive = || procfs::children(run.pid()).iter().filter(|c| c.state != 'Z').count();
-        until("twenty children", || (alive(), procfs::children(run.pid()).len()) == (20, 20));
+        let alive = || run.workers().iter().filter(|c| c.state != 'Z').count();
+        until("twenty children", || (alive(), run.workers().len()) == (20, 20));
         if life == 1 {
             run.ready();
             open_before = open();

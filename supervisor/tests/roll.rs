@@ -76,7 +76,7 @@ fn a_new_one_that_does_not_stay_up_calls_the_roll_off() {
     run.stderr.until("that the roll is called off", called_off);
     // The old ones serve on.
     assert!(pids.iter().all(|pid| procfs::is_alive(*pid)));
-    let children = || procfs::children(run.pid()).iter().map(|child| child.pid).collect::<Vec<_>>();
+    let children = || run.workers().iter().map(|child| child.pid).collect::<Vec<_>>();
     until("only the old ones", || {
         children().len() == 2 && pids.iter().all(|p| children().contains(p))
     });

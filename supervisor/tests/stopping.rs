@@ -88,7 +88,7 @@ fn the_second_signal_asks_the_worker_to_end() {
     until("the worker's end", || {
         // Whatever comes within a second of the first counts as the first.
         run.signal(Signal::SIGINT);
-        procfs::children(run.pid()).is_empty()
+        run.workers().is_empty()
     });
     assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     let run = run.finish();
@@ -105,7 +105,7 @@ fn the_third_signal_kills() {
     let begun = Instant::now();
     until("the worker's end", || {
         run.signal(Signal::SIGTERM);
-        procfs::children(run.pid()).is_empty()
+        run.workers().is_empty()
     });
     assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
     let run = run.finish();
@@ -186,18 +186,20 @@ fn stopped_reader(run: Run, sorted: bool) {
     let own = writer.try_clone().unwrap();
     let run = run.with("--workers 2").piped(many(JOBS)).stdout(writer).start();
     until_full(own);
-    until_at_rest(run.pid());
-    let (rss, peak) =
-        (procfs::status_kib(run.pid(), "VmRSS"), procfs::status_kib(run.pid(), "VmHWM"));
+    until_at_rest(run.supervisor());
+    let (rss, peak) = (
+        procfs::status_kib(run.supervisor(), "VmRSS"),
+        procfs::status_kib(run.supervisor(), "VmHWM"),
+    );
     println!("with a stopped reader: {rss} KiB, {peak} KiB at most");
     assert!(rss < 32 << 10 && peak < 32 << 10, "{rss} KiB, {peak} KiB");
     // Supervision goes on.
-    let old = procfs::worker(run.pid(), 1);
+    let old = procfs::worker(run.supervisor(), 1);
     send(old.unwrap(), Signal::SIGKILL);
-    until("a replacement", || ![old, None].contains(&procfs::worker(run.pid(), 1)));
+    until("a replacement", || ![old, None].contains(&procfs::worker(run.supervisor(), 1)));
     let stdout = Tap::new(reader);
     stdout.until_length(JOBS * 100 / 2);
-    let peak = procfs::status_kib(run.pid(), "VmHWM");
+    let peak = procfs::status_kib(run.supervisor(), "VmHWM");
     assert!(peak < 32 << 10, "{peak} KiB while it reads on");
     let run = run.finish();
     assert_eq!(run.code(), Some(0), "{}", run.stderr);

@@ -1,7 +1,8 @@
 //! Does what the words of a job say, one after the other, with `;` between them: `sleep MS`,
 //! `spin US`, `fail TEXT`, `panic TEXT`, `segv`, `abort`, `exit N`, `hang`, `stop`, `leak`,
 //! `kill`, `die HOW`, `keep MIB`, `print TEXT`, `complain TEXT`, `big N`, `log PATH TEXT`,
-//! `once PATH` (fails while that file is empty, and fills it). Replies with the payload.
+//! `once PATH` (fails while that file is empty, and fills it), `sh COMMAND`. Replies with the
+//! payload.
 
 #![expect(unsafe_code, reason = "a real segmentation fault")]
 
@@ -33,6 +34,7 @@ fn act(words: &str) -> Result<Option<Vec<u8>>, String> {
     let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
     let number = || rest.parse::<u64>().map_err(|fault| format!("`{words}`: {fault}"));
     match word {
+        "sh" => drop(process::Command::new("sh").args(["-c", rest]).status()),
         "sleep" => thread::sleep(Duration::from_millis(number()?)),
         "spin" => spin(Duration::from_micros(number()?)),
         "fail" => return Err(rest.into()),

@@ -13,6 +13,7 @@ use crate::{
     codec::CodecError,
     connect::ServeError,
     frame::{self, HEADER_BYTES},
+    running::CancelReason,
     sys,
     wire::ToWorker,
 };
@@ -88,18 +89,18 @@ impl Intake {
         body.len() >= u32::from_le_bytes(*header) as usize
     }
 
-    /// Whether one of the frames that wait cancels this job.
-    pub(crate) fn holds_cancel(&self, job: u64) -> Result<bool, CodecError> {
+    /// Why one of the frames that wait cancels this job, if one does.
+    pub(crate) fn holds_cancel(&self, job: u64) -> Result<Option<CancelReason>, CodecError> {
         let mut there = &self.buffer[self.start..self.end];
         while let Some((body, rest)) = frame::split(there, self.max_frame)? {
-            if let ToWorker::Cancel { id, .. } = binary::read_to_worker(body)?
+            if let ToWorker::Cancel { id, reason } = binary::read_to_worker(body)?
                 && id == job
             {
-                return Ok(true);
+                return Ok(Some(CancelReason::from(&*reason)));
             }
             there = rest;
         }
-        Ok(false)
+        Ok(None)
     }
 
     pub(crate) fn take(&mut self) -> Result<Taken, CodecError> {

@@ -90,5 +90,5 @@ mod sys;
 pub mod wire;
 
 pub use connect::{ServeError, is_worker};
-pub use running::{Heard, Stream};
+pub use running::{CancelReason, Heard, Stream};
 pub use serve::{Job, Worker, serve, serve_json};

@@ -15,12 +15,28 @@ pub enum Heard {
     /// Nothing that is about the job.
     Nothing,
     /// The job shall end early.
-    Cancel,
+    Cancel(CancelReason),
     /// Nothing, and nothing more can be heard before the job has ended: the jobs that wait fill
     /// the room there is.
     Deaf,
     /// The pipe has ended: nobody wants the job any more.
     Gone,
+}
+
+/// Why a job shall end early.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CancelReason {
+    /// Its time is over. (So it is taken where the supervisor gives a reason that this library
+    /// does not know.)
+    Timeout,
+    /// It holds more memory than it may: it is to have no more time.
+    Memory,
+}
+
+impl From<&str> for CancelReason {
+    fn from(reason: &str) -> Self {
+        if reason == "memory" { Self::Memory } else { Self::Timeout }
+    }
 }
 
 /// One of the streams a program writes to.
@@ -81,8 +97,7 @@ impl Worker {
         if !self.intake.read()? {
             return Ok(Heard::Gone);
         }
-        let is_cancelled = self.intake.holds_cancel(run.id)?;
-        Ok(if is_cancelled { Heard::Cancel } else { Heard::Nothing })
+        Ok(self.intake.holds_cancel(run.id)?.map_or(Heard::Nothing, Heard::Cancel))
     }
 
     /// Says that the running job is done by a process of its own, whose process group shall end

@@ -74,7 +74,7 @@ pub enum ToWorker<'a> {
     Cancel {
         /// Its number.
         id: u64,
-        /// Why, for people.
+        /// Why: `timeout`, or `memory` for one that holds too much and is to have no more time.
         reason: Cow<'a, str>,
     },
     /// There are no more jobs: the worker shall end.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use worker::{
-    Heard, ServeError, Stream, Worker, frame,
+    CancelReason, Heard, ServeError, Stream, Worker, frame,
     wire::{CANCELS, Codec, SupervisorHello, ToSupervisor, ToWorker, WorkerHello},
 };
 
@@ -60,7 +60,7 @@ fn the_running_job_is_cancelled_and_no_other() {
     // Jobs that come meanwhile are kept, also in front of the cancel.
     say(&mut to, &job(2));
     say(&mut to, &cancel(1));
-    assert_eq!(worker.hear().unwrap(), Heard::Cancel);
+    assert_eq!(worker.hear().unwrap(), Heard::Cancel(CancelReason::Timeout));
     worker.reply(Ok(b"stopped")).unwrap();
     assert!(worker.has_more());
     assert_eq!(next(&mut worker), Some(2));

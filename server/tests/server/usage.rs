@@ -20,7 +20,6 @@ fn a_slip_of_the_finger_is_told_once_and_at_once() {
         (&["--listen", "127.0.0.1:99999", "--", "cat"], 2, "write HOST:PORT"),
         (&["--listen", "192.0.2.1:0", "--", "cat"], 125, "an address of this machine"),
         (&["--listen", &taken, "--", "cat"], 125, "choose another port"),
-        (&["--listen", any, "--memory", "1M", "--limit", "data=1M"], 2, "give one of them"),
         (&["--listen", any, "--max-connections", "0"], 2, "1..=65536"),
         (&["--memory", "1M"], 2, "--memory has no meaning without --listen"),
         (&["--", "cat"], 2, "a program has no meaning without --listen"),

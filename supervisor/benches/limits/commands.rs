@@ -10,10 +10,11 @@ use std::{
 
 use supervisor::{
     command::{Capture, Commands},
+    os::warden,
     run::run,
     settings::{
-        Depth, JobRules, JobSource, Jobs, Output, Program, Progress, Recycle, Restart, RetryOn,
-        Roll, Separator, Settings, Workers,
+        Depth, JobRules, JobSource, Jobs, Output, Program, Progress, Reach, Recycle, Restart,
+        RetryOn, Roll, Separator, Settings, Workers,
     },
     signal::Signal,
     template::{Reading, Template},
@@ -163,12 +164,15 @@ fn nothing(place: &Place) -> Option<PathBuf> {
 /// A supervisor in this process, which holds so much memory, that runs `true` for each line of a
 /// file.
 pub(crate) fn heavy(words: &[String]) {
+    let ward = warden::split(true).expect("a warden");
     let ballast = vec![1u8; words[0].parse().unwrap()];
     let all = RetryOn { error: true, panic: true, timeout: true };
     let reading = Reading { shell: false, replace: None, inputs: 1, append: true };
     let commands = Commands {
         template: Template::read(&[TRUE.into()], reading).unwrap(),
         grace: Duration::from_secs(1),
+        stop_signal: Signal::TERM,
+        reach: Reach::Tree,
         stdin: false,
         capture: Capture::Keep { bytes_max: 1 << 20 },
     };
@@ -197,6 +201,7 @@ pub(crate) fn heavy(words: &[String]) {
         roll: Roll::StartFirst,
         grace: Duration::from_secs(2),
         stop_signal: Signal::TERM,
+        reach: Reach::Tree,
         output: Output::None,
         jobs: Some(Jobs {
             source: JobSource::File(words[1].clone().into()),
@@ -210,7 +215,7 @@ pub(crate) fn heavy(words: &[String]) {
         }),
     };
     let began = std::time::Instant::now();
-    run(&settings).expect("a run");
+    run(&settings, ward).expect("a run");
     println!("{}", began.elapsed().as_secs_f64());
     assert!(ballast.iter().all(|byte| *byte == 1));
 }

@@ -14,7 +14,6 @@ use supervisor::{
     command::{Capture, Commands},
     dry_run::dry_run,
     os::lookup,
-    run::run,
     settings::{
         Depth, JobRules, JobSource, Jobs, Linked, Output, Recycle, Report, Restart, RetryOn, Roll,
         Settings, Workers,
@@ -169,10 +168,7 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
     {
         return report::cannot_start(fault, &settings.program);
     }
-    match run(&settings) {
-        Ok(end) => report::end(end, &settings),
-        Err(error) => report::cannot_run(&error),
-    }
+    program::run(&settings)
 }
 
 impl TryFrom<Arguments> for Settings {
@@ -186,13 +182,15 @@ impl TryFrom<Arguments> for Settings {
         let grace = arguments.program.grace;
         let program = template.program().map(|program| vec![program.to_owned()]);
         let stdin = arguments.stdin;
-        let commands = Commands { template, grace, stdin, capture };
+        let (stop_signal, reach) = (arguments.program.stop_signal, arguments.program.kill.into());
+        let commands = Commands { template, grace, stop_signal, reach, stdin, capture };
         Ok(Self {
             workers: arguments.program.workers.unwrap_or_else(Workers::auto),
             restart: Restart::Always,
             roll: Roll::StartFirst,
             grace: grace + LAUNCHER_GRACE,
-            stop_signal: arguments.program.stop_signal,
+            stop_signal,
+            reach,
             output,
             program: arguments.program.to_program(program.unwrap_or_default())?,
             jobs: Some(arguments.to_jobs(source, commands)?),

@@ -1,14 +1,18 @@
 //! What processes are started with, and how many: what was typed about it.
 
-use std::{env, ffi::OsString, path::PathBuf, time::Duration};
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use supervisor::{
     limits::Limits,
-    settings::{Program, Workers},
+    os::warden,
+    run::{self, RunError},
+    settings::{Program, Reach, Settings, Workers},
     signal::Signal,
 };
 use worker::quantity::{parse_duration, parse_size};
+
+use super::report;
 
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -26,7 +30,15 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SIGNAL", default_value = "TERM")]
     pub(super) stop_signal: Signal,
 
-    /// Memory for each process: 512M means 512 MiB. The same as --limit data=SIZE
+    /// How far an end reaches: to all that descends from a process, whatever session it is in; to
+    /// its process group; or to the process alone
+    #[arg(long, value_name = "REACH", value_enum, default_value = "tree")]
+    pub(super) kill: ReachArgument,
+
+    /// Memory for each worker or command, with all that descends from it: 512M means 512 MiB
+    ///
+    /// Each of its processes is refused more private memory than that (--limit data=SIZE sets that
+    /// apart, or lifts it with data=unlimited), and once they hold more together, it is killed.
     #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
     pub(super) memory: Option<u64>,
 
@@ -47,6 +59,23 @@ pub(super) struct Arguments {
     pub(super) cwd: Option<PathBuf>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum ReachArgument {
+    Tree,
+    Group,
+    Leader,
+}
+
+impl From<ReachArgument> for Reach {
+    fn from(reach: ReachArgument) -> Self {
+        match reach {
+            ReachArgument::Tree => Self::Tree,
+            ReachArgument::Group => Self::Group,
+            ReachArgument::Leader => Self::Leader,
+        }
+    }
+}
+
 impl Arguments {
     /// What is run is `argv`.
     ///
@@ -62,8 +91,18 @@ impl Arguments {
         }
         let inherited = if self.env_clear { Vec::new() } else { env::vars_os().collect() };
         let env = environment(inherited, &self.env)?;
-        let limits = Limits::gather(&self.limit, self.memory).map_err(|e| e.to_string())?;
+        let limits = Limits::gather(&self.limit, self.memory);
         Ok(Program { argv, env, directory: self.cwd.clone(), limits })
+    }
+}
+
+/// Splits off the warden, and runs what was typed.
+pub(super) fn run(settings: &Settings) -> ExitCode {
+    let ward = warden::split(settings.reach == Reach::Tree)
+        .map_err(|source| RunError::Refused { what: "split off the warden", source });
+    match ward.and_then(|ward| run::run(settings, ward)) {
+        Ok(end) => report::end(end, settings),
+        Err(error) => report::cannot_run(&error),
     }
 }
 

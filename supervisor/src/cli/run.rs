@@ -3,10 +3,7 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Args, ValueEnum};
-use supervisor::{
-    run::run,
-    settings::{Output, Restart, Roll, Settings, Workers},
-};
+use supervisor::settings::{Output, Restart, Roll, Settings, Workers};
 
 use super::{jobs, program, report};
 
@@ -98,10 +95,7 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
         Ok(settings) => settings,
         Err(refusal) => return report::usage(&refusal),
     };
-    match run(&settings) {
-        Ok(end) => report::end(end, &settings),
-        Err(error) => report::cannot_run(&error),
-    }
+    program::run(&settings)
 }
 
 impl TryFrom<Arguments> for Settings {
@@ -140,6 +134,7 @@ impl TryFrom<Arguments> for Settings {
             },
             grace: arguments.program.grace,
             stop_signal: arguments.program.stop_signal,
+            reach: arguments.program.kill.into(),
             output: arguments.output(jobs.is_some(), tag)?,
             jobs,
             program: arguments.program.to_program(arguments.argv)?,

@@ -10,10 +10,11 @@ use super::{
     line::Line,
     process::Process,
     relay::Relay,
+    strays::Strays,
 };
 use crate::{
     event::WorkerId,
-    exit::{Evidence, StartFault, StartStep},
+    exit::{Evidence, StartFault, StartStep, says_out_of_memory},
     os::procfs::OomWatch,
     pool::{Input, Jitter, Left, News},
     sink::{Origin, Outlet, Stream},
@@ -34,13 +35,16 @@ pub(super) struct Life {
     pub(super) watches_memory: bool,
     pub(super) oom: Rc<OomWatch>,
     pub(super) share: Rc<Share>,
+    /// Where what it leaves behind ends with it.
+    pub(super) strays: Option<Rc<Strays>>,
 }
 
 impl Life {
     /// Lives it, telling the pool. One that the pool no longer hears is lived all the same: its
     /// process must be reaped.
     pub(super) async fn live(self, inbox: Rc<Inbox>, jitter: Jitter) {
-        let Self { worker, mut process, stdout, stderr, line, outlet, oom, share, .. } = self;
+        let Self { worker, mut process, stdout, stderr, line, outlet, oom, share, strays, .. } =
+            self;
         let tell = |news| {
             share.add();
             inbox.put(Input::Worker { worker, news });
@@ -50,11 +54,12 @@ impl Life {
         let relay = |pipe, stream, keeps| {
             Rc::new(Relay::new(pipe, origin(stream), Rc::clone(&outlet), keeps, line.clone()))
         };
-        let stdout = relay(stdout, Stream::Stdout, line.is_some());
-        let stderr = relay(stderr, Stream::Stderr, line.is_some() || self.memory_limited);
+        let keeps = line.is_some() || self.memory_limited;
+        let stdout = relay(stdout, Stream::Stdout, keeps);
+        let stderr = relay(stderr, Stream::Stderr, keeps);
 
         let mut left = Left::default();
-        let end = match process.executed().await {
+        let mut end = match process.executed().await {
             Ok(()) => {
                 tell(News::Executed { pid: pid.unwrap_or_default() });
                 // So that its start is told before its first line.
@@ -82,8 +87,17 @@ impl Life {
                 Err(fault)
             }
         };
-        // Before its last output: what it left behind in its group shall not add to that.
+        // Before its last output: what it left behind shall not add to that.
+        if let (Some(strays), Some(pid)) = (&strays, pid) {
+            let names = strays.end_left_by(worker, pid, process.leader().was_signalled()).await;
+            if let Ok(evidence) = &mut end {
+                evidence.left = names;
+            }
+        }
         process.reap().await;
+        if let (Some(strays), Some(pid)) = (&strays, pid) {
+            strays.reaped(pid);
+        }
         stdout.finish();
         stderr.finish();
         tell(News::Ended { pid, end, left, jitter });
@@ -105,7 +119,11 @@ async fn until_ended(
         }
     };
     match exit {
-        Ok(exit) => Ok(process.evidence(exit, stderr.says_out_of_memory(), oom)),
+        Ok(exit) => {
+            let words = [stdout.last_words(), stderr.last_words()];
+            let says_so = says_out_of_memory([&words[0], &words[1]]);
+            Ok(process.evidence(exit, says_so, oom))
+        }
         // Reaped by a stranger: there is no evidence to be had.
         Err(error) => Err(StartFault::new(StartStep::Spawn, &error)),
     }

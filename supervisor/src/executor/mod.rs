@@ -9,9 +9,11 @@ mod incoming;
 mod life;
 mod line;
 mod lives;
+mod look;
 mod outgoing;
 pub mod process;
 mod relay;
+mod strays;
 
 use std::{
     borrow::Cow,
@@ -22,6 +24,7 @@ use std::{
     rc::Rc,
 };
 
+use nix::sys::signalfd::SignalFd;
 use tokio::net::unix::pipe;
 use worker::wire::{self, ToWorker};
 
@@ -31,16 +34,18 @@ use self::{
     life::Life,
     line::{Line, Scratch},
     lives::Lives,
+    look::HalfTime,
     process::{Leader, Process},
+    strays::Strays,
 };
 use crate::{
     command::Commands,
     event::WorkerId,
     exit::{StartFault, StartStep},
     launcher::orders::Orders,
-    os::{descriptors::OpenFiles, launch::Launch, procfs::OomWatch},
-    pool::{Action, Input, Jitter, JobKey, Left, News, Pool},
-    settings::{Jobs, Program, Settings},
+    os::{descriptors::OpenFiles, launch::Launch, procfs::OomWatch, scales::Scales},
+    pool::{Action, Cancelled, Input, Jitter, JobKey, Left, News, Pool},
+    settings::{Jobs, Program, Reach, Settings},
     signal::Signal,
     sink::Outlet,
 };
@@ -73,6 +78,11 @@ pub struct Executor {
     scratch: Scratch,
     chance: RandomState,
     oom: Rc<OomWatch>,
+    /// Who lost his parent, where our reach goes so far.
+    strays: Option<Rc<Strays>>,
+    reach: Reach,
+    scales: Scales,
+    half_time: HalfTime,
 }
 
 /// What the executor holds of a life.
@@ -85,10 +95,25 @@ struct Handle {
 }
 
 impl Executor {
-    /// For the workers of a run, whose output goes to `outlet`.
-    #[must_use]
-    pub fn new(settings: &Settings, open_files: OpenFiles, outlet: Rc<Outlet>) -> Self {
-        Self {
+    /// For the workers of a run, whose output goes to `outlet`. To be called in the runtime.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn new(
+        settings: &Settings,
+        open_files: OpenFiles,
+        outlet: Rc<Outlet>,
+        child_news: SignalFd,
+    ) -> io::Result<Self> {
+        let chance = RandomState::new();
+        let strays = match settings.reach {
+            Reach::Tree => Some(Rc::new(Strays::open(child_news, chance.hash_one(0))?)),
+            Reach::Group | Reach::Leader => None,
+        };
+        if let Some(strays) = &strays {
+            tokio::task::spawn_local(Rc::clone(strays).reap_all());
+        }
+        Ok(Self {
             program: settings.program.clone(),
             open_files,
             stop_signal: settings.stop_signal,
@@ -102,9 +127,13 @@ impl Executor {
             commands: settings.jobs.as_ref().and_then(|jobs| jobs.commands.clone()),
             workers: settings.workers.get(),
             scratch: line::scratch(),
-            chance: RandomState::new(),
+            chance,
             oom: Rc::default(),
-        }
+            strays,
+            reach: settings.reach,
+            scales: Scales::default(),
+            half_time: HalfTime::default(),
+        })
     }
 
     /// Files that a worker that takes jobs keeps open besides the others: the pipes of its line.
@@ -139,6 +168,7 @@ impl Executor {
             self.told = Some(*worker);
             if matches!(news, News::Ended { .. }) {
                 self.lives.remove(*worker);
+                self.half_time.remove(worker);
             }
         }
         Some(input)
@@ -151,9 +181,14 @@ impl Executor {
             Action::Spawn(worker) => self.waiting.push_back(*worker),
             Action::Send { worker, resume, jobs } => self.send(*worker, *resume, jobs, pool),
             Action::Recall(worker) => self.recall(*worker),
-            Action::Cancel { worker, id } => {
+            Action::Weigh { workers, limit } => self.weigh(workers, *limit),
+            Action::Examine { worker, id, is_over } => self.examine(*worker, *id, *is_over),
+            Action::Cancel { worker, id, why } => {
                 if let Some(line) = self.line(*worker) {
-                    let reason = Cow::Borrowed("timeout");
+                    let reason = Cow::Borrowed(match why {
+                        Cancelled::Timeout => "timeout",
+                        Cancelled::Memory => "memory",
+                    });
                     line.say(&ToWorker::Cancel { id: *id, reason });
                     line.write();
                 }
@@ -167,6 +202,21 @@ impl Executor {
             Action::Retract(worker) => self.retract(*worker),
             Action::Kill(worker) => self.signal(*worker, |leader, _| leader.signal(Signal::KILL)),
             Action::Tell(_) => {}
+        }
+    }
+
+    /// Ends what no worker's end has: what hid from whom it came. The names.
+    pub async fn end_strays(&self) -> Vec<String> {
+        match &self.strays {
+            Some(strays) => strays.end_all().await,
+            None => Vec::new(),
+        }
+    }
+
+    /// Ends everything at once, without a word to anybody.
+    pub fn sweep(&self) {
+        if let Some(strays) = &self.strays {
+            strays.sweep();
         }
     }
 
@@ -273,8 +323,7 @@ impl Executor {
         }
         if let Some(commands) = &self.commands {
             let limits = launch.take_limits();
-            let orders =
-                Orders::new(commands, &limits, self.stop_signal, worker.slot, self.workers);
+            let orders = Orders::new(commands, limits, worker.slot, self.workers);
             let orders = orders.to_bytes().map_err(|error| refused(io::Error::other(error)))?;
             launch.make_built_in(orders);
         }
@@ -283,7 +332,14 @@ impl Executor {
         let far = line.as_ref().map(|(_, far)| far);
         let passed = far.map(|far| [far.jobs.as_fd(), far.replies.as_fd(), far.recorder.as_fd()]);
         let passed = passed.as_ref().map_or(&[][..], |passed| &passed[..]);
-        let process = Process::start(&launch, passed, out.into(), err.into())?;
+        if let Some(strays) = &self.strays {
+            let (name, value) = strays.mark(worker);
+            launch.set_env(name, &value);
+        }
+        let process = Process::start(&launch, passed, out.into(), err.into(), self.reach)?;
+        if let (Some(strays), Some(pid)) = (&self.strays, process.pid()) {
+            strays.spawned(pid);
+        }
         let line = line.map(|(line, _)| Rc::new(line));
         if let Some(line) = &line {
             // Our hello.
@@ -300,6 +356,7 @@ impl Executor {
             watches_memory: self.watches_memory,
             oom: Rc::clone(&self.oom),
             share: Rc::default(),
+            strays: self.strays.clone(),
         })
     }
 }

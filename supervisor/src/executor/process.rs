@@ -5,7 +5,7 @@ use std::{
     cell::Cell,
     io,
     os::{
-        fd::{BorrowedFd, OwnedFd},
+        fd::{AsRawFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
     },
     process::Stdio,
@@ -26,6 +26,7 @@ use crate::{
         launch::{self, Launch, VERB, Word},
         procfs::{self, OomWatch},
     },
+    settings::Reach,
     signal::Signal,
 };
 
@@ -51,26 +52,39 @@ struct Stub {
     unsent: Vec<u8>,
 }
 
-/// The right to signal a process group. It is gone with the reaping, after which the number may
-/// be anybody's.
+/// The right to signal a process, and its group where our reach goes so far. It is gone with the
+/// reaping, after which the number may be anybody's.
 #[derive(Clone, Debug)]
-pub struct Leader(Rc<Cell<Option<i32>>>);
+pub struct Leader {
+    pid: Rc<Cell<Option<i32>>>,
+    reach: Reach,
+    was_signalled: Rc<Cell<bool>>,
+}
 
 impl Leader {
     /// Its process id, for as long as it is not reaped.
     #[must_use]
     pub fn pid(&self) -> Option<i32> {
-        self.0.get()
+        self.pid.get()
     }
 
-    /// Signals the group, if it can still be ours.
+    /// Whether it was sent a signal of ours.
+    #[must_use]
+    pub fn was_signalled(&self) -> bool {
+        self.was_signalled.get()
+    }
+
+    /// Signals it, if it can still be ours.
     pub fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.0.get() {
-            child::signal_group(pid, signal);
+        self.was_signalled.set(true);
+        match (self.pid.get(), self.reach) {
+            (Some(pid), Reach::Tree | Reach::Group) => child::signal_group(pid, signal),
+            (Some(pid), Reach::Leader) => child::signal_child(pid, signal),
+            (None, _) => {}
         }
     }
 
-    /// Asks the group to end; wakes it too, since a stopped process hears nothing.
+    /// Asks it to end; wakes it too, since a stopped process hears nothing.
     pub fn ask(&self, stop_signal: Signal) {
         self.signal(stop_signal);
         self.signal(Signal::CONT);
@@ -91,8 +105,9 @@ impl Process {
         passed: &[BorrowedFd<'_>],
         stdout: Stdio,
         stderr: Stdio,
+        reach: Reach,
     ) -> Result<Self, StartFault> {
-        Self::try_start(launch, passed, stdout, stderr)
+        Self::try_start(launch, passed, stdout, stderr, reach)
             .map_err(|error| StartFault::new(StartStep::Spawn, &error))
     }
 
@@ -101,6 +116,7 @@ impl Process {
         passed: &[BorrowedFd<'_>],
         stdout: Stdio,
         stderr: Stdio,
+        reach: Reach,
     ) -> io::Result<Self> {
         let began = Instant::now();
         let (socket, stubs_end) = launch::socket()?;
@@ -125,7 +141,11 @@ impl Process {
             }
         };
         Ok(Self {
-            leader: Leader(Rc::new(Cell::new(Some(pid)))),
+            leader: Leader {
+                pid: Rc::new(Cell::new(Some(pid))),
+                reach,
+                was_signalled: Rc::default(),
+            },
             child,
             pidfd,
             stub: Some(Stub { socket, unsent }),
@@ -184,11 +204,11 @@ impl Process {
         }
     }
 
-    /// Ends whatever is left of its group, and reaps it.
+    /// Ends whatever is left of its group, where our reach goes so far, and reaps it.
     pub async fn reap(&mut self) {
         // The unreaped leader still pins the number of its group: this hits no stranger.
         self.leader.signal(Signal::KILL);
-        self.leader.0.set(None);
+        self.leader.pid.set(None);
         // What fails here was reaped already.
         let _ = self.child.wait().await;
     }
@@ -209,6 +229,7 @@ impl Process {
             },
             says_out_of_memory,
             kernel_oom: killed && oom.may_have_killed(self.oom_kills_before),
+            left: Vec::new(),
         }
     }
 }
@@ -228,9 +249,10 @@ impl Stub {
     }
 }
 
+/// A descriptor that the runtime waits on.
 #[expect(unsafe_code, reason = "the runtime wants a promise about the descriptor")]
-fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(super) fn watch<T: AsRawFd>(fd: T) -> io::Result<AsyncFd<T>> {
     // SAFETY: the AsyncFd owns the descriptor: nobody closes or replaces it before.
-    unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }
+    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
         .map_err(|error| error.into_parts().1)
 }

@@ -12,7 +12,6 @@ use tokio::net::unix::pipe::Receiver;
 
 use super::line::Line;
 use crate::{
-    exit::says_out_of_memory,
     os::descriptors::{bytes_waiting, look_ahead},
     sink::{Held, Origin, Outlet, PIECE_BYTES},
 };
@@ -148,11 +147,6 @@ impl Relay {
         if let Some(last) = &self.last_words {
             last.borrow_mut().clear();
         }
-    }
-
-    /// Whether the last words say that memory ran out.
-    pub(super) fn says_out_of_memory(&self) -> bool {
-        says_out_of_memory(&self.last_words())
     }
 
     /// Reads a piece and passes it on; 0 at the end of the stream. Nothing to read is an error.

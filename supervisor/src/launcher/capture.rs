@@ -187,11 +187,13 @@ impl Capture {
 
     /// Whether its last words say that memory ran out.
     pub(super) fn says_out_of_memory(&mut self) -> bool {
-        if let Some([_, file]) = &mut self.files {
-            return last_words(file).is_ok_and(|last| says_out_of_memory(&last));
+        if let Some(files) = &mut self.files {
+            let words = files.each_mut().map(|file| last_words(file).unwrap_or_default());
+            return says_out_of_memory([&words[0], &words[1]]);
         }
-        let bytes = &self.streams[1].bytes;
-        says_out_of_memory(&bytes[bytes.len().saturating_sub(LAST_WORDS_BYTES)..])
+        let last = |bytes: &'_ [u8]| bytes.len().saturating_sub(LAST_WORDS_BYTES);
+        let [stdout, stderr] = self.streams.each_ref().map(|stream| &stream.bytes[..]);
+        says_out_of_memory([&stdout[last(stdout)..], &stderr[last(stderr)..]])
     }
 
     /// The reply: what is kept, and the report behind it.

@@ -38,7 +38,8 @@ use self::{
 };
 use crate::{
     exit::{StartFault, StartStep},
-    os::procfs,
+    os::{procfs, sweep},
+    settings::Reach,
     template::{Filling, Words},
 };
 
@@ -96,15 +97,13 @@ impl Launcher {
         prctl::set_name(c"launcher").map_err(io::Error::from)?;
         // Not by a kill: what it runs is to end first.
         prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
-        prctl::set_child_subreaper(true).map_err(io::Error::from)?;
+        prctl::set_child_subreaper(orders.reach == Reach::Tree).map_err(io::Error::from)?;
         // Blocked for good: what asks us to end is read, and a command gets an empty mask.
-        let signals = |signals: &[Signal]| -> io::Result<SignalFd> {
-            let set: SigSet = signals.iter().copied().collect();
-            set.thread_block()?;
-            let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-            Ok(SignalFd::with_flags(&set, flags)?)
-        };
-        let (ends, children) = (signals(&ENDS)?, signals(&[Signal::SIGCHLD])?);
+        let ends: SigSet = ENDS.into_iter().collect();
+        ends.thread_block().map_err(io::Error::from)?;
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        let ends = SignalFd::with_flags(&ends, flags).map_err(io::Error::from)?;
+        let children = sweep::child_news()?;
         let spawner = Spawner::new(&orders, env)?;
         let capture = Capture::new(orders.capture.clone());
         let [jobs, replies, recorder] = wire;

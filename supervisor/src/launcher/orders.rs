@@ -8,6 +8,7 @@ use worker::codec::{self, CodecError};
 use crate::{
     command::{Capture, Commands},
     limits::Limits,
+    settings::Reach,
     signal::Signal,
     template::Template,
 };
@@ -19,6 +20,7 @@ pub struct Orders {
     pub(super) limits: Limits,
     pub(super) grace: Duration,
     stop_signal: i32,
+    pub(super) reach: Reach,
     pub(super) stdin: bool,
     pub(super) capture: Capture,
     pub(super) slot: u32,
@@ -27,19 +29,12 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// For the launcher of this slot.
+    /// For the launcher of this slot, of so many.
     #[must_use]
-    pub fn new(
-        commands: &Commands,
-        limits: &Limits,
-        stop_signal: Signal,
-        slot: u32,
-        workers: u32,
-    ) -> Self {
-        let limits = limits.clone();
-        let Commands { template, grace, stdin, capture, .. } = commands.clone();
+    pub fn new(commands: &Commands, limits: Limits, slot: u32, workers: u32) -> Self {
+        let Commands { template, grace, stop_signal, reach, stdin, capture } = commands.clone();
         let stop_signal = stop_signal.number();
-        Self { template, limits, grace, stop_signal, stdin, capture, slot, workers }
+        Self { template, limits, grace, stop_signal, reach, stdin, capture, slot, workers }
     }
 
     /// As bytes.

@@ -56,6 +56,7 @@ impl Default for End {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum Why {
     Timeout,
+    Memory,
     Stop,
 }
 
@@ -103,6 +104,7 @@ impl Report {
             peak: Peak { bytes: self.peak_kib.saturating_mul(1024), exact: self.peak_exact },
             says_out_of_memory: self.says_out_of_memory,
             kernel_oom: self.kernel_oom,
+            left: self.left.clone(),
         })
     }
 }
@@ -120,6 +122,7 @@ pub(crate) fn read(reply: Payload) -> Option<Ran> {
     }
     let why = |why| match why {
         Why::Timeout => StopReason::Timeout,
+        Why::Memory => StopReason::Memory,
         Why::Stop => StopReason::Shutdown,
     };
     Some(Ran {
@@ -131,7 +134,6 @@ pub(crate) fn read(reply: Payload) -> Option<Ran> {
         evidence: report.evidence(),
         asked: report.asked.map(|asked| Asked { why: why(asked), killed: report.killed }),
         output: Captured::new(reply, [0..stdout, stdout..both], report.gaps),
-        left: report.left,
         leaked: report.leaked,
     })
 }
@@ -155,10 +157,8 @@ mod tests {
         let report = Report { pid: 7, end, wall, left, leaked: true, ..Report::default() };
         let ran = read(Payload::copy(&reply(&report, [b"out", b"error"]))).unwrap();
         assert_eq!((ran.output.stdout(), ran.output.stderr()), (&b"out"[..], &b"error"[..]));
-        assert_eq!(
-            (ran.pid, ran.leaked, ran.left.as_slice()),
-            (7, true, &["sleep".to_owned()][..])
-        );
+        let left = &ran.evidence.as_ref().unwrap().left;
+        assert_eq!((ran.pid, ran.leaked, left.as_slice()), (7, true, &["sleep".to_owned()][..]));
         let status = Status::Signal { signal: Signal::SEGV, core: true };
         assert_eq!(ran.evidence.unwrap().status, status);
         assert!(!report.is_killed());

@@ -12,7 +12,7 @@ use nix::{
     poll::{PollFd, PollFlags, ppoll},
     sys::{signalfd::SignalFd, time::TimeSpec},
 };
-use worker::{Heard, ServeError, Worker};
+use worker::{CancelReason, Heard, ServeError, Worker};
 
 use super::{
     CLOSING, DRAIN, TOLD_AFTER,
@@ -20,9 +20,17 @@ use super::{
     leftovers,
     orders::Orders,
     report::{Report, Why},
-    sys::{self, Child, Reaped},
+    sys::{self, Child},
 };
-use crate::{limits::Resource, os::procfs, signal::Signal};
+use crate::{
+    limits::Resource,
+    os::{
+        child, procfs,
+        sweep::{self, Reaped},
+    },
+    settings::Reach,
+    signal::Signal,
+};
 
 /// A command from its start to the reaping of all it left.
 pub(super) struct Running<'a> {
@@ -70,14 +78,20 @@ impl Running<'_> {
             Ok(watched) => watched,
             Err(error) => {
                 // Without a supervisor nobody wants it, or would end it.
-                self.child.signal_group(Signal::KILL);
+                self.signal(Signal::KILL);
                 sys::reap(self.child.pid)?;
-                leftovers::end(self.children)?;
+                if self.orders.reach == Reach::Tree {
+                    leftovers::end(self.children)?;
+                }
                 return Err(error);
             }
         };
         let wall = began.elapsed();
         let limits_cpu = self.orders.limits.get(Resource::Cpu).is_some();
+        if self.orders.reach == Reach::Group {
+            // Unreaped it pins the number of its group.
+            child::signal_group(self.child.pid, Signal::KILL);
+        }
         // Before it is reaped: afterwards its own part cannot be told from its children's.
         let own_cpu = limits_cpu.then(|| procfs::own_cpu(self.child.pid)).flatten();
         let mut report = sys::reap(self.child.pid)?;
@@ -90,7 +104,11 @@ impl Running<'_> {
             // What asked us to end has hit it too, before it had a group of its own.
             report.asked = Some(Why::Stop);
         }
-        if let Reaped::Living = sys::reap_strangers()? {
+        if self.orders.reach != Reach::Tree {
+            // What our reach does not go to may live on, and hold them.
+            self.capture.take_rest(self.worker)?;
+            self.capture.forget_pipes();
+        } else if let Reaped::Living = sweep::reap_any(|_| {})? {
             self.end_leftovers(&mut report)?;
         } else if has_output {
             self.capture.take_rest(self.worker)?;
@@ -119,7 +137,8 @@ impl Running<'_> {
             if ready.jobs {
                 match self.worker.hear()? {
                     Heard::Nothing => {}
-                    Heard::Cancel => self.ask(Why::Timeout, &mut asked),
+                    Heard::Cancel(CancelReason::Timeout) => self.ask(Why::Timeout, &mut asked),
+                    Heard::Cancel(CancelReason::Memory) => self.end_at_once(&mut asked),
                     Heard::Deaf => deaf = true,
                     Heard::Gone => return Err(ServeError::Gone),
                 }
@@ -132,7 +151,7 @@ impl Running<'_> {
             let now = Instant::now();
             if let Some(asked) = asked.as_mut().filter(|a| !a.killed && a.until <= now) {
                 asked.killed = true;
-                self.child.signal_group(Signal::KILL);
+                self.signal(Signal::KILL);
             }
             if !told && began + TOLD_AFTER <= now {
                 told = true;
@@ -141,14 +160,27 @@ impl Running<'_> {
         }
     }
 
+    fn signal(&self, signal: Signal) {
+        match self.orders.reach {
+            Reach::Tree | Reach::Group => child::signal_group(self.child.pid, signal),
+            Reach::Leader => child::signal_child(self.child.pid, signal),
+        }
+    }
+
+    /// It holds too much memory: whatever else was asked of it, that is why it ends.
+    fn end_at_once(&self, asked: &mut Option<Asked>) {
+        self.signal(Signal::KILL);
+        *asked = Some(Asked { why: Why::Memory, until: Instant::now(), killed: true });
+    }
+
     /// Asks its group to end, or a second time kills it.
     fn ask(&self, why: Why, asked: &mut Option<Asked>) {
         let now = Instant::now();
         match asked {
             None => {
-                self.child.signal_group(self.orders.stop_signal());
+                self.signal(self.orders.stop_signal());
                 // A stopped process hears nothing.
-                self.child.signal_group(Signal::CONT);
+                self.signal(Signal::CONT);
                 *asked = Some(Asked { why, until: now + self.orders.grace, killed: false });
             }
             Some(asked) => asked.until = now,
@@ -206,7 +238,7 @@ impl Running<'_> {
             }
             self.wait_for_output(ended, until, now)?;
             has_waited = true;
-            if let Reaped::None = sys::reap_strangers()? {
+            if let Reaped::None = sweep::reap_any(|_| {})? {
                 break true;
             }
         };

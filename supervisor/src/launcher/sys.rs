@@ -27,12 +27,10 @@ use crate::{
     exit::{StartFault, StartStep},
     limits::Limits,
     os::{
-        child,
         exec::{self, Strings},
         limits,
         lookup::{DEFAULT_PATH, candidates},
     },
-    signal::Signal,
     template::Words,
 };
 
@@ -71,13 +69,6 @@ pub(super) struct Command<'a> {
 pub(super) struct Child {
     pub(super) pid: i32,
     pub(super) pidfd: OwnedFd,
-}
-
-impl Child {
-    /// Unreaped, so the number of its group is its own.
-    pub(super) fn signal_group(&self, signal: Signal) {
-        child::signal_group(self.pid, signal);
-    }
 }
 
 /// What the child finds in the memory it shares with us, and where it says why it failed.
@@ -248,14 +239,6 @@ impl Numbered {
     }
 }
 
-/// Which children are left.
-pub(super) enum Reaped {
-    /// None.
-    None,
-    /// Some that still run.
-    Living,
-}
-
 /// Reaps a child that has ended; how it ended and what it used.
 pub(super) fn reap(pid: i32) -> io::Result<Report> {
     // SAFETY: all zeroes are a value of it.
@@ -285,20 +268,4 @@ pub(super) fn reap(pid: i32) -> io::Result<Report> {
 fn duration(time: libc::timeval) -> Duration {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
-}
-
-/// Reaps every child that has ended.
-pub(super) fn reap_strangers() -> io::Result<Reaped> {
-    loop {
-        // SAFETY: wait4 takes null for what is not wanted.
-        match unsafe { libc::wait4(-1, ptr::null_mut(), libc::WNOHANG, ptr::null_mut()) } {
-            0 => return Ok(Reaped::Living),
-            -1 => match io::Error::last_os_error() {
-                error if error.raw_os_error() == Some(libc::ECHILD) => return Ok(Reaped::None),
-                error if error.kind() == io::ErrorKind::Interrupted => {}
-                error => return Err(error),
-            },
-            _ => {}
-        }
-    }
 }

@@ -5,7 +5,6 @@ use std::fmt::Write;
 
 use worker::quantity::{show_duration, show_size};
 
-use crate::words::{describe, failure};
 use crate::{
     escape::visible,
     event::{Again, Ended, Event, Next, ShutdownReason},
@@ -14,6 +13,7 @@ use crate::{
     limits::{Limits, Resource},
     settings::{Restart, Settings},
     template::INPUT_SEPARATOR,
+    words::{self, describe, failure},
 };
 
 /// The line for an event, with its newline; `None` where there is nothing to say.
@@ -99,12 +99,9 @@ pub fn leftovers(outcome: &Outcome) -> Option<String> {
         return None;
     };
     let (id, mut text) = (outcome.id, String::new());
-    if !ran.left.is_empty() {
-        let many = if ran.left.len() == 1 { "process" } else { "processes" };
+    if let Some(left) = words::left(ran.evidence.as_ref()) {
         let held = if ran.leaked { ", which held its output open" } else { "" };
-        let names = visible(ran.left.join(", ").as_bytes());
-        let count = ran.left.len();
-        let _ = writeln!(text, "supervisor: job {id} left {count} {many}: {names}{held}; killed");
+        let _ = writeln!(text, "supervisor: job {id} {left}{held}; killed");
     }
     for (gap, stream) in ran.output.gaps().into_iter().zip(["stdout", "stderr"]) {
         if gap.bytes > 0 {
@@ -133,7 +130,9 @@ fn tried_again(id: u64, attempt: &Attempt, again: Again) -> String {
 
 fn end(ended: &Ended, settings: &Settings) -> Option<String> {
     let hint = limit_hint(ended, &settings.program.limits);
+    let left = words::left(ended.evidence.as_ref());
     let is_news = match (ended.next, ended.cause) {
+        _ if left.is_some() => true,
         // The run's end says it once for all, or the table.
         (Next::Done, Cause::CouldNotStart(_) | Cause::AskedToStop(_)) => false,
         // What was planned is no news.
@@ -149,6 +148,9 @@ fn end(ended: &Ended, settings: &Settings) -> Option<String> {
         let _ = write!(text, " (PID {pid})");
     }
     let _ = write!(text, " ended: {}", describe(ended.cause, ended.evidence.as_ref()));
+    if let Some(left) = left {
+        let _ = write!(text, "; {left}; killed");
+    }
     match ended.next {
         Next::Again(delay) if delay.is_zero() => text.push_str("; replaced at once"),
         Next::Again(delay) => {

@@ -8,12 +8,7 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{self, kill, killpg},
-    unistd::Pid,
-};
-
-use super::procfs::{self, Process};
+use super::census::Process;
 use crate::{exit::Status, signal::Signal};
 
 /// A descriptor that becomes readable when the process ends.
@@ -84,22 +79,24 @@ pub fn examine(pidfd: impl AsFd) -> io::Result<Option<Exit>> {
 #[must_use]
 pub fn pidfd_of(pid: i32, parent: i32) -> Option<OwnedFd> {
     let pidfd = pidfd(pid).ok()?;
-    procfs::process(pid).filter(|process| process.is_child_of(parent)).map(|_| pidfd)
+    Process::find(pid).filter(|process| process.is_child_of(parent)).map(|_| pidfd)
 }
 
-/// Kills a process that was found in a list of all: only if it is still that one, for its number
+/// Signals a process that was found in a list of all: only if it is still that one, for its number
 /// may meanwhile be another's.
-pub fn kill_if_still(process: &Process) {
+pub fn signal_if_still(process: &Process, signal: Signal) {
     // From here on the descriptor is of whoever has the number now, and of nobody after him.
     let Ok(pidfd) = pidfd(process.pid) else { return };
-    if procfs::process(process.pid).is_some_and(|now| now.is_same(process)) {
-        let (none, number) = (ptr::null::<libc::siginfo_t>(), Signal::KILL.number());
-        // SAFETY: integers and a null where no siginfo is given. What is gone need not be told.
-        unsafe {
-            let pidfd = pidfd.as_raw_fd();
-            libc::syscall(libc::SYS_pidfd_send_signal, pidfd, number, none, 0);
-        }
+    if Process::find(process.pid).is_some_and(|now| now.is_same(process)) {
+        // What is gone need not be told.
+        let _ = signal_through(&pidfd, signal, 0);
     }
+}
+
+/// Signals a child, for as long as nobody has reaped it: then its number is surely its own.
+pub fn signal_child(pid: i32, signal: Signal) {
+    // SAFETY: kill takes two integers. What is gone need not be told.
+    unsafe { libc::kill(pid, signal.number()) };
 }
 
 fn duration(time: libc::timeval) -> Duration {
@@ -112,37 +109,27 @@ fn duration(time: libc::timeval) -> Duration {
 pub fn kill_group_of(pidfd: impl AsFd) {
     /// Since Linux 6.9; before that only the process itself can be hit without fail.
     const PROCESS_GROUP: libc::c_uint = 1 << 2;
-    let (pidfd, number) = (pidfd.as_fd().as_raw_fd(), Signal::KILL.number());
-    let none = ptr::null::<libc::siginfo_t>();
     for flags in [PROCESS_GROUP, 0] {
-        // SAFETY: integers and a null where no siginfo is given.
-        let sent =
-            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, number, none, flags) };
-        if sent == 0 {
+        if signal_through(&pidfd, Signal::KILL, flags) {
             return;
         }
     }
 }
 
+/// Whether the kernel took it.
+fn signal_through(pidfd: impl AsFd, signal: Signal, flags: libc::c_uint) -> bool {
+    let (pidfd, number) = (pidfd.as_fd().as_raw_fd(), signal.number());
+    let none = ptr::null::<libc::siginfo_t>();
+    // SAFETY: integers and a null where no siginfo is given.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, number, none, flags) == 0 }
+}
+
 /// Signals a child's process group; while it has none yet, the child alone. For an unreaped
 /// child only: its number is then surely its own.
 pub fn signal_group(leader: i32, signal: Signal) {
-    let leader = Pid::from_raw(leader);
-    let Ok(wire) = signal::Signal::try_from(signal.number()) else {
-        return signal_realtime(leader, signal);
-    };
-    // What is gone need not be told: both errors mean that.
-    if killpg(leader, wire).is_err() {
-        let _ = kill(leader, wire);
-    }
-}
-
-/// nix has no names for the real-time signals.
-fn signal_realtime(leader: Pid, signal: Signal) {
-    // SAFETY: kill takes two integers.
-    unsafe {
-        if libc::kill(-leader.as_raw(), signal.number()) != 0 {
-            libc::kill(leader.as_raw(), signal.number());
-        }
+    // SAFETY: kill takes two integers; nix has no names for the real-time signals.
+    let sent = unsafe { libc::kill(-leader, signal.number()) };
+    if sent != 0 {
+        signal_child(leader, signal);
     }
 }

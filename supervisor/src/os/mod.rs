@@ -4,15 +4,21 @@
 //! What happens between the spawn and a worker's first instruction is told in [`launch`]
 //! (what is sent) and [`stub`] (what is done with it).
 
+pub mod census;
 pub mod child;
 pub mod descriptors;
+pub mod examine;
 pub(crate) mod exec;
+pub mod freeze;
 pub mod launch;
 pub mod limits;
 pub mod lookup;
 pub mod memory;
 pub mod procfs;
+pub mod scales;
 pub mod signals;
 pub mod stdout;
 pub mod stub;
+pub mod sweep;
 pub mod terminal;
+pub mod warden;

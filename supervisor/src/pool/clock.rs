@@ -1,9 +1,10 @@
 //! What is due, and whose turn is it? One bound for all deadlines, and one way to a slot.
 
 use super::{
-    Actions, Pool, Tick,
+    Action, Actions, Pool, Tick,
     shutdown::Haste,
     slot::{Slot, Turn},
+    watch::Watch,
 };
 
 impl Pool {
@@ -13,11 +14,18 @@ impl Pool {
             return;
         }
         self.ledger.on_time(now);
+        if let Some(watch) = &mut self.watch {
+            let workers = watch.take_due(now);
+            if !workers.is_empty() {
+                actions.push(Action::Weigh { workers, limit: watch.limit() });
+            }
+        }
         self.each_slot(now, actions, Slot::on_time);
         self.rolling.has_stale |= self.slots.iter().any(Slot::is_stale);
         let (policy, noted) = (&self.policy, self.silence_noted);
         let slots = self.slots.iter().filter_map(|slot| slot.deadline(policy, noted));
-        self.alarm = slots.chain(self.jobs_deadline(now)).min();
+        let look = self.watch.as_ref().and_then(Watch::deadline);
+        self.alarm = slots.chain(self.jobs_deadline(now)).chain(look).min();
     }
 
     /// Whatever this step has changed may be due earlier than all else.
@@ -29,7 +37,8 @@ impl Pool {
         }
         let waiting = self.ledger.deadline().filter(|_| self.policy.jobs.is_some());
         let paced = self.paced_until(now);
-        self.alarm = self.alarm.into_iter().chain(waiting).chain(paced).min();
+        let look = self.watch.as_ref().and_then(Watch::deadline);
+        self.alarm = self.alarm.into_iter().chain(waiting).chain(paced).chain(look).min();
     }
 
     /// When the next job may be sent, where one waits for that.

@@ -126,7 +126,10 @@ pub(super) fn is_replaced_at_once(why: StopReason) -> bool {
         | StopReason::Recycle
         | StopReason::SecondOpinion
         | StopReason::Timeout => true,
-        StopReason::Shutdown | StopReason::Finished | StopReason::Protocol(_) => false,
+        StopReason::Shutdown
+        | StopReason::Finished
+        | StopReason::Memory
+        | StopReason::Protocol(_) => false,
     }
 }
 

@@ -121,10 +121,26 @@ impl Slot {
 
     /// A worker broke the protocol: it is killed. False for a life that is over.
     pub(super) fn break_off(&mut self, life: u32, fault: ProtocolFault, turn: &mut Turn<'_>) {
-        let why = StopReason::Protocol(fault);
         if let Some((_, work)) = self.work_of(life) {
             work.break_off();
         }
+        self.kill(life, StopReason::Protocol(fault), turn);
+    }
+
+    /// A worker holds more memory than it may, with all that descends from it. Where that is a
+    /// command, it is the command that ends.
+    pub(super) fn on_overweight(&mut self, life: u32, bytes: u64, turn: &mut Turn<'_>) {
+        let Some((worker, work)) = self.work_of(life) else { return };
+        if turn.policy.runs_commands {
+            work.end_overweight(worker, bytes, turn);
+        } else {
+            work.weighs(bytes);
+            self.kill(life, StopReason::Memory, turn);
+        }
+    }
+
+    /// It ends at once, whatever it does.
+    fn kill(&mut self, life: u32, why: StopReason, turn: &mut Turn<'_>) {
         if let Some(old) = self.outgoing.as_mut().filter(|old| old.life == life) {
             let worker = WorkerId { slot: self.number, life };
             if old.stopping.is_none_or(|stopping| stopping.rung != Rung::Killed) {
@@ -150,7 +166,7 @@ impl Slot {
             || self.outgoing.as_ref().is_some_and(|old| old.life == life)
     }
 
-    fn work_of(&mut self, life: u32) -> Option<(WorkerId, &mut Work)> {
+    pub(super) fn work_of(&mut self, life: u32) -> Option<(WorkerId, &mut Work)> {
         if !self.holds(life) {
             return None;
         }

@@ -12,6 +12,7 @@ mod ending;
 mod halt;
 mod jobs;
 mod ledger;
+mod policy;
 mod restart;
 mod retry;
 mod roll;
@@ -22,13 +23,16 @@ mod slot;
 mod step;
 mod stopping;
 pub mod verdict;
+mod watch;
 mod work;
 
 use std::time::Duration;
 
 pub use ledger::Order;
+pub use policy::Policy;
 pub use step::{
-    Abilities, Action, Actions, Answer, Input, Jitter, JobKey, Left, Memory, News, Reply, Tick,
+    Abilities, Action, Actions, Answer, Cancelled, Input, Jitter, JobKey, Left, Memory, News,
+    Reply, Tick, Weight,
 };
 
 use self::{
@@ -37,62 +41,15 @@ use self::{
     roll::Rolling,
     shutdown::{Climb, Haste, Shutdown},
     slot::{End, Ending, Retired, Slot},
+    watch::Watch,
 };
 use crate::{
     event::{Event, Mute, ShutdownReason, Tally, WorkerId},
     exit::{Cause, Evidence, StartFault, StopReason},
+    hang::Hang,
     job::JobEnd,
-    limits::Limits,
-    settings::{Depth, JobRules, Restart, Roll, Settings},
-    signal::Signal,
+    settings::Restart,
 };
-
-/// The rules of a run.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// How many slots.
-    pub workers: u32,
-    /// When a worker that ended is started again.
-    pub restart: Restart,
-    /// How workers are replaced one by one.
-    pub roll: Roll,
-    /// From asking a worker to end to killing it.
-    pub grace: Duration,
-    /// The signal that asks.
-    pub stop_signal: Signal,
-    /// The limits workers run under: evidence of why they end.
-    pub limits: Limits,
-    /// What becomes of jobs; `None` for a run without.
-    pub jobs: Option<JobRules>,
-    /// The longest job in bytes, for the message about a longer one.
-    pub job_bytes_max: u64,
-}
-
-impl From<&Settings> for Policy {
-    fn from(settings: &Settings) -> Self {
-        let jobs = settings.jobs.as_ref();
-        Self {
-            workers: settings.workers.get(),
-            restart: settings.restart,
-            roll: settings.roll,
-            grace: settings.grace,
-            stop_signal: settings.stop_signal,
-            limits: settings.program.limits.clone(),
-            jobs: jobs.map(|jobs| paced(jobs.rules.clone())),
-            job_bytes_max: jobs.map_or(0, |jobs| jobs.job_bytes_max() as u64),
-        }
-    }
-}
-
-/// What is sent ahead begins before we hear how the one before it ended: too soon for a delay, and
-/// for a command that a halt was to prevent.
-fn paced(mut rules: JobRules) -> JobRules {
-    let halts = rules.halt.is_some() && rules.depth == Depth::Ahead;
-    if halts || !rules.delay.is_zero() {
-        rules.depth = Depth::Fixed(1);
-    }
-    rules
-}
 
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,6 +84,8 @@ pub struct Pool {
     /// All is done, and the workers are let go.
     finishing: bool,
     hungry: Hungry,
+    /// Where memory is limited.
+    watch: Option<Watch>,
     /// No job is sent before this.
     not_before: Tick,
     /// Slots that this step has to do with.
@@ -153,6 +112,7 @@ impl Pool {
             source_ended: false,
             finishing: false,
             hungry: Hungry::new(slots.len()),
+            watch: policy.limits.tree_bytes().map(Watch::new),
             not_before: Tick::ZERO,
             touched: Vec::new(),
             alarm: Some(Tick::ZERO),
@@ -187,6 +147,8 @@ impl Pool {
                 self.let_spare_go(now, actions);
             }
             Input::Hold(hold) => self.ledger.hold(hold),
+            Input::Examined { worker, id, hang } => self.examined(worker, id, hang),
+            Input::Weighed { weights, took } => self.weighed(now, &weights, took, actions),
         }
         loop {
             self.on_time(now, actions);
@@ -256,6 +218,9 @@ impl Pool {
             News::Executed { pid } => {
                 let executed = slot.on_executed(life, pid, &mut turn);
                 self.has_run |= executed;
+                if let Some(watch) = self.watch.as_mut().filter(|_| executed) {
+                    watch.begin(worker, now);
+                }
                 executed
             }
             News::Hello(abilities) => {
@@ -288,6 +253,9 @@ impl Pool {
                 let is_successor = slot.succeeds_rolled(life);
                 let ending = slot.on_ended(life, End { pid, end, left, jitter }, &mut turn);
                 self.has_spoken |= spoke;
+                if let Some(watch) = &mut self.watch {
+                    watch.end(worker);
+                }
                 match ending {
                     Ending::Late => return false,
                     Ending::Early(_) if is_successor && self.rolling.contains(index) => {
@@ -299,6 +267,32 @@ impl Pool {
                     Ending::Ordinary => {}
                 }
                 true
+            }
+        }
+    }
+
+    fn examined(&mut self, worker: WorkerId, id: u64, hang: Box<Hang>) {
+        let index = usize::try_from(worker.slot).unwrap_or(0).wrapping_sub(1);
+        let slot = self.slots.get_mut(index);
+        if let Some((_, work)) = slot.and_then(|slot| slot.work_of(worker.life)) {
+            work.examined(id, hang, &self.ledger);
+        }
+    }
+
+    /// What holds more than it may ends.
+    fn weighed(
+        &mut self,
+        now: Tick,
+        weights: &[(WorkerId, Weight)],
+        took: Duration,
+        actions: &mut Actions,
+    ) {
+        let Some(watch) = &mut self.watch else { return };
+        for (worker, bytes) in watch.weighed(weights, took, now) {
+            let index = usize::try_from(worker.slot).unwrap_or(0).wrapping_sub(1);
+            if index < self.slots.len() {
+                let (slot, mut turn) = self.turn(now, index, actions);
+                slot.on_overweight(worker.life, bytes, &mut turn);
             }
         }
     }

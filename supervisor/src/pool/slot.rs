@@ -266,6 +266,10 @@ impl Slot {
 
     /// The process of a life is gone.
     pub(super) fn on_ended(&mut self, life: u32, mut end: End, turn: &mut Turn<'_>) -> Ending {
+        let seen = self.work_of(life).and_then(|(_, work)| work.overweight());
+        if let (Some(bytes), Ok(evidence)) = (seen, &mut end.end) {
+            evidence.peak.raise(bytes);
+        }
         if let Some(old) = self.outgoing.take_if(|old| old.life == life) {
             let cause = self.judge(&end, old.stopping, turn);
             self.tell_end(life, &end, cause, Next::Replaced, turn);
@@ -291,8 +295,7 @@ impl Slot {
         let (work, left) = (std::mem::take(&mut self.work), std::mem::take(&mut end.left));
         let evidence = end.end.as_ref().ok();
         let worked = work.on_death(self.worker(), (verdict, evidence), left, turn);
-        let makes_way = stopping
-            .is_some_and(|s| !matches!(s.why, StopReason::Timeout | StopReason::Protocol(_)));
+        let makes_way = stopping.is_some_and(|stopping| !stopping.why.is_charge());
         let settled = up >= READY_AFTER || worked || makes_way;
         let early = if turn.policy.jobs.is_some() { !settled } else { unready };
         let next = self.next(&end, verdict, stopping, Lived { up, early }, turn);

@@ -6,6 +6,7 @@ use crate::{
     command::Ran,
     event::{Event, ShutdownReason, WorkerId},
     exit::{Evidence, Pipe, ProtocolFault, StartFault},
+    hang::Hang,
     job::{Failure, Job, Outcome, Payload},
 };
 
@@ -41,6 +42,22 @@ pub enum Input {
     SourceEnded,
     /// Whether outcomes have nowhere to go just now: then no job is sent.
     Hold(bool),
+    /// The answer to the second [`Action::Examine`] of a job.
+    Examined {
+        /// Who runs it.
+        worker: WorkerId,
+        /// The job's number.
+        id: u64,
+        /// What was seen.
+        hang: Box<Hang>,
+    },
+    /// The answer to [`Action::Weigh`].
+    Weighed {
+        /// What each holds; of one that is about to end, nothing is said.
+        weights: Vec<(WorkerId, Weight)>,
+        /// How long that took.
+        took: Duration,
+    },
 }
 
 /// News of one worker's process.
@@ -94,6 +111,23 @@ pub struct Memory {
     pub resident_bytes: u64,
     /// The most that it ever held.
     pub peak_bytes: u64,
+}
+
+/// What a worker holds together with all that descends from it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Weight {
+    /// The sum of what is resident, in bytes: what is shared counts for each.
+    pub resident_bytes: u64,
+    /// The sum of the proportional shares, in bytes, where the other is above the limit.
+    pub proportional_bytes: Option<u64>,
+}
+
+impl Weight {
+    /// The best that is known, in bytes.
+    #[must_use]
+    pub fn held_bytes(self) -> u64 {
+        self.proportional_bytes.unwrap_or(self.resident_bytes)
+    }
 }
 
 /// What a worker said of itself in its hello.
@@ -192,6 +226,15 @@ impl Actions {
     }
 }
 
+/// Why a job is to end early.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cancelled {
+    /// Its time is over.
+    Timeout,
+    /// What does it holds more memory than it may.
+    Memory,
+}
+
 /// Something to do about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
@@ -214,6 +257,25 @@ pub enum Action {
         worker: WorkerId,
         /// The job's number.
         id: u64,
+        /// Why.
+        why: Cancelled,
+    },
+    /// See what a worker does, at half the time of its job, and when that is over: what it has used
+    /// meanwhile tells.
+    Examine {
+        /// Who.
+        worker: WorkerId,
+        /// The job's number.
+        id: u64,
+        /// Whether its time is over.
+        is_over: bool,
+    },
+    /// See how much memory these hold.
+    Weigh {
+        /// Who.
+        workers: Vec<WorkerId>,
+        /// How much each may hold, in bytes: beyond that it is to be known exactly.
+        limit: u64,
     },
     /// Tell it that there are no more jobs, and close the way they came.
     Dismiss(WorkerId),

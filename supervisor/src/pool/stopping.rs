@@ -112,7 +112,7 @@ impl Stopping {
         turn: &mut Turn<'_>,
     ) -> Self {
         // What we hold against it stays the reason of its end.
-        if !matches!(self.why, StopReason::Timeout | StopReason::Protocol(_)) {
+        if !self.why.is_charge() {
             self.why = why;
         }
         match self.rung {

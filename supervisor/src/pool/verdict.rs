@@ -55,6 +55,7 @@ pub fn of_command(ran: &Ran, policy: &Policy) -> Cause {
 pub fn of_asked(asked: Asked) -> Cause {
     match asked.why {
         StopReason::Timeout => Cause::Timeout,
+        StopReason::Memory => Cause::Memory(Certainty::Sure),
         StopReason::Protocol(fault) => Cause::Protocol(fault),
         _ => Cause::AskedToStop(asked),
     }
@@ -128,6 +129,7 @@ mod tests {
             peak: Peak { bytes: peak_mib * MIB, exact: true },
             says_out_of_memory: says,
             kernel_oom: false,
+            left: Vec::new(),
         }
     }
 

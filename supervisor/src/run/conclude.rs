@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Run;
 use crate::{
+    escape::visible,
     event::ShutdownReason,
     observe::{summary::summary, table::table},
     pool::{Input, RunEnd, Tick},
@@ -39,6 +40,11 @@ impl Run {
         let has_jobs = self.settings.jobs.is_some();
         let is_whole = !self.source.as_mut().is_some_and(Source::has_more);
         let took = self.began.elapsed();
+        let strays = self.executor.end_strays().await;
+        if !strays.is_empty() {
+            let names = visible(strays.join(", ").as_bytes());
+            self.say(format!("supervisor: left by whom cannot be told: {names}; killed\n"));
+        }
         let told = async {
             outlet.settled().await;
             outlet.end_reports();

@@ -9,6 +9,7 @@ use super::record::{Measured, Who, Why, evidence, is_false, text_or_base64};
 use crate::{
     command::{Gap, Ran},
     exit::Cause,
+    hang::{Hang, Seen},
     job::{Attempt, AttemptEnd, Death, FailureKind},
 };
 
@@ -36,8 +37,52 @@ pub(super) struct AttemptRecord<'a> {
     last_output: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_output_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hang: Option<HangRecord<'a>>,
     #[serde(flatten)]
     written: Option<Written<'a>>,
+}
+
+/// What was done when the time was over.
+#[derive(Serialize)]
+struct HangRecord<'a> {
+    kind: String,
+    /// In the time watched.
+    window_ms: f64,
+    cpu_ms: f64,
+    /// Ready to run, and without a processor.
+    unserved_ms: f64,
+    processes: Vec<SeenRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct SeenRecord<'a> {
+    pid: i32,
+    name: &'a str,
+    state: char,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wchan: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stack: &'a [String],
+}
+
+impl<'a> HangRecord<'a> {
+    fn new(hang: &'a Hang) -> Self {
+        let seen = |seen: &'a Seen| SeenRecord {
+            pid: seen.pid,
+            name: &seen.name,
+            state: seen.state,
+            wchan: seen.wchan.as_deref(),
+            stack: &seen.stack,
+        };
+        Self {
+            kind: hang.kind().to_string(),
+            window_ms: milliseconds(hang.window),
+            cpu_ms: milliseconds(hang.cpu),
+            unserved_ms: milliseconds(hang.unserved),
+            processes: hang.processes.iter().map(seen).collect(),
+        }
+    }
 }
 
 /// What a command wrote, and what it left.
@@ -56,10 +101,7 @@ struct Written<'a> {
     stderr_base64: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stderr_gap: Option<Gap>,
-    /// The names of processes that were still there when it had ended.
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    left: &'a [String],
-    /// Whether one of them kept its output open.
+    /// Whether a process that it left behind kept its output open.
     #[serde(skip_serializing_if = "is_false")]
     leaked: bool,
 }
@@ -70,8 +112,8 @@ impl<'a> Written<'a> {
         let (stderr, stderr_base64) = text_or_base64(ran.output.stderr());
         let [stdout_gap, stderr_gap] =
             ran.output.gaps().map(|gap| Some(gap).filter(|gap| gap.bytes > 0));
-        let (left, leaked) = (ran.left.as_slice(), ran.leaked);
-        Self { stdout, stdout_base64, stdout_gap, stderr, stderr_base64, stderr_gap, left, leaked }
+        let leaked = ran.leaked;
+        Self { stdout, stdout_base64, stdout_gap, stderr, stderr_base64, stderr_gap, leaked }
     }
 }
 
@@ -103,6 +145,7 @@ impl<'a> AttemptRecord<'a> {
             measured: evidence.map(Measured::new),
             last_output: last_output.filter(|text| !text.is_empty()),
             last_output_base64,
+            hang: attempt.hang.as_deref().map(HangRecord::new),
             written: match &attempt.end {
                 AttemptEnd::Ran(ran) => Some(Written::new(ran)),
                 _ => None,

@@ -188,7 +188,7 @@ mod tests {
 
     fn attempt(number: u32, took: Duration, end: AttemptEnd) -> Attempt {
         let (worker, began) = (WorkerId { slot: 2, life: 7 }, Duration::from_micros(12_300));
-        Attempt { number, worker, pid: 4123, began, took, peak_bytes: None, end }
+        Attempt { number, worker, pid: 4123, began, took, peak_bytes: None, hang: None, end }
     }
 
     fn outcome(input: &[u8], end: JobEnd, last: Attempt, earlier: Vec<Attempt>) -> Outcome {
@@ -224,6 +224,7 @@ mod tests {
             peak: Peak { bytes: 99, exact: true },
             says_out_of_memory: false,
             kernel_oom: false,
+            left: Vec::new(),
         };
         let death = |cause, last_output: &[u8]| {
             let (evidence, last_output) = (Some(evidence.clone()), last_output.to_vec());
@@ -306,7 +307,7 @@ mod tests {
             let (began, took) = (began / unit * unit, took / unit * unit);
             let (began, took) = (Duration::from_nanos(began), Duration::from_nanos(took));
             let worker = WorkerId { slot, life };
-            let last = Attempt { number, worker, pid, began, took, peak_bytes, end: AttemptEnd::Ok };
+            let last = Attempt { number, worker, pid, began, took, peak_bytes, hang: None, end: AttemptEnd::Ok };
             let end = JobEnd::Ok(Payload::copy(&reply));
             let done = Outcome { id, position, ..outcome(b"", end, last, Vec::new()) };
             let mut serde = Vec::new();

@@ -107,6 +107,9 @@ pub(super) struct Measured {
     peak_bytes: u64,
     /// False: it used no more than that.
     peak_exact: bool,
+    /// The names of processes that were still there when it had ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left: Vec<String>,
 }
 
 impl<'a> Record<'a> {
@@ -198,6 +201,7 @@ impl Measured {
             cpu_ms: milliseconds(evidence.cpu),
             peak_bytes: evidence.peak.bytes,
             peak_exact: evidence.peak.exact,
+            left: evidence.left.clone(),
         }
     }
 }
@@ -251,6 +255,7 @@ pub(super) fn cause_name(cause: Cause) -> &'static str {
             StopReason::SecondOpinion => "second opinion",
             StopReason::Finished => "finished",
             StopReason::Timeout => "timeout",
+            StopReason::Memory => "memory",
             StopReason::Protocol(_) => "protocol",
         },
     }

@@ -27,7 +27,7 @@ pub(crate) use nix::sys::signal::Signal;
 use nix::{sys::signal::kill, unistd::Pid};
 pub(crate) use serde_json::Value;
 
-use self::{files::Scratch, tap::Tap};
+use self::{files::Scratch, procfs::Stat, tap::Tap};
 
 pub(crate) const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervisor");
 /// The variable by which the processes of a run are known again.
@@ -205,6 +205,27 @@ impl Running {
 
     pub(crate) fn signal(&self, signal: Signal) {
         send(self.pid(), signal);
+    }
+
+    /// The supervisor itself: what was started is its warden.
+    pub(crate) fn supervisor(&self) -> i32 {
+        let mut pid = None;
+        until("a supervisor", || {
+            pid = procfs::children(self.pid()).first().map(|child| child.pid);
+            pid.is_some()
+        });
+        pid.unwrap()
+    }
+
+    /// The children of the supervisor, zombies included; none once it is gone.
+    pub(crate) fn workers(&self) -> Vec<Stat> {
+        let supervisors = procfs::children(self.pid()).into_iter();
+        supervisors.flat_map(|supervisor| procfs::children(supervisor.pid)).collect()
+    }
+
+    /// The variable, `NAME=value`, that all of its processes have.
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
     }
 
     /// The processes of this run, but for one that was not yet executed.

@@ -72,3 +72,20 @@ pub(crate) fn activity(pid: i32) -> (u64, u64) {
     };
     tasks.map(|task| of_task(&task)).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
+
+/// All that descend from a process.
+pub(crate) fn descendants(of: i32) -> Vec<i32> {
+    let all: Vec<Stat> = pids().into_iter().filter_map(stat).collect();
+    let mut found = vec![of];
+    let mut at = 0;
+    while let Some(parent) = found.get(at).copied() {
+        found.extend(all.iter().filter(|stat| stat.parent == parent).map(|stat| stat.pid));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+/// What it runs, by the kernel's short name.
+pub(crate) fn name(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().into()
+}

@@ -40,6 +40,11 @@ impl Terminal {
         run.under(["setsid", "--ctty"]).stdin(self.line())
     }
 
+    /// The same, of a shell that starts it.
+    pub(crate) fn control_through(&self, run: Run, shell: [&str; 3]) -> Run {
+        run.under(["setsid", "--ctty"].iter().chain(&shell)).stdin(self.line())
+    }
+
     /// Presses keys.
     pub(crate) fn press(&mut self, keys: &[u8]) {
         self.window.write_all(keys).unwrap();

@@ -9,7 +9,7 @@ use super::{
 pub(crate) const TESTS: &str = "supervisor/src/pool/sim/";
 
 /// Words that no file of a place has.
-const BANNED: [(&str, &[&str]); 15] = [
+const BANNED: [(&str, &[&str]); 16] = [
     ("supervisor/src/pool/", &["tokio", "nix", "libc", "Instant", "SystemTime", "thread", "fs"]),
     ("supervisor/src/os/", &["pool", "executor", "clap"]),
     ("supervisor/src/executor/", &["clap"]),
@@ -22,6 +22,7 @@ const BANNED: [(&str, &[&str]); 15] = [
     ("supervisor/src/lib.rs", &["clap"]),
     ("supervisor/src/event.rs", VOCABULARY),
     ("supervisor/src/exit.rs", VOCABULARY),
+    ("supervisor/src/hang.rs", VOCABULARY),
     ("supervisor/src/job.rs", VOCABULARY),
     ("supervisor/src/settings.rs", VOCABULARY),
     ("worker/src/", &["tokio", "clap"]),
@@ -62,15 +63,15 @@ pub(crate) fn imports_of_the_pool(source: &Source) -> Vec<String> {
         let mut parts = path.split("::");
         let (first, second) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
         match first {
-            "crate" => ["command", "event", "exit", "job", "limits", "settings", "signal"]
+            "crate" => ["command", "event", "exit", "hang", "job", "limits", "settings", "signal"]
                 .contains(&second),
             "std" => {
                 ["cmp", "collections", "fmt", "iter", "mem", "num", "ops", "time"].contains(&second)
             }
             "self" | "super" | "Self" => true,
             "blame" | "clock" | "depth" | "dispatch" | "ending" | "halt" | "jobs" | "ledger"
-            | "recall" | "restart" | "retry" | "roll" | "shutdown" | "slot" | "step"
-            | "stopping" | "verdict" | "work" => true,
+            | "overrun" | "policy" | "recall" | "restart" | "retry" | "roll" | "shutdown"
+            | "slot" | "step" | "stopping" | "verdict" | "watch" | "work" => true,
             _ => first.starts_with(char::is_uppercase) || is_primitive(first),
         }
     };

@@ -80,7 +80,6 @@ pub(super) fn ran(answer: &Answer, cancelled: bool) -> Answer {
         evidence: Some(evidence(Status::Code(code))),
         asked: cancelled.then_some(asked),
         output: Captured::none(),
-        left: Vec::new(),
         leaked: false,
     }))
 }
@@ -94,5 +93,6 @@ fn evidence(status: Status) -> Evidence {
         peak: Peak { bytes: 0, exact: true },
         says_out_of_memory: false,
         kernel_oom: false,
+        left: Vec::new(),
     }
 }

@@ -218,6 +218,7 @@ impl World {
         let end = match process.stopping {
             Some((StopReason::Timeout, _)) if process.overdue == Some(id) => Kind::Timeout,
             Some((StopReason::Protocol(fault), _)) if charges(fault) => Kind::Crashed,
+            Some((StopReason::Memory, _)) => Kind::Crashed,
             _ => Kind::Returned,
         };
         self.expected.push(Expected { id, attempt, worker, end, perhaps: false });
@@ -235,6 +236,7 @@ fn verdict(process: &Process, evidence: &Evidence, limited: bool) -> Kind {
     let asked_for = match process.stopping {
         Some((StopReason::Timeout, _)) => Kind::Timeout,
         Some((StopReason::Protocol(fault), _)) if charges(fault) => Kind::Crashed,
+        Some((StopReason::Memory, _)) => Kind::Crashed,
         _ => Kind::Returned,
     };
     let memory =

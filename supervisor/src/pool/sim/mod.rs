@@ -11,6 +11,7 @@ mod deliver;
 mod nature;
 mod perform;
 mod process;
+mod weigh;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -52,13 +52,15 @@ pub(super) fn policy(has_jobs: bool, chance: &mut Chance) -> Policy {
     let rules = has_jobs.then(|| rules(chance));
     let restart = [Restart::Never, Restart::OnFailure, Restart::Always, Restart::Always];
     let limits = if has_jobs && chance.one_in(2) { "cpu=2,data=64M" } else { "" };
+    let memory = (chance.one_in(3) && (!has_jobs || !limits.is_empty())).then_some(64 << 20);
     Policy {
         workers: u32::try_from(1 + chance.below(6)).unwrap(),
         restart: if has_jobs { Restart::Always } else { chance.pick(&restart) },
         roll: chance.pick(&[Roll::StartFirst, Roll::StopFirst]),
         grace: Duration::from_millis(chance.below(12_000)),
+        runs_commands: false,
         stop_signal: Signal::TERM,
-        limits: limits.parse().unwrap_or_else(|_| Limits::default()),
+        limits: Limits::gather(&[limits.parse().unwrap_or_default()], memory),
         jobs: rules,
         job_bytes_max: 1000,
     }

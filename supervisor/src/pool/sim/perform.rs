@@ -12,7 +12,7 @@ use crate::{
     exit::{Cause, StopReason},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
     pool::{
-        Action, JobKey, RunEnd, Tick,
+        Action, Cancelled, JobKey, RunEnd, Tick,
         slot::{Slot, State},
     },
     settings::{Depth, JobRules, Restart},
@@ -48,7 +48,14 @@ impl World {
                 let Some(process) = self.processes.get_mut(&worker) else { return };
                 process.recall(&mut self.chance);
             }
-            Action::Cancel { worker, id } => self.cancel(worker, id),
+            Action::Cancel { worker, id, why } => {
+                assert_eq!(why, Cancelled::Timeout, "only commands are ended for their memory");
+                self.cancel(worker, id);
+            }
+            Action::Examine { worker, id, is_over } => {
+                self.on_time_of(worker, id, is_over);
+            }
+            Action::Weigh { workers, limit } => self.weigh(workers, limit),
             Action::Dismiss(worker) => {
                 let process = self.live(worker);
                 assert!(process.ready && process.stopping.is_some(), "{worker} is not to end");
@@ -92,9 +99,9 @@ impl World {
         // For one that could not be asked before its exec, the grace counts from the decision.
         let asked = process.asked.filter(|_| process.ready).unwrap_or(since);
         let due = asked + grace <= now;
-        let is_fault = matches!(why, StopReason::Protocol(_));
+        let is_fault = matches!(why, StopReason::Protocol(_)) || self.is_too_heavy(worker, why);
         assert!(due || pressed || is_fault, "{worker} killed before its grace was over");
-        process.killed = true;
+        self.process(worker).killed = true;
     }
 
     fn spawn(&mut self, worker: WorkerId) {
@@ -183,6 +190,17 @@ impl World {
         let helped = self.pool.slots.iter().filter(is_there).any(Slot::is_coming)
             || self.processes.values().any(serves);
         !helped && since + Duration::from_secs(1) <= self.now
+    }
+
+    /// It is looked at twice: when half its time is over, and when all is.
+    fn on_time_of(&mut self, worker: WorkerId, id: u64, is_over: bool) {
+        let timeout = self.policy.jobs.as_ref().and_then(|rules| rules.timeout).unwrap();
+        let (now, part) = (self.now, if is_over { 1 } else { 2 });
+        let process = self.process(worker);
+        assert_eq!(process.line.front().map(|head| head.id), Some(id), "{worker} runs another");
+        assert!(process.head_since + timeout / part <= now, "{worker} still has time for {id}");
+        let looks = (id, process.head_since, is_over);
+        assert!(process.examined.insert(looks), "{worker} is looked at again for {id}");
     }
 
     fn cancel(&mut self, worker: WorkerId, id: u64) {

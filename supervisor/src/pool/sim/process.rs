@@ -1,7 +1,7 @@
 //! What does a simulated process do, and what is true of it? It lives in steps as small as the
 //! places at which it can die: reads a frame, starts a job, says what came of it, writes that.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{Chance, death::ran, nature::Nature};
 use crate::{
@@ -57,6 +57,8 @@ pub(super) struct Process {
     vile: bool,
     /// It has lied: what is said of its jobs may be wrong.
     pub(super) lied: bool,
+    /// For which job it was looked at, since when that ran, and whether its time was over.
+    pub(super) examined: BTreeSet<(u64, Tick, bool)>,
     pub(super) abilities: Abilities,
 
     pub(super) executed: bool,

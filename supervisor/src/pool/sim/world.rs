@@ -2,7 +2,7 @@
 //! in order, jobs come, people press keys: all of it by chance.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -73,6 +73,9 @@ pub(super) struct World {
     pub(super) spawned: bool,
     /// All was done before this step.
     pub(super) was_done: bool,
+    /// Those whose memory is being looked at, and those found too heavy in this step.
+    pub(super) on_scales: VecDeque<Vec<WorkerId>>,
+    pub(super) too_heavy: BTreeSet<WorkerId>,
     to_come: u64,
     position: u64,
 }
@@ -117,6 +120,8 @@ impl World {
             source_ended: false,
             spawned: false,
             was_done: false,
+            on_scales: VecDeque::new(),
+            too_heavy: BTreeSet::new(),
             to_come: chance.below(61),
             position: 0,
             chance,
@@ -164,6 +169,7 @@ impl World {
             self.perform(action);
         }
         self.check();
+        self.check_weights();
         self.was_done = self.is_done();
     }
 
@@ -209,6 +215,7 @@ impl World {
             }
             2..=3 => self.stale_news(),
             4 => Input::Timer,
+            10..=14 => self.weights().unwrap_or(Input::Timer),
             5..=9 if self.nature.jobs => self.job_input(),
             _ => self.news().unwrap_or(Input::Timer),
         }
@@ -345,7 +352,7 @@ impl World {
             for _ in 0..self.processes.len() * 2 {
                 self.let_live();
             }
-            let input = self.news();
+            let input = self.weights().or_else(|| self.news());
             silent = if input.is_some() { 0 } else { silent + 1 };
             let is_quiet = self.processes.values().all(Process::is_quiet);
             if silent > SILENCE || input.is_none() && is_quiet {

@@ -2,6 +2,7 @@
 //! them, and which of them it runs.
 
 mod blame;
+mod overrun;
 mod recall;
 
 use std::{collections::VecDeque, time::Duration};
@@ -18,7 +19,8 @@ use super::{
 };
 use crate::{
     event::WorkerId,
-    exit::{Cause, Pipe, ProtocolFault, StopReason},
+    exit::{Cause, Pipe, ProtocolFault},
+    hang::Hang,
     job::{Attempt, AttemptEnd, Death, Payload},
     settings::JobRules,
 };
@@ -69,6 +71,12 @@ pub(super) struct Work {
     closed: Option<(Pipe, Tick)>,
     /// The running job is over its time: until then it may end by itself.
     overdue: Option<Tick>,
+    /// It was seen to hold so many bytes, which is too much.
+    overweight: Option<u64>,
+    /// What the running job does was looked at, for the first time.
+    is_examined: bool,
+    /// And for the second, when its time was over.
+    hang: Option<Box<Hang>>,
 }
 
 impl Work {
@@ -169,7 +177,7 @@ impl Work {
             return;
         }
         if self.window.is_empty() {
-            self.head_since = turn.now;
+            self.begin_head(turn.now);
         }
         self.heard = turn.now;
         self.sent += jobs.len() as u64;
@@ -190,39 +198,6 @@ impl Work {
     /// It will hear or say nothing more.
     pub(super) fn close(&mut self, pipe: Pipe, now: Tick) {
         self.closed.get_or_insert((pipe, now + GONE_AFTER));
-    }
-
-    /// When something is due about the job it runs, or about its silence.
-    pub(super) fn deadline(&self, rules: &JobRules) -> Option<Tick> {
-        if let Some((_, gone_by)) = self.closed {
-            return Some(gone_by);
-        }
-        let timeout = rules.timeout.filter(|_| !self.window.is_empty());
-        let limit = self.overdue.or(timeout.map(|timeout| self.head_since + timeout));
-        limit.into_iter().chain(self.recall_due()).min()
-    }
-
-    /// Does what is due about the job it runs; why the worker must be ended, where nothing else
-    /// helps.
-    pub(super) fn on_time(&mut self, worker: WorkerId, turn: &mut Turn<'_>) -> Option<StopReason> {
-        if let Some((pipe, gone_by)) = self.closed {
-            let closed = StopReason::Protocol(ProtocolFault::Closed(pipe));
-            return (gone_by <= turn.now).then_some(closed);
-        }
-        let rules = turn.policy.jobs.as_ref()?;
-        self.recall_on_time(worker, turn);
-        let head = self.window.front().copied()?;
-        if self.overdue.is_none()
-            && rules.timeout.is_some_and(|timeout| self.head_since + timeout <= turn.now)
-        {
-            let cancels = self.abilities.cancels;
-            let patience = if cancels { turn.policy.grace } else { Duration::ZERO };
-            self.overdue = Some(turn.now + patience);
-            if cancels {
-                turn.actions.push(Action::Cancel { worker, id: turn.ledger.order(head).id });
-            }
-        }
-        self.overdue.filter(|until| *until <= turn.now).map(|_| StopReason::Timeout)
     }
 
     /// Takes its answers, each for the job at the head of its line.
@@ -270,7 +245,7 @@ impl Work {
         }
         if count > 0 {
             self.depth.learn(count, service_ns);
-            self.head_since = turn.now;
+            self.begin_head(turn.now);
             self.heard = turn.now;
             self.wake();
         }
@@ -311,20 +286,25 @@ impl Work {
         took: Duration,
         turn: &mut Turn<'_>,
     ) {
-        let attempt = |end| self.attempt(worker, reply.attempt, took, turn.now, end);
+        let (now, number, overweight) = (turn.now, reply.attempt, self.overweight);
+        let is_overdue = self.overdue.is_some();
+        let mut attempt = |end| self.attempt(worker, number, took, now, end);
         match reply.answer {
             Answer::Done(payload) => {
                 let attempt = attempt(AttemptEnd::Ok);
                 turn.ledger.done(key, payload, attempt, turn.actions);
             }
             // It gave up when it was told that its time was over.
-            Answer::Failed(_) if self.overdue.is_some() => {
+            Answer::Failed(_) if is_overdue => {
                 let (cause, evidence, last_output) = (Cause::Timeout, None, Vec::new());
                 let death = Death { cause, evidence, last_output };
                 turn.file(key, attempt(AttemptEnd::Timeout(Box::new(death))));
             }
             Answer::Failed(failure) => turn.file(key, attempt(AttemptEnd::Error(failure))),
             Answer::Ran(mut ran) => {
+                if let (Some(bytes), Some(evidence)) = (overweight, &mut ran.evidence) {
+                    evidence.peak.raise(bytes);
+                }
                 ran.cause = verdict::of_command(&ran, turn.policy);
                 let (is_ok, pid) = (ran.is_ok(), ran.pid);
                 let attempt = Attempt { pid, peak_bytes: None, ..attempt(AttemptEnd::Ran(ran)) };
@@ -339,7 +319,7 @@ impl Work {
 
     /// An attempt of this worker's that took so long, and has ended now.
     fn attempt(
-        &self,
+        &mut self,
         worker: WorkerId,
         number: u32,
         took: Duration,
@@ -347,7 +327,8 @@ impl Work {
         end: AttemptEnd,
     ) -> Attempt {
         let (pid, began) = (self.pid, now.saturating_sub(took));
-        Attempt { number, worker, pid, began, took, peak_bytes: self.peak_bytes, end }
+        let (peak_bytes, hang) = (self.peak_bytes, self.hang.take());
+        Attempt { number, worker, pid, began, took, peak_bytes, hang, end }
     }
 
     /// The first in the window is the how-many-th job sent.

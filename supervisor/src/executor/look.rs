@@ -1,0 +1,58 @@
+//! What do workers hold, and what do they do? A look at their processes, for the pool.
+
+use std::{collections::HashMap, time::Instant};
+
+use super::Executor;
+use crate::{
+    event::WorkerId,
+    hang::Hang,
+    os::{
+        examine::{Tree, Used},
+        scales::Found,
+    },
+    pool::{Input, Weight},
+};
+
+/// What was seen of workers when half the time of their job was over.
+pub(super) type HalfTime = HashMap<WorkerId, (u64, Instant, Used)>;
+
+impl Executor {
+    pub(super) fn weigh(&mut self, workers: &[WorkerId], limit: u64) {
+        let began = Instant::now();
+        self.scales.refresh();
+        let with_itself = self.is_program();
+        let weigh = |worker: &WorkerId| {
+            let pid = self.lives.get(*worker)?.leader.pid()?;
+            let found = self.scales.weigh(pid, with_itself, limit).unwrap_or_default();
+            let Found { resident_bytes, proportional_bytes } = found;
+            Some((*worker, Weight { resident_bytes, proportional_bytes }))
+        };
+        let weights = workers.iter().filter_map(weigh).collect();
+        self.inbox.put(Input::Weighed { weights, took: began.elapsed() });
+    }
+
+    pub(super) fn examine(&mut self, worker: WorkerId, id: u64, is_over: bool) {
+        let Some(pid) = self.lives.get(worker).and_then(|life| life.leader.pid()) else { return };
+        let (tree, now) = (Tree::of(pid, self.is_program()), Instant::now());
+        let used = tree.used();
+        if !is_over {
+            self.half_time.insert(worker, (id, now, used));
+            return;
+        }
+        // Where there was no first look, there is no time to compare with.
+        let first = self.half_time.remove(&worker).filter(|(known, ..)| *known == id);
+        let (_, then, before) = first.unwrap_or((id, now, used));
+        let hang = Box::new(Hang {
+            window: now.duration_since(then),
+            cpu: used.cpu.saturating_sub(before.cpu),
+            unserved: used.unserved.saturating_sub(before.unserved),
+            processes: tree.seen(),
+        });
+        self.inbox.put(Input::Examined { worker, id, hang });
+    }
+
+    /// Whether workers are the user's program: a launcher is none of its command's processes.
+    fn is_program(&self) -> bool {
+        self.commands.is_none()
+    }
+}
