@@ -1,0 +1,51 @@
+//! What was a job doing when its time was over? That is told with the timeout.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod support;
+
+use support::{Run, Value};
+
+/// What the attempt looked like, and its last process: name and state.
+fn seen(job: &Value) -> [&str; 3] {
+    let hang = &job["attempts"][0]["hang"];
+    let last = hang["processes"].as_array().and_then(|all| all.last());
+    let last = last.unwrap_or_else(|| panic!("{job}"));
+    [&hang["kind"], &last["name"], &last["state"]].map(|value| value.as_str().unwrap())
+}
+
+#[test]
+fn a_command_that_hangs_is_told_from_one_that_works() {
+    let scripts = ["sleep 1000; true", "while :; do :; done", "kill -STOP $$; true"];
+    let run = Run::each_sh("{}").with("-j 3 -k --timeout 600ms --grace 2s").jsonl();
+    let run = run.given(scripts).finish();
+    let jobs = run.jobs();
+    assert_eq!(seen(&jobs[0]), ["asleep", "sleep", "S"]);
+    assert_eq!(seen(&jobs[1])[..2], ["busy", "sh"]);
+    assert_eq!(seen(&jobs[2]), ["stopped", "sh", "T"]);
+    let window_ms = jobs[1]["attempts"][0]["hang"]["window_ms"].as_f64().unwrap();
+    assert!((200.0..3000.0).contains(&window_ms), "{window_ms}");
+    for words in ["; it slept: sleep", "; it was busy: ", "; it was stopped ("] {
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn so_is_a_worker_and_what_it_waits_for() {
+    let run = Run::worker("work").with("--workers 4 -k --timeout 600ms --crash-retries 0").jsonl();
+    let run = run.given(["hang", "spin 100000000", "stop", "sh sleep 1000"]).finish();
+    let jobs = run.jobs();
+    assert_eq!(seen(&jobs[0]), ["asleep", "work", "S"]);
+    assert_eq!(seen(&jobs[1])[..2], ["busy", "work"]);
+    assert_eq!(seen(&jobs[2]), ["stopped", "work", "T"]);
+    assert_eq!(seen(&jobs[3]), ["asleep", "sleep", "S"]);
+}
+
+#[test]
+fn who_has_no_processor_is_starved() {
+    // Four on one processor, which is fair to all of them.
+    let run = Run::each_sh("{}").with("-j 4 --timeout 1500ms --grace 100ms").jsonl();
+    let run = run.under(["taskset", "-c", "0"]).given(["while :; do :; done"; 4]).finish();
+    assert_eq!(seen(&run.jobs()[0])[0], "starved", "{}", run.jobs()[0]);
+    assert!(run.stderr.contains("; it was starved: "), "{}", run.stderr);
+}
