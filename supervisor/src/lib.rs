@@ -4,6 +4,7 @@
 //! Reading order: [`event`] (the words), [`pool`] (every decision), [`run`] (the loop),
 //! [`executor`] (what is done about it), [`os`] (how).
 
+pub mod about;
 mod alarm;
 pub mod command;
 pub mod dry_run;
@@ -16,6 +17,7 @@ pub mod job;
 pub mod launcher;
 pub mod limits;
 pub mod observe;
+pub mod onlook;
 #[expect(unsafe_code, reason = "the system calls that no library wraps")]
 pub mod os;
 pub mod pool;

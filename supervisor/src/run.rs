@@ -3,17 +3,20 @@
 
 mod conclude;
 mod error;
+mod look;
 
-use std::{fmt::Write as _, io, panic, pin::Pin, process, rc::Rc};
+use std::{fmt::Write as _, io, panic, pin::Pin, process, rc::Rc, sync::Arc};
 
 use tokio::{runtime::LocalOptions, time::Instant};
 
 pub use self::error::RunError;
 use crate::{
+    about::About,
     alarm::Alarm,
     event::{Event, ShutdownReason},
     executor::Executor,
     observe::{board::Board, narrator::Narrator, summary::standing, table::table},
+    onlook::{Ask, Onlookers},
     os::{
         descriptors::OpenFiles,
         freeze::Frozen,
@@ -57,6 +60,7 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     let reports = settings.jobs.as_ref().map_or(&[][..], |jobs| &jobs.reports);
     let (names, files) = reports::open(reports)?.into_iter().map(ReportFile::split).unzip();
     let writer = Writer::open(files).map_err(refused("start the thread that writes"))?;
+    let onlookers = look::onlookers(settings).map_err(refused("start the thread of onlookers"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
@@ -72,7 +76,9 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
             executor: Executor::new(settings, open_files, Rc::clone(&outlet), ward.child_news)
                 .map_err(refused("listen to ends"))?,
             source,
+            about: Arc::new(look::about(settings)),
             board: Board::new(settings.workers.get()),
+            onlookers,
             narrator: Narrator::default(),
             request: next_request(Rc::clone(&signals)),
             failure: failure(Rc::clone(&outlet)),
@@ -85,6 +91,7 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
             is_held: false,
             order_lost: None,
             in_a_row: 0,
+            over: None,
             output_failed: false,
             asked: None,
         };
@@ -104,7 +111,10 @@ struct Run {
     executor: Executor,
     /// `None` for a run without jobs, and once there are no more.
     source: Option<Source>,
+    about: Arc<About>,
     board: Board,
+    /// `None` where nobody may look.
+    onlookers: Option<Onlookers>,
     narrator: Narrator,
     outlet: Rc<Outlet>,
     signals: Rc<Requests>,
@@ -123,6 +133,8 @@ struct Run {
     output_failed: bool,
     /// News dealt with since anything else was looked at.
     in_a_row: u32,
+    /// How it ended, while those are waited for who have still to hear of it.
+    over: Option<RunEnd>,
     /// When a signal last asked for the end.
     asked: Option<Instant>,
 }
@@ -136,6 +148,7 @@ impl Run {
             self.pool.step(now, input, &mut actions);
             self.perform(now, &mut actions);
             self.show_progress(now);
+            self.show_skipped(now);
             if let Some(end) = self.pool.end() {
                 break end;
             }
@@ -148,12 +161,13 @@ impl Run {
     fn perform(&mut self, now: Tick, actions: &mut Actions) {
         if !actions.settled.is_empty() {
             self.outlet.outcomes(&actions.settled);
-            for outcome in &actions.settled {
-                if let Some(line) = self.narrator.outcome(now, outcome) {
+            self.show_outcomes(now, &actions.settled);
+            for outcome in actions.settled.drain(..) {
+                if let Some(line) = self.narrator.outcome(now, &outcome) {
                     self.say(line);
                 }
+                self.board.settle(now, outcome);
             }
-            actions.settled.clear();
             self.hear_of_order();
         }
         for action in actions.list.drain(..) {
@@ -209,7 +223,8 @@ impl Run {
         }
         loop {
             let show = self.progress.as_ref().map(Progress::next);
-            let ticks = [self.pool.next_deadline(), show, self.narrator.due()];
+            let skipped = self.onlookers.as_mut().and_then(|onlookers| onlookers.stream().due());
+            let ticks = [self.pool.next_deadline(), show, self.narrator.due(), skipped];
             let deadline = ticks.into_iter().flatten().min().map(|tick| self.began + tick);
             let wants_jobs = !self.is_held && self.pool.wants_jobs();
             tokio::select! {
@@ -234,6 +249,7 @@ impl Run {
                         return input;
                     }
                 }
+                ask = asked(&mut self.onlookers) => self.answer(ask),
                 () = self.alarm.rings(deadline), if deadline.is_some() => return Input::Timer,
                 input = self.executor.next() => return input,
             }
@@ -320,8 +336,9 @@ impl Run {
     }
 
     fn tell(&mut self, now: Tick, event: &Event) {
-        self.board.apply(event);
+        self.board.apply(now, event);
         self.outlet.event(event);
+        self.show_event(now, event);
         if let Some(line) = self.narrator.event(now, event, &self.settings) {
             self.say(line);
         }
@@ -341,6 +358,14 @@ fn next_request(signals: Rc<Requests>) -> Wait<Request> {
 
 fn failure(outlet: Rc<Outlet>) -> Wait<Failure> {
     Box::pin(async move { outlet.writer().failed().await })
+}
+
+/// What somebody asks; never anything where nobody may.
+async fn asked(onlookers: &mut Option<Onlookers>) -> Ask {
+    match onlookers {
+        Some(onlookers) => onlookers.asked().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The next jobs; never any where there is no source.

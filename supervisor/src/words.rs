@@ -4,9 +4,9 @@ use worker::quantity::show_duration;
 
 use crate::{
     escape::visible,
-    event::Ended,
-    exit::{Cause, Evidence, Sender},
-    job::{Attempt, AttemptEnd, FailureKind},
+    event::{Ended, ShutdownReason},
+    exit::{Asked, Cause, Evidence, Sender, StopReason},
+    job::{Attempt, AttemptEnd, FailureKind, JobEnd},
 };
 
 /// The signal, if one ended it, and the cause where that says more: `SIGKILL, outside`.
@@ -80,6 +80,81 @@ pub fn cause(end: &AttemptEnd) -> String {
         },
         AttemptEnd::Timeout(_) => "timeout".into(),
         AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => death.cause.to_string(),
+    }
+}
+
+/// What records call a cause.
+#[must_use]
+pub fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Exit => "exit",
+        Cause::Signal(_) => "signal",
+        Cause::Memory(_) => "memory",
+        Cause::CpuLimit => "cpu limit",
+        Cause::CouldNotStart(_) => "could not start",
+        Cause::Timeout => "timeout",
+        Cause::Protocol(_) => "protocol",
+        Cause::AskedToStop(Asked { why, .. }) => stop(why),
+    }
+}
+
+/// What records call the reason a worker is asked to stop.
+#[must_use]
+pub fn stop(why: StopReason) -> &'static str {
+    match why {
+        StopReason::Shutdown => "asked to stop",
+        StopReason::Roll => "rolled",
+        StopReason::Recycle => "recycled",
+        StopReason::SecondOpinion => "second opinion",
+        StopReason::Finished => "finished",
+        StopReason::Timeout => "timeout",
+        StopReason::Memory => "memory",
+        StopReason::Protocol(_) => "protocol",
+    }
+}
+
+/// What records call the way an attempt ended: `ok`, or its cause.
+#[must_use]
+pub fn attempt_cause(end: &AttemptEnd) -> &'static str {
+    match end {
+        AttemptEnd::Ok => "ok",
+        AttemptEnd::Ran(ran) if ran.is_ok() => "ok",
+        AttemptEnd::Ran(ran) => cause_name(ran.cause),
+        AttemptEnd::Error(failure) => match failure.kind {
+            FailureKind::Error => "error",
+            FailureKind::Panic => "panic",
+        },
+        // However its worker then ended.
+        AttemptEnd::Timeout(_) => "timeout",
+        AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => cause_name(death.cause),
+    }
+}
+
+/// What records call the way a job ended.
+#[must_use]
+pub fn outcome_name(end: &JobEnd) -> &'static str {
+    match end {
+        JobEnd::Ok(_) => "ok",
+        JobEnd::Failed => "failed",
+        JobEnd::Crashed => "crashed",
+        JobEnd::TooLong { .. } => "too_long",
+        JobEnd::NotRun => "not_run",
+    }
+}
+
+/// Why a run stops.
+#[must_use]
+pub fn shutdown(reason: ShutdownReason) -> String {
+    match reason {
+        ShutdownReason::Signal(signal) => signal.to_string(),
+        ShutdownReason::OutputClosed => "nobody reads the output".into(),
+        ShutdownReason::OutputFailed(_) => "the output cannot be written".into(),
+        ShutdownReason::ReportFailed => "a report cannot be written".into(),
+        ShutdownReason::CannotStart(_) => "the program cannot be started".into(),
+        ShutdownReason::NotAWorker(_) => "the program does not speak the worker protocol".into(),
+        ShutdownReason::Deadline => "the time for the whole run is over".into(),
+        ShutdownReason::Halted { .. } => "enough jobs have ended".into(),
+        ShutdownReason::SourceFailed => "the input cannot be read".into(),
     }
 }
 

@@ -1,16 +1,29 @@
-//! The fold of all events, from which every view is drawn. No view keeps a count of its own.
+//! The fold of all that happens, from which every view is drawn. No view keeps a count of its own.
 
-use crate::event::{Ended, Event, Next, Tally, WorkerId};
+use std::time::Duration;
+
+use super::{
+    history::{History, Sample},
+    settled::{Counts, Settled},
+};
+use crate::{
+    event::{Ended, Event, Next, ShutdownReason, Tally, WorkerId},
+    job::Outcome,
+    words::cause_name,
+};
 
 /// What a run looks like now.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     slots: Vec<SlotView>,
     jobs: Tally,
+    settled: Settled,
+    history: History,
+    stopping: Option<ShutdownReason>,
 }
 
 /// What a slot looks like.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct SlotView {
     /// Its number.
     pub slot: u32,
@@ -18,6 +31,8 @@ pub struct SlotView {
     pub live: Vec<Live>,
     /// How the last worker to have the slot ended, if one has.
     pub last: Option<Ended>,
+    /// How many workers were replaced, by the cause of their end.
+    pub restarts: Counts<&'static str>,
 }
 
 /// A worker whose program was executed and has not ended.
@@ -29,6 +44,10 @@ pub struct Live {
     pub pid: i32,
     /// What it does.
     pub state: State,
+    /// When its program was executed, since the run began.
+    pub since: Duration,
+    /// What it holds, in bytes, where somebody looked.
+    pub memory_bytes: Option<u64>,
 }
 
 /// What a worker does.
@@ -48,8 +67,9 @@ impl Board {
     /// A run of so many slots in which nothing has happened.
     #[must_use]
     pub fn new(workers: u32) -> Self {
-        let view = |slot| SlotView { slot, live: Vec::new(), last: None };
-        Self { slots: (1..=workers).map(view).collect(), jobs: Tally::default() }
+        let view =
+            |slot| SlotView { slot, live: Vec::new(), last: None, restarts: Counts::default() };
+        Self { slots: (1..=workers).map(view).collect(), ..Self::default() }
     }
 
     /// Its slots, in order.
@@ -64,40 +84,87 @@ impl Board {
         self.jobs
     }
 
+    /// How those ended that have.
+    #[must_use]
+    pub fn settled(&self) -> &Settled {
+        &self.settled
+    }
+
+    /// How it went so far.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Why it stops, once it does.
+    #[must_use]
+    pub fn stopping(&self) -> Option<ShutdownReason> {
+        self.stopping
+    }
+
+    /// A job has ended.
+    pub fn settle(&mut self, now: Duration, outcome: Outcome) {
+        self.settled.add(now, outcome);
+    }
+
+    /// So much memory a worker holds, in bytes.
+    pub fn measured(&mut self, worker: WorkerId, bytes: u64) {
+        if let Some(live) = self.live(worker) {
+            live.memory_bytes = Some(bytes);
+        }
+    }
+
+    /// The counters as they stand are those of the time up to now, where a sample of it is due.
+    pub fn sample(&mut self, now: Duration) {
+        if !self.history.is_due(now) {
+            return;
+        }
+        let live = self.slots.iter().flat_map(|slot| &slot.live);
+        let memory_bytes = live.filter_map(|live| live.memory_bytes).reduce(u64::saturating_add);
+        let (settled, failed) = (self.jobs.settled(), self.jobs.failed + self.jobs.crashed);
+        self.history.sample(now, Sample { at: now, settled, failed, memory_bytes });
+    }
+
     /// Takes an event in.
-    pub fn apply(&mut self, event: &Event) {
+    pub fn apply(&mut self, now: Duration, event: &Event) {
+        self.sample(now);
         match event {
             Event::Started { worker, pid } => {
-                if let Some(slot) = self.slot(*worker) {
-                    slot.live.push(Live { worker: *worker, pid: *pid, state: State::Running });
+                let (worker, pid, state) = (*worker, *pid, State::Running);
+                if let Some(slot) = self.slot(worker) {
+                    slot.live.push(Live { worker, pid, state, since: now, memory_bytes: None });
                 }
             }
             Event::Ready { worker } => self.set(*worker, State::Ready),
             Event::Stopping { worker, .. } => self.set(*worker, State::Stopping),
             Event::Undead { worker } => self.set(*worker, State::Undead),
-            Event::Ended(ended) => {
-                if let Some(slot) = self.slot(ended.worker) {
-                    slot.live.retain(|live| live.worker != ended.worker);
-                    // While another worker has the slot, this is not how the slot ended up.
-                    if !matches!(ended.next, Next::Replaced | Next::NotNeeded) {
-                        slot.last = Some(ended.clone());
-                    }
-                }
-            }
+            Event::Ended(ended) => self.end(ended),
             Event::Jobs(tally) => self.jobs = *tally,
-            Event::ShuttingDown { .. }
-            | Event::RollCalledOff { .. }
-            | Event::StillSilent { .. }
-            | Event::TriedAgain { .. } => {}
+            Event::ShuttingDown { reason } => self.stopping = Some(*reason),
+            Event::RollCalledOff { .. } | Event::StillSilent { .. } | Event::TriedAgain { .. } => {}
+        }
+    }
+
+    fn end(&mut self, ended: &Ended) {
+        let Some(slot) = self.slot(ended.worker) else { return };
+        slot.live.retain(|live| live.worker != ended.worker);
+        if matches!(ended.next, Next::Again(_) | Next::Replaced) {
+            slot.restarts.add(cause_name(ended.cause));
+        }
+        // While another worker has the slot, this is not how the slot ended up.
+        if !matches!(ended.next, Next::Replaced | Next::NotNeeded) {
+            slot.last = Some(ended.clone());
         }
     }
 
     fn set(&mut self, worker: WorkerId, state: State) {
-        let slot = self.slot(worker);
-        let live = slot.and_then(|slot| slot.live.iter_mut().find(|live| live.worker == worker));
-        if let Some(live) = live {
+        if let Some(live) = self.live(worker) {
             live.state = state;
         }
+    }
+
+    fn live(&mut self, worker: WorkerId) -> Option<&mut Live> {
+        self.slot(worker)?.live.iter_mut().find(|live| live.worker == worker)
     }
 
     fn slot(&mut self, worker: WorkerId) -> Option<&mut SlotView> {
@@ -127,7 +194,7 @@ mod tests {
 
     fn check(events: &[Event], live: &[u32], last: Option<u32>) {
         let mut board = Board::new(1);
-        events.iter().for_each(|event| board.apply(event));
+        events.iter().for_each(|event| board.apply(Duration::ZERO, event));
         let [slot] = board.slots() else { panic!("one slot") };
         let lives: Vec<u32> = slot.live.iter().map(|live| live.worker.life).collect();
         assert_eq!(lives, live);
@@ -140,6 +207,31 @@ mod tests {
         check(&[started(1), started(2), ended(1, Next::Replaced)], &[2], None);
         check(&[started(1), started(2), ended(2, Next::NotNeeded)], &[1], None);
         check(&[started(1), ended(1, Next::Done)], &[], Some(1));
+    }
+
+    #[test]
+    fn a_worker_that_is_replaced_is_counted_by_its_cause() {
+        let mut board = Board::new(1);
+        let again = |life| ended(life, Next::Again(Duration::ZERO));
+        let events = [started(1), again(1), started(2), again(2), started(3), ended(3, Next::Done)];
+        events.iter().for_each(|event| board.apply(Duration::ZERO, event));
+        let restarts: Vec<_> = board.slots()[0].restarts.iter().collect();
+        assert_eq!(restarts, [("could not start", 2)]);
+    }
+
+    #[test]
+    fn memory_is_summed_over_the_workers_that_live() {
+        let mut board = Board::new(1);
+        let at = Duration::from_secs;
+        [started(1), started(2)].iter().for_each(|event| board.apply(at(0), event));
+        board.sample(at(1));
+        for (life, bytes) in [(1, 10), (2, 5), (9, 3)] {
+            board.measured(worker(life), bytes);
+        }
+        board.apply(at(2), &ended(1, Next::Replaced));
+        board.sample(at(3));
+        let memory: Vec<_> = board.history().samples().map(|s| s.memory_bytes).collect();
+        assert_eq!(memory, [None, Some(15), Some(5)]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod lookup;
 pub mod memory;
 pub mod procfs;
+pub mod resident;
 pub mod scales;
 pub mod signals;
 pub mod stdout;

@@ -1,7 +1,7 @@
 //! What does a slot do with what its workers say of jobs, and with their time?
 
 use super::{
-    Policy, Tick,
+    JobKey, Policy, Tick,
     ending::is_replaced_at_once,
     slot::{Outgoing, Slot, State, Turn},
     step::{Abilities, Memory, Reply},
@@ -164,6 +164,16 @@ impl Slot {
         let has_worker = !matches!(self.state, State::Empty { .. } | State::Retired(_));
         has_worker && life == self.current
             || self.outgoing.as_ref().is_some_and(|old| old.life == life)
+    }
+
+    /// The job that each of its workers runs, or is about to, and since when.
+    pub(super) fn running(&self) -> impl Iterator<Item = (WorkerId, JobKey, Tick)> {
+        let slot = self.number;
+        let old = self.outgoing.as_ref().map(|old| (old.life, &old.work));
+        old.into_iter().chain([(self.current, &self.work)]).filter_map(move |(life, work)| {
+            let (key, since) = work.first_in_hand()?;
+            Some((WorkerId { slot, life }, key, since))
+        })
     }
 
     pub(super) fn work_of(&mut self, life: u32) -> Option<(WorkerId, &mut Work)> {

@@ -183,6 +183,12 @@ impl Pool {
         self.ledger.order(key)
     }
 
+    /// The job that each worker runs, or is about to, and since when.
+    pub fn running(&self) -> impl Iterator<Item = (WorkerId, Order<'_>, Tick)> {
+        let running = self.slots.iter().flat_map(Slot::running);
+        running.map(|(worker, key, since)| (worker, self.ledger.order(key), since))
+    }
+
     /// How the run ended; `None` while it goes on.
     #[must_use]
     pub fn end(&self) -> Option<RunEnd> {

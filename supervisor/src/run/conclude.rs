@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write as _, rc::Rc};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::Run;
+use super::{Run, asked};
 use crate::{
     escape::visible,
     event::ShutdownReason,
@@ -21,6 +21,7 @@ impl Run {
     /// not at all when we are asked again.
     pub(super) async fn conclude(mut self, mut end: RunEnd) -> RunEnd {
         let outlet = Rc::clone(&self.outlet);
+        self.over = Some(end);
         if let Some(line) = self.narrator.withheld(Tick::MAX) {
             self.say(line);
         }
@@ -66,6 +67,7 @@ impl Run {
             tokio::select! {
                 () = &mut told => break,
                 () = sleep_until(patience.unwrap_or(self.began)), if patience.is_some() => break,
+                ask = asked(&mut self.onlookers) => self.answer(ask),
                 request = self.signals.next() => {
                     let before = self.asked;
                     let Some(Input::Shutdown(reason)) = self.requested(request) else { continue };
@@ -80,12 +82,14 @@ impl Run {
                 }
             }
         }
-        match outlet.writer().failure() {
+        let end = match outlet.writer().failure() {
             Some(failure) if !matches!(end, RunEnd::Stopped(_)) => {
                 RunEnd::Stopped(self.reason(failure))
             }
             _ => end,
-        }
+        };
+        self.take_leave(end).await;
+        end
     }
 }
 

@@ -10,7 +10,8 @@ use crate::{
     command::{Gap, Ran},
     exit::Cause,
     hang::{Hang, Seen},
-    job::{Attempt, AttemptEnd, Death, FailureKind},
+    job::{Attempt, AttemptEnd, Death},
+    words::attempt_cause,
 };
 
 #[derive(Serialize)]
@@ -164,17 +165,11 @@ fn death(end: &AttemptEnd) -> Option<&Death> {
 }
 
 pub(super) fn why(end: &AttemptEnd) -> Option<Why> {
-    let named = |cause| Some(Why::named(cause));
     match end {
         AttemptEnd::Ok => None,
-        AttemptEnd::Error(failure) => named(match failure.kind {
-            FailureKind::Error => "error",
-            FailureKind::Panic => "panic",
-        }),
         AttemptEnd::Ran(ran) if ran.is_ok() => None,
         AttemptEnd::Ran(ran) => Some(Why::new(ran.cause)),
-        // However its worker then ended.
-        AttemptEnd::Timeout(_) => named("timeout"),
+        AttemptEnd::Error(_) | AttemptEnd::Timeout(_) => Some(Why::named(attempt_cause(end))),
         AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => Some(Why::new(death.cause)),
     }
 }

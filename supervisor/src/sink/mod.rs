@@ -3,6 +3,7 @@
 
 mod attempt;
 mod commands;
+pub mod events;
 mod jsonl;
 mod lines;
 pub mod order;

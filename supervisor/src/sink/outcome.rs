@@ -13,6 +13,7 @@ use super::{
 use crate::{
     job::{Attempt, AttemptEnd, JobEnd, Outcome},
     limits::Limits,
+    words::outcome_name,
 };
 
 /// Appends the record of a job; `limits` are those in force.
@@ -58,12 +59,12 @@ fn write_done(outcome: &Outcome, attempt: &Attempt, reply: &[u8], out: &mut Vec<
     out.extend_from_slice(b"}\n");
 }
 
-fn number(number: impl itoa::Integer, out: &mut Vec<u8>) {
+pub(super) fn number(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// A duration in milliseconds, as short as it goes, always with a point as serde has it.
-fn decimal(seconds: u64, nanos: u32, out: &mut Vec<u8>) {
+pub(super) fn decimal(seconds: u64, nanos: u32, out: &mut Vec<u8>) {
     number(seconds.saturating_mul(1000).saturating_add(u64::from(nanos / 1_000_000)), out);
     // The leading one keeps the zeros, and makes way for the point.
     let mut buffer = itoa::Buffer::new();
@@ -129,12 +130,9 @@ impl<'a> Record<'a> {
         let named = || limits.iter().map(|(resource, value)| (resource.name(), value)).collect();
         let limits = (outcome.end == JobEnd::Crashed).then(named);
         let last = || outcome.last.as_ref().and_then(|last| why(&last.end));
-        let (status, why) = match &outcome.end {
-            JobEnd::Ok(_) => ("ok", None),
-            JobEnd::Failed => ("failed", last()),
-            JobEnd::Crashed => ("crashed", last()),
-            JobEnd::TooLong { .. } => ("too_long", None),
-            JobEnd::NotRun => ("not_run", None),
+        let why = match &outcome.end {
+            JobEnd::Failed | JobEnd::Crashed => last(),
+            JobEnd::Ok(_) | JobEnd::TooLong { .. } | JobEnd::NotRun => None,
         };
         let is_command = outcome.attempts().any(|a| matches!(a.end, AttemptEnd::Ran(_)));
         let (bytes, bytes_max) = match &outcome.end {
@@ -157,7 +155,7 @@ impl<'a> Record<'a> {
             kind: "job",
             id: outcome.id,
             position: outcome.position,
-            status,
+            status: outcome_name(&outcome.end),
             why,
             bytes,
             bytes_max,

@@ -14,8 +14,9 @@ use super::{Origin, Stream, lines::Line};
 use crate::{
     escape::is_obeyed,
     event::{Ended, Next, WorkerId},
-    exit::{Asked, Cause, Certainty, Evidence, Sender, Status, StopReason},
+    exit::{Cause, Certainty, Evidence, Sender, Status},
     job::AttemptEnd,
+    words,
 };
 
 #[derive(Serialize)]
@@ -180,7 +181,7 @@ impl Who {
 }
 
 impl How {
-    fn new(ended: &Ended) -> Self {
+    pub(super) fn new(ended: &Ended) -> Self {
         let who = Who::new(ended.worker, ended.pid);
         let measured = ended.evidence.as_ref().map(Measured::new);
         Self { who, why: Why::new(ended.cause), measured }
@@ -208,7 +209,7 @@ impl Measured {
 
 impl Why {
     pub(super) fn new(cause: Cause) -> Self {
-        let mut why = Self::named(cause_name(cause));
+        let mut why = Self::named(words::cause_name(cause));
         match cause {
             Cause::Memory(Certainty::Sure) => why.certainty = Some("sure"),
             Cause::Memory(Certainty::Likely) => why.certainty = Some("likely"),
@@ -238,30 +239,7 @@ pub(super) fn evidence(end: &AttemptEnd) -> Option<&Evidence> {
     }
 }
 
-/// What records call a cause.
-pub(super) fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Exit => "exit",
-        Cause::Signal(_) => "signal",
-        Cause::Memory(_) => "memory",
-        Cause::CpuLimit => "cpu limit",
-        Cause::CouldNotStart(_) => "could not start",
-        Cause::Timeout => "timeout",
-        Cause::Protocol(_) => "protocol",
-        Cause::AskedToStop(Asked { why, .. }) => match why {
-            StopReason::Shutdown => "asked to stop",
-            StopReason::Roll => "rolled",
-            StopReason::Recycle => "recycled",
-            StopReason::SecondOpinion => "second opinion",
-            StopReason::Finished => "finished",
-            StopReason::Timeout => "timeout",
-            StopReason::Memory => "memory",
-            StopReason::Protocol(_) => "protocol",
-        },
-    }
-}
-
-fn next(next: Next) -> (&'static str, Option<Duration>) {
+pub(super) fn next(next: Next) -> (&'static str, Option<Duration>) {
     match next {
         Next::Again(delay) => ("again", Some(delay)),
         Next::Replaced => ("replaced", None),

@@ -9,13 +9,14 @@ use super::{
 pub(crate) const TESTS: &str = "supervisor/src/pool/sim/";
 
 /// Words that no file of a place has.
-const BANNED: [(&str, &[&str]); 16] = [
+const BANNED: [(&str, &[&str]); 17] = [
     ("supervisor/src/pool/", &["tokio", "nix", "libc", "Instant", "SystemTime", "thread", "fs"]),
     ("supervisor/src/os/", &["pool", "executor", "clap"]),
     ("supervisor/src/executor/", &["clap"]),
     ("supervisor/src/sink/", &["pool", "clap"]),
     ("supervisor/src/source/", &["pool", "clap"]),
     ("supervisor/src/observe/", &["pool", "clap"]),
+    ("supervisor/src/onlook/", &["pool", "executor", "sink", "clap"]),
     ("supervisor/src/launcher/", &["pool", "tokio", "clap"]),
     ("supervisor/src/compare/", &["pool"]),
     ("supervisor/src/run.rs", &["clap"]),

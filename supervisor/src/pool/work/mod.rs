@@ -92,6 +92,11 @@ impl Work {
         self.window.is_empty()
     }
 
+    /// The job it runs, or is about to, and since when.
+    pub(super) fn first_in_hand(&self) -> Option<(JobKey, Tick)> {
+        Some((*self.window.front()?, self.head_since))
+    }
+
     pub(super) fn in_hand(&self) -> usize {
         self.window.len()
     }

@@ -1,0 +1,151 @@
+//! How did the run go so far? Its counters, sampled: each second for the last ten minutes, and all
+//! of it at a width that doubles when there are too many. Bounded however long the run.
+
+use std::{collections::VecDeque, time::Duration};
+
+/// The counters at one moment. They only ever grow, so that whoever draws them takes differences.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Sample {
+    /// When, since the run began.
+    pub at: Duration,
+    /// Jobs that have ended.
+    pub settled: u64,
+    /// Those of them that failed or crashed.
+    pub failed: u64,
+    /// What all workers held, in bytes; `None` where nobody looked.
+    pub memory_bytes: Option<u64>,
+}
+
+const FINE: Duration = Duration::from_secs(1);
+const FINE_MAX: usize = 600;
+const COARSE: Duration = Duration::from_secs(10);
+const COARSE_MAX: usize = 1200;
+
+/// The samples.
+#[derive(Clone, Debug)]
+pub struct History {
+    fine: Samples,
+    coarse: Samples,
+}
+
+#[derive(Clone, Debug)]
+struct Samples {
+    width: Duration,
+    due: Duration,
+    list: VecDeque<Sample>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        let samples = |width| Samples { width, due: width, list: VecDeque::new() };
+        Self { fine: samples(FINE), coarse: samples(COARSE) }
+    }
+}
+
+impl History {
+    /// Whether a sample is due.
+    #[must_use]
+    pub fn is_due(&self, now: Duration) -> bool {
+        now >= self.fine.due
+    }
+
+    /// Takes a sample, where one is due; `before` has the counters as they stood until now.
+    pub fn sample(&mut self, now: Duration, before: Sample) {
+        if !self.is_due(now) {
+            return;
+        }
+        self.fine.catch_up(now, before);
+        let excess = self.fine.list.len().saturating_sub(FINE_MAX);
+        self.fine.list.drain(..excess);
+        if now < self.coarse.due {
+            return;
+        }
+        self.coarse.catch_up(now, before);
+        while self.coarse.list.len() > COARSE_MAX {
+            self.coarse.halve();
+        }
+    }
+
+    /// All samples, oldest first: coarse ones up to where there are fine ones.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> {
+        let from = self.fine.list.front().map_or(Duration::MAX, |sample| sample.at);
+        let coarse = self.coarse.list.iter().take_while(move |sample| sample.at < from);
+        coarse.chain(&self.fine.list).copied()
+    }
+}
+
+impl Samples {
+    /// A sample for the last width that is over. Nothing has changed in those before it, which
+    /// one sample at the end of the first of them tells.
+    fn catch_up(&mut self, now: Duration, before: Sample) {
+        self.list.push_back(Sample { at: self.due, ..before });
+        let missed = (now - self.due).as_nanos() / self.width.as_nanos();
+        let last = self.due + self.width * u32::try_from(missed).unwrap_or(u32::MAX);
+        if missed > 0 {
+            self.list.push_back(Sample { at: last, ..before });
+        }
+        self.due = last + self.width;
+    }
+
+    /// Keeps every other one.
+    fn halve(&mut self) {
+        self.width *= 2;
+        let mut nth = 0;
+        self.list.retain(|_| {
+            nth += 1;
+            nth % 2 == 0
+        });
+        let last = self.list.back().map_or(Duration::ZERO, |sample| sample.at);
+        self.due = last + self.width;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    /// A job a second, for so long.
+    fn run(length: u64) -> Vec<Sample> {
+        let mut history = History::default();
+        for second in 1..=length {
+            let before = Sample { settled: second - 1, ..Sample::default() };
+            history.sample(seconds(second), before);
+        }
+        history.samples().collect()
+    }
+
+    #[test]
+    fn ten_minutes_are_kept_by_the_second_and_the_rest_more_coarsely() {
+        let samples = run(900);
+        assert_eq!(samples.len(), 600 + 30);
+        assert_eq!((samples[0].at, samples[1].at), (seconds(10), seconds(20)));
+        assert_eq!(
+            samples.last().unwrap(),
+            &Sample { at: seconds(900), settled: 899, ..samples[0] }
+        );
+        assert!(samples.is_sorted_by_key(|sample| sample.at));
+    }
+
+    #[test]
+    fn a_week_is_told_from_its_beginning_in_as_many_points() {
+        let samples = run(7 * 86_400);
+        assert!(samples.len() <= FINE_MAX + COARSE_MAX, "{}", samples.len());
+        assert!(samples.len() >= FINE_MAX + COARSE_MAX / 2 - 1, "{}", samples.len());
+        assert!(samples[0].at < seconds(2000), "{:?}", samples[0]);
+        assert!(samples.is_sorted_by_key(|sample| (sample.at, sample.settled)));
+    }
+
+    #[test]
+    fn an_hour_in_which_nothing_happens_is_two_points() {
+        let mut history = History::default();
+        history.sample(seconds(1), Sample { settled: 7, ..Sample::default() });
+        history.sample(seconds(3600), Sample { settled: 8, ..Sample::default() });
+        let told: Vec<_> = history.samples().map(|s| (s.at.as_secs(), s.settled)).collect();
+        assert_eq!(told, [(1, 7), (2, 8), (3600, 8)]);
+        assert!(!history.is_due(seconds(3600)) && history.is_due(seconds(3601)));
+    }
+}

@@ -1,0 +1,226 @@
+//! How did the jobs end that have ended? Counted by cause, timed, and the last of those that did not
+//! end well kept.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use super::histogram::Histogram;
+use crate::{
+    command::Captured,
+    job::{AttemptEnd, JobEnd, Outcome, Payload},
+    words::{attempt_cause, outcome_name},
+};
+
+/// So many jobs that did not end well are kept.
+pub const FAILURES_MAX: usize = 1000;
+/// Of the input of each, so many bytes; of what its last attempt wrote to each stream as well.
+const INPUT_BYTES_MAX: usize = 256;
+const OUTPUT_BYTES_MAX: usize = 2 << 10;
+/// And so many of its attempts.
+const ATTEMPTS_MAX: usize = 8;
+
+/// The jobs that have ended.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    failed: Counts<(&'static str, &'static str)>,
+    attempts_ok: u64,
+    attempts: Counts<&'static str>,
+    service: Histogram,
+    failures: VecDeque<Arc<Failed>>,
+    failures_seen: u64,
+}
+
+/// A job that did not end well, cut down to what is told of it.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// The how-many-th such job it is, from 1.
+    pub number: u64,
+    /// When it ended, since the run began.
+    pub at: Duration,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// How often each of a few things was so.
+#[derive(Clone, Debug)]
+pub struct Counts<K>(Vec<(K, u64)>);
+
+impl<K> Default for Counts<K> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: Copy + Eq> Counts<K> {
+    /// Once more.
+    pub fn add(&mut self, key: K) {
+        self.add_many(key, 1);
+    }
+
+    /// So many times more.
+    pub fn add_many(&mut self, key: K, times: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, count)) => *count += times,
+            None => self.0.push((key, times)),
+        }
+    }
+
+    /// Each, with how often.
+    pub fn iter(&self) -> impl Iterator<Item = (K, u64)> {
+        self.0.iter().copied()
+    }
+}
+
+impl Settled {
+    /// A job has ended. Nothing is allocated for one that was done at the first attempt.
+    pub fn add(&mut self, now: Duration, outcome: Outcome) {
+        for attempt in outcome.attempts() {
+            match attempt.end {
+                AttemptEnd::Ok => self.attempts_ok += 1,
+                ref end => self.attempts.add(attempt_cause(end)),
+            }
+            self.service.add(attempt.took);
+        }
+        // What was left over when the run ended has not ended badly.
+        if matches!(outcome.end, JobEnd::Ok(_) | JobEnd::NotRun) {
+            return;
+        }
+        let last = outcome.last.as_ref();
+        let cause = last.map_or("too long", |last| attempt_cause(&last.end));
+        self.failed.add((outcome_name(&outcome.end), cause));
+        self.failures_seen += 1;
+        if self.failures.len() == FAILURES_MAX {
+            self.failures.pop_front();
+        }
+        let number = self.failures_seen;
+        self.failures.push_back(Arc::new(Failed { number, at: now, outcome: trimmed(outcome) }));
+    }
+
+    /// Jobs that did not end well, by how and why.
+    #[must_use]
+    pub fn failed(&self) -> &Counts<(&'static str, &'static str)> {
+        &self.failed
+    }
+
+    /// Attempts by how they ended: `ok`, or why not.
+    pub fn attempts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        // The outcome of a command is `ok` as well.
+        let others = self.attempts.iter().filter(|(cause, _)| *cause != "ok");
+        let ok = self.attempts.iter().filter(|(cause, _)| *cause == "ok");
+        let ok = self.attempts_ok + ok.map(|(_, count)| count).sum::<u64>();
+        [("ok", ok)].into_iter().chain(others)
+    }
+
+    /// How long attempts took.
+    #[must_use]
+    pub fn service(&self) -> &Histogram {
+        &self.service
+    }
+
+    /// The last jobs that did not end well, oldest first.
+    #[must_use]
+    pub fn failures(&self) -> &VecDeque<Arc<Failed>> {
+        &self.failures
+    }
+}
+
+/// Without what would hold much memory for long.
+fn trimmed(mut outcome: Outcome) -> Outcome {
+    if outcome.payload.len() > INPUT_BYTES_MAX {
+        outcome.payload = Payload::copy(&outcome.payload.as_bytes()[..INPUT_BYTES_MAX]);
+    }
+    let excess = outcome.earlier.len().saturating_sub(ATTEMPTS_MAX - 1);
+    outcome.earlier.drain(..excess);
+    outcome.earlier.shrink_to_fit();
+    for attempt in outcome.earlier.iter_mut().chain(&mut outcome.last) {
+        match &mut attempt.end {
+            AttemptEnd::Ran(ran) => {
+                let [out, err] = [ran.output.stdout(), ran.output.stderr()].map(tail);
+                let streams = [0..out.len(), out.len()..out.len() + err.len()];
+                let kept = Payload::copy(&[out, err].concat());
+                ran.output = Captured::new(kept, streams, ran.output.gaps());
+            }
+            AttemptEnd::Error(failure) if failure.message.len() > OUTPUT_BYTES_MAX => {
+                let cut = String::from_utf8_lossy(&failure.message.as_bytes()[..OUTPUT_BYTES_MAX]);
+                failure.message = cut.into_owned();
+            }
+            AttemptEnd::Timeout(death)
+            | AttemptEnd::Crashed(death)
+            | AttemptEnd::Returned(death) => {
+                death.last_output = tail(&death.last_output).to_vec();
+            }
+            AttemptEnd::Ok | AttemptEnd::Error(_) => {}
+        }
+    }
+    outcome
+}
+
+fn tail(bytes: &[u8]) -> &[u8] {
+    &bytes[bytes.len().saturating_sub(OUTPUT_BYTES_MAX)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::WorkerId,
+        job::{Attempt, Failure, FailureKind},
+    };
+
+    fn attempt(number: u32, end: AttemptEnd) -> Attempt {
+        let (worker, took) = (WorkerId { slot: 1, life: 1 }, Duration::from_millis(1));
+        Attempt {
+            number,
+            worker,
+            pid: 7,
+            began: Duration::ZERO,
+            took,
+            peak_bytes: None,
+            hang: None,
+            end,
+        }
+    }
+
+    fn error(number: u32, length: usize) -> Attempt {
+        let message = "é".repeat(length);
+        let failure = Failure { kind: FailureKind::Error, message, place: None };
+        attempt(number, AttemptEnd::Error(Box::new(failure)))
+    }
+
+    fn outcome(id: u64, end: JobEnd, last: Option<Attempt>) -> Outcome {
+        let payload = Payload::copy(&[b'x'; 9000]);
+        Outcome { id, position: id, payload, end, last, earlier: Vec::new() }
+    }
+
+    #[test]
+    fn the_last_thousand_that_failed_are_kept_and_all_are_counted() {
+        let mut settled = Settled::default();
+        for id in 1..=1500 {
+            settled.add(Duration::ZERO, outcome(id, JobEnd::Failed, Some(error(1, 1))));
+        }
+        settled.add(Duration::ZERO, outcome(1501, JobEnd::TooLong { bytes: 9, cap: 8 }, None));
+        settled.add(Duration::ZERO, outcome(1502, JobEnd::NotRun, None));
+        let ok = JobEnd::Ok(Payload::copy(b""));
+        settled.add(Duration::ZERO, outcome(1503, ok, Some(attempt(1, AttemptEnd::Ok))));
+        let kept: Vec<_> = settled.failures().iter().map(|f| (f.number, f.outcome.id)).collect();
+        assert_eq!((kept.len(), kept[0], kept[999]), (1000, (502, 502), (1501, 1501)));
+        let failed: Vec<_> = settled.failed().iter().collect();
+        assert_eq!(failed, [(("failed", "error"), 1500), (("too_long", "too long"), 1)]);
+        assert_eq!(settled.attempts().collect::<Vec<_>>(), [("ok", 1), ("error", 1500)]);
+        assert_eq!(settled.service().count(), 1501);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_job_is_bounded() {
+        let mut settled = Settled::default();
+        let mut long = outcome(1, JobEnd::Failed, Some(error(50, 5001)));
+        long.earlier = (1..50).map(|number| error(number, 5001)).collect();
+        settled.add(Duration::ZERO, long);
+        let kept = &settled.failures()[0].outcome;
+        assert_eq!((kept.payload.len(), kept.attempts().count()), (256, 8));
+        assert_eq!(settled.service().count(), 50);
+        for attempt in kept.attempts() {
+            let AttemptEnd::Error(failure) = &attempt.end else { panic!("an error") };
+            assert_eq!(failure.message.len(), 2048);
+        }
+    }
+}
