@@ -41,11 +41,7 @@ impl Run {
         let has_jobs = self.settings.jobs.is_some();
         let is_whole = !self.source.as_mut().is_some_and(Source::has_more);
         let took = self.began.elapsed();
-        let strays = self.executor.end_strays().await;
-        if !strays.is_empty() {
-            let names = visible(strays.join(", ").as_bytes());
-            self.say(format!("supervisor: left by whom cannot be told: {names}; killed\n"));
-        }
+        self.end_strays().await;
         let told = async {
             outlet.settled().await;
             outlet.end_reports();
@@ -90,6 +86,15 @@ impl Run {
         };
         self.take_leave(end).await;
         end
+    }
+
+    /// Ends what hid from whom it came.
+    async fn end_strays(&self) {
+        let strays = self.executor.end_strays().await;
+        if !strays.is_empty() {
+            let names = visible(strays.join(", ").as_bytes());
+            self.say(format!("supervisor: left by whom cannot be told: {names}; killed\n"));
+        }
     }
 }
 

@@ -15,6 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+mod orphans;
+
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervisor");
 const KILLS: usize = 11;
 /// A worker is ready after a second; only such a one is replaced at once.
@@ -27,10 +29,24 @@ fn main() {
     }
     let seconds = env::var("IDLE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
     println!("{:<44} {:>10} {:>12} {:>8}  goal", "", "ours", "reference", "ratio");
-    recover();
-    start();
-    idle(100, seconds, 3.0);
-    idle(512, seconds, 8.0);
+    let wanted: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
+    if is_wanted("recover") {
+        recover();
+    }
+    if is_wanted("start") {
+        start();
+    }
+    if is_wanted("idle") {
+        idle(100, seconds, 3.0);
+        idle(512, seconds, 8.0);
+    }
+    if is_wanted("orphans") {
+        orphans::kills();
+    }
+    if is_wanted("watch") {
+        orphans::watch(seconds);
+    }
 }
 
 fn row(name: &str, ours: &str, reference: &str, ratio: &str, goal: &str) {
@@ -108,12 +124,14 @@ fn start() {
 fn idle(workers: usize, seconds: u64, goal_mib: f64) {
     let count = workers.to_string();
     let mut run = Run::new(&["--workers", &count, "--", "sleep", "1000"]);
-    until(|| children(run.pid()) == workers);
+    until(|| children(run.supervisor()).len() == workers);
     thread::sleep(UNTIL_READY);
-    let before = wakeups(run.pid());
+    let (warden, supervisor) = (run.pid(), run.supervisor());
+    let both = || wakeups(warden) + wakeups(supervisor);
+    let before = both();
     thread::sleep(Duration::from_secs(seconds));
-    let wakeups = wakeups(run.pid()) - before;
-    let private = private_mib(run.pid());
+    let wakeups = both() - before;
+    let private = private_mib(warden) + private_mib(supervisor);
     run.stop();
     row(
         &format!("{workers} sleeping workers, wake-ups in {seconds} s"),
@@ -145,6 +163,12 @@ impl Run {
         i32::try_from(self.0.id()).unwrap()
     }
 
+    /// The supervisor itself: what was started is its warden.
+    fn supervisor(&self) -> i32 {
+        until(|| !named(self.pid(), "supervisor").is_empty());
+        named(self.pid(), "supervisor")[0]
+    }
+
     fn stop(&mut self) {
         signal(self.pid(), libc::SIGTERM);
         self.0.wait().unwrap();
@@ -171,8 +195,7 @@ impl Beacons {
         let path = env::temp_dir().join(format!("beacons-{}", std::process::id()));
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let program = Path::new(SUPERVISOR).with_file_name("examples").join("beacon");
-        assert!(program.exists(), "{} is not built: run scripts/bench.sh", program.display());
+        let program = example("beacon").into();
         Self { socket, path, program, last: std::cell::Cell::new(0) }
     }
 
@@ -208,6 +231,13 @@ impl Drop for Beacons {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// A program of `worker/examples/`.
+fn example(name: &str) -> String {
+    let program = Path::new(SUPERVISOR).with_file_name("examples").join(name);
+    assert!(program.exists(), "{} is not built: run scripts/bench.sh", program.display());
+    program.to_str().unwrap().into()
 }
 
 /// Seconds from the kill of `pid` to the birth of what replaces it.
@@ -278,12 +308,21 @@ fn until(holds: impl Fn() -> bool) {
 }
 
 /// The process's children that have become the program.
-fn children(pid: i32) -> usize {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let is_sleep = |child: &&str| {
-        fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|name| name == "sleep\n")
+fn children(pid: i32) -> Vec<i32> {
+    named(pid, "sleep")
+}
+
+/// The children of a process that run this.
+fn named(parent: i32, name: &str) -> Vec<i32> {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_it = |pid: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let parts = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(") "));
+        let is_child = |fields: &str| fields.split(' ').nth(1) == Some(&parent.to_string());
+        parts.is_some_and(|(own, fields)| own == name && is_child(fields))
     };
-    list.split_whitespace().filter(is_sleep).count()
+    numbers.filter(is_it).collect()
 }
 
 /// Voluntary context switches of all threads.
