@@ -54,6 +54,8 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     let (line, start) = (Executor::LINE_FILES, Executor::LINE_START_FILES);
     // The one more worker of a roll has a line as well.
     let (each, others) = if settings.jobs.is_some() { (line, line + start) } else { (0, 0) };
+    let is_watched = settings.program.limits.tree_bytes().is_some();
+    let each = each + if is_watched { Executor::WATCH_FILES } else { 0 };
     open_files.suffice_for(settings.workers.get(), each, others, "workers", "--workers")?;
     let open = |jobs: &Jobs| Source::open(&jobs.source, jobs.separator, jobs.job_bytes_max());
     let source = settings.jobs.as_ref().map(open).transpose()?;

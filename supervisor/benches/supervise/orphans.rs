@@ -42,7 +42,7 @@ fn kill(workers: usize, inner: bool) -> f64 {
     };
     until(|| marked().iter().filter(|pid| is_sleep(pid)).count() == workers + workers / 2);
     let all = marked();
-    thread::sleep(Duration::from_millis(200));
+    thread::sleep(UNTIL_READY);
     let began = Instant::now();
     signal(if inner { run.supervisor() } else { run.pid() }, libc::SIGKILL);
     // The kernel tells of each that it is gone; to ask for all again and again would slow it.

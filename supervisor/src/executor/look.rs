@@ -21,9 +21,10 @@ impl Executor {
         let began = Instant::now();
         self.scales.refresh();
         let with_itself = self.is_program();
+        let (lives, scales) = (&self.lives, &mut self.scales);
         let weigh = |worker: &WorkerId| {
-            let pid = self.lives.get(*worker)?.leader.pid()?;
-            let found = self.scales.weigh(pid, with_itself, limit).unwrap_or_default();
+            let pid = lives.get(*worker)?.leader.pid()?;
+            let found = scales.weigh(pid, with_itself, limit).unwrap_or_default();
             let Found { resident_bytes, proportional_bytes } = found;
             Some((*worker, Weight { resident_bytes, proportional_bytes }))
         };

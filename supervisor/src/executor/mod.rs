@@ -138,6 +138,8 @@ impl Executor {
 
     /// Files that a worker that takes jobs keeps open besides the others: the pipes of its line.
     pub const LINE_FILES: u64 = 2;
+    /// Files that are kept open for a worker whose memory is watched.
+    pub const WATCH_FILES: u64 = 1;
     /// And while one starts: their far ends and the recorder.
     pub const LINE_START_FILES: u64 = 3;
 
@@ -166,7 +168,8 @@ impl Executor {
         let input = self.inbox.take()?;
         if let Input::Worker { worker, news } = &input {
             self.told = Some(*worker);
-            if matches!(news, News::Ended { .. }) {
+            if let News::Ended { pid, .. } = news {
+                pid.iter().for_each(|pid| self.scales.forget(*pid));
                 self.lives.remove(*worker);
                 self.half_time.remove(worker);
             }

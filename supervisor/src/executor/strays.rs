@@ -165,7 +165,7 @@ impl Strays {
 
     fn among<'a>(&self, census: &'a Census) -> impl Iterator<Item = &'a Process> {
         let spawned = self.spawned.borrow().clone();
-        let children = census.children(self.own_pid).iter();
+        let children = census.children(self.own_pid);
         children.filter(move |child| !spawned.contains(&child.pid))
     }
 

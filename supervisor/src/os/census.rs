@@ -2,9 +2,17 @@
 //! it is no snapshot, so whoever acts on it looks again.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    fmt::Write,
     fs::{self, File},
     io::Read,
+    mem,
+};
+
+use nix::{
+    dir::{Dir, Entry},
+    fcntl::{OFlag, openat},
+    sys::stat::Mode,
 };
 
 /// A process in the list of all.
@@ -31,8 +39,12 @@ impl Process {
     /// The process of this number.
     #[must_use]
     pub fn find(pid: i32) -> Option<Self> {
+        Self::read(pid, File::open(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn read(pid: i32, mut stat: File) -> Option<Self> {
         let mut text = [0; STAT_BYTES_MAX];
-        let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut text).ok()?;
+        let length = stat.read(&mut text).ok()?;
         Self::parse(pid, &String::from_utf8_lossy(&text[..length]))
     }
 
@@ -77,31 +89,52 @@ impl Process {
 
 /// All processes, by their parents.
 #[derive(Debug, Default)]
-pub struct Census(HashMap<i32, Vec<Process>>);
+pub struct Census {
+    all: HashMap<i32, Process>,
+    by_parent: HashMap<i32, Vec<i32>>,
+    /// The last number that was given to a process, before the others were read.
+    newest: Option<i32>,
+}
 
 impl Census {
     /// Asks the kernel.
     #[must_use]
     pub fn take() -> Self {
-        let mut by_parent: HashMap<i32, Vec<Process>> = HashMap::new();
-        let Ok(entries) = fs::read_dir("/proc") else { return Self::default() };
-        let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        for process in numbers.filter_map(Process::find) {
-            by_parent.entry(process.parent).or_default().push(process);
+        let mut census = Self::default();
+        census.read(|_| true);
+        census
+    }
+
+    /// Asks again, of those who may have changed: as long as no number was given away, nobody was
+    /// born; and of those that were, only who has one of them can be new, or another. Whether there
+    /// was anything to be asked.
+    pub fn renew(&mut self) -> bool {
+        let newest = newest();
+        let (Some(from), Some(to)) = (self.newest, newest) else {
+            self.newest = newest;
+            self.read(|_| true);
+            return true;
+        };
+        if from == to {
+            return false;
         }
-        Self(by_parent)
+        self.newest = newest;
+        // They begin again from the start once all have been given away.
+        let is_new =
+            |pid: i32| if from < to { from < pid && pid <= to } else { pid > from || pid <= to };
+        self.read(is_new);
+        true
     }
 
     /// The children of a process, those that have ended and are not reaped included.
-    #[must_use]
-    pub fn children(&self, of: i32) -> &[Process] {
-        self.0.get(&of).map_or(&[], Vec::as_slice)
+    pub fn children(&self, of: i32) -> impl Iterator<Item = &Process> {
+        self.by_parent.get(&of).into_iter().flatten().filter_map(|pid| self.all.get(pid))
     }
 
     /// The children of a process, their children, and so on: parents before their children.
     #[must_use]
     pub fn descendants(&self, of: i32) -> Vec<&Process> {
-        let mut found: Vec<&Process> = self.children(of).iter().collect();
+        let mut found: Vec<&Process> = self.children(of).collect();
         let mut at = 0;
         while let Some(process) = found.get(at) {
             found.extend(self.children(process.pid));
@@ -109,6 +142,42 @@ impl Census {
         }
         found
     }
+
+    /// Reads those of whom this is true, whom we do not know, and whose parents are gone.
+    fn read(&mut self, is_asked: impl Fn(i32) -> bool) {
+        let Ok(mut list) = Dir::open("/proc", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        else {
+            return;
+        };
+        let number = |entry: Entry| entry.file_name().to_str().ok()?.parse::<i32>().ok();
+        let numbers: Vec<i32> = list.iter().flatten().filter_map(number).collect();
+        let mut known = mem::take(&mut self.all);
+        let living: HashSet<i32> = numbers.iter().copied().collect();
+        let mut path = String::new();
+        for pid in numbers {
+            let kept = known.remove(&pid).filter(|process| {
+                !is_asked(pid) && (process.parent == 0 || living.contains(&process.parent))
+            });
+            let process = kept.or_else(|| {
+                // From there it is found in half the time.
+                path.clear();
+                let _ = write!(path, "{pid}/stat");
+                let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+                Process::read(pid, openat(&list, path.as_str(), flags, Mode::empty()).ok()?.into())
+            });
+            self.all.extend(process.map(|process| (pid, process)));
+        }
+        self.by_parent.clear();
+        for process in self.all.values() {
+            self.by_parent.entry(process.parent).or_default().push(process.pid);
+        }
+    }
+}
+
+/// proc_loadavg(5): the last field is the number of the process created last.
+fn newest() -> Option<i32> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_ascii_whitespace().nth(4)?.parse().ok()
 }
 
 /// The kernel's line on a process is shorter.
@@ -133,8 +202,24 @@ mod tests {
         let own = std::process::id().cast_signed();
         let this = Process::find(own).unwrap();
         let census = Census::take();
-        assert!(census.children(this.parent).iter().any(|process| process.is_same(&this)));
+        assert!(census.children(this.parent).any(|process| process.is_same(&this)));
         assert!(census.descendants(this.parent).iter().any(|process| process.is_same(&this)));
         assert!(census.descendants(own).iter().all(|process| !process.is_same(&this)));
+    }
+    #[test]
+    fn who_was_born_is_found_and_who_has_gone_is_not() {
+        let own = std::process::id().cast_signed();
+        let mut census = Census::default();
+        assert!(census.renew());
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        let has = |census: &Census| census.children(own).any(|process| process.pid == pid);
+        assert!(!has(&census));
+        assert!(census.renew() && has(&census));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Somebody else is born.
+        std::process::Command::new("true").status().unwrap();
+        assert!(census.renew() && !has(&census));
     }
 }

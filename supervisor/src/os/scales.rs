@@ -3,8 +3,9 @@
 //! it exactly, at the price of a walk through the page tables.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
-    io::Read,
+    os::unix::fs::FileExt,
 };
 
 use nix::unistd::{SysconfVar, sysconf};
@@ -24,9 +25,10 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Scales {
     census: Census,
-    /// The last number that was given to a process when the census was taken: as long as it is
-    /// the same, nobody was born.
-    newest: Option<String>,
+    /// Those who have lost their parents to us, by their session.
+    orphans: HashMap<i32, Vec<i32>>,
+    /// Where the memory of workers is read, kept open: that is half the price.
+    open: HashMap<i32, File>,
     page_bytes: u64,
 }
 
@@ -34,36 +36,40 @@ impl Default for Scales {
     fn default() -> Self {
         let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
         let page_bytes = page.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(4096);
-        Self { census: Census::default(), newest: None, page_bytes }
+        let (census, orphans, open) = (Census::default(), HashMap::new(), HashMap::new());
+        Self { census, orphans, open, page_bytes }
     }
 }
 
 impl Scales {
     /// Sees who was born since the last time.
     pub fn refresh(&mut self) {
-        let newest = newest();
-        if newest.is_none() || newest != self.newest {
-            // In this order: who is born meanwhile makes the next time look again.
-            self.newest = newest;
-            self.census = Census::take();
+        if self.census.renew() {
+            self.orphans.clear();
+            let children = self.census.children(std::process::id().cast_signed());
+            for orphan in children.filter(|child| child.session != child.pid) {
+                self.orphans.entry(orphan.session).or_default().push(orphan.pid);
+            }
         }
     }
 
     /// Weighs the descendants of a process, and what of its session has lost its parents to us;
     /// with or without itself. `None` where nothing can be read any more.
     #[must_use]
-    pub fn weigh(&self, root: i32, with_root: bool, limit: u64) -> Option<Found> {
-        let own = std::process::id().cast_signed();
-        let orphans = self.census.children(own).iter();
-        let orphans = orphans.filter(|orphan| orphan.session == root && orphan.pid != root);
-        let below = self.census.descendants(root).into_iter().map(|process| process.pid);
-        let mut members: Vec<i32> = with_root.then_some(root).into_iter().chain(below).collect();
-        for orphan in orphans {
-            members.push(orphan.pid);
-            members.extend(self.census.descendants(orphan.pid).iter().map(|process| process.pid));
+    pub fn weigh(&mut self, root: i32, with_root: bool, limit: u64) -> Option<Found> {
+        let mut members: Vec<i32> = Vec::new();
+        for top in [root].iter().chain(self.orphans.get(&root).into_iter().flatten()) {
+            if *top != root {
+                members.push(*top);
+            }
+            members.extend(self.census.descendants(*top).iter().map(|process| process.pid));
         }
-        let mut resident: Vec<_> =
-            members.iter().filter_map(|pid| Some((*pid, self.resident(*pid)?))).collect();
+        let mut resident: Vec<(i32, u64)> = Vec::with_capacity(members.len() + 1);
+        if with_root && let Some(bytes) = self.resident_of_worker(root) {
+            resident.push((root, bytes));
+        }
+        let others = members.iter().filter_map(|pid| Some((*pid, self.resident(&statm(*pid)?)?)));
+        resident.extend(others);
         if resident.is_empty() {
             return None;
         }
@@ -79,13 +85,33 @@ impl Scales {
         Some(found)
     }
 
+    /// What was opened for a process is never another's: once that has ended, nothing is read.
+    fn resident_of_worker(&mut self, pid: i32) -> Option<u64> {
+        if let Some(bytes) = self.open.get(&pid).and_then(|statm| self.resident(statm)) {
+            return Some(bytes);
+        }
+        let statm = statm(pid)?;
+        let bytes = self.resident(&statm)?;
+        self.open.insert(pid, statm);
+        Some(bytes)
+    }
+
+    /// It has ended.
+    pub fn forget(&mut self, pid: i32) {
+        self.open.remove(&pid);
+    }
+
     /// proc_pid_statm(5): the second number is the resident pages.
-    fn resident(&self, pid: i32) -> Option<u64> {
+    fn resident(&self, statm: &File) -> Option<u64> {
         let mut text = [0; 128];
-        let length = File::open(format!("/proc/{pid}/statm")).ok()?.read(&mut text).ok()?;
+        let length = statm.read_at(&mut text, 0).ok()?;
         let pages = str::from_utf8(&text[..length]).ok()?.split(' ').nth(1)?;
         Some(pages.parse::<u64>().ok()? * self.page_bytes)
     }
+}
+
+fn statm(pid: i32) -> Option<File> {
+    File::open(format!("/proc/{pid}/statm")).ok()
 }
 
 /// Without what is backed by files, its code among them: the kernel drops that when it needs the
@@ -99,12 +125,6 @@ fn proportional(pid: i32) -> Option<u64> {
     // Before Linux 5.4 there is but the sum.
     let parts = kib("Pss_Anon:").zip(kib("Pss_Shmem:")).map(|(own, shared)| own + shared);
     Some(parts.or_else(|| kib("Pss:"))? * 1024)
-}
-
-/// proc_loadavg(5): the last field is the number of the process created last.
-fn newest() -> Option<String> {
-    let text = fs::read_to_string("/proc/loadavg").ok()?;
-    text.split_ascii_whitespace().nth(4).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -50,6 +50,10 @@ pub fn sweep(news: &SignalFd) -> io::Result<Vec<Process>> {
     let until = Instant::now() + PATIENCE;
     let mut found: Vec<Process> = Vec::new();
     while Instant::now() < until {
+        // Who has ended already need not be looked at.
+        if let Reaped::None = reap_any(|_| {})? {
+            break;
+        }
         let census = Census::take();
         let mut dying = Vec::new();
         // Parents first: so none of them starts another in place of a child that was killed.

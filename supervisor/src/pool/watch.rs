@@ -13,6 +13,11 @@ const LOOK_AFTER_MIN: Duration = Duration::from_millis(2);
 /// In the long run looking takes no more than one part in so many of the time, however many are near
 /// their limit.
 const COST_SHARE: u32 = 25;
+/// For those far from theirs, with half of it left, one part in so many has to do: it takes hundreds
+/// of workers for that to matter, and then none of them has the processors to itself.
+const COST_SHARE_FAR: u32 = 120;
+/// But they wait no longer than this for it.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// But so much at once: who rushes towards his limit is to be caught.
 const COST_AT_ONCE: Duration = Duration::from_millis(50);
 
@@ -22,6 +27,8 @@ pub(super) struct Watch {
     /// What a worker may hold, with all that descends from it, in bytes.
     limit: u64,
     watched: Vec<Watched>,
+    /// What a look at one costs.
+    each: Duration,
     /// What looking has cost lately.
     cost: Duration,
     /// As of then.
@@ -37,7 +44,13 @@ struct Watched {
 
 impl Watch {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit, watched: Vec::new(), cost: Duration::ZERO, cost_at: Tick::ZERO }
+        Self {
+            limit,
+            watched: Vec::new(),
+            each: Duration::ZERO,
+            cost: Duration::ZERO,
+            cost_at: Tick::ZERO,
+        }
     }
 
     pub(super) fn limit(&self) -> u64 {
@@ -83,6 +96,7 @@ impl Watch {
         let since = now.saturating_sub(self.cost_at);
         self.cost = self.cost.saturating_sub(since / COST_SHARE) + took;
         self.cost_at = now;
+        self.each = took / u32::try_from(weights.len()).unwrap_or(u32::MAX).max(1);
         for (worker, weight) in weights {
             let due = Some(self.next_look(weight.held_bytes(), now));
             if let Some(watched) = self.watched.iter_mut().find(|known| known.worker == *worker) {
@@ -104,7 +118,11 @@ impl Watch {
         let room = u128::from(self.limit.saturating_sub(held));
         let growing = room * 1_000_000 / u128::from(GROWTH);
         let growing = Duration::from_micros(u64::try_from(growing).unwrap_or(u64::MAX));
-        let after = growing.clamp(LOOK_AFTER_MIN, Duration::from_secs(60));
+        let is_far = held <= self.limit / 2;
+        let count = u32::try_from(self.watched.len()).unwrap_or(u32::MAX);
+        let pause = self.each.saturating_mul(COST_SHARE_FAR).saturating_mul(count).min(PAUSE_MAX);
+        let after = growing.max(if is_far { pause } else { Duration::ZERO });
+        let after = after.clamp(LOOK_AFTER_MIN, Duration::from_secs(60));
         let grid = (after.as_millis() / 8).next_power_of_two() / 2;
         let at = (now + after).as_millis();
         let shared = at.checked_div(grid).map_or(at, |nth| nth * grid);
