@@ -59,18 +59,19 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     open_files.suffice_for(settings.workers.get(), each, others, "workers", "--workers")?;
     let open = |jobs: &Jobs| Source::open(&jobs.source, jobs.separator, jobs.job_bytes_max());
     let source = settings.jobs.as_ref().map(open).transpose()?;
-    let reports = settings.jobs.as_ref().map_or(&[][..], |jobs| &jobs.reports);
-    let (names, files) = reports::open(reports)?.into_iter().map(ReportFile::split).unzip();
+    let (names, files) =
+        reports::open(&settings.reports)?.into_iter().map(ReportFile::split).unzip();
     let writer = Writer::open(files).map_err(refused("start the thread that writes"))?;
     let onlookers = look::onlookers(settings).map_err(refused("start the thread of onlookers"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
         .map_err(refused("start the runtime"))?;
+    let about = Arc::new(look::about(settings));
     runtime.block_on(async {
         let signals = Requests::from_door(ward.door).map_err(refused("listen to signals"))?;
         let signals = Rc::new(signals);
-        let outlet = Rc::new(Outlet::new(settings, writer));
+        let outlet = Rc::new(Outlet::new(settings, &about, writer));
         let run = Run {
             settings: Rc::new(settings.clone()),
             began: Instant::now(),
@@ -78,7 +79,7 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
             executor: Executor::new(settings, open_files, Rc::clone(&outlet), ward.child_news)
                 .map_err(refused("listen to ends"))?,
             source,
-            about: Arc::new(look::about(settings)),
+            about,
             board: Board::new(settings.workers.get()),
             onlookers,
             narrator: Narrator::default(),
@@ -162,14 +163,14 @@ impl Run {
     /// What has ended goes out before anything is told of it.
     fn perform(&mut self, now: Tick, actions: &mut Actions) {
         if !actions.settled.is_empty() {
-            self.outlet.outcomes(&actions.settled);
+            self.outlet.outcomes(now, &actions.settled);
             self.show_outcomes(now, &actions.settled);
-            for outcome in actions.settled.drain(..) {
-                if let Some(line) = self.narrator.outcome(now, &outcome) {
+            for outcome in &actions.settled {
+                if let Some(line) = self.narrator.outcome(now, outcome) {
                     self.say(line);
                 }
-                self.board.settle(now, outcome);
             }
+            self.board.settle(now, &mut actions.settled);
             self.hear_of_order();
         }
         for action in actions.list.drain(..) {
@@ -339,7 +340,7 @@ impl Run {
 
     fn tell(&mut self, now: Tick, event: &Event) {
         self.board.apply(now, event);
-        self.outlet.event(event);
+        self.outlet.event(now, event);
         self.show_event(now, event);
         if let Some(line) = self.narrator.event(now, event, &self.settings) {
             self.say(line);

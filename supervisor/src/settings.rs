@@ -26,6 +26,8 @@ pub struct Settings {
     pub output: Output,
     /// What they are given to do; `None` for programs that are not.
     pub jobs: Option<Jobs>,
+    /// Files that are written beside.
+    pub reports: Vec<Report>,
 }
 
 /// How far the end of a worker, or of a command, reaches.
@@ -58,11 +60,9 @@ pub struct Jobs {
     pub rules: JobRules,
     /// The command that is run for each; `None` where workers do them.
     pub commands: Option<Commands>,
-    /// Files that are written beside.
-    pub reports: Vec<Report>,
 }
 
-/// A file that tells of jobs, beside what goes to stdout.
+/// A file that tells of the run, beside what goes to stdout.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Report {
     /// A line for each attempt, in GNU parallel's columns and a few more.
@@ -71,6 +71,8 @@ pub enum Report {
     Junit(PathBuf),
     /// The records of `--format jsonl`.
     Jsonl(PathBuf),
+    /// All that happens, as it happens.
+    Events(PathBuf),
 }
 
 impl Jobs {

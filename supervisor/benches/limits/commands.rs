@@ -211,8 +211,8 @@ pub(crate) fn heavy(words: &[String]) {
             frame_bytes_max: 64 << 20,
             rules,
             commands: Some(commands),
-            reports: Vec::new(),
         }),
+        reports: Vec::new(),
     };
     let began = std::time::Instant::now();
     run(&settings, ward).expect("a run");

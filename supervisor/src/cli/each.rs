@@ -31,6 +31,7 @@ use super::{
     program, report, rules,
     rules::SOURCES,
     run::FormatArgument,
+    views,
 };
 
 /// Links a list of inputs to the one before it.
@@ -132,6 +133,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FORM:FILE", value_parser = report_form, help_heading = OUTPUT)]
     report: Vec<Report>,
 
+    #[command(flatten)]
+    views: views::Arguments,
+
     /// The command, and its arguments; from COMMAND on, no option is ours, and after ::: each
     /// argument is an input
     #[arg(value_names = ["COMMAND", "ARGS"], num_args = 0.., trailing_var_arg = true)]
@@ -192,6 +196,7 @@ impl TryFrom<Arguments> for Settings {
             stop_signal,
             reach,
             output,
+            reports: arguments.reports(),
             program: arguments.program.to_program(program.unwrap_or_default())?,
             jobs: Some(arguments.to_jobs(source, commands)?),
         })
@@ -280,8 +285,13 @@ impl Arguments {
         })
     }
 
-    fn to_jobs(&self, source: JobSource, commands: Commands) -> Result<Jobs, String> {
+    fn reports(&self) -> Vec<Report> {
         let joblog = self.joblog.clone().map(Report::Joblog);
+        let reports = joblog.into_iter().chain(self.report.iter().cloned());
+        reports.chain(self.views.reports()).collect()
+    }
+
+    fn to_jobs(&self, source: JobSource, commands: Commands) -> Result<Jobs, String> {
         Ok(Jobs {
             source,
             separator: self.rules.separator(),
@@ -289,7 +299,6 @@ impl Arguments {
             progress: self.rules.progress(),
             frame_bytes_max: frame_bytes_max(&commands.capture)?,
             commands: Some(commands),
-            reports: joblog.into_iter().chain(self.report.iter().cloned()).collect(),
             rules: JobRules {
                 retries: self.rules.retries.unwrap_or(0),
                 retry_delay: self.rules.retry_delay(),

@@ -97,7 +97,6 @@ impl Arguments {
             progress: self.rules.progress(),
             frame_bytes_max: self.max_frame.unwrap_or(FRAME_BYTES_MAX),
             commands: None,
-            reports: Vec::new(),
             rules: JobRules {
                 retries: self.rules.retries.unwrap_or(0),
                 retry_delay: self.rules.retry_delay(),

@@ -8,6 +8,7 @@ mod refusal;
 mod report;
 mod rules;
 mod run;
+mod views;
 
 use std::process::ExitCode;
 

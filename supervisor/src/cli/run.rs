@@ -5,7 +5,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{Args, ValueEnum};
 use supervisor::settings::{Output, Restart, Roll, Settings, Workers};
 
-use super::{jobs, program, report};
+use super::{jobs, program, report, views};
 
 /// Run copies of a program, side by side, each in a process of its own; with jobs, workers that
 /// do them.
@@ -57,6 +57,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     jobs: jobs::Arguments,
+
+    #[command(flatten)]
+    views: views::Arguments,
 
     /// The program each worker runs, and its arguments; from PROGRAM on, no option is ours, and
     /// after ::: each argument is a job
@@ -137,6 +140,7 @@ impl TryFrom<Arguments> for Settings {
             reach: arguments.program.kill.into(),
             output: arguments.output(jobs.is_some(), tag)?,
             jobs,
+            reports: arguments.views.reports(),
             program: arguments.program.to_program(arguments.argv)?,
         })
     }

@@ -102,9 +102,9 @@ impl Board {
         self.stopping
     }
 
-    /// A job has ended.
-    pub fn settle(&mut self, now: Duration, outcome: Outcome) {
-        self.settled.add(now, outcome);
+    /// These jobs have ended; they are taken.
+    pub fn settle(&mut self, now: Duration, outcomes: &mut Vec<Outcome>) {
+        self.settled.add(now, outcomes);
     }
 
     /// So much memory a worker holds, in bytes.

@@ -26,7 +26,8 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts one.
     pub fn add(&mut self, took: Duration) {
-        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let ns = took.as_secs().saturating_mul(1_000_000_000);
+        let ns = ns.saturating_add(took.subsec_nanos().into());
         self.buckets[bucket(ns)] += 1;
         self.count += 1;
         self.sum_ns = self.sum_ns.saturating_add(ns);

@@ -71,19 +71,27 @@ impl<K: Copy + Eq> Counts<K> {
 }
 
 impl Settled {
-    /// A job has ended. Nothing is allocated for one that was done at the first attempt.
-    pub fn add(&mut self, now: Duration, outcome: Outcome) {
+    /// These jobs have ended. They are taken, and only those are moved that did not end well.
+    pub fn add(&mut self, now: Duration, outcomes: &mut Vec<Outcome>) {
+        outcomes.iter().for_each(|outcome| self.count(outcome));
+        if outcomes.iter().any(is_failure) {
+            let failures = outcomes.drain(..).filter(is_failure);
+            failures.for_each(|outcome| self.keep(now, outcome));
+        }
+        outcomes.clear();
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
         for attempt in outcome.attempts() {
-            match attempt.end {
+            match &attempt.end {
                 AttemptEnd::Ok => self.attempts_ok += 1,
-                ref end => self.attempts.add(attempt_cause(end)),
+                end => self.attempts.add(attempt_cause(end)),
             }
             self.service.add(attempt.took);
         }
-        // What was left over when the run ended has not ended badly.
-        if matches!(outcome.end, JobEnd::Ok(_) | JobEnd::NotRun) {
-            return;
-        }
+    }
+
+    fn keep(&mut self, now: Duration, outcome: Outcome) {
         let last = outcome.last.as_ref();
         let cause = last.map_or("too long", |last| attempt_cause(&last.end));
         self.failed.add((outcome_name(&outcome.end), cause));
@@ -121,6 +129,11 @@ impl Settled {
     pub fn failures(&self) -> &VecDeque<Arc<Failed>> {
         &self.failures
     }
+}
+
+/// What was left over when the run ended has not ended badly.
+fn is_failure(outcome: &Outcome) -> bool {
+    !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::NotRun)
 }
 
 /// Without what would hold much memory for long.
@@ -194,15 +207,16 @@ mod tests {
     #[test]
     fn the_last_thousand_that_failed_are_kept_and_all_are_counted() {
         let mut settled = Settled::default();
-        for id in 1..=1500 {
-            settled.add(Duration::ZERO, outcome(id, JobEnd::Failed, Some(error(1, 1))));
-        }
-        settled.add(Duration::ZERO, outcome(1501, JobEnd::TooLong { bytes: 9, cap: 8 }, None));
-        settled.add(Duration::ZERO, outcome(1502, JobEnd::NotRun, None));
+        let failed = |id| outcome(id, JobEnd::Failed, Some(error(1, 1)));
+        let mut ended: Vec<_> = (1..=1500).map(failed).collect();
         let ok = JobEnd::Ok(Payload::copy(b""));
-        settled.add(Duration::ZERO, outcome(1503, ok, Some(attempt(1, AttemptEnd::Ok))));
+        ended.push(outcome(1501, ok, Some(attempt(1, AttemptEnd::Ok))));
+        ended.push(outcome(1502, JobEnd::TooLong { bytes: 9, cap: 8 }, None));
+        ended.push(outcome(1503, JobEnd::NotRun, None));
+        settled.add(Duration::ZERO, &mut ended);
+        assert!(ended.is_empty());
         let kept: Vec<_> = settled.failures().iter().map(|f| (f.number, f.outcome.id)).collect();
-        assert_eq!((kept.len(), kept[0], kept[999]), (1000, (502, 502), (1501, 1501)));
+        assert_eq!((kept.len(), kept[0], kept[999]), (1000, (502, 502), (1501, 1502)));
         let failed: Vec<_> = settled.failed().iter().collect();
         assert_eq!(failed, [(("failed", "error"), 1500), (("too_long", "too long"), 1)]);
         assert_eq!(settled.attempts().collect::<Vec<_>>(), [("ok", 1), ("error", 1500)]);
@@ -214,7 +228,7 @@ mod tests {
         let mut settled = Settled::default();
         let mut long = outcome(1, JobEnd::Failed, Some(error(50, 5001)));
         long.earlier = (1..50).map(|number| error(number, 5001)).collect();
-        settled.add(Duration::ZERO, long);
+        settled.add(Duration::ZERO, &mut vec![long]);
         let kept = &settled.failures()[0].outcome;
         assert_eq!((kept.payload.len(), kept.attempts().count()), (256, 8));
         assert_eq!(settled.service().count(), 50);

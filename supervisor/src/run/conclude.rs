@@ -4,14 +4,14 @@ use std::{collections::HashMap, fmt::Write as _, rc::Rc};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Run, asked};
+use super::{Run, asked, look::end_name};
 use crate::{
     escape::visible,
     event::ShutdownReason,
     observe::{summary::summary, table::table},
     pool::{Input, RunEnd, Tick},
     signal::SAME_REQUEST,
-    sink::{Outlet, Stream},
+    sink::{Outlet, Stream, reports::RunOver},
     source::Source,
 };
 
@@ -42,9 +42,10 @@ impl Run {
         let is_whole = !self.source.as_mut().is_some_and(Source::has_more);
         let took = self.began.elapsed();
         self.end_strays().await;
+        let over = RunOver { at: took, status: end_name(end), jobs: board.jobs() };
         let told = async {
             outlet.settled().await;
-            outlet.end_reports();
+            outlet.end_reports(over);
             if !quiet {
                 let text = if has_jobs {
                     summary(board.jobs(), is_whole, took)

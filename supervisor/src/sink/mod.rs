@@ -22,16 +22,26 @@ use std::{
     cell::{Cell, RefCell},
     fmt,
     rc::Rc,
+    sync::Arc,
+    time::Duration,
 };
 
 use tokio::sync::Notify;
 
 use self::{
-    commands::Commands, jsonl::Jsonl, order::SpillError, raw::Raw, reports::Report,
-    results::Results, silent::Silent, text::Text, writer::Writer,
+    commands::Commands,
+    jsonl::Jsonl,
+    order::SpillError,
+    raw::Raw,
+    reports::{Report, RunOver},
+    results::Results,
+    silent::Silent,
+    text::Text,
+    writer::Writer,
 };
 pub use self::{lines::Held, writer::Stream};
 use crate::{
+    about::About,
     event::{Ended, Event, WorkerId},
     job::Outcome,
     settings::{Jobs, Output, Settings},
@@ -102,7 +112,7 @@ pub(crate) const PIECE_BYTES: usize = 16 << 10;
 impl Outlet {
     /// A way out of the form asked for.
     #[must_use]
-    pub fn new(settings: &Settings, writer: Writer) -> Self {
+    pub fn new(settings: &Settings, about: &Arc<About>, writer: Writer) -> Self {
         let jobs = settings.jobs.as_ref();
         let has_jobs = jobs.is_some();
         let runs_commands = jobs.is_some_and(|jobs| jobs.commands.is_some());
@@ -122,7 +132,7 @@ impl Outlet {
         let (lingering, settled) = (Cell::new(0), Notify::new());
         let keep_order = jobs.is_some_and(|jobs: &Jobs| jobs.keep_order);
         let results = RefCell::new(Results::new(keep_order, sink.has_stderr()));
-        let reports = RefCell::new(reports(settings));
+        let reports = RefCell::new(reports(settings, about));
         for (number, report) in reports.borrow().iter().enumerate() {
             let mut begin = Vec::new();
             report.begin(&mut begin);
@@ -149,9 +159,14 @@ impl Outlet {
         }
     }
 
-    /// Tells the sink what happened.
-    pub fn event(&self, event: &Event) {
+    /// Tells the sink what happened, and the reports.
+    pub fn event(&self, now: Duration, event: &Event) {
         self.push(Stream::Stdout, |out| self.sink.event(event, out));
+        for (number, report) in self.reports.borrow().iter().enumerate() {
+            let mut lines = Vec::new();
+            report.event(now, event, &mut lines);
+            self.writer.report(number, &mut lines);
+        }
     }
 
     /// Says how a slot ended up.
@@ -161,10 +176,10 @@ impl Outlet {
 
     /// Puts out how jobs ended. None is lost, however many there are: whoever starts jobs stops
     /// while this [is full](Self::is_full).
-    pub fn outcomes(&self, outcomes: &[Outcome]) {
+    pub fn outcomes(&self, now: Duration, outcomes: &[Outcome]) {
         for (number, report) in self.reports.borrow_mut().iter_mut().enumerate() {
             let mut lines = Vec::new();
-            outcomes.iter().for_each(|outcome| report.outcome(outcome, &mut lines));
+            outcomes.iter().for_each(|outcome| report.outcome(now, outcome, &mut lines));
             self.writer.report(number, &mut lines);
         }
         let mut results = self.results.borrow_mut();
@@ -173,11 +188,11 @@ impl Outlet {
         self.released.notify_waiters();
     }
 
-    /// All jobs have ended, and so do the reports.
-    pub fn end_reports(&self) {
+    /// The run is over, and so are the reports.
+    pub fn end_reports(&self, over: RunOver) {
         for (number, report) in self.reports.borrow_mut().drain(..).enumerate() {
             let mut end = Vec::new();
-            let head = report.end(&mut end);
+            let head = report.end(over, &mut end);
             self.writer.report(number, &mut end);
             if let Some(head) = head {
                 self.writer.report_head(number, head);
@@ -270,12 +285,12 @@ impl Outlet {
     }
 }
 
-fn reports(settings: &Settings) -> Vec<Report> {
-    let Some(jobs) = &settings.jobs else { return Vec::new() };
-    let template = jobs.commands.as_ref().map(|commands| &commands.template);
+fn reports(settings: &Settings, about: &Arc<About>) -> Vec<Report> {
+    let commands = settings.jobs.as_ref().and_then(|jobs| jobs.commands.as_ref());
+    let template = commands.map(|commands| &commands.template);
     let limits = &settings.program.limits;
-    let report = |report| Report::new(report, template.cloned(), limits);
-    jobs.reports.iter().map(report).collect()
+    let report = |report| Report::new(report, template.cloned(), limits, about);
+    settings.reports.iter().map(report).collect()
 }
 
 /// One of the places, given back when dropped.

@@ -1,4 +1,4 @@
-//! Which files tell of jobs, beside what goes to stdout? Each has a form of its own; the thread that
+//! Which files tell of the run, beside what goes to stdout? Each has a form of its own; the thread that
 //! writes stdout writes them too.
 
 mod joblog;
@@ -8,11 +8,21 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 use self::{joblog::Joblog, junit::Junit};
-use super::outcome;
-use crate::{escape::visible, job::Outcome, limits::Limits, settings, template::Template};
+use super::{events, outcome};
+use crate::{
+    about::About,
+    escape::visible,
+    event::{Event, Tally},
+    job::Outcome,
+    limits::Limits,
+    settings,
+    template::Template,
+};
 
 /// Why a report could not be begun.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +72,19 @@ fn named(report: &settings::Report) -> (&'static str, &Path) {
         settings::Report::Joblog(path) => ("--joblog", path),
         settings::Report::Junit(path) => ("--report junit:", path),
         settings::Report::Jsonl(path) => ("--report jsonl:", path),
+        settings::Report::Events(path) => ("--events", path),
     }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOver {
+    /// When, since it began.
+    pub at: Duration,
+    /// How, by its name in records.
+    pub status: &'static str,
+    /// How its jobs stand.
+    pub jobs: Tally,
 }
 
 /// What is written to such a file.
@@ -71,6 +93,7 @@ pub(super) enum Report {
     Joblog(Joblog),
     Junit(Junit),
     Jsonl(Limits),
+    Events(Arc<About>),
 }
 
 impl Report {
@@ -79,11 +102,13 @@ impl Report {
         report: &settings::Report,
         template: Option<Template>,
         limits: &Limits,
+        about: &Arc<About>,
     ) -> Self {
         match report {
             settings::Report::Joblog(_) => Self::Joblog(Joblog::new(template)),
             settings::Report::Junit(_) => Self::Junit(Junit::new(template)),
             settings::Report::Jsonl(_) => Self::Jsonl(limits.clone()),
+            settings::Report::Events(_) => Self::Events(Arc::clone(about)),
         }
     }
 
@@ -93,26 +118,39 @@ impl Report {
             Self::Joblog(joblog) => joblog.begin(out),
             Self::Junit(junit) => junit.head(out),
             Self::Jsonl(_) => {}
+            Self::Events(about) => events::begin(about, out),
         }
     }
 
     /// A job has ended.
-    pub(super) fn outcome(&mut self, outcome: &Outcome, out: &mut Vec<u8>) {
+    pub(super) fn outcome(&mut self, now: Duration, outcome: &Outcome, out: &mut Vec<u8>) {
         match self {
             Self::Joblog(joblog) => joblog.outcome(outcome, out),
             Self::Junit(junit) => junit.outcome(outcome, out),
             Self::Jsonl(limits) => outcome::write(outcome, limits, out),
+            Self::Events(_) => events::job(now, outcome, out),
+        }
+    }
+
+    /// Something else has happened.
+    pub(super) fn event(&self, now: Duration, event: &Event, out: &mut Vec<u8>) {
+        if let Self::Events(_) = self {
+            events::event(now, event, out);
         }
     }
 
     /// What stands behind all jobs; and what, of the same length, in place of the beginning.
-    pub(super) fn end(&self, out: &mut Vec<u8>) -> Option<Vec<u8>> {
+    pub(super) fn end(&self, end: RunOver, out: &mut Vec<u8>) -> Option<Vec<u8>> {
         match self {
             Self::Junit(junit) => {
                 junit.end(out);
                 let mut head = Vec::new();
                 junit.head(&mut head);
                 Some(head)
+            }
+            Self::Events(_) => {
+                events::end(end.at, end.status, end.jobs, out);
+                None
             }
             Self::Joblog(_) | Self::Jsonl(_) => None,
         }
