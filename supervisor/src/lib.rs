@@ -8,6 +8,7 @@ pub mod about;
 mod alarm;
 pub mod command;
 pub mod dry_run;
+pub mod endpoint;
 pub mod escape;
 pub mod event;
 pub mod executor;
@@ -28,4 +29,6 @@ pub mod signal;
 pub mod sink;
 pub mod source;
 pub mod template;
+#[cfg_attr(not(feature = "web"), path = "web/absent.rs")]
+pub mod web;
 pub mod words;

@@ -10,6 +10,7 @@ use std::{fmt::Write as _, io, panic, pin::Pin, process, rc::Rc, sync::Arc};
 use tokio::{runtime::LocalOptions, time::Instant};
 
 pub use self::error::RunError;
+use self::look::Places;
 use crate::{
     about::About,
     alarm::Alarm,
@@ -56,13 +57,17 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     let (each, others) = if settings.jobs.is_some() { (line, line + start) } else { (0, 0) };
     let is_watched = settings.program.limits.tree_bytes().is_some();
     let each = each + if is_watched { Executor::WATCH_FILES } else { 0 };
+    let places = Places::open(settings)?;
+    let others = others + places.files();
     open_files.suffice_for(settings.workers.get(), each, others, "workers", "--workers")?;
     let open = |jobs: &Jobs| Source::open(&jobs.source, jobs.separator, jobs.job_bytes_max());
     let source = settings.jobs.as_ref().map(open).transpose()?;
     let (names, files) =
         reports::open(&settings.reports)?.into_iter().map(ReportFile::split).unzip();
     let writer = Writer::open(files).map_err(refused("start the thread that writes"))?;
-    let onlookers = look::onlookers(settings).map_err(refused("start the thread of onlookers"))?;
+    let (onlookers, said) =
+        places.serve().map_err(refused("start the thread of those who look on"))?;
+    writer.push(Stream::Stderr, said.into_bytes());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())

@@ -3,7 +3,7 @@
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
-use crate::{command::Commands, limits::Limits, signal::Signal};
+use crate::{command::Commands, endpoint::Endpoint, limits::Limits, signal::Signal};
 
 /// Everything a run is asked to do.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Settings {
     pub jobs: Option<Jobs>,
     /// Files that are written beside.
     pub reports: Vec<Report>,
+    /// Where it is shown over HTTP.
+    pub serve: Option<Endpoint>,
 }
 
 /// How far the end of a worker, or of a command, reaches.

@@ -213,6 +213,7 @@ pub(crate) fn heavy(words: &[String]) {
             commands: Some(commands),
         }),
         reports: Vec::new(),
+        serve: None,
     };
     let began = std::time::Instant::now();
     run(&settings, ward).expect("a run");

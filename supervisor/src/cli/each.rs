@@ -197,6 +197,7 @@ impl TryFrom<Arguments> for Settings {
             reach,
             output,
             reports: arguments.reports(),
+            serve: arguments.views.serve(),
             program: arguments.program.to_program(program.unwrap_or_default())?,
             jobs: Some(arguments.to_jobs(source, commands)?),
         })

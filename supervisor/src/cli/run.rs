@@ -141,6 +141,7 @@ impl TryFrom<Arguments> for Settings {
             output: arguments.output(jobs.is_some(), tag)?,
             jobs,
             reports: arguments.views.reports(),
+            serve: arguments.views.serve(),
             program: arguments.program.to_program(arguments.argv)?,
         })
     }

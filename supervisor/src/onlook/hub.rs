@@ -1,6 +1,6 @@
 //! What can be asked by those who look on? A [`Hub`] each: how the run looks, its events, its end.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
@@ -19,7 +19,7 @@ pub struct Hub {
     asks: mpsc::Sender<Ask>,
     events: broadcast::WeakSender<Arc<[u8]>>,
     over: watch::Receiver<Option<Arc<View>>>,
-    measured: Rc<RefCell<Option<Instant>>>,
+    measured: Rc<Cell<Option<Instant>>>,
 }
 
 impl Hub {
@@ -33,12 +33,13 @@ impl Hub {
 
     /// How the run looks; once it is over, how it ended up. `None` where it is over without that.
     pub async fn look(&self) -> Option<Arc<View>> {
-        let view = match self.ask().await {
-            Some(view) => view,
-            None => return self.over.borrow().clone(),
-        };
-        self.measure(&view);
-        Some(view)
+        let mut view = self.ask().await;
+        if let Some(seen) = &view
+            && self.measure(seen).await
+        {
+            view = self.ask().await;
+        }
+        view.or_else(|| self.over.borrow().clone())
     }
 
     async fn ask(&self) -> Option<Arc<View>> {
@@ -68,18 +69,16 @@ impl Hub {
         self.asks.send(ask).await.map_err(|error| error.0)
     }
 
-    /// Looks at the workers' memory while somebody looks on.
-    fn measure(&self, view: &View) {
-        let mut measured = self.measured.borrow_mut();
-        if measured.is_some_and(|at| at.elapsed() < MEASURED_EVERY) {
-            return;
+    /// Looks at the workers' memory, where that is due, and tells the board.
+    async fn measure(&self, view: &View) -> bool {
+        if self.measured.get().is_some_and(|at| at.elapsed() < MEASURED_EVERY) {
+            return false;
         }
-        *measured = Some(Instant::now());
+        self.measured.set(Some(Instant::now()));
         let of =
             |live: &crate::observe::board::Live| Some((live.worker, resident::of_tree(live.pid)?));
         let all: Vec<(WorkerId, u64)> = view.live().filter_map(of).collect();
-        // With so many questions in front of it, the next look is soon enough.
-        let _ = self.asks.try_send(Ask::Measured(all));
+        self.asks.send(Ask::Measured(all)).await.is_ok()
     }
 }
 

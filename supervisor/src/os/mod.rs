@@ -12,6 +12,7 @@ pub(crate) mod exec;
 pub mod freeze;
 pub mod launch;
 pub mod limits;
+pub mod listen;
 pub mod lookup;
 pub mod memory;
 pub mod procfs;

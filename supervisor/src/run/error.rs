@@ -2,7 +2,9 @@
 
 use std::io;
 
-use crate::{os::descriptors::TooFewFiles, sink::reports::ReportError, source::SourceError};
+use crate::{
+    os::descriptors::TooFewFiles, sink::reports::ReportError, source::SourceError, web::ServeError,
+};
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +18,9 @@ pub enum RunError {
     /// A report.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A place to be seen at.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// There is nowhere for the output to go.
     #[error(
         "stdout is closed, and what comes of the run would be lost: send it to a file, \

@@ -7,17 +7,18 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::Run;
+use super::{Run, RunError};
 use crate::{
     about::About,
     event::Event,
     job::Outcome,
     observe::view::{RunningJob, View},
-    onlook::{Ask, Onlookers, Task},
+    onlook::{Ask, Onlookers},
     pool::{RunEnd, Tick},
     settings::Settings,
     sink::events,
     template::{Filling, Template},
+    web::{self, Server},
 };
 
 /// What the run is.
@@ -48,13 +49,33 @@ fn command_line(template: &Template) -> String {
     String::from_utf8_lossy(&line).replace("'{}'", "{}")
 }
 
-/// Those who may look on; no thread is started where there are none.
-pub(super) fn onlookers(_: &Settings) -> io::Result<Option<Onlookers>> {
-    let tasks: Vec<Task> = Vec::new();
-    if tasks.is_empty() {
-        return Ok(None);
+/// Where those come who look on: places are taken before anything runs, and served by a thread of
+/// their own.
+#[derive(Debug)]
+pub(super) struct Places {
+    server: Option<Server>,
+}
+
+impl Places {
+    /// Takes them.
+    ///
+    /// # Errors
+    /// One is not to be had.
+    pub(super) fn open(settings: &Settings) -> Result<Self, RunError> {
+        Ok(Self { server: settings.serve.as_ref().map(Server::open).transpose()? })
     }
-    Onlookers::start(tasks).map(Some)
+
+    /// The most descriptors that are held for those who come.
+    pub(super) fn files(&self) -> u64 {
+        self.server.as_ref().map_or(0, |_| web::FILES)
+    }
+
+    /// Starts the thread, if there is any place; and what is said of it.
+    pub(super) fn serve(self) -> io::Result<(Option<Onlookers>, String)> {
+        let Some(server) = self.server else { return Ok((None, String::new())) };
+        let said = format!("supervisor: to be seen at {}\n", server.place());
+        Ok((Some(Onlookers::start(vec![server.task()])?), said))
+    }
 }
 
 impl Run {
@@ -72,6 +93,10 @@ impl Run {
             }
             Ask::Measured(all) => {
                 all.into_iter().for_each(|(worker, bytes)| self.board.measured(worker, bytes));
+                // Whoever looked at it wants to see it.
+                if let Some(onlookers) = &mut self.onlookers {
+                    onlookers.forget();
+                }
             }
         }
     }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 pub(crate) mod files;
+pub(crate) mod http;
 pub(crate) mod jobs;
 pub(crate) mod procfs;
 pub(crate) mod tap;

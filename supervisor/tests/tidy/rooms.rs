@@ -17,6 +17,7 @@ const BANNED: [(&str, &[&str]); 17] = [
     ("supervisor/src/source/", &["pool", "clap"]),
     ("supervisor/src/observe/", &["pool", "clap"]),
     ("supervisor/src/onlook/", &["pool", "executor", "sink", "clap"]),
+    ("supervisor/src/web/", &["pool", "executor", "sink", "clap"]),
     ("supervisor/src/launcher/", &["pool", "tokio", "clap"]),
     ("supervisor/src/compare/", &["pool"]),
     ("supervisor/src/run.rs", &["clap"]),

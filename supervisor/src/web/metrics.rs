@@ -1,0 +1,134 @@
+//! What does Prometheus see? Its text format, by its conventions for names, units and types.
+
+use std::fmt::Write;
+
+use crate::observe::snapshot::{Count, Snapshot};
+
+/// The form's name.
+pub(super) const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const STATES: [&str; 4] = ["starting", "running", "stopping", "ended"];
+const WORKER_STATES: [&str; 5] = ["running", "ready", "stopping", "undead", "empty"];
+
+struct Text(String);
+
+/// The metrics of a run at one moment.
+pub(super) fn write(run: &Snapshot) -> String {
+    let mut text = Text(String::with_capacity(8 << 10));
+    about(run, &mut text);
+    if run.run.has_jobs {
+        jobs(run, &mut text);
+    }
+    workers(run, &mut text);
+    let help = "Bytes of output that were dropped because nobody took them.";
+    text.family("supervisor_log_dropped_bytes_total", "counter", help);
+    text.sample("supervisor_log_dropped_bytes_total", &[], run.dropped_bytes);
+    text.0
+}
+
+fn about(run: &Snapshot, text: &mut Text) {
+    text.family("supervisor_build_info", "gauge", "The version of the supervisor.");
+    text.sample("supervisor_build_info", &[("version", &run.run.version)], 1);
+    let help = "When the run began, in seconds since 1970.";
+    text.family("supervisor_start_time_seconds", "gauge", help);
+    let began = seconds(run.run.began_unix_ms);
+    text.sample("supervisor_start_time_seconds", &[], began);
+    text.family("supervisor_state", "gauge", "1 for the state that the run is in.");
+    for state in STATES {
+        text.sample("supervisor_state", &[("state", state)], u64::from(run.state == state));
+    }
+}
+
+fn jobs(run: &Snapshot, text: &mut Text) {
+    let jobs = run.jobs;
+    text.family("supervisor_jobs_accepted_total", "counter", "Jobs taken on.");
+    text.sample("supervisor_jobs_accepted_total", &[], jobs.accepted);
+    let help = "Jobs that have ended, by outcome and cause.";
+    text.family("supervisor_jobs_total", "counter", help);
+    text.sample("supervisor_jobs_total", &[("outcome", "ok"), ("cause", "")], jobs.ok);
+    for Count { outcome, cause, count } in &run.failed {
+        let outcome = outcome.as_deref().unwrap_or("");
+        text.sample("supervisor_jobs_total", &[("outcome", outcome), ("cause", cause)], *count);
+    }
+    let not_run = [("outcome", "not_run"), ("cause", "")];
+    text.sample("supervisor_jobs_total", &not_run, jobs.not_run);
+    let help = "Attempts of jobs that have ended, by how the attempt ended.";
+    text.family("supervisor_job_attempts_total", "counter", help);
+    for Count { cause, count, .. } in &run.attempts {
+        text.sample("supervisor_job_attempts_total", &[("cause", cause)], *count);
+    }
+    let help = "Attempts that came to nothing and were followed by another.";
+    text.family("supervisor_job_retries_total", "counter", help);
+    text.sample("supervisor_job_retries_total", &[], jobs.tried_again);
+    let gauges = [
+        ("supervisor_jobs_queued", "Jobs that wait to be sent to a worker.", jobs.queued),
+        ("supervisor_jobs_in_flight", "Jobs that were sent to a worker.", jobs.in_flight),
+        ("supervisor_jobs_running", "Jobs that workers run.", jobs.running),
+    ];
+    for (name, help, value) in gauges {
+        text.family(name, "gauge", help);
+        text.sample(name, &[], value);
+    }
+    service(run, text);
+}
+
+fn service(run: &Snapshot, text: &mut Text) {
+    let help = "How long attempts of jobs that have ended took.";
+    text.family("supervisor_job_service_time_seconds", "histogram", help);
+    let bucket = "supervisor_job_service_time_seconds_bucket";
+    for (boundary, count) in &run.service.below_s {
+        text.sample(bucket, &[("le", &boundary.to_string())], *count);
+    }
+    text.sample(bucket, &[("le", "+Inf")], run.service.count);
+    text.sample("supervisor_job_service_time_seconds_sum", &[], run.service.sum_s);
+    text.sample("supervisor_job_service_time_seconds_count", &[], run.service.count);
+}
+
+fn workers(run: &Snapshot, text: &mut Text) {
+    text.family("supervisor_workers", "gauge", "Workers by state, and slots without one.");
+    for state in WORKER_STATES {
+        let count = run.workers.iter().filter(|worker| worker.state == state).count();
+        text.sample("supervisor_workers", &[("state", state)], count);
+    }
+    let help = "Workers that were replaced, by the cause of their end.";
+    text.family("supervisor_worker_restarts_total", "counter", help);
+    for Count { cause, count, .. } in &run.restarts {
+        text.sample("supervisor_worker_restarts_total", &[("cause", cause)], *count);
+    }
+    let help = "Memory that a worker and the processes below it hold.";
+    text.family("supervisor_worker_memory_bytes", "gauge", help);
+    for worker in &run.workers {
+        let Some(bytes) = worker.memory_bytes else { continue };
+        // During a roll a slot has two.
+        let (slot, life) = (worker.worker.to_string(), worker.life.to_string());
+        let labels = [("worker", slot.as_str()), ("life", &life)];
+        text.sample("supervisor_worker_memory_bytes", &labels, bytes);
+    }
+}
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        self.0.push_str(name);
+        for (nth, (label, value)) in labels.iter().enumerate() {
+            let open = if nth == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{open}{label}=\"{}\"", escaped(value));
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        let _ = writeln!(self.0, " {value}");
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact for millennia")]
+fn seconds(milliseconds: u64) -> f64 {
+    milliseconds as f64 / 1e3
+}
