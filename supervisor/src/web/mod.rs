@@ -45,6 +45,9 @@ const FIELDS_MAX: usize = 64;
 /// Where no connection can be accepted, the next is tried then.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The workers' memory is looked at so often while nobody else looks.
+const MEASURED_EVERY: Duration = Duration::from_secs(5);
+
 /// The most descriptors that are held for clients.
 pub const FILES: u64 = places::CLIENTS_MAX as u64 + 1;
 
@@ -126,6 +129,7 @@ impl Server {
     async fn serve(self, hub: Hub) {
         let site = Rc::new(Site::new(hub.clone(), self.hosts));
         let mut places = Places::default();
+        tokio::task::spawn_local(measure(hub.clone()));
         let over = hub.over();
         tokio::pin!(over);
         match self.listener {
@@ -151,6 +155,14 @@ impl Server {
             }
         }
         places.finish().await;
+    }
+}
+
+/// Looks from time to time, so that there is a history of the workers' memory for whoever comes
+/// later.
+async fn measure(hub: Hub) {
+    while hub.look().await.is_some_and(|view| view.end.is_none()) {
+        sleep_until(Instant::now() + MEASURED_EVERY).await;
     }
 }
 

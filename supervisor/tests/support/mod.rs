@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test program uses its part of this")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+pub(crate) mod browser;
 pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod jobs;

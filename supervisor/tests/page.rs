@@ -1,0 +1,78 @@
+//! Does the page show a run as it is, in a browser, while workers are being killed? And is what a job
+//! is called never more than text in it?
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod support;
+
+use std::io::{self, Write};
+
+use support::{Run, Signal, browser::Browser, pid, send};
+
+/// What would be seen if any of it were obeyed.
+const VILE: &str = "<img src=x onerror=alert(1)><script>alert(2)</script>'\"&lt";
+
+fn text(selector: &str) -> String {
+    format!("document.querySelector({selector:?}).textContent")
+}
+
+#[test]
+fn the_page_shows_a_run_while_workers_are_killed() {
+    let Some(mut browser) = Browser::start() else {
+        // Past the harness, which would swallow it.
+        let skipped =
+            b"\nSKIPPED: the page in a browser: there is no Chromium (apt-get install chromium)\n";
+        return io::stderr().write_all(skipped).unwrap();
+    };
+    let (run, mut asker) = Run::worker("work").with("-w 4").jsonl().asked();
+    let run = run.served().start();
+    let place = format!("http://{}/", run.place());
+    browser.look(1440, 1000, "light");
+    browser.open(&place);
+    browser.until("document.querySelectorAll('.slot.idle').length === 4");
+    // A job that runs, one that fails, one that kills its worker, and many more.
+    asker.ask(&format!("sleep 60000; print {VILE}"));
+    asker.ask(&format!("fail {VILE}"));
+    asker.ask("segv");
+    (0..300).for_each(|number| asker.ask(&format!("sleep 20; print {number}")));
+    browser.until("document.querySelectorAll('#fails .row').length === 2");
+    browser.until("document.querySelectorAll('.slot.busy').length === 1");
+    let whys = "[...document.querySelectorAll('#fails .row')].map(r => r.children[3].textContent)";
+    assert!(browser.value(&format!("{whys}.includes({VILE:?})")) == true, "as it is written");
+    browser.until(&format!("{}.includes('<img src=x')", text(".slot.busy .job")));
+    assert_eq!(browser.value("document.querySelectorAll('main img, main script').length"), 0);
+    // What somebody kills comes back as another.
+    let killed = run.first_pids(4);
+    let holder = run.stdout.until("who was killed", |said| {
+        support::tap::records(said).into_iter().find(|r| r["type"] == "started").map(|r| pid(&r))
+    });
+    assert!(killed.contains(&holder));
+    let lives = "[...document.querySelectorAll('.slot b')].map(b => +b.textContent.split('.')[1])";
+    let before = browser.value(&format!("{lives}.reduce((a, b) => a + b)")).as_i64().unwrap();
+    killed.iter().for_each(|pid| send(*pid, Signal::SIGKILL));
+    browser.until(&format!("{lives}.reduce((a, b) => a + b) >= {}", before + 2));
+    browser.until("document.querySelectorAll('.slot').length === 4");
+    // A person looks closer.
+    browser.value("document.querySelector('#fails .row').click()");
+    browser.until("!document.querySelector('#fails td.more').parentElement.hidden");
+    browser.until("document.querySelector('#fails td.more li b').textContent.length > 3");
+    browser.value("document.querySelector('[data-range=\"0\"]').click()");
+    browser.until("document.querySelector('[data-range=\"0\"]').ariaPressed === 'true'");
+    browser.shoot("page-light");
+    browser.look(1440, 1000, "dark");
+    browser.shoot("page-dark");
+    browser.look(400, 900, "dark");
+    browser.shoot("page-narrow");
+    let wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth";
+    assert!(browser.value(wide) == true, "nothing is wider than a narrow window");
+    browser.look(1440, 1000, "light");
+    let heap = browser.value("performance.memory.usedJSHeapSize").as_f64().unwrap();
+    assert!(heap < 60e6, "{heap} bytes");
+    run.signal(Signal::SIGTERM);
+    run.signal(Signal::SIGKILL);
+    browser.until(&format!("{}.includes('connection lost')", text("#state")));
+    drop(run);
+    let is_ours = |fault: &String| !fault.contains("ERR_") && !fault.contains("Failed to load");
+    let faults: Vec<_> = browser.faults.iter().filter(|fault| is_ours(fault)).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+}
