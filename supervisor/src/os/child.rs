@@ -35,6 +35,8 @@ pub struct Exit {
     pub cpu: Duration,
     /// Peak of resident memory in KiB, or the peak it inherited, if that is larger.
     pub peak_kib: u64,
+    /// How often a processor was taken from it or given back by it, with the same children.
+    pub switches: u64,
 }
 
 /// Looks at the end of a process without reaping it: the kernel forgets what it used the moment
@@ -71,7 +73,8 @@ pub fn examine(pidfd: impl AsFd) -> io::Result<Option<Exit>> {
     };
     let cpu = duration(usage.ru_utime) + duration(usage.ru_stime);
     let peak_kib = u64::try_from(usage.ru_maxrss).unwrap_or(0);
-    Ok(Some(Exit { status, cpu, peak_kib }))
+    let switches = u64::try_from(usage.ru_nvcsw.saturating_add(usage.ru_nivcsw)).unwrap_or(0);
+    Ok(Some(Exit { status, cpu, peak_kib, switches }))
 }
 
 /// Takes hold of a child of `parent`, which is another process of ours and says that it has one:

@@ -3,7 +3,8 @@
 //! warden's.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Read},
     mem::MaybeUninit,
     os::fd::{IntoRawFd, OwnedFd, RawFd},
     ptr,
@@ -77,11 +78,7 @@ impl Requests {
     /// # Errors
     /// No descriptors left.
     pub fn open() -> io::Result<Self> {
-        let (read, write) = door()?;
-        // Handlers live as long as the process, and so must the descriptor they write to.
-        hear(&HEARD, write.into_raw_fd())?;
-        accept_child_news()?;
-        Self::from_door(read)
+        Self::from_door(open()?)
     }
 
     /// The inner side of a door whose outer one is somebody else's. To be called in the runtime.
@@ -107,6 +104,44 @@ impl Requests {
             }
         }
     }
+}
+
+/// The inner side of the door, for a program without a runtime: a thread of its own waits there.
+#[derive(Debug)]
+pub struct BlockingRequests(File);
+
+impl BlockingRequests {
+    /// Opens the door, once: see [`Requests::open`].
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn open() -> io::Result<Self> {
+        open().map(|door| Self(door.into()))
+    }
+}
+
+impl Iterator for BlockingRequests {
+    type Item = Request;
+
+    /// The next request. (We hold the other end ourselves, so it neither ends nor fails.)
+    fn next(&mut self) -> Option<Request> {
+        let mut byte = [0];
+        loop {
+            self.0.read_exact(&mut byte).ok()?;
+            if let Some(request) = Request::from_byte(byte[0]) {
+                return Some(request);
+            }
+        }
+    }
+}
+
+/// A door of our own.
+fn open() -> io::Result<OwnedFd> {
+    let (read, write) = door()?;
+    // Handlers live as long as the process, and so must the descriptor they write to.
+    hear(&HEARD, write.into_raw_fd())?;
+    accept_child_news()?;
+    Ok(read)
 }
 
 /// The two sides of a door: the inner one to be read, the outer one for good.
