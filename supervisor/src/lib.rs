@@ -7,6 +7,8 @@
 pub mod about;
 mod alarm;
 pub mod command;
+#[cfg(feature = "compare")]
+pub mod compare;
 pub mod dry_run;
 pub mod endpoint;
 pub mod escape;

@@ -1,6 +1,8 @@
 //! What was typed: one verb a file. Each turns its arguments into [`supervisor::settings`] in
 //! one fallible step.
 
+#[cfg(feature = "compare")]
+mod compare;
 mod each;
 mod jobs;
 mod program;
@@ -27,6 +29,8 @@ struct Arguments {
 enum Verb {
     Run(run::Arguments),
     Each(each::Arguments),
+    #[cfg(feature = "compare")]
+    Compare(Box<compare::Arguments>),
 }
 
 /// The program, from its arguments to its exit status.
@@ -34,6 +38,8 @@ pub(crate) fn main() -> ExitCode {
     match Arguments::try_parse() {
         Ok(Arguments { verb: Verb::Run(arguments) }) => run::main(arguments),
         Ok(Arguments { verb: Verb::Each(arguments) }) => each::main(arguments),
+        #[cfg(feature = "compare")]
+        Ok(Arguments { verb: Verb::Compare(arguments) }) => compare::main(&arguments),
         Err(error) => refusal::exit(&error),
     }
 }

@@ -25,13 +25,13 @@ Exit status: 0 every worker or job ended well, 1 some failed, 2 usage, 3 stopped
 --deadline, 125 our own failure, or the input cannot be read, 126 the program cannot be executed, 127 it was not found. A \
 signal that stopped the run ends it.";
 
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 const STOPPED_EARLY: u8 = 3;
 const DOES_NOT_STAY_UP: u8 = 4;
-const OUTPUT_FAILED: u8 = 5;
+pub(super) const OUTPUT_FAILED: u8 = 5;
 const DEADLINE: u8 = 124;
-const OUR_FAILURE: u8 = 125;
+pub(super) const OUR_FAILURE: u8 = 125;
 
 /// The exit status of a run that ended.
 pub(super) fn end(end: RunEnd, settings: &Settings) -> ExitCode {

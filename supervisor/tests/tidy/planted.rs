@@ -24,6 +24,8 @@ fn what_breaks_a_ban_is_seen() {
         (rooms::imports_of_the_pool, POOL, "use rand::Rng;"),
         (rooms::nowhere, RUN, "std::thread::sleep(pause);"),
         (rooms::nowhere, RUN, "tokio::time::sleep(pause).await;"),
+        (rooms::nowhere, "supervisor/src/compare/child.rs", "thread::sleep(pause);"),
+        (rooms::banned_words, "supervisor/src/compare/child.rs", "use crate::pool::Input;"),
         (rooms::nowhere, RUN, "let c = mpsc::unbounded_channel();"),
         (rooms::nowhere, RUN, "let c = mpsc::channel();"),
         (rooms::nowhere, RUN, "let now = SystemTime::now();"),
@@ -58,6 +60,7 @@ fn what_only_looks_so_is_left_alone() {
         (RUN, "//! x\nfn f() { sleep_until(t); x.unwrap_or_default(); mpsc::channel(8); }\n"),
         (SINK, "//! x\nuse std::time::SystemTime;\n"),
         ("supervisor/src/exit.rs", "//! x\nuse std::{io, os::fd::OwnedFd};\n"),
+        ("supervisor/src/compare/bodies.rs", "//! x\nfn f() { thread::sleep(t); }\n"),
     ] {
         let source = Source::new(path, text);
         let found: Vec<_> = CHECKS.iter().flat_map(|check| check(&source)).collect();

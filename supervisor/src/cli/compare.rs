@@ -1,0 +1,292 @@
+//! `supervisor compare`: ways of running jobs, side by side.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use supervisor::{
+    compare::{
+        self, Comparison, Progress, Settings, figures, jsonl,
+        machine::Machine,
+        plan::{Fault, Plan, Way, Work},
+        table, verdict,
+    },
+    os::{signals::die_by, terminal},
+    settings::Workers,
+    signal::Signal,
+};
+use worker::quantity::{parse_duration, parse_size, show_size};
+
+use super::{report, rules::some_time, run::FormatArgument};
+
+/// The chapter's four requests.
+const FEW_JOBS: u64 = 4;
+/// Where the cost of each is small, or one of them shall go wrong.
+const MANY_JOBS: u64 = 100;
+const TINY_JOBS: u64 = 10_000;
+const ROUNDS: u32 = 3;
+/// A job carries it there and back.
+const PAYLOAD_BYTES_MAX: u64 = 16 << 20;
+/// All jobs lie in memory at once.
+const PAYLOADS_BYTES_MAX: u64 = 1 << 30;
+const FIB_MAX: u64 = 60;
+const JOBS_MAX: u64 = 10_000_000;
+/// A program with an HTTP client in it needs no less to start.
+const MEMORY_BYTES_MIN: u64 = 16 << 20;
+
+/// Run the same jobs by each way there is, one after another, as async tasks, in threads and in
+/// processes, and show what each way costs and what a fault takes with it.
+///
+/// Each way runs in a process of its own, in rounds. Figures are medians; the longest and the
+/// shortest stand beside them.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Ways: serial (one after another), tasks (on one thread), runtime (tasks on a thread for each \
+processor), threads, workers (supervisor run), each (supervisor each).
+
+Faults: panic, abort, segv, leak (memory, to its limit), hang (a call that blocks for good), spin \
+(a loop without an await), exit (with success), deadlock (a lock never released).
+
+wall is from a way's start to the end of its last job. memory is the peak of all its processes \
+together, shared pages counted once (PSS), start what it takes until one who does jobs begins its \
+first, serialising all that makes jobs and answers bytes and reads them.
+
+Examples:
+  supervisor compare
+  supervisor compare --work fib --fib 38
+  supervisor compare --fault all
+  supervisor compare --work echo --payload 64k --ways threads,workers")]
+pub(super) struct Arguments {
+    /// What each job does: http (a request to an upstream on this machine), fib, sleep, echo, or
+    /// mixed (a long request, other work, a job that never yields, a short one)
+    #[arg(long, value_name = "WORK", default_value = "http")]
+    work: Work,
+
+    /// How many jobs [default: 4; with faults 100; of echo 10000]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=JOBS_MAX))]
+    jobs: Option<u64>,
+
+    /// How many at a time: a number, or auto for one per CPU [default: 4, or auto if that is more]
+    #[arg(short, long, visible_short_aliases = ['j', 'P'], value_name = "N")]
+    workers: Option<Workers>,
+
+    /// How jobs go wrong: one or more of none, panic, abort, segv, leak, hang, spin, exit,
+    /// deadlock; or all [default: none]
+    #[arg(long, value_name = "FAULT,…", value_delimiter = ',')]
+    fault: Vec<String>,
+
+    /// How many of the jobs do [default: 1]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
+    faulty: Option<u64>,
+
+    /// Who takes part: some of serial, tasks, runtime, threads, workers, each [default: all]
+    #[arg(long, value_name = "WAY,…", value_delimiter = ',')]
+    ways: Vec<Way>,
+
+    /// Which Fibonacci number [default: 40]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=FIB_MAX))]
+    fib: Option<u64>,
+
+    /// How long the upstream takes to answer, or a job sleeps [default: 125ms; of mixed 5s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    delay: Option<Duration>,
+
+    /// So much is carried by each job, and by its answer [default: 0]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    payload: Option<u64>,
+
+    /// A job that takes longer hangs [default: 2s and the delay; of fib 60s]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    timeout: Option<Duration>,
+
+    /// Memory for each process where a job leaks [default: 256M]
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
+    memory: Option<u64>,
+
+    /// How many rounds count [default: 3; with faults, and of mixed, 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: Option<u32>,
+
+    /// How many rounds do not, before them [default: 1 if more than one counts]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
+    warm_up: Option<u32>,
+
+    /// What stdout carries: tables and what they mean, or one JSON record a line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    format: FormatArgument,
+}
+
+pub(super) fn main(arguments: &Arguments) -> ExitCode {
+    let settings = match arguments.to_settings() {
+        Ok(settings) => settings,
+        Err(refusal) => return report::usage(&refusal),
+    };
+    let line = Line::default();
+    let comparison = compare::run(&settings, |progress| line.show(progress));
+    line.clear();
+    match comparison {
+        Ok(comparison) => arguments.report(&settings, &comparison),
+        Err(error) => {
+            report::say(&format!("the ways cannot be run: {error}"));
+            report::OUR_FAILURE.into()
+        }
+    }
+}
+
+impl Arguments {
+    fn to_settings(&self) -> Result<Settings, String> {
+        let faults = self.faults()?;
+        let is_faulty = faults.iter().any(|fault| *fault != Fault::None);
+        let work = self.work;
+        self.refuse_meaningless(&faults, is_faulty)?;
+        let jobs = self.jobs.unwrap_or(match work {
+            _ if is_faulty => MANY_JOBS,
+            Work::Echo => TINY_JOBS,
+            _ => FEW_JOBS,
+        });
+        let faulty = self.faulty.unwrap_or(1);
+        if faulty > jobs {
+            return Err(format!("--faulty {faulty}: there are {jobs} jobs; ask for fewer"));
+        }
+        let payload = self.payload.unwrap_or(0);
+        if payload > PAYLOAD_BYTES_MAX || payload.saturating_mul(jobs) > PAYLOADS_BYTES_MAX {
+            return Err(format!(
+                "--payload: a job may carry {}, and all jobs together {}, since they lie in memory",
+                show_size(PAYLOAD_BYTES_MAX),
+                show_size(PAYLOADS_BYTES_MAX)
+            ));
+        }
+        let usual = if work == Work::Mixed { 5_000 } else { 125 };
+        let delay = self.delay.unwrap_or(Duration::from_millis(usual));
+        let slack = Duration::from_secs(if work == Work::Fib { 60 } else { 2 });
+        let few = Workers::auto().get().max(u32::try_from(FEW_JOBS).unwrap_or(1));
+        let is_once = is_faulty || work == Work::Mixed;
+        let repeat = self.repeat.unwrap_or(if is_once { 1 } else { ROUNDS });
+        Ok(Settings {
+            plan: Plan {
+                work,
+                jobs,
+                workers: self.workers.map_or(few, Workers::get),
+                fault: Fault::None,
+                faulty,
+                fib: self.fib.and_then(|n| n.try_into().ok()).unwrap_or(40),
+                payload_bytes: usize::try_from(payload).unwrap_or(0),
+                delay,
+                timeout: self.timeout.unwrap_or(delay + slack),
+                memory_bytes: self.memory.unwrap_or(256 << 20).max(MEMORY_BYTES_MIN),
+                upstream: String::new(),
+            },
+            faults,
+            ways: if self.ways.is_empty() { all_ways() } else { self.ways.clone() },
+            repeat,
+            warm_up: self.warm_up.unwrap_or(u32::from(repeat > 1)),
+        })
+    }
+
+    fn faults(&self) -> Result<Vec<Fault>, String> {
+        if self.fault.iter().any(|name| name == "all") {
+            return Ok(Fault::ALL.iter().map(|(_, fault)| *fault).collect());
+        }
+        let mut faults =
+            self.fault.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>()?;
+        faults.dedup();
+        Ok(if faults.is_empty() { vec![Fault::None] } else { faults })
+    }
+
+    /// An option that would change nothing is a mistake.
+    fn refuse_meaningless(&self, faults: &[Fault], is_faulty: bool) -> Result<(), String> {
+        let work = self.work;
+        let takes_delay = !matches!(work, Work::Fib | Work::Echo);
+        let refusals = [
+            (self.fib.is_some() && work != Work::Fib, "--fib", "--work fib"),
+            (self.delay.is_some() && !takes_delay, "--delay", "--work http, sleep or mixed"),
+            (self.faulty.is_some() && !is_faulty, "--faulty", "--fault"),
+            (self.memory.is_some() && !faults.contains(&Fault::Leak), "--memory", "--fault leak"),
+        ];
+        match refusals.into_iter().find(|(is_so, ..)| *is_so) {
+            Some((_, option, of)) => Err(format!("{option} has a meaning only with {of}")),
+            None => Ok(()),
+        }
+    }
+
+    fn report(&self, settings: &Settings, comparison: &Comparison) -> ExitCode {
+        let (machine, plan) = (Machine::here(), &settings.plan);
+        let runs = &comparison.runs;
+        let rows = figures::rows(plan, runs);
+        let verdict = verdict::sentences(plan, &rows);
+        let tables = table::tables(plan, &rows);
+        let mut text = String::new();
+        for table in &tables {
+            text.push_str(&table.to_text());
+            text.push('\n');
+        }
+        verdict.iter().for_each(|sentence| text.push_str(&format!("{sentence}\n")));
+        text.push_str(&format!("\nMeasured on {machine}.\n"));
+        let errors = rows.iter().filter_map(|row| Some((row.way, row.error.as_deref()?)));
+        let errors: Vec<_> = errors.collect();
+        for (way, error) in &errors {
+            report::say(&format!("{} came to nothing: {error}", way.title()));
+        }
+        let written = match self.format {
+            FormatArgument::Text => io::stdout().write_all(text.as_bytes()),
+            FormatArgument::Jsonl => {
+                // With nobody left to see the tables, the records are still wanted.
+                let _ = io::stderr().write_all(text.as_bytes());
+                let records = jsonl::records(&machine, plan, (runs, &rows), &verdict);
+                io::stdout().write_all(records.as_bytes())
+            }
+        };
+        if let Err(error) = written.and_then(|()| io::stdout().flush()) {
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                die_by(Signal::PIPE);
+            }
+            report::say(&format!("stdout cannot be written: {error}"));
+            return report::OUTPUT_FAILED.into();
+        }
+        match comparison.stopped {
+            Some(signal) => die_by(signal),
+            None if errors.is_empty() => ExitCode::SUCCESS,
+            None => report::FAILED.into(),
+        }
+    }
+}
+
+fn all_ways() -> Vec<Way> {
+    Way::ALL.iter().map(|(_, way)| *way).collect()
+}
+
+/// What runs now, as a line that stays in its place; nothing where stderr is no terminal.
+struct Line {
+    is_shown: bool,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { is_shown: io::stderr().is_terminal() }
+    }
+}
+
+impl Line {
+    fn show(&self, progress: Progress) {
+        let Progress { done, total, counts, way, fault } = progress;
+        let fault = if fault == Fault::None { String::new() } else { format!(", {fault}") };
+        let warm_up = if counts { "" } else { " (to warm up)" };
+        let text = format!("{}/{total} {}{fault}{warm_up}", done + 1, way.title());
+        let columns = usize::from(terminal::columns()).saturating_sub(1);
+        self.put(&text.chars().take(columns).collect::<String>());
+    }
+
+    fn clear(&self) {
+        self.put("");
+    }
+
+    fn put(&self, text: &str) {
+        if self.is_shown {
+            // A terminal that is gone shows nothing.
+            let _ = write!(io::stderr(), "\r\x1b[K{text}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What do the jobs do? The same in every way of running them: for those that wait by an async
+//! runtime, and for those that block.
+
+use std::{
+    fmt::Write as _,
+    io,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use connection::{
+    fetch::{Fetcher, Limits, Proxies, Statuses},
+    request::{Request, parse_url},
+};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::{Builder, Runtime};
+use worker::quantity::show_duration;
+
+use super::{
+    faults,
+    plan::{Fault, Kind, Plan},
+};
+
+/// An answer of an upstream is a line.
+const BODY_BYTES_MAX: u64 = 64 << 10;
+
+/// A job, as it is handed over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Task {
+    pub(super) id: u64,
+    /// What it carries.
+    pub(super) load: String,
+}
+
+/// What came of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Answer {
+    pub(super) id: u64,
+    /// What the work led to.
+    pub(super) result: String,
+    /// What the job carried.
+    pub(super) load: String,
+}
+
+/// All jobs of a plan.
+pub(super) fn tasks(plan: &Plan) -> impl Iterator<Item = Task> + '_ {
+    (1..=plan.jobs).map(|id| Task { id, load: load(plan, id) })
+}
+
+/// The bytes that this job carries: another text for each.
+fn load(plan: &Plan, id: u64) -> String {
+    let letters = b'a'..=b'z';
+    let start = usize::try_from(id % 26).unwrap_or(0);
+    letters.cycle().skip(start).take(plan.payload_bytes).map(char::from).collect()
+}
+
+/// Whether that is what the job was to lead to.
+pub(super) fn is_right(plan: &Plan, answer: &Answer) -> bool {
+    answer.result == expected(plan.kind(answer.id)) && answer.load == load(plan, answer.id)
+}
+
+fn expected(kind: Kind) -> String {
+    match kind {
+        Kind::Fetch(delay) => format!("answered after {}\n", show_duration(delay)),
+        Kind::Wait(_) => "waited".into(),
+        Kind::Busy(_) => "was busy".into(),
+        // By another way than the job itself.
+        Kind::Fib(n) => (0..n).fold((0_u64, 1), |(a, b), _| (b, a.saturating_add(b))).0.to_string(),
+        Kind::Nothing => "done".into(),
+    }
+}
+
+/// What the jobs of one process share.
+#[derive(Debug)]
+pub(super) struct Bodies {
+    plan: Plan,
+    /// All of them lock it: as a counter, a cache or a log might be.
+    shared: Mutex<u64>,
+}
+
+impl Bodies {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self { plan: plan.clone(), shared: Mutex::default() }
+    }
+
+    /// Begins a job: it counts itself, or goes wrong.
+    fn begin(&self, id: u64) -> Kind {
+        let fault = if self.plan.is_faulty(id) { self.plan.fault } else { Fault::None };
+        faults::strike(fault, id, &self.shared);
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.plan.kind(id)
+    }
+
+    /// Does a job as a task of a runtime.
+    pub(super) async fn run(&self, client: &Client, task: Task) -> Answer {
+        let kind = self.begin(task.id);
+        let result = match kind {
+            Kind::Fetch(delay) => client.fetch(delay).await,
+            Kind::Wait(time) => {
+                tokio::time::sleep(time).await;
+                expected(kind)
+            }
+            Kind::Busy(_) | Kind::Fib(_) | Kind::Nothing => compute(kind),
+        };
+        Answer { id: task.id, result, load: task.load }
+    }
+
+    /// Does a job, and blocks the thread meanwhile.
+    pub(super) fn block(&self, client: &BlockingClient, task: Task) -> Answer {
+        let kind = self.begin(task.id);
+        let result = match kind {
+            Kind::Fetch(delay) => client.fetch(delay),
+            Kind::Wait(time) => {
+                thread::sleep(time);
+                expected(kind)
+            }
+            Kind::Busy(_) | Kind::Fib(_) | Kind::Nothing => compute(kind),
+        };
+        Answer { id: task.id, result, load: task.load }
+    }
+}
+
+/// What takes CPU time, in one go.
+fn compute(kind: Kind) -> String {
+    match kind {
+        Kind::Fib(n) => fibonacci(n).to_string(),
+        Kind::Busy(time) => {
+            let begun = Instant::now();
+            while begun.elapsed() < time {
+                std::hint::spin_loop();
+            }
+            expected(kind)
+        }
+        kind => expected(kind),
+    }
+}
+
+fn fibonacci(n: u32) -> u64 {
+    if n < 2 { n.into() } else { fibonacci(n - 1) + fibonacci(n - 2) }
+}
+
+/// Fetches from the upstream, in a runtime.
+#[derive(Clone, Debug)]
+pub(super) struct Client(Option<(Fetcher, String)>);
+
+impl Client {
+    /// Without work that needs one, it costs nothing.
+    pub(super) fn new(plan: &Plan) -> io::Result<Self> {
+        if !plan.work.is_online() {
+            return Ok(Self(None));
+        }
+        let limits = Limits { timeout: Duration::from_secs(3600), body_bytes_max: BODY_BYTES_MAX };
+        let fetcher = Fetcher::new(limits, Statuses::Success, Proxies::None);
+        Ok(Self(Some((fetcher.map_err(io::Error::other)?, plan.upstream.clone()))))
+    }
+
+    async fn fetch(&self, delay: Duration) -> String {
+        let Some((fetcher, upstream)) = &self.0 else { return String::new() };
+        let mut url = upstream.clone();
+        let _ = write!(url, "/delay/{}", delay.as_secs_f64());
+        let Ok(url) = parse_url(&url) else { return format!("no URL: {url}") };
+        match fetcher.fetch(Request::get(url)).await.answer {
+            Ok(answer) => String::from_utf8_lossy(&answer.body).into_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+/// The same for a thread that waits for the answer.
+#[derive(Debug)]
+pub(super) struct BlockingClient(Option<(Runtime, Client)>);
+
+impl BlockingClient {
+    pub(super) fn new(plan: &Plan) -> io::Result<Self> {
+        if !plan.work.is_online() {
+            return Ok(Self(None));
+        }
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(Self(Some((runtime, Client::new(plan)?))))
+    }
+
+    fn fetch(&self, delay: Duration) -> String {
+        self.0
+            .as_ref()
+            .map_or_else(String::new, |(runtime, client)| runtime.block_on(client.fetch(delay)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_ways_to_a_fibonacci_number_agree() {
+        for n in 0..20 {
+            assert_eq!(expected(Kind::Fib(n)), fibonacci(n).to_string());
+        }
+    }
+}

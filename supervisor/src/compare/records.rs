@@ -1,0 +1,289 @@
+//! What became of the jobs? Told by a way of itself, or by the records of a supervisor; whatever
+//! is missing there, is missing.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    bodies,
+    child::Heard,
+    crossing,
+    plan::{Fault, Plan, Way},
+    stopwatch::Line,
+};
+
+/// How a job ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobEnd {
+    /// With the answer it was to have.
+    Ok,
+    /// With another one.
+    Wrong,
+    /// It began and had not ended when its time was up.
+    Hung,
+    /// There is no answer, and there will be none.
+    Lost,
+}
+
+/// What is known of a job; times in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Job {
+    /// Its number.
+    pub id: u64,
+    /// How it ended.
+    pub end: JobEnd,
+    /// Whether it was the one to go wrong.
+    pub faulty: bool,
+    /// In which place it ran, of those that run at a time.
+    pub place: Option<u32>,
+    /// When it began, by the clock of its way.
+    pub began_ms: Option<f64>,
+    /// From when it was its turn to its end.
+    pub ms: Option<f64>,
+    /// What starting whoever did it took, if that was started for it.
+    pub start_ms: Option<f64>,
+}
+
+/// Something that a fault took with it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+pub struct Death {
+    /// `process`, `worker`, `thread`, `task`.
+    pub what: String,
+    /// `SIGSEGV`, `code 0`, `panic`, `timeout`.
+    pub how: String,
+    /// How many of them.
+    pub count: u64,
+}
+
+/// One way of running the jobs, once.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// Which.
+    pub way: Way,
+    /// What its faulty jobs did.
+    pub fault: Fault,
+    /// Which time, from 1.
+    pub round: u32,
+    /// From its start to the end of its last job; to its own end, if it did not do them all.
+    pub wall_ms: f64,
+    /// Of all its processes.
+    pub cpu_ms: f64,
+    /// The most that its processes held together; `None` if it was too short to see.
+    pub memory_bytes: Option<u64>,
+    /// Context switches of all its processes.
+    pub switches: u64,
+    /// Making bytes of jobs and answers, and reading them; `None` where none cross.
+    pub crossing_ms: Option<f64>,
+    /// What died.
+    pub died: Vec<Death>,
+    /// It told nothing any more, and was killed.
+    pub stuck: bool,
+    /// Why it came to nothing, if it did.
+    pub error: Option<String>,
+    /// In the order of their numbers.
+    #[serde(skip)]
+    pub jobs: Vec<Job>,
+}
+
+/// Reads what was heard.
+pub(super) fn read(way: Way, plan: &Plan, round: u32, heard: &Heard) -> Run {
+    let mut reading = Reading::new(plan);
+    let begun = Instant::now();
+    for (at, line) in &heard.lines {
+        if way.is_isolated() {
+            reading.record(way, *at, &serde_json::from_slice(line).unwrap_or_default());
+        } else if let Ok(line) = serde_json::from_slice(line) {
+            reading.line(*at, line);
+        }
+    }
+    let crossing = way.is_isolated().then(|| heard.crossing + begun.elapsed());
+    let crossing_ms = crossing.map(|took| millis(took) + nanos(reading.crossing_ns));
+    reading.conclude(way, heard);
+    let last_end = reading.last_end.filter(|_| reading.jobs.iter().all(|job| job.ms.is_some()));
+    let is_barren = reading.jobs.iter().all(|job| job.end != JobEnd::Ok);
+    let complaint = heard.complaint.lines().next().filter(|_| is_barren && !reading.is_faulty());
+    let error = reading.error.take().or(complaint.map(str::to_owned));
+    Run {
+        way,
+        fault: plan.fault,
+        round,
+        wall_ms: millis(last_end.unwrap_or(heard.ended) - heard.began),
+        cpu_ms: millis(heard.exit.cpu),
+        memory_bytes: heard.memory_bytes,
+        switches: heard.exit.switches,
+        crossing_ms,
+        died: reading.deaths(),
+        stuck: heard.is_stuck,
+        error,
+        jobs: reading.jobs,
+    }
+}
+
+struct Reading<'a> {
+    plan: &'a Plan,
+    jobs: Vec<Job>,
+    died: BTreeMap<(String, String), u64>,
+    crossing_ns: u64,
+    last_end: Option<Instant>,
+    has_finished: bool,
+    error: Option<String>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let job = |id| Job {
+            id,
+            end: JobEnd::Lost,
+            faulty: plan.is_faulty(id),
+            place: None,
+            began_ms: None,
+            ms: None,
+            start_ms: None,
+        };
+        let jobs = (1..=plan.jobs).map(job).collect();
+        let (died, crossing_ns) = (BTreeMap::new(), 0);
+        let (last_end, has_finished, error) = (None, false, None);
+        Self { plan, jobs, died, crossing_ns, last_end, has_finished, error }
+    }
+
+    fn is_faulty(&self) -> bool {
+        self.plan.fault != Fault::None
+    }
+
+    /// The job of this number, if that is one of ours.
+    fn job(&mut self, id: u64) -> Option<&mut Job> {
+        self.jobs.get_mut(usize::try_from(id.checked_sub(1)?).ok()?)
+    }
+
+    fn count(&mut self, what: &str, how: &str) {
+        *self.died.entry((what.into(), how.into())).or_default() += 1;
+    }
+
+    /// What a way told of itself.
+    fn line(&mut self, heard: Instant, line: Line) {
+        match line {
+            Line::Began { id, place, at } => {
+                if let Some(job) = self.job(id) {
+                    (job.place, job.began_ms) = (Some(place), Some(nanos(at)));
+                }
+            }
+            Line::Ended { id, place, given, ended, start, right } => {
+                if let Some(job) = self.job(id) {
+                    job.end = if right { JobEnd::Ok } else { JobEnd::Wrong };
+                    job.place = Some(place);
+                    job.began_ms = job.began_ms.or(Some(nanos(given)));
+                    job.ms = Some(nanos(ended.saturating_sub(given)));
+                    job.start_ms = start.map(nanos);
+                    self.last_end = Some(heard);
+                }
+            }
+            Line::Died { what, how } => self.count(&what, &how),
+            Line::Failed { why } => self.error = Some(why),
+            Line::Finished => self.has_finished = true,
+        }
+    }
+
+    /// What a supervisor recorded.
+    fn record(&mut self, way: Way, heard: Instant, record: &Value) {
+        match record["type"].as_str() {
+            Some("job") => self.job_record(way, heard, record),
+            Some("ended") if way == Way::Workers => {
+                if let Some(how) = how(record) {
+                    self.count("worker", &how);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn job_record(&mut self, way: Way, heard: Instant, record: &Value) {
+        let attempt = record["attempts"].as_array().and_then(|attempts| attempts.last());
+        let (Some(id), Some(attempt)) = (record["id"].as_u64(), attempt) else { return };
+        let said = [&record["reply"], &attempt["stdout"]].into_iter().find_map(Value::as_str);
+        let crossed = said.and_then(crossing::read);
+        let is_right = crossed
+            .as_ref()
+            .map(|crossed| crossed.answer.id == id && bodies::is_right(self.plan, &crossed.answer));
+        let end = match is_right {
+            Some(true) if record["status"] == "ok" => JobEnd::Ok,
+            Some(_) => JobEnd::Wrong,
+            None if record["cause"] == "timeout" => JobEnd::Hung,
+            None => JobEnd::Lost,
+        };
+        self.crossing_ns += crossed.as_ref().map_or(0, |crossed| crossed.crossing_ns);
+        if way == Way::Each && end != JobEnd::Ok {
+            let how = how(attempt).unwrap_or_else(|| "code 0".into());
+            self.count("process of its own", &how);
+        }
+        let (began_ms, ms) = (attempt["began_ms"].as_f64(), attempt["ms"].as_f64());
+        let place = attempt["worker"].as_u64().and_then(|place| u32::try_from(place).ok());
+        let inside = crossed.map(|crossed| nanos(crossed.work_ns + crossed.crossing_ns));
+        let is_first = attempt["life"] == 1 && !self.jobs.iter().any(|job| job.place == place);
+        let Some(job) = self.job(id) else { return };
+        (job.end, job.place, job.began_ms) = (end, place, began_ms);
+        job.ms = ms.filter(|_| is_right.is_some());
+        job.start_ms = match way {
+            Way::Each => ms.zip(inside).map(|(ms, inside)| (ms - inside).max(0.0)),
+            // All workers are asked for when the run begins.
+            _ => began_ms.filter(|_| is_first),
+        };
+        if is_right.is_some() {
+            self.last_end = Some(heard);
+        }
+    }
+
+    /// What the end of the process says.
+    fn conclude(&mut self, way: Way, heard: &Heard) {
+        if heard.is_stuck {
+            self.count("process", "stuck and killed");
+            for job in &mut self.jobs {
+                if job.began_ms.is_some() && job.ms.is_none() {
+                    job.end = JobEnd::Hung;
+                }
+            }
+        } else if !way.is_isolated() && !self.has_finished {
+            let status = heard.exit.status;
+            let how = status.signal_text().unwrap_or(format!("code {}", status.shell_code()));
+            self.count("process", &how);
+        }
+    }
+
+    fn deaths(&self) -> Vec<Death> {
+        let death = |((what, how), count): (&(String, String), &u64)| Death {
+            what: what.clone(),
+            how: how.clone(),
+            count: *count,
+        };
+        self.died.iter().map(death).collect()
+    }
+}
+
+/// How a worker or a command came to an end that nobody had asked for.
+fn how(record: &Value) -> Option<String> {
+    let status = || match (record["signal"].as_str(), record["code"].as_i64()) {
+        (Some(signal), _) => signal.split(',').next().unwrap_or(signal).to_owned(),
+        (None, Some(code)) => format!("code {code}"),
+        (None, None) => "unknown".into(),
+    };
+    match record["cause"].as_str()? {
+        "exit" | "signal" | "cpu limit" => Some(status()),
+        "memory" => Some(format!("memory, {}", status())),
+        cause @ ("timeout" | "protocol" | "could not start") => Some(cause.into()),
+        _ => None,
+    }
+}
+
+fn nanos(nanos: u64) -> f64 {
+    millis(Duration::from_nanos(nanos))
+}
+
+/// Milliseconds, to the nanosecond.
+fn millis(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e9).round() / 1e6
+}
