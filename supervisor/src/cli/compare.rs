@@ -1,7 +1,9 @@
 //! `supervisor compare`: ways of running jobs, side by side.
 
 use std::{
+    fs,
     io::{self, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -9,7 +11,7 @@ use std::{
 use clap::Args;
 use supervisor::{
     compare::{
-        self, Comparison, Progress, Settings, figures, jsonl,
+        self, Comparison, Progress, Settings, figures, html, jsonl,
         machine::Machine,
         plan::{Fault, Plan, Way, Work},
         table, verdict,
@@ -51,13 +53,13 @@ Faults: panic, abort, segv, leak (memory, to its limit), hang (a call that block
 (a loop without an await), exit (with success), deadlock (a lock never released).
 
 wall is from a way's start to the end of its last job. memory is the peak of all its processes \
-together, shared pages counted once (PSS), start what it takes until one who does jobs begins its \
-first, serialising all that makes jobs and answers bytes and reads them.
+together, shared pages counted once (PSS), start what it takes at least until one who does jobs \
+begins its first, serialising all that makes jobs and answers bytes and reads them.
 
 Examples:
   supervisor compare
   supervisor compare --work fib --fib 38
-  supervisor compare --fault all
+  supervisor compare --fault all --html report.html
   supervisor compare --work echo --payload 64k --ways threads,workers")]
 pub(super) struct Arguments {
     /// What each job does: http (a request to an upstream on this machine), fib, sleep, echo, or
@@ -117,6 +119,10 @@ pub(super) struct Arguments {
     /// What stdout carries: tables and what they mean, or one JSON record a line
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     format: FormatArgument,
+
+    /// Write a page with plots: one file, which needs no other
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 pub(super) fn main(arguments: &Arguments) -> ExitCode {
@@ -245,6 +251,14 @@ impl Arguments {
             }
             report::say(&format!("stdout cannot be written: {error}"));
             return report::OUTPUT_FAILED.into();
+        }
+        if let Some(path) = &self.html {
+            let page = html::page(&machine, plan, (runs, &rows), (&tables, &verdict));
+            if let Err(error) = fs::write(path, page) {
+                let path = path.display();
+                report::say(&format!("--html {path}: {error}; name a file that can be written"));
+                return report::OUTPUT_FAILED.into();
+            }
         }
         match comparison.stopped {
             Some(signal) => die_by(signal),

@@ -44,20 +44,51 @@ pub(super) struct Answer {
 }
 
 /// All jobs of a plan.
-pub(super) fn tasks(plan: &Plan) -> impl Iterator<Item = Task> + '_ {
-    (1..=plan.jobs).map(|id| Task { id, load: load(plan, id) })
+pub(super) fn tasks(plan: &Plan) -> impl Iterator<Item = Task> + use<> {
+    let loads = Loads::new(plan);
+    (1..=plan.jobs).map(move |id| Task { id, load: loads.of(id).to_owned() })
 }
 
-/// The bytes that this job carries: another text for each.
-fn load(plan: &Plan, id: u64) -> String {
-    let letters = b'a'..=b'z';
-    let start = usize::try_from(id % 26).unwrap_or(0);
-    letters.cycle().skip(start).take(plan.payload_bytes).map(char::from).collect()
+/// What jobs carry: another text for each, all cut from one, since making them shall cost no way
+/// anything.
+#[derive(Debug)]
+struct Loads {
+    text: String,
+    bytes: usize,
 }
 
-/// Whether that is what the job was to lead to.
-pub(super) fn is_right(plan: &Plan, answer: &Answer) -> bool {
-    answer.result == expected(plan.kind(answer.id)) && answer.load == load(plan, answer.id)
+impl Loads {
+    const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
+
+    fn new(plan: &Plan) -> Self {
+        let bytes = plan.payload_bytes;
+        Self { text: Self::LETTERS.repeat(bytes / Self::LETTERS.len() + 2), bytes }
+    }
+
+    fn of(&self, id: u64) -> &str {
+        let start = usize::try_from(id).unwrap_or(0) % Self::LETTERS.len();
+        &self.text[start..start + self.bytes]
+    }
+}
+
+/// Knows what the jobs are to lead to.
+#[derive(Debug)]
+pub(super) struct Check {
+    plan: Plan,
+    loads: Loads,
+}
+
+impl Check {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self { plan: plan.clone(), loads: Loads::new(plan) }
+    }
+
+    /// Whether that is the answer to this job.
+    pub(super) fn is_right(&self, id: u64, answer: &Answer) -> bool {
+        answer.id == id
+            && answer.result == expected(self.plan.kind(id))
+            && answer.load == self.loads.of(id)
+    }
 }
 
 fn expected(kind: Kind) -> String {

@@ -60,7 +60,7 @@ pub struct Row {
     pub cpu_ms: Option<Spread>,
     /// The most that its processes held together.
     pub memory_bytes: Option<Spread>,
-    /// Starting one who does jobs.
+    /// From asking for one who does jobs to its first, at least: most wait for a processor too.
     pub start_ms: Option<Spread>,
     /// Context switches of all its processes.
     pub switches: Option<Spread>,
@@ -193,7 +193,7 @@ fn row(plan: &Plan, runs: &[&Run]) -> Option<Row> {
         cpu_ms: spread(&|run| Some(run.cpu_ms)),
         memory_bytes: spread(&|run| run.memory_bytes.map(real)),
         start_ms: spread(&|run| {
-            Spread::of(run.jobs.iter().filter_map(|job| job.start_ms)).map(|start| start.median)
+            Spread::of(run.jobs.iter().filter_map(|job| job.start_ms)).map(|start| start.min)
         }),
         switches: spread(&|run| Some(real(run.switches))),
         crossing_ms: spread(&|run| run.crossing_ms),

@@ -4,7 +4,7 @@
 //! [`plan`] says what is compared. Each way runs in a process of its own ([`child`]), which is
 //! this program under a hidden verb ([`part`]): in its native form ([`ways`]), or as the
 //! `supervisor` that anybody runs. What is told of the jobs ([`records`]) becomes [`figures`],
-//! and those a [`table`] and sentences ([`verdict`]).
+//! and those a [`table`], sentences ([`verdict`]) and a page ([`html`]).
 
 mod bodies;
 mod child;
@@ -12,6 +12,7 @@ mod crossing;
 #[expect(unsafe_code, reason = "an invalid address is to be written to")]
 mod faults;
 pub mod figures;
+pub mod html;
 pub mod jsonl;
 pub mod machine;
 mod part;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    bodies,
+    bodies::Check,
     child::Heard,
     crossing,
     plan::{Fault, Plan, Way},
@@ -107,7 +107,7 @@ pub(super) fn read(way: Way, plan: &Plan, round: u32, heard: &Heard) -> Run {
     reading.conclude(way, heard);
     let last_end = reading.last_end.filter(|_| reading.jobs.iter().all(|job| job.ms.is_some()));
     let is_barren = reading.jobs.iter().all(|job| job.end != JobEnd::Ok);
-    let complaint = heard.complaint.lines().next().filter(|_| is_barren && !reading.is_faulty());
+    let complaint = heard.complaint.lines().next().filter(|_| is_barren && !reading.is_faulty);
     let error = reading.error.take().or(complaint.map(str::to_owned));
     Run {
         way,
@@ -125,8 +125,9 @@ pub(super) fn read(way: Way, plan: &Plan, round: u32, heard: &Heard) -> Run {
     }
 }
 
-struct Reading<'a> {
-    plan: &'a Plan,
+struct Reading {
+    check: Check,
+    is_faulty: bool,
     jobs: Vec<Job>,
     died: BTreeMap<(String, String), u64>,
     crossing_ns: u64,
@@ -135,8 +136,8 @@ struct Reading<'a> {
     error: Option<String>,
 }
 
-impl<'a> Reading<'a> {
-    fn new(plan: &'a Plan) -> Self {
+impl Reading {
+    fn new(plan: &Plan) -> Self {
         let job = |id| Job {
             id,
             end: JobEnd::Lost,
@@ -149,11 +150,8 @@ impl<'a> Reading<'a> {
         let jobs = (1..=plan.jobs).map(job).collect();
         let (died, crossing_ns) = (BTreeMap::new(), 0);
         let (last_end, has_finished, error) = (None, false, None);
-        Self { plan, jobs, died, crossing_ns, last_end, has_finished, error }
-    }
-
-    fn is_faulty(&self) -> bool {
-        self.plan.fault != Fault::None
+        let (check, is_faulty) = (Check::new(plan), plan.fault != Fault::None);
+        Self { check, is_faulty, jobs, died, crossing_ns, last_end, has_finished, error }
     }
 
     /// The job of this number, if that is one of ours.
@@ -207,9 +205,7 @@ impl<'a> Reading<'a> {
         let (Some(id), Some(attempt)) = (record["id"].as_u64(), attempt) else { return };
         let said = [&record["reply"], &attempt["stdout"]].into_iter().find_map(Value::as_str);
         let crossed = said.and_then(crossing::read);
-        let is_right = crossed
-            .as_ref()
-            .map(|crossed| crossed.answer.id == id && bodies::is_right(self.plan, &crossed.answer));
+        let is_right = crossed.as_ref().map(|crossed| self.check.is_right(id, &crossed.answer));
         let end = match is_right {
             Some(true) if record["status"] == "ok" => JobEnd::Ok,
             Some(_) => JobEnd::Wrong,

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    bodies::{Answer, is_right},
+    bodies::{Answer, Check},
     plan::{Fault, Plan},
 };
 
@@ -45,7 +45,9 @@ pub(super) struct Stopwatch(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    plan: Plan,
+    check: Check,
+    /// Whether jobs may never end.
+    is_faulty: bool,
     begun: Instant,
 }
 
@@ -61,7 +63,8 @@ pub(super) struct Lap {
 
 impl Stopwatch {
     pub(super) fn new(plan: &Plan) -> Self {
-        Self(Arc::new(Inner { plan: plan.clone(), begun: Instant::now() }))
+        let (check, is_faulty) = (Check::new(plan), plan.fault != Fault::None);
+        Self(Arc::new(Inner { check, is_faulty, begun: Instant::now() }))
     }
 
     /// How long ago the way began.
@@ -85,7 +88,7 @@ impl Lap {
     pub(super) fn begin(&mut self, asked: Option<u64>) {
         let now = self.watch.now();
         self.start = asked.map(|asked| now.saturating_sub(asked));
-        if self.watch.0.plan.fault != Fault::None {
+        if self.watch.0.is_faulty {
             tell(&Line::Began { id: self.id, place: self.place, at: now });
         }
     }
@@ -94,7 +97,7 @@ impl Lap {
     pub(super) fn end(self, answer: &Answer) {
         let Self { watch, id, place, given, start } = self;
         let ended = watch.now();
-        let right = answer.id == id && is_right(&watch.0.plan, answer);
+        let right = watch.0.check.is_right(id, answer);
         tell(&Line::Ended { id, place, given, ended, start, right });
     }
 }

@@ -27,11 +27,7 @@ pub fn sentences(plan: &Plan, rows: &[Row]) -> Vec<String> {
     said.extend(memory(&sound));
     said.extend(starts(&sound));
     said.extend(crossing(plan, &sound));
-    let faults = Fault::ALL.iter().filter(|(_, fault)| *fault != Fault::None);
-    for (name, fault) in faults {
-        let hit: Vec<&Row> = rows.iter().filter(|row| row.fault == *fault).collect();
-        said.extend(blast_radius(plan, name, &hit));
-    }
+    said.extend(blast_radii(plan, rows));
     said.extend(recovery(rows));
     said.extend(balance(plan, rows, &sound));
     said
@@ -63,7 +59,10 @@ fn nature(rows: &[&Row]) -> Option<String> {
     let serial = find(rows, Way::Serial)?;
     let (wall, cpu) = (serial.wall_ms?.median, serial.cpu_ms?.median);
     let share = cpu / wall;
-    let percent = format!("{:.0} %", share.min(1.0) * 100.0);
+    let percent: String = match share {
+        share if share < 0.01 => "less than 1 %".into(),
+        share => format!("{:.0} %", share.min(1.0) * 100.0),
+    };
     let gain = |way| Some(wall / find(rows, way)?.wall_ms?.median);
     let gains = [Way::Tasks, Way::Runtime, Way::Threads, Way::Workers, Way::Each].into_iter();
     let gains: Vec<_> = gains.filter_map(|way| Some((way, gain(way)?))).collect();
@@ -145,45 +144,93 @@ fn starts(rows: &[&Row]) -> Option<String> {
 /// What making bytes of jobs and answers costs.
 fn crossing(plan: &Plan, rows: &[&Row]) -> Option<String> {
     let row = find(rows, Way::Workers)?;
-    let (crossing, wall) = (row.crossing_ms?.median, row.wall_ms?.median);
+    let (crossing, took) = (row.crossing_ms?.median, row.p50_ms?.median);
     #[expect(clippy::cast_precision_loss, reason = "no more than ten million")]
     let each = crossing / plan.jobs as f64;
     Some(format!(
-        "Making bytes of a job and its answer, and reading them, took {} a job: {:.1} % of what \
-         worker processes took.",
+        "Making bytes of a job and its answer, and reading them, took {} a job on both sides \
+         together; the job itself took a worker process {}.",
         show_millis(each),
-        crossing / wall * 100.0
+        show_millis(took)
     ))
 }
 
-/// What a fault took with it, by way.
-fn blast_radius(plan: &Plan, name: &str, rows: &[&Row]) -> Option<String> {
-    #[expect(clippy::cast_precision_loss, reason = "no more than ten million")]
-    let faulty = plan.faulty as f64;
-    let titles = |rows: &[&Row]| {
-        list(&rows.iter().map(|row| row.way.title().to_owned()).collect::<Vec<_>>())
-    };
-    let (contained, spread): (Vec<&Row>, Vec<&Row>) =
-        rows.iter().copied().partition(|row| row.not_ok.median <= faulty);
-    let (crippled, whole): (Vec<&Row>, Vec<&Row>) =
-        contained.into_iter().partition(|row| row.is_crippled);
-    let mut said = Vec::new();
-    if let Some(lost) = Spread::of(spread.iter().map(|row| row.not_ok.median)) {
-        let lost = match (show_count(lost.min), show_count(lost.max)) {
-            (min, max) if min == max => max,
-            (min, max) => format!("{min} to {max}"),
-        };
-        said.push(format!("{lost} of {} jobs with {}", plan.jobs, titles(&spread)));
+/// What faults took with them, by way; those that hit the same ways alike in one sentence.
+fn blast_radii(plan: &Plan, rows: &[Row]) -> Vec<String> {
+    let mut alike: Vec<(Vec<&str>, Radius)> = Vec::new();
+    for (name, fault) in Fault::ALL.iter().filter(|(_, fault)| *fault != Fault::None) {
+        let hit = rows.iter().filter(|row| row.fault == *fault);
+        let radius = Radius::of(plan, hit);
+        match alike.iter_mut().find(|(_, other)| other.ways() == radius.ways()) {
+            Some((names, other)) => {
+                names.push(name);
+                other.lost.extend(radius.lost);
+            }
+            None => alike.push((vec![name], radius)),
+        }
     }
-    if !crippled.is_empty() {
-        let titles = titles(&crippled);
-        said.push(format!("{}, and the place it ran in, with {titles}", jobs(plan.faulty)));
+    let said = alike.iter().filter_map(|(names, radius)| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        Some(format!("{} in {} cost {}.", list(&names), jobs(plan.faulty), radius.say(plan)?))
+    });
+    said.collect()
+}
+
+/// How far a fault reached, in each way.
+#[derive(Default)]
+struct Radius {
+    /// To jobs that had done nothing wrong: how many were lost in all.
+    spread: Vec<Way>,
+    lost: Vec<f64>,
+    /// To the place it struck, where nothing ran any more.
+    crippled: Vec<Way>,
+    /// No further than itself.
+    contained: Vec<Way>,
+}
+
+impl Radius {
+    fn of<'a>(plan: &Plan, rows: impl Iterator<Item = &'a Row>) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "no more than ten million")]
+        let faulty = plan.faulty as f64;
+        let mut radius = Self::default();
+        for row in rows {
+            if row.not_ok.median > faulty {
+                radius.spread.push(row.way);
+                radius.lost.push(row.not_ok.median);
+            } else if row.is_crippled {
+                radius.crippled.push(row.way);
+            } else {
+                radius.contained.push(row.way);
+            }
+        }
+        radius
     }
-    if !whole.is_empty() {
-        said.push(format!("{} with {}", jobs(plan.faulty), titles(&whole)));
+
+    fn ways(&self) -> [&[Way]; 3] {
+        [&self.spread, &self.crippled, &self.contained]
     }
-    let faults = jobs(plan.faulty);
-    (!said.is_empty()).then(|| format!("{name} in {faults} cost {}.", said.join("; ")))
+
+    fn say(&self, plan: &Plan) -> Option<String> {
+        let titles =
+            |ways: &[Way]| list(&ways.iter().map(|way| way.title().into()).collect::<Vec<_>>());
+        let itself = jobs(plan.faulty);
+        let mut said = Vec::new();
+        if let Some(lost) = Spread::of(self.lost.iter().copied()) {
+            let lost = match (show_count(lost.min), show_count(lost.max)) {
+                (min, max) if min == max => max,
+                (min, max) => format!("{min} to {max}"),
+            };
+            said.push(format!("{lost} of {} jobs with {}", plan.jobs, titles(&self.spread)));
+        }
+        if !self.crippled.is_empty() {
+            let titles = titles(&self.crippled);
+            said.push(format!("{itself}, and the place it ran in for good, with {titles}"));
+        }
+        if !self.contained.is_empty() {
+            said.push(format!("{itself} with {}", titles(&self.contained)));
+        }
+        (!said.is_empty()).then(|| said.join("; "))
+    }
 }
 
 /// How soon worker processes did the next job.
