@@ -66,7 +66,8 @@ pub struct Row {
     pub switches: Option<Spread>,
     /// Making bytes of jobs and answers, and reading them.
     pub crossing_ms: Option<Spread>,
-    /// From the moment a job went wrong to that when the next one began in its place.
+    /// From the moment a job went wrong to that when the next one began in its place, or could
+    /// have.
     pub recovery_ms: Option<Spread>,
     /// Jobs without a good answer.
     pub not_ok: Spread,
@@ -120,7 +121,8 @@ impl Run {
         times
     }
 
-    /// The longest that a faulty job kept its place; `None` where nothing ever ran there again.
+    /// The longest that a faulty job kept others from its place: until the next began there, or,
+    /// with none left, until one could have. `None` where that was never so.
     #[must_use]
     pub fn recovery_ms(&self) -> Option<f64> {
         let faulty = self.jobs.iter().filter(|job| job.faulty);
@@ -135,7 +137,7 @@ impl Run {
         let (place, began) = (faulty.place?, faulty.began_ms?);
         let others = self.jobs.iter().filter(|job| job.place == Some(place));
         let later = others.filter_map(|job| job.began_ms).filter(|other| *other > began);
-        later.reduce(f64::min).map(|next| next - began)
+        later.reduce(f64::min).map(|next| next - began).or(faulty.held_ms)
     }
 
     /// Whether a place was lost for good: with its process, with its thread, or to a job that

@@ -1,8 +1,8 @@
 //! What does it cost and what does it buy to run jobs in processes, and not in threads or async
 //! tasks? The same jobs by each way of running them, with the price and the damage side by side.
 //!
-//! [`plan`] says what is compared. Each way runs in a process of its own ([`child`]), which is
-//! this program under a hidden verb ([`part`]): in its native form ([`ways`]), or as the
+//! [`plan`] says what is compared. Each way runs in a process of its own (`child`), which is
+//! this program under a hidden verb (`part`): in its native form (`ways`), or as the
 //! `supervisor` that anybody runs. What is told of the jobs ([`records`]) becomes [`figures`],
 //! and those a [`table`], sentences ([`verdict`]) and a page ([`html`]).
 

@@ -46,6 +46,8 @@ pub struct Job {
     pub began_ms: Option<f64>,
     /// From when it was its turn to its end.
     pub ms: Option<f64>,
+    /// How long it kept its place though it came to nothing, where that is known.
+    pub held_ms: Option<f64>,
     /// What starting whoever did it took, if that was started for it.
     pub start_ms: Option<f64>,
 }
@@ -145,6 +147,7 @@ impl Reading {
             place: None,
             began_ms: None,
             ms: None,
+            held_ms: None,
             start_ms: None,
         };
         let jobs = (1..=plan.jobs).map(job).collect();
@@ -224,6 +227,7 @@ impl Reading {
         let Some(job) = self.job(id) else { return };
         (job.end, job.place, job.began_ms) = (end, place, began_ms);
         job.ms = ms.filter(|_| is_right.is_some());
+        job.held_ms = ms.filter(|_| is_right.is_none());
         job.start_ms = match way {
             Way::Each => ms.zip(inside).map(|(ms, inside)| (ms - inside).max(0.0)),
             // All workers are asked for when the run begins.

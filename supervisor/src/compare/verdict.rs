@@ -28,7 +28,7 @@ pub fn sentences(plan: &Plan, rows: &[Row]) -> Vec<String> {
     said.extend(starts(&sound));
     said.extend(crossing(plan, &sound));
     said.extend(blast_radii(plan, rows));
-    said.extend(recovery(rows));
+    said.extend(recovery(plan, rows));
     said.extend(balance(plan, rows, &sound));
     said
 }
@@ -233,16 +233,24 @@ impl Radius {
     }
 }
 
-/// How soon worker processes did the next job.
-fn recovery(rows: &[Row]) -> Option<String> {
-    let mut times = rows.iter().filter(|row| row.way == Way::Workers && row.fault != Fault::None);
-    let worst = times.by_ref().filter_map(|row| Some((row.recovery_ms?.max, row.fault)));
-    let (worst, fault) = worst.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    Some(format!(
-        "In the place of a worker process whose job went wrong, the next job began {} later at \
-         most ({fault}).",
-        show_millis(worst)
-    ))
+/// How soon the place of a worker process was taken again: after a death, and at a time limit.
+fn recovery(plan: &Plan, rows: &[Row]) -> Option<String> {
+    let hit = rows.iter().filter(|row| row.way == Way::Workers && row.fault != Fault::None);
+    let times: Vec<_> = hit.filter_map(|row| Some((row.recovery_ms?.max, row))).collect();
+    let longest = |is_hung: bool| {
+        let times = times.iter().filter(|(_, row)| (row.jobs.hung.max > 0.0) == is_hung);
+        times.max_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    let died =
+        longest(false).map(|(time, row)| format!("{} later ({})", show_millis(*time), row.fault));
+    let limit = show_millis(plan.timeout.as_secs_f64() * 1e3);
+    let hung = longest(true).map(|(time, row)| {
+        format!("{} later ({}) under a time limit of {limit}", show_millis(*time), row.fault)
+    });
+    let said: Vec<_> = died.into_iter().chain(hung).collect();
+    (!said.is_empty()).then(|| {
+        format!("In worker processes, the place of a faulty job was free at most {}.", list(&said))
+    })
 }
 
 /// The price of processes beside what they keep.

@@ -46,7 +46,7 @@ fn figures(run: &Value, jobs: &[&Value]) -> Figures {
         let began = faulty["began_ms"].as_f64()?;
         let same = jobs.iter().filter(|job| job["place"] == faulty["place"]);
         let later = same.filter_map(|job| job["began_ms"].as_f64()).filter(|it| *it > began);
-        Some(later.reduce(f64::min)? - began)
+        later.reduce(f64::min).map(|next| next - began).or(faulty["held_ms"].as_f64())
     });
     let recoveries: Option<Vec<f64>> = recoveries.collect();
     let worst = recoveries.and_then(|times| times.into_iter().reduce(f64::max));

@@ -96,7 +96,7 @@ fn four_requests_take_the_time_of_one_however_they_are_joined() {
         let joined = joined.map(|way| compared.wall(way));
         let fastest = joined.into_iter().fold(f64::MAX, f64::min);
         assert!(compared.wall("serial") >= 500.0 && fastest >= 125.0);
-        let is_as_fast = joined.iter().all(|wall| *wall < 1.6 * fastest);
+        let is_as_fast = joined.iter().all(|wall| *wall < 2.0 * fastest);
         is_as_fast && compared.wall("serial") > 3.0 * fastest
     });
     assert_eq!(compared.output.status.code(), Some(0), "{}", compared.stderr);
@@ -186,6 +186,11 @@ fn what_each_fault_takes_with_it() {
         assert!(died(fault, way).contains(words), "{fault} {way}: {}", died(fault, way));
     }
     assert!(compared.stderr.contains("abort, segv"), "{}", compared.stderr);
+    // A worker that hangs is known to when its time is up, and its place is then free.
+    for way in ["workers", "each"] {
+        let recovery = compared.row("hang", way)["recovery_ms"]["median"].as_f64().unwrap();
+        assert!((800.0..10_000.0).contains(&recovery), "{recovery}");
+    }
 }
 
 #[test]

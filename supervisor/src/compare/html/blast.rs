@@ -13,8 +13,8 @@ const LABELS: f64 = 176.0;
 const COLUMNS: usize = 10;
 /// More jobs than this are drawn as so many: each square is the worst of several.
 const SQUARES_MAX: usize = 100;
-const SQUARE: f64 = 6.0;
-const STEP: f64 = 7.5;
+const SQUARE: f64 = 7.5;
+const STEP: f64 = 9.0;
 const GAP: f64 = 18.0;
 const HEAD: f64 = 28.0;
 /// Below the squares: how many are lost.
