@@ -59,6 +59,8 @@ const NEWS_MAX: usize = 4096;
 
 /// Runs everything, and tells of it as it goes. A signal to end it leaves what is done.
 ///
+/// For the program `supervisor` alone: it starts itself, as a way and under its other verbs.
+///
 /// # Errors
 /// A way's process cannot be started, or no port is free.
 pub fn run(settings: &Settings, mut told: impl FnMut(Progress)) -> io::Result<Comparison> {

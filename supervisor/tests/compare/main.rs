@@ -234,6 +234,20 @@ fn an_interruption_leaves_the_report_of_what_is_done() {
 }
 
 #[test]
+fn a_comparison_that_is_killed_leaves_nothing_behind() {
+    for way in ["threads", "workers", "each"] {
+        let (mut command, mark) = command(&format!("--work sleep --delay 1h --ways {way}"));
+        let mut child = command.spawn().unwrap();
+        // Itself, the way, and where there are such, those that the way has started.
+        let at_least = if way == "threads" { 2 } else { 6 };
+        until("its processes", || procfs::with_environment(&mark).len() >= at_least);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        until("the end of all its processes", || procfs::with_environment(&mark).is_empty());
+    }
+}
+
+#[test]
 fn the_page_needs_no_other() {
     let path = std::env::temp_dir().join(format!("compare-{}.html", std::process::id()));
     let options = "--work echo --jobs 20 --fault none,segv --repeat 1 --html";
