@@ -110,7 +110,10 @@ pub(super) fn read(way: Way, plan: &Plan, round: u32, heard: &Heard) -> Run {
     let last_end = reading.last_end.filter(|_| reading.jobs.iter().all(|job| job.ms.is_some()));
     let is_barren = reading.jobs.iter().all(|job| job.end != JobEnd::Ok);
     let complaint = heard.complaint.lines().next().filter(|_| is_barren && !reading.is_faulty);
-    let error = reading.error.take().or(complaint.map(str::to_owned));
+    let error = reading.error.take().or(complaint.map(|line| {
+        // Whoever says it on will say who it is.
+        line.trim_start_matches("supervisor: ").to_owned()
+    }));
     Run {
         way,
         fault: plan.fault,

