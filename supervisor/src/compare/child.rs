@@ -23,8 +23,9 @@ use super::{
 };
 use crate::{
     os::{
-        child::{Exit, examine, kill_if_still, pidfd, signal_group},
-        procfs,
+        census::Census,
+        child::{Exit, examine, pidfd, signal_group, signal_if_still},
+        scales::Scales,
         signals::Request,
     },
     signal::Signal,
@@ -183,11 +184,12 @@ impl Running<'_> {
             poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], limit)?;
         }
         // Before the leader is gone, and its children with it to another parent.
-        let others = procfs::descendants(pid);
+        let census = Census::take();
+        let others = census.descendants(pid);
         signal_group(pid, Signal::KILL);
         poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
         let exit = examine(&pidfd)?;
-        others.iter().for_each(kill_if_still);
+        others.into_iter().for_each(|other| signal_if_still(other, Signal::KILL));
         self.child.wait()?;
         exit.ok_or_else(|| io::Error::other("a process that had ended was not there to be seen"))
     }
@@ -230,6 +232,7 @@ struct Scale {
     began: Instant,
     next: Instant,
     peak: Option<u64>,
+    scales: Scales,
 }
 
 impl Scale {
@@ -242,7 +245,8 @@ impl Scale {
 
     fn new(pid: i32) -> Self {
         let began = Instant::now();
-        Self { pid, began, next: began + Self::SOONEST, peak: None }
+        let (next, scales) = (began + Self::SOONEST, Scales::default());
+        Self { pid, began, next, peak: None, scales }
     }
 
     fn weigh_if_due(&mut self) {
@@ -250,7 +254,8 @@ impl Scale {
         if begun < self.next {
             return;
         }
-        let bytes = procfs::tree_memory(self.pid);
+        self.scales.refresh();
+        let bytes = self.scales.share(self.pid);
         // Nothing is not the weight of a process, but what remains of one that has ended.
         self.peak = self.peak.max(Some(bytes).filter(|bytes| *bytes > 0));
         let now = Instant::now();

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::Ask;
-use crate::{event::WorkerId, observe::view::View, os::resident};
+use crate::{event::WorkerId, observe::view::View, os::scales::Scales};
 
 /// Memory is looked at no more often.
 const MEASURED_EVERY: Duration = Duration::from_secs(1);
@@ -75,8 +75,12 @@ impl Hub {
             return false;
         }
         self.measured.set(Some(Instant::now()));
-        let of =
-            |live: &crate::observe::board::Live| Some((live.worker, resident::of_tree(live.pid)?));
+        let mut scales = Scales::default();
+        scales.refresh();
+        let of = |live: &crate::observe::board::Live| {
+            let found = scales.weigh(live.pid, true, u64::MAX)?;
+            Some((live.worker, found.resident_bytes))
+        };
         let all: Vec<(WorkerId, u64)> = view.live().filter_map(of).collect();
         self.asks.send(Ask::Measured(all)).await.is_ok()
     }

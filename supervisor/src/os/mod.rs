@@ -16,7 +16,6 @@ pub mod listen;
 pub mod lookup;
 pub mod memory;
 pub mod procfs;
-pub mod resident;
 pub mod scales;
 pub mod signals;
 pub mod stdout;

@@ -69,32 +69,6 @@ pub fn memory(pid: i32) -> Option<[u64; 2]> {
     Some([field("VmRSS:")?, field("VmHWM:")?])
 }
 
-/// The memory of a process and of all its descendants, in bytes: what several of them share, each
-/// has its part of.
-#[must_use]
-pub fn tree_memory(of: i32) -> u64 {
-    let (mut sum, mut left) = (0, vec![of]);
-    while let Some(pid) = left.pop() {
-        sum += proportional_memory(pid).unwrap_or(0);
-        // By the thread that has them: a list of all processes would cost far more.
-        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
-        for thread in threads.flatten() {
-            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            left.extend(
-                children.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()),
-            );
-        }
-    }
-    sum
-}
-
-fn proportional_memory(pid: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    let kib = line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?;
-    Some(kib * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,13 +95,6 @@ mod tests {
         let [resident, peak] = memory(std::process::id().cast_signed()).unwrap();
         assert!(resident > 0 && peak >= resident);
         assert_eq!(memory(0), None);
-    }
-
-    #[test]
-    fn the_memory_of_a_tree_is_that_of_its_processes() {
-        let own = std::process::id().cast_signed();
-        assert!(tree_memory(own) >= proportional_memory(own).unwrap() / 2);
-        assert_eq!(tree_memory(0), 0);
     }
 
     #[test]

@@ -85,6 +85,13 @@ impl Scales {
         Some(found)
     }
 
+    /// The proportional share of a process and its descendants, in bytes; 0 where nothing can be read.
+    #[must_use]
+    pub fn share(&self, root: i32) -> u64 {
+        let below = self.census.descendants(root).into_iter().map(|process| process.pid);
+        [root].into_iter().chain(below).filter_map(|pid| Rollup::read(pid)?.bytes("Pss:")).sum()
+    }
+
     /// What was opened for a process is never another's: once that has ended, nothing is read.
     fn resident_of_worker(&mut self, pid: i32) -> Option<u64> {
         if let Some(bytes) = self.open.get(&pid).and_then(|statm| self.resident(statm)) {
@@ -117,14 +124,24 @@ fn statm(pid: i32) -> Option<File> {
 /// Without what is backed by files, its code among them: the kernel drops that when it needs the
 /// room.
 fn proportional(pid: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let kib = |name| -> Option<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix(" kB")?.parse().ok()
-    };
+    let rollup = Rollup::read(pid)?;
     // Before Linux 5.4 there is but the sum.
-    let parts = kib("Pss_Anon:").zip(kib("Pss_Shmem:")).map(|(own, shared)| own + shared);
-    Some(parts.or_else(|| kib("Pss:"))? * 1024)
+    let parts = rollup.bytes("Pss_Anon:").zip(rollup.bytes("Pss_Shmem:"));
+    parts.map(|(own, shared)| own + shared).or_else(|| rollup.bytes("Pss:"))
+}
+
+/// `/proc/PID/smaps_rollup`.
+struct Rollup(String);
+
+impl Rollup {
+    fn read(pid: i32) -> Option<Self> {
+        fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok().map(Self)
+    }
+
+    fn bytes(&self, name: &str) -> Option<u64> {
+        let line = self.0.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub(crate) const TESTS: &str = "supervisor/src/pool/sim/";
 const SLEEPERS: &str = "supervisor/src/compare/bodies.rs";
 
 /// Words that no file of a place has.
-const BANNED: [(&str, &[&str]); 17] = [
+const BANNED: &[(&str, &[&str])] = &[
     ("supervisor/src/pool/", &["tokio", "nix", "libc", "Instant", "SystemTime", "thread", "fs"]),
     ("supervisor/src/os/", &["pool", "executor", "clap"]),
     ("supervisor/src/executor/", &["clap"]),
