@@ -11,7 +11,12 @@ pub const SCHEMA: u32 = 1;
 /// What a run is, once and for all.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct About {
-    /// The supervisor's process.
+    /// A short name that it gave itself, by which it is asked.
+    pub id: String,
+    /// The name that it was given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    /// The process that was started, and takes signals: the warden.
     pub pid: u32,
     /// Its version.
     pub version: Cow<'static, str>,

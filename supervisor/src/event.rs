@@ -185,6 +185,19 @@ pub enum ShutdownReason {
     },
     /// The input cannot be read on; why was said.
     SourceFailed,
+    /// Somebody asked for it, by the control socket.
+    Asked(Ending),
+}
+
+/// How a run is asked to end by its control socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// What runs finishes, however long that takes.
+    Drain,
+    /// It has the grace.
+    Stop,
+    /// It has no time.
+    Now,
 }
 
 /// How a program showed that it is no worker.

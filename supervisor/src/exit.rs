@@ -121,6 +121,10 @@ pub enum StopReason {
     Recycle,
     /// A job that killed a worker is tried once more, in a fresh one.
     SecondOpinion,
+    /// Its job was cancelled.
+    Cancelled,
+    /// There shall be fewer workers.
+    Scale,
     /// There are no more jobs.
     Finished,
     /// Its job took too long.
@@ -217,6 +221,8 @@ impl fmt::Display for Cause {
                 StopReason::Roll => write!(f, "asked to stop: rolled"),
                 StopReason::Recycle => write!(f, "asked to stop: recycled"),
                 StopReason::SecondOpinion => write!(f, "asked to stop: for a fresh one"),
+                StopReason::Cancelled => write!(f, "cancelled"),
+                StopReason::Scale => write!(f, "asked to stop: scaled down"),
                 StopReason::Finished => write!(f, "finished"),
                 StopReason::Shutdown
                 | StopReason::Timeout

@@ -9,6 +9,7 @@ mod alarm;
 pub mod command;
 #[cfg(feature = "compare")]
 pub mod compare;
+pub mod control;
 pub mod dry_run;
 pub mod endpoint;
 pub mod escape;

@@ -1,6 +1,7 @@
 //! The run: wait for something to happen, let the pool decide, do what it says. The only file
 //! that names every folder.
 
+mod act;
 mod conclude;
 mod error;
 mod look;
@@ -57,7 +58,8 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     let (each, others) = if settings.jobs.is_some() { (line, line + start) } else { (0, 0) };
     let is_watched = settings.program.limits.tree_bytes().is_some();
     let each = each + if is_watched { Executor::WATCH_FILES } else { 0 };
-    let places = Places::open(settings)?;
+    let about = Arc::new(look::about(settings));
+    let places = Places::open(settings, &about)?;
     let others = others + places.files();
     open_files.suffice_for(settings.workers.get(), each, others, "workers", "--workers")?;
     let open = |jobs: &Jobs| Source::open(&jobs.source, jobs.separator, jobs.job_bytes_max());
@@ -72,7 +74,6 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
         .enable_all()
         .build_local(LocalOptions::default())
         .map_err(refused("start the runtime"))?;
-    let about = Arc::new(look::about(settings));
     runtime.block_on(async {
         let signals = Requests::from_door(ward.door).map_err(refused("listen to signals"))?;
         let signals = Rc::new(signals);
@@ -257,7 +258,11 @@ impl Run {
                         return input;
                     }
                 }
-                ask = asked(&mut self.onlookers) => self.answer(ask),
+                ask = asked(&mut self.onlookers) => {
+                    if let Some(input) = self.answer(ask) {
+                        return input;
+                    }
+                }
                 () = self.alarm.rings(deadline), if deadline.is_some() => return Input::Timer,
                 input = self.executor.next() => return input,
             }

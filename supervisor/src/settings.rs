@@ -30,6 +30,8 @@ pub struct Settings {
     pub reports: Vec<Report>,
     /// Where it is shown over HTTP.
     pub serve: Option<Endpoint>,
+    /// By which name it can be asked and changed, besides the one that it gives itself.
+    pub name: Option<String>,
 }
 
 /// How far the end of a worker, or of a command, reaches.

@@ -4,7 +4,7 @@ use worker::quantity::show_duration;
 
 use crate::{
     escape::visible,
-    event::{Ended, ShutdownReason},
+    event::{Ended, Ending, ShutdownReason},
     exit::{Asked, Cause, Evidence, Sender, StopReason},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd},
 };
@@ -49,17 +49,23 @@ pub fn failure(attempt: &Attempt) -> String {
             let place = failure.place.as_ref().map(|place| format!(" ({place})"));
             format!("{kind}{}{}", failure.message, place.unwrap_or_default())
         }
+        AttemptEnd::Ran(ran) if is_cancelled(ran.cause) => "cancelled".into(),
         AttemptEnd::Ran(ran) if ran.cause == Cause::Timeout => timeout(attempt),
         AttemptEnd::Ran(ran) => describe(ran.cause, ran.evidence.as_ref()),
         AttemptEnd::Timeout(_) => timeout(attempt),
         AttemptEnd::Crashed(death) => {
             format!("its worker died: {}", describe(death.cause, death.evidence.as_ref()))
         }
+        AttemptEnd::Returned(death) if is_cancelled(death.cause) => "cancelled".into(),
         AttemptEnd::Returned(death) => {
             let how = describe(death.cause, death.evidence.as_ref());
             format!("its worker ended through no fault of the job: {how}")
         }
     }
+}
+
+fn is_cancelled(cause: Cause) -> bool {
+    matches!(cause, Cause::AskedToStop(Asked { why: StopReason::Cancelled, .. }))
 }
 
 fn timeout(attempt: &Attempt) -> String {
@@ -106,6 +112,8 @@ pub fn stop(why: StopReason) -> &'static str {
         StopReason::Roll => "rolled",
         StopReason::Recycle => "recycled",
         StopReason::SecondOpinion => "second opinion",
+        StopReason::Cancelled => "cancelled",
+        StopReason::Scale => "scaled down",
         StopReason::Finished => "finished",
         StopReason::Timeout => "timeout",
         StopReason::Memory => "memory",
@@ -146,6 +154,8 @@ pub fn outcome_name(end: &JobEnd) -> &'static str {
 #[must_use]
 pub fn shutdown(reason: ShutdownReason) -> String {
     match reason {
+        ShutdownReason::Asked(Ending::Drain) => "asked to drain".into(),
+        ShutdownReason::Asked(Ending::Stop | Ending::Now) => "asked to stop".into(),
         ShutdownReason::Signal(signal) => signal.to_string(),
         ShutdownReason::OutputClosed => "nobody reads the output".into(),
         ShutdownReason::OutputFailed(_) => "the output cannot be written".into(),

@@ -214,6 +214,7 @@ pub(crate) fn heavy(words: &[String]) {
         }),
         reports: Vec::new(),
         serve: None,
+        name: None,
     };
     let began = std::time::Instant::now();
     run(&settings, ward).expect("a run");

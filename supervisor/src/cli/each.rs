@@ -198,6 +198,7 @@ impl TryFrom<Arguments> for Settings {
             output,
             reports: arguments.reports(),
             serve: arguments.views.serve(),
+            name: arguments.views.name(),
             program: arguments.program.to_program(program.unwrap_or_default())?,
             jobs: Some(arguments.to_jobs(source, commands)?),
         })

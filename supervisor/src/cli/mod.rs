@@ -3,6 +3,7 @@
 
 #[cfg(feature = "compare")]
 mod compare;
+mod control;
 mod each;
 mod jobs;
 mod program;
@@ -31,6 +32,8 @@ enum Verb {
     Each(each::Arguments),
     #[cfg(feature = "compare")]
     Compare(Box<compare::Arguments>),
+    #[command(flatten)]
+    Control(control::Verb),
 }
 
 /// The program, from its arguments to its exit status.
@@ -40,6 +43,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(Arguments { verb: Verb::Each(arguments) }) => each::main(arguments),
         #[cfg(feature = "compare")]
         Ok(Arguments { verb: Verb::Compare(arguments) }) => compare::main(&arguments),
+        Ok(Arguments { verb: Verb::Control(verb) }) => control::main(verb),
         Err(error) => refusal::exit(&error),
     }
 }

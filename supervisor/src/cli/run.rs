@@ -142,6 +142,7 @@ impl TryFrom<Arguments> for Settings {
             jobs,
             reports: arguments.views.reports(),
             serve: arguments.views.serve(),
+            name: arguments.views.name(),
             program: arguments.program.to_program(arguments.argv)?,
         })
     }

@@ -14,6 +14,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", help_heading = VIEWS)]
     events: Option<PathBuf>,
 
+    /// A name for the run, for supervisor ps, why, stop and the others: letters, digits, - _ .
+    #[arg(long, value_name = "NAME", value_parser = name, help_heading = VIEWS)]
+    name: Option<String>,
+
     /// Show the run over HTTP at :PORT of this machine, HOST:PORT, or unix:PATH: a page at /,
     /// /metrics for Prometheus, /events, /healthz and /readyz
     ///
@@ -29,8 +33,22 @@ impl Arguments {
         self.events.clone().map(Report::Events).into_iter().collect()
     }
 
+    /// What it is called.
+    pub(super) fn name(&self) -> Option<String> {
+        self.name.clone()
+    }
+
     /// Where it is shown.
     pub(super) fn serve(&self) -> Option<Endpoint> {
         self.serve.clone()
     }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    const BYTES_MAX: usize = 64;
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if text.is_empty() || text.len() > BYTES_MAX || !text.bytes().all(is_good) {
+        return Err(format!("a name has letters, digits, - _ and ., and {BYTES_MAX} at most"));
+    }
+    Ok(text.into())
 }

@@ -190,6 +190,7 @@ impl Executor {
                 if let Some(line) = self.line(*worker) {
                     let reason = Cow::Borrowed(match why {
                         Cancelled::Timeout => "timeout",
+                        Cancelled::Asked => "cancelled",
                         Cancelled::Memory => "memory",
                     });
                     line.say(&ToWorker::Cancel { id: *id, reason });
@@ -206,6 +207,12 @@ impl Executor {
             Action::Kill(worker) => self.signal(*worker, |leader, _| leader.signal(Signal::KILL)),
             Action::Tell(_) => {}
         }
+    }
+
+    /// How many files may be open.
+    #[must_use]
+    pub fn open_files(&self) -> OpenFiles {
+        self.open_files
     }
 
     /// Ends what no worker's end has: what hid from whom it came. The names.

@@ -67,9 +67,17 @@ impl Board {
     /// A run of so many slots in which nothing has happened.
     #[must_use]
     pub fn new(workers: u32) -> Self {
+        let mut board = Self::default();
+        board.grow(workers);
+        board
+    }
+
+    /// There are so many slots now, or were more before.
+    pub fn grow(&mut self, workers: u32) {
+        let there = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let view =
             |slot| SlotView { slot, live: Vec::new(), last: None, restarts: Counts::default() };
-        Self { slots: (1..=workers).map(view).collect(), ..Self::default() }
+        self.slots.extend((there + 1..=workers).map(view));
     }
 
     /// Its slots, in order.

@@ -7,7 +7,7 @@ use worker::quantity::{show_duration, show_size};
 
 use crate::{
     escape::visible,
-    event::{Again, Ended, Event, Next, ShutdownReason},
+    event::{Again, Ended, Ending, Event, Next, ShutdownReason},
     exit::{Cause, Status, StopReason},
     job::{Attempt, AttemptEnd, JobEnd, Outcome},
     limits::{Limits, Resource},
@@ -30,6 +30,10 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
         Event::ShuttingDown { reason: ShutdownReason::Signal(signal) } => {
             format!("{signal}: stopping")
         }
+        Event::ShuttingDown { reason: ShutdownReason::Asked(ending) } => match ending {
+            Ending::Drain => "asked to drain: running jobs finish, no others are started".into(),
+            Ending::Stop | Ending::Now => "asked to stop: stopping".into(),
+        },
         Event::ShuttingDown { reason: ShutdownReason::Halted { now } } => {
             let running = if *now { "running jobs are stopped" } else { "running jobs finish" };
             format!("enough jobs have ended: {running}, no others are started")

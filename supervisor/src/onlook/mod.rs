@@ -20,7 +20,7 @@ pub use self::{
     hub::{Hub, Lines},
     stream::{SKIPPED_EVERY, Stream},
 };
-use crate::{event::WorkerId, observe::view::View};
+use crate::{control::wire::Act, event::WorkerId, observe::view::View};
 
 /// More questions than this wait with those who ask.
 const ASKS_MAX: usize = 64;
@@ -38,6 +38,21 @@ pub enum Ask {
     Look(oneshot::Sender<Arc<View>>),
     /// Nothing: so much memory these workers hold, in bytes.
     Measured(Vec<(WorkerId, u64)>),
+    /// What have workers written lately, and what do they write from now on?
+    Logs(oneshot::Sender<(Vec<LogPiece>, broadcast::Receiver<LogPiece>)>),
+    /// Something is to be done; what was done, or why not.
+    Act(Act, oneshot::Sender<Result<String, String>>),
+}
+
+/// A piece of a worker's output.
+#[derive(Clone, Debug)]
+pub struct LogPiece {
+    /// Whose.
+    pub worker: WorkerId,
+    /// To which stream: 1 or 2.
+    pub stream: u8,
+    /// As it came.
+    pub bytes: Arc<[u8]>,
 }
 
 /// Something that the thread does for as long as the run goes on.

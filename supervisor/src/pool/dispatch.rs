@@ -19,6 +19,11 @@ impl Hungry {
         Self { slots: Vec::new(), is_in: vec![false; slots] }
     }
 
+    /// There are so many slots now.
+    pub(super) fn grow(&mut self, slots: usize) {
+        self.is_in.resize(slots, false);
+    }
+
     pub(super) fn insert(&mut self, index: usize) {
         if !std::mem::replace(&mut self.is_in[index], true) {
             self.slots.push(index);

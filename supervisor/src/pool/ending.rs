@@ -64,7 +64,8 @@ impl Slot {
         let is_success = end.end.as_ref().is_ok_and(|evidence| evidence.status.is_success());
         let again = match &end.end {
             _ if turn.stopping => false,
-            // There is nothing for it to do.
+            // There is nothing for it to do, or no place.
+            _ if self.is_surplus => false,
             _ if stopping.is_some_and(|s| s.why == StopReason::Finished) => false,
             // Not so one that let its time pass and never took up a job.
             _ if stopping.is_some_and(|s| is_replaced_at_once(s.why)) && !lived.early => {
@@ -125,9 +126,11 @@ pub(super) fn is_replaced_at_once(why: StopReason) -> bool {
         StopReason::Roll
         | StopReason::Recycle
         | StopReason::SecondOpinion
+        | StopReason::Cancelled
         | StopReason::Timeout => true,
         StopReason::Shutdown
         | StopReason::Finished
+        | StopReason::Scale
         | StopReason::Memory
         | StopReason::Protocol(_) => false,
     }

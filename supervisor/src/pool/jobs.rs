@@ -166,6 +166,14 @@ impl Slot {
             || self.outgoing.as_ref().is_some_and(|old| old.life == life)
     }
 
+    /// What each of its workers has in hand.
+    pub(super) fn works(&mut self) -> impl Iterator<Item = (WorkerId, &mut Work)> {
+        let slot = self.number;
+        let old = self.outgoing.as_mut().map(|old| (old.life, &mut old.work));
+        let own = [(self.current, &mut self.work)];
+        old.into_iter().chain(own).map(move |(life, work)| (WorkerId { slot, life }, work))
+    }
+
     /// The job that each of its workers runs, or is about to, and since when.
     pub(super) fn running(&self) -> impl Iterator<Item = (WorkerId, JobKey, Tick)> {
         let slot = self.number;

@@ -24,6 +24,8 @@ pub(super) struct Ledger {
     alone: VecDeque<JobKey>,
     /// Waiting for their time.
     waiting: BinaryHeap<Reverse<(Tick, JobKey)>>,
+    /// Not to be done, once they are with us.
+    cancelled: Vec<JobKey>,
     /// Only jobs that were sent before are sent.
     hold: bool,
     /// The highest number of a job that was ever sent.
@@ -85,6 +87,40 @@ impl Ledger {
             last: None,
             earlier: Vec::new(),
         });
+    }
+
+    /// The job of this number, if it is not settled.
+    pub(super) fn find(&self, id: u64) -> Option<JobKey> {
+        let keys = (0..).map(JobKey).zip(&self.entries);
+        let mut same = keys.filter(|(_, entry)| entry.id == id).map(|(key, _)| key);
+        same.find(|key| !self.free.contains(key))
+    }
+
+    /// It is to end, or not to begin; whatever comes of its attempt, there is no other.
+    pub(super) fn cancel(&mut self, key: JobKey) {
+        self.entries[index(key)].trouble.get_or_insert_default().is_cancelled = true;
+        if !self.cancelled.contains(&key) {
+            self.cancelled.push(key);
+        }
+    }
+
+    /// Those that were cancelled and are with us are left over.
+    pub(super) fn settle_cancelled(&mut self, actions: &mut Actions) {
+        for key in std::mem::take(&mut self.cancelled) {
+            let is_same = |known: &JobKey| *known == key;
+            if let Some(at) = self.ready.iter().position(is_same) {
+                self.ready.remove(at);
+                self.ready_bytes -= self.entries[index(key)].payload.len();
+            } else if let Some(at) = self.alone.iter().position(is_same) {
+                self.alone.remove(at);
+            } else if self.waiting.iter().any(|Reverse((_, known))| is_same(known)) {
+                self.waiting.retain(|Reverse((_, known))| !is_same(known));
+            } else {
+                self.cancelled.push(key);
+                continue;
+            }
+            self.give_up(key, JobEnd::NotRun, actions);
+        }
     }
 
     pub(super) fn tally(&self) -> Tally {
@@ -240,6 +276,9 @@ impl Ledger {
             JobEnd::Failed | JobEnd::TooLong { .. } => self.tally.failed += 1,
             JobEnd::Crashed => self.tally.crashed += 1,
             JobEnd::NotRun => self.tally.not_run += 1,
+        }
+        if !self.cancelled.is_empty() {
+            self.cancelled.retain(|known| *known != key);
         }
         let entry = &mut self.entries[index(key)];
         let mut earlier = entry.trouble.take().map(|t| t.attempts).unwrap_or_default();

@@ -6,6 +6,7 @@
 //! schedule can be simulated (`sim/`) and any failure replayed from a seed.
 
 mod clock;
+mod command;
 mod depth;
 mod dispatch;
 mod ending;
@@ -32,7 +33,7 @@ pub use ledger::Order;
 pub use policy::Policy;
 pub use step::{
     Abilities, Action, Actions, Answer, Cancelled, Input, Jitter, JobKey, Left, Memory, News,
-    Reply, Tick, Weight,
+    Reply, Standing, Tick, Weight,
 };
 
 use self::{
@@ -147,12 +148,15 @@ impl Pool {
                 self.let_spare_go(now, actions);
             }
             Input::Hold(hold) => self.ledger.hold(hold),
+            Input::Cancel { id, now: at_once } => self.cancel(now, id, at_once, actions),
+            Input::Scale(workers) => self.scale(now, workers, actions),
             Input::Examined { worker, id, hang } => self.examined(worker, id, hang),
             Input::Weighed { weights, took } => self.weighed(now, &weights, took, actions),
         }
         loop {
             self.on_time(now, actions);
             self.roll_on(now, actions);
+            self.ledger.settle_cancelled(actions);
             self.end_jobs(now, actions);
             if actions.list.iter().any(|action| matches!(action, Action::Spawn(_))) {
                 self.let_spare_go(now, actions);

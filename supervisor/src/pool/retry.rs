@@ -27,6 +27,8 @@ pub(super) struct Trouble {
     failures: u32,
     crashes: u32,
     returns: u32,
+    /// Nobody wants it any more.
+    pub(super) is_cancelled: bool,
 }
 
 /// What becomes of the job.
@@ -73,7 +75,7 @@ impl Trouble {
             AttemptEnd::Returned(_) => self.returned(),
         };
         self.attempts.push(attempt);
-        fate
+        if self.is_cancelled { Fate::Settled(JobEnd::Failed) } else { fate }
     }
 
     /// However a command ended is its result, and may be wanted otherwise; one that we stopped

@@ -2,7 +2,10 @@
 //! climbs one rung, at most one a second.
 
 use super::Tick;
-use crate::{event::ShutdownReason, signal::SAME_REQUEST};
+use crate::{
+    event::{Ending, ShutdownReason},
+    signal::SAME_REQUEST,
+};
 
 /// What a request brings about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,9 +30,12 @@ pub(super) enum Haste {
 impl From<ShutdownReason> for Haste {
     fn from(reason: ShutdownReason) -> Self {
         match reason {
-            ShutdownReason::SourceFailed | ShutdownReason::Halted { now: false } => Self::None,
-            ShutdownReason::Signal(_) => Self::Grace,
+            ShutdownReason::SourceFailed
+            | ShutdownReason::Halted { now: false }
+            | ShutdownReason::Asked(Ending::Drain) => Self::None,
+            ShutdownReason::Signal(_) | ShutdownReason::Asked(Ending::Stop) => Self::Grace,
             ShutdownReason::Halted { now: true }
+            | ShutdownReason::Asked(Ending::Now)
             | ShutdownReason::Deadline
             | ShutdownReason::NotAWorker(_)
             | ShutdownReason::CannotStart(_)

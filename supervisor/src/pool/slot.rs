@@ -80,6 +80,8 @@ pub(super) struct Slot {
     pub(super) stale_why: StopReason,
     /// No worker is replaced for its age or size before this: its last replacement failed.
     pub(super) keep_until: Tick,
+    /// There shall be fewer slots: it has no other worker.
+    pub(super) is_surplus: bool,
 }
 
 /// What the slot's worker does.
@@ -147,6 +149,7 @@ impl Slot {
             stale_through: 0,
             stale_why: StopReason::Roll,
             keep_until: Tick::ZERO,
+            is_surplus: false,
         }
     }
 

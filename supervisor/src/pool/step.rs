@@ -40,6 +40,15 @@ pub enum Input {
     },
     /// There are no more jobs to come.
     SourceEnded,
+    /// This job is to end, or not to begin.
+    Cancel {
+        /// Its number.
+        id: u64,
+        /// Without time to end by itself.
+        now: bool,
+    },
+    /// There shall be so many workers.
+    Scale(u32),
     /// Whether outcomes have nowhere to go just now: then no job is sent.
     Hold(bool),
     /// The answer to the second [`Action::Examine`] of a job.
@@ -180,6 +189,15 @@ pub struct Left {
     pub output: Vec<u8>,
 }
 
+/// Where a job stands that is not settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// With us, or sent and not begun.
+    Waiting,
+    /// With this worker, which runs it or is about to.
+    Running(WorkerId),
+}
+
 /// A job in the pool, for as long as it is not settled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct JobKey(pub(super) u32);
@@ -231,6 +249,8 @@ impl Actions {
 pub enum Cancelled {
     /// Its time is over.
     Timeout,
+    /// Somebody wants that.
+    Asked,
     /// What does it holds more memory than it may.
     Memory,
 }

@@ -3,18 +3,22 @@
 
 use std::{
     borrow::Cow,
+    fmt::Write as _,
+    hash::{BuildHasher, RandomState},
     io,
+    os::unix::process::parent_id,
     sync::{Arc, OnceLock},
 };
 
 use super::{Run, RunError};
 use crate::{
     about::About,
+    control,
     event::Event,
     job::Outcome,
     observe::view::{RunningJob, View},
     onlook::{Ask, Onlookers},
-    pool::{RunEnd, Tick},
+    pool::{Input, RunEnd, Tick},
     settings::Settings,
     sink::events,
     template::{Filling, Template},
@@ -32,7 +36,10 @@ pub(super) fn about(settings: &Settings) -> About {
         }
     };
     About {
-        pid: std::process::id(),
+        id: id(),
+        name: settings.name.clone(),
+        // What was started is the warden.
+        pid: parent_id(),
         version: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
         title,
         began_unix_ms: events::unix_ms(),
@@ -40,6 +47,18 @@ pub(super) fn about(settings: &Settings) -> About {
         has_jobs: jobs.is_some(),
         total: jobs.and_then(|jobs| jobs.source.count()),
     }
+}
+
+/// Four letters and digits by chance, without those that look alike.
+fn id() -> String {
+    const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+    let mut chance = RandomState::new().hash_one(std::process::id());
+    let mut letter = || {
+        let at = chance % LETTERS.len() as u64;
+        chance /= LETTERS.len() as u64;
+        usize::try_from(at).map_or('a', |at| char::from(LETTERS[at]))
+    };
+    (0..4).map(|_| letter()).collect()
 }
 
 /// A command as it was typed, but for quotes.
@@ -54,6 +73,8 @@ fn command_line(template: &Template) -> String {
 #[derive(Debug)]
 pub(super) struct Places {
     server: Option<Server>,
+    /// Where it is asked and changed, or why it cannot be.
+    control: Result<control::Server, String>,
 }
 
 impl Places {
@@ -61,27 +82,50 @@ impl Places {
     ///
     /// # Errors
     /// One is not to be had.
-    pub(super) fn open(settings: &Settings) -> Result<Self, RunError> {
-        Ok(Self { server: settings.serve.as_ref().map(Server::open).transpose()? })
+    pub(super) fn open(settings: &Settings, about: &About) -> Result<Self, RunError> {
+        let server = settings.serve.as_ref().map(Server::open).transpose()?;
+        Ok(Self { server, control: control::Server::open(about) })
     }
 
     /// The most descriptors that are held for those who come.
     pub(super) fn files(&self) -> u64 {
-        self.server.as_ref().map_or(0, |_| web::FILES)
+        let control = self.control.as_ref().map_or(0, |_| control::Server::FILES);
+        self.server.as_ref().map_or(0, |_| web::FILES) + control
     }
 
     /// Starts the thread, if there is any place; and what is said of it.
     pub(super) fn serve(self) -> io::Result<(Option<Onlookers>, String)> {
-        let Some(server) = self.server else { return Ok((None, String::new())) };
-        let said = format!("supervisor: to be seen at {}\n", server.place());
-        Ok((Some(Onlookers::start(vec![server.task()])?), said))
+        let (mut tasks, mut said) = (Vec::new(), String::new());
+        match self.control {
+            Ok(control) => tasks.push(control.task()),
+            Err(why) => {
+                let _ = writeln!(said, "supervisor: it cannot be asked nor changed: {why}");
+            }
+        }
+        if let Some(server) = self.server {
+            let _ = writeln!(said, "supervisor: to be seen at {}", server.place());
+            tasks.push(server.task());
+        }
+        let onlookers = (!tasks.is_empty()).then(|| Onlookers::start(tasks)).transpose()?;
+        Ok((onlookers, said))
     }
 }
 
 impl Run {
-    /// Answers one who looks on.
-    pub(super) fn answer(&mut self, ask: Ask) {
+    /// Answers one who looks on; what he wants may be for the pool.
+    pub(super) fn answer(&mut self, ask: Ask) -> Option<Input> {
         match ask {
+            Ask::Logs(to) => {
+                // One who has gone meanwhile need not hear it.
+                let _ = to.send(self.outlet.recent());
+            }
+            Ask::Act(act, to) => {
+                let (answer, input) = self
+                    .act(&act)
+                    .map_or_else(|why| (Err(why), None), |(said, input)| (Ok(said), input));
+                let _ = to.send(answer);
+                return input;
+            }
             Ask::Look(to) => {
                 let now = self.began.elapsed();
                 self.board.sample(now);
@@ -99,6 +143,7 @@ impl Run {
                 }
             }
         }
+        None
     }
 
     pub(super) fn view(&self, now: Tick) -> View {

@@ -9,6 +9,7 @@ mod lines;
 pub mod order;
 mod outcome;
 mod raw;
+mod recent;
 mod record;
 pub mod reports;
 mod results;
@@ -26,13 +27,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
 use self::{
     commands::Commands,
     jsonl::Jsonl,
     order::SpillError,
     raw::Raw,
+    recent::Recent,
     reports::{Report, RunOver},
     results::Results,
     silent::Silent,
@@ -43,7 +45,8 @@ pub use self::{lines::Held, writer::Stream};
 use crate::{
     about::About,
     event::{Ended, Event, WorkerId},
-    job::Outcome,
+    job::{AttemptEnd, Outcome},
+    onlook::LogPiece,
     settings::{Jobs, Output, Settings},
 };
 
@@ -96,6 +99,7 @@ pub struct Outlet {
     writer: Writer,
     results: RefCell<Results>,
     reports: RefCell<Vec<Report>>,
+    recent: RefCell<Recent>,
     /// One for all reads: an idle worker holds no memory of ours.
     buffer: RefCell<Vec<u8>>,
     /// Streams of ended workers that still wait for room, and how many may.
@@ -138,8 +142,18 @@ impl Outlet {
             report.begin(&mut begin);
             writer.report(number, &mut begin);
         }
-        let released = Notify::new();
-        Self { sink, writer, results, reports, buffer, lingering, lingering_max, settled, released }
+        Self {
+            sink,
+            writer,
+            results,
+            reports,
+            recent: RefCell::default(),
+            buffer,
+            lingering,
+            lingering_max,
+            settled,
+            released: Notify::new(),
+        }
     }
 
     /// The thread that writes.
@@ -174,6 +188,28 @@ impl Outlet {
         self.push(Stream::Stdout, |out| self.sink.task(ended, out));
     }
 
+    /// What workers have written lately, and what they write from now on.
+    #[must_use]
+    pub fn recent(&self) -> (Vec<LogPiece>, broadcast::Receiver<LogPiece>) {
+        self.recent.borrow().follow()
+    }
+
+    /// What a command has written that was kept until its end: the end of it.
+    fn keep_captured(&self, outcomes: &[Outcome]) {
+        const BYTES_MAX: usize = 4096;
+        for outcome in outcomes {
+            let Some(last) = &outcome.last else { continue };
+            let AttemptEnd::Ran(ran) = &last.end else { continue };
+            let streams =
+                [(Stream::Stdout, ran.output.stdout()), (Stream::Stderr, ran.output.stderr())];
+            for (stream, bytes) in streams.into_iter().filter(|(_, bytes)| !bytes.is_empty()) {
+                let (worker, pid, job) = (last.worker, last.pid, Some(outcome.id));
+                let end = &bytes[bytes.len().saturating_sub(BYTES_MAX)..];
+                self.recent.borrow_mut().push(Origin { worker, pid, stream, job }, end);
+            }
+        }
+    }
+
     /// Puts out how jobs ended. None is lost, however many there are: whoever starts jobs stops
     /// while this [is full](Self::is_full).
     pub fn outcomes(&self, now: Duration, outcomes: &[Outcome]) {
@@ -182,6 +218,7 @@ impl Outlet {
             outcomes.iter().for_each(|outcome| report.outcome(now, outcome, &mut lines));
             self.writer.report(number, &mut lines);
         }
+        self.keep_captured(outcomes);
         let mut results = self.results.borrow_mut();
         results.put(outcomes, self.sink.as_ref(), &self.writer);
         results.release(&self.writer);
@@ -231,6 +268,7 @@ impl Outlet {
 
     pub(crate) fn output(&self, origin: Origin, piece: &[u8], held: &mut Held) {
         let target = self.sink.target(origin.stream);
+        self.recent.borrow_mut().push(origin, piece);
         self.push(target, |out| self.sink.output(origin, piece, held, out));
     }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     event::WorkerId,
-    exit::{Cause, Pipe, ProtocolFault},
+    exit::{Asked, Cause, Pipe, ProtocolFault, StopReason},
     hang::Hang,
     job::{Attempt, AttemptEnd, Death, Payload},
     settings::JobRules,
@@ -32,6 +32,9 @@ const GONE_AFTER: Duration = Duration::from_secs(1);
 const LATELY: usize = 16;
 /// Beyond this many bytes nothing is sent ahead.
 const AHEAD_BYTES_MAX: usize = 2 << 20;
+
+/// Why a job ends that nobody wants any more.
+const CANCELLED: Asked = Asked { why: StopReason::Cancelled, killed: false };
 
 /// The jobs of one worker's life.
 #[derive(Debug, Default)]
@@ -71,6 +74,8 @@ pub(super) struct Work {
     closed: Option<(Pipe, Tick)>,
     /// The running job is over its time: until then it may end by itself.
     overdue: Option<Tick>,
+    /// Nobody wants the running job any more.
+    is_cancelled: bool,
     /// It was seen to hold so many bytes, which is too much.
     overweight: Option<u64>,
     /// What the running job does was looked at, for the first time.
@@ -292,7 +297,7 @@ impl Work {
         turn: &mut Turn<'_>,
     ) {
         let (now, number, overweight) = (turn.now, reply.attempt, self.overweight);
-        let is_overdue = self.overdue.is_some();
+        let (is_overdue, is_cancelled) = (self.overdue.is_some(), self.is_cancelled);
         let mut attempt = |end| self.attempt(worker, number, took, now, end);
         match reply.answer {
             Answer::Done(payload) => {
@@ -300,6 +305,11 @@ impl Work {
                 turn.ledger.done(key, payload, attempt, turn.actions);
             }
             // It gave up when it was told that its time was over.
+            Answer::Failed(_) if is_cancelled => {
+                let cause = Cause::AskedToStop(CANCELLED);
+                let death = Death { cause, evidence: None, last_output: Vec::new() };
+                turn.file(key, attempt(AttemptEnd::Returned(Box::new(death))));
+            }
             Answer::Failed(_) if is_overdue => {
                 let (cause, evidence, last_output) = (Cause::Timeout, None, Vec::new());
                 let death = Death { cause, evidence, last_output };
@@ -309,6 +319,9 @@ impl Work {
             Answer::Ran(mut ran) => {
                 if let (Some(bytes), Some(evidence)) = (overweight, &mut ran.evidence) {
                     evidence.peak.raise(bytes);
+                }
+                if let Some(asked) = ran.asked.as_mut().filter(|_| is_cancelled) {
+                    asked.why = CANCELLED.why;
                 }
                 ran.cause = verdict::of_command(&ran, turn.policy);
                 let (is_ok, pid) = (ran.is_ok(), ran.pid);

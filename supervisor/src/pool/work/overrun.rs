@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    super::{Action, Cancelled, Tick, ledger::Ledger, slot::Turn},
+    super::{Action, Cancelled, JobKey, Tick, ledger::Ledger, slot::Turn},
     Work,
 };
 use crate::{
@@ -55,13 +55,39 @@ impl Work {
             self.is_examined = true;
             turn.actions.push(Action::Examine { worker, id, is_over: false });
         }
-        self.overdue.filter(|until| *until <= turn.now).map(|_| StopReason::Timeout)
+        let why = if self.is_cancelled { StopReason::Cancelled } else { StopReason::Timeout };
+        self.overdue.filter(|until| *until <= turn.now).map(|_| why)
+    }
+
+    /// If it runs this job, that is to end as if its time were over; if it was sent it and has not
+    /// begun, it is asked back.
+    pub(in super::super) fn cancel(
+        &mut self,
+        worker: WorkerId,
+        key: JobKey,
+        at_once: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        if self.window.front() == Some(&key) {
+            let cancels = self.abilities.cancels;
+            let patience = if cancels && !at_once { turn.policy.grace } else { Duration::ZERO };
+            if cancels && !self.is_cancelled {
+                let (id, why) = (turn.ledger.order(key).id, Cancelled::Asked);
+                turn.actions.push(Action::Cancel { worker, id, why });
+            }
+            self.is_cancelled = true;
+            let until = turn.now + patience;
+            self.overdue = Some(self.overdue.map_or(until, |before| before.min(until)));
+        } else if self.window.contains(&key) {
+            self.ask_back(worker, turn);
+        }
     }
 
     /// The first in the window begins about now.
     pub(super) fn begin_head(&mut self, now: Tick) {
         self.head_since = now;
         (self.is_examined, self.hang, self.overweight) = (false, None, None);
+        self.is_cancelled = false;
     }
 
     /// What this job did was seen.

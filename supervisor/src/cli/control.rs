@@ -1,0 +1,268 @@
+//! `supervisor ps`, `why`, `logs`, `stop` and the others: what can be asked of a run that goes on.
+
+mod show;
+
+use std::{
+    io::{self, BufRead, BufWriter, Write},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand, ValueEnum};
+use supervisor::{
+    control::{
+        client::{self, ClientError, Found},
+        logs::LogRecord,
+        wire::{Act, Ask, Worker},
+    },
+    observe::snapshot::Snapshot,
+    os::signals::die_by,
+    signal::Signal,
+};
+
+use super::report;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Show the runs that there are; with --run, or where there is but one, its workers
+    Ps(Common),
+    /// Tell how a job or a worker ended, or what it does, and why
+    Why(Why),
+    /// Show what workers have written lately
+    Logs(Logs),
+    /// Show what happens, as it happens: a JSON record a line
+    Events(Which),
+    /// Have so many workers from now on
+    Scale(Scale),
+    /// Start no more jobs, let those that run finish, and end
+    Drain(Which),
+    /// End a run: what runs has the grace; with --now it has none
+    Stop(Stop),
+    /// Kill a worker; it is replaced, and its job is charged with nothing
+    Kill(Kill),
+    /// End a job, or do not begin it
+    Cancel(Cancel),
+    /// Do a job again that did not end well
+    Retry(Job),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// The run, by its id or its name; needed only where several are live
+    #[arg(long, value_name = "ID|NAME")]
+    run: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    #[command(flatten)]
+    which: Which,
+
+    /// Text for people, or JSON records
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Jsonl,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Why {
+    /// A job's number, or a worker: w2, or w2.7 for its seventh life
+    #[arg(value_name = "JOB|WORKER")]
+    what: What,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Job(u64),
+    Worker(Worker),
+}
+
+impl std::str::FromStr for What {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let job = text.parse().ok().filter(|job| *job > 0).map(Self::Job);
+        let what = job.or_else(|| text.parse().ok().map(Self::Worker));
+        what.ok_or_else(|| format!("`{text}` is no job and no worker: write 7, w2, or w2.7"))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Logs {
+    /// Of this worker only: w2, or w2.7 for its seventh life
+    #[arg(value_name = "WORKER")]
+    worker: Option<Worker>,
+
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    follow: bool,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Scale {
+    /// How many
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    workers: u32,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Stop {
+    /// Without time for what runs
+    #[arg(long)]
+    now: bool,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Kill {
+    /// A worker, w2 or w2.7; or a job's number, to end that at once
+    #[arg(value_name = "WORKER|JOB")]
+    what: What,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Cancel {
+    /// Its number
+    #[arg(value_name = "JOB", value_parser = clap::value_parser!(u64).range(1..))]
+    job: u64,
+
+    /// Without time to end by itself
+    #[arg(long)]
+    now: bool,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Job {
+    /// Its number
+    #[arg(value_name = "JOB", value_parser = clap::value_parser!(u64).range(1..))]
+    job: u64,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Asks, and shows what was answered.
+pub(super) fn main(verb: Verb) -> ExitCode {
+    match perform(verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Fault::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            die_by(Signal::PIPE)
+        }
+        Err(fault) => {
+            report::say(&fault.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("stdout cannot be written: {0}")]
+    Output(io::Error),
+    #[error("{0}")]
+    NotThere(String),
+}
+
+fn perform(verb: Verb) -> Result<(), Fault> {
+    match verb {
+        Verb::Ps(common) => ps(&common),
+        Verb::Why(why) => {
+            let snapshot: Snapshot = find(&why.common.which)?.ask(Ask::Look)?;
+            let told = match why.what {
+                What::Job(job) => show::job(&snapshot, job, why.common.format == Format::Jsonl),
+                What::Worker(worker) => {
+                    show::worker(&snapshot, worker, why.common.format == Format::Jsonl)
+                }
+            };
+            put(&told.map_err(Fault::NotThere)?)
+        }
+        Verb::Logs(logs) => tail(&logs),
+        Verb::Events(which) => stream(find(&which)?.listen(Ask::Events)?, |line| Some(line.into())),
+        Verb::Scale(Scale { workers, which }) => act(&which, Act::Scale { workers }),
+        Verb::Drain(which) => act(&which, Act::Drain),
+        Verb::Stop(Stop { now, which }) => act(&which, Act::Stop { now }),
+        Verb::Kill(Kill { what: What::Worker(worker), which }) => act(&which, Act::Kill { worker }),
+        Verb::Kill(Kill { what: What::Job(job), which }) => {
+            act(&which, Act::Cancel { job, now: true })
+        }
+        Verb::Cancel(Cancel { job, now, which }) => act(&which, Act::Cancel { job, now }),
+        Verb::Retry(Job { job, which }) => act(&which, Act::Retry { job }),
+    }
+}
+
+fn find(which: &Which) -> Result<Found, ClientError> {
+    client::run(which.run.as_deref())
+}
+
+fn act(which: &Which, act: Act) -> Result<(), Fault> {
+    let said: String = find(which)?.ask(Ask::Act(act))?;
+    put(&format!("{said}\n"))
+}
+
+/// One run, or the list of all.
+fn ps(common: &Common) -> Result<(), Fault> {
+    let is_jsonl = common.format == Format::Jsonl;
+    if common.which.run.is_none() {
+        let runs = client::runs();
+        let live = runs.iter().filter(|run| run.stream.is_some()).count();
+        if live != 1 || runs.len() != 1 {
+            return put(&show::runs(runs, is_jsonl));
+        }
+    }
+    let found = find(&common.which)?;
+    let snapshot: Snapshot = found.ask(Ask::Look)?;
+    put(&if is_jsonl { show::record(&snapshot) } else { show::run(&snapshot) })
+}
+
+fn tail(logs: &Logs) -> Result<(), Fault> {
+    let ask = Ask::Logs { worker: logs.worker, follow: logs.follow };
+    let lines = find(&logs.common.which)?.listen(ask)?;
+    let is_jsonl = logs.common.format == Format::Jsonl;
+    stream(lines, |line| {
+        if is_jsonl {
+            return Some(line.to_owned());
+        }
+        let record: LogRecord = serde_json::from_str(line).ok()?;
+        Some(show::log(&record))
+    })
+}
+
+/// Passes lines on as they come.
+fn stream(lines: impl BufRead, mut shown: impl FnMut(&str) -> Option<String>) -> Result<(), Fault> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    for line in lines.lines() {
+        let Ok(line) = line else { break };
+        if let Some(line) = shown(&line) {
+            writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Fault::Output)?;
+        }
+    }
+    Ok(())
+}
+
+fn put(text: &str) -> Result<(), Fault> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Fault::Output)
+}

@@ -1,0 +1,168 @@
+//! Which runs are there, and what do they say? The side of whoever asks: it waits, but not for ever.
+
+use std::{
+    fs,
+    io::{self, BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
+
+use serde::de::DeserializeOwned;
+
+use super::{
+    place::{self, Files},
+    wire::{Answer, Ask, Request, SCHEMA},
+};
+use crate::about::About;
+
+/// A supervisor that says nothing for so long is stopped, or in trouble.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A run that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Its id.
+    pub id: String,
+    /// What it is; `None` where that cannot be read.
+    pub about: Option<About>,
+    /// The way to it; `None` where its supervisor is gone.
+    pub stream: Option<UnixStream>,
+}
+
+/// Why a run did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// There is none.
+    #[error("no run is live: start one with supervisor run or supervisor each")]
+    NoRun,
+    /// Not this one.
+    #[error("there is no run `{wanted}`: {}", list(live))]
+    NoSuchRun {
+        /// What was asked for.
+        wanted: String,
+        /// Those that there are.
+        live: Vec<String>,
+    },
+    /// More than one.
+    #[error("several runs are live: say which with --run: {}", live.join(", "))]
+    Several {
+        /// Which.
+        live: Vec<String>,
+    },
+    /// It says no.
+    #[error("{0}")]
+    Refused(String),
+    /// It does not answer, or not as it should.
+    #[error("the run does not answer: {0}")]
+    Silent(#[from] io::Error),
+    /// What it says is not understood.
+    #[error("the run is of another version, or not a run at all: {0}")]
+    Garbled(#[from] serde_json::Error),
+}
+
+fn list(live: &[String]) -> String {
+    if live.is_empty() { "none is live".into() } else { format!("there are {}", live.join(", ")) }
+}
+
+/// All runs, oldest first; those whose supervisor is gone are told once, and forgotten.
+#[must_use]
+pub fn runs() -> Vec<Found> {
+    let directory = place::directory();
+    let Ok(entries) = fs::read_dir(&directory) else { return Vec::new() };
+    let name =
+        |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".sock").map(str::to_owned);
+    let mut found: Vec<_> =
+        entries.flatten().filter_map(name).map(|id| look(&directory, id)).collect();
+    found.sort_by_key(|run| run.about.as_ref().map_or(0, |about| about.began_unix_ms));
+    found
+}
+
+fn look(directory: &Path, id: String) -> Found {
+    let files = Files::of(directory, &id);
+    let about = files.about();
+    let stream = UnixStream::connect(&files.socket);
+    let is_gone = matches!(&stream, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused);
+    if is_gone {
+        drop(files);
+    } else {
+        files.leave();
+    }
+    Found { id, about, stream: stream.ok() }
+}
+
+/// The run of this id or name; without, the only one that lives.
+///
+/// # Errors
+/// There is none, or more than one.
+pub fn run(wanted: Option<&str>) -> Result<Found, ClientError> {
+    let mut live: Vec<Found> = runs().into_iter().filter(|run| run.stream.is_some()).collect();
+    let names: Vec<String> = live.iter().map(Found::label).collect();
+    if let Some(wanted) = wanted {
+        let at = live.iter().position(|run| run.id == wanted || run.name() == Some(wanted));
+        let at = at.ok_or_else(|| ClientError::NoSuchRun { wanted: wanted.into(), live: names })?;
+        return Ok(live.swap_remove(at));
+    }
+    match live.len() {
+        1 => Ok(live.swap_remove(0)),
+        0 => Err(ClientError::NoRun),
+        _ => Err(ClientError::Several { live: names }),
+    }
+}
+
+impl Found {
+    fn name(&self) -> Option<&str> {
+        self.about.as_ref()?.name.as_deref()
+    }
+
+    /// `k3f9`, or `k3f9 (nightly)`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self.name() {
+            Some(name) => format!("{} ({name})", self.id),
+            None => self.id.clone(),
+        }
+    }
+
+    /// Asks something that has one answer.
+    ///
+    /// # Errors
+    /// It says no, or nothing.
+    pub fn ask<T: DeserializeOwned>(self, ask: Ask) -> Result<T, ClientError> {
+        let mut lines = self.lines(ask)?;
+        read(&mut lines)
+    }
+
+    /// Asks for a stream; its lines.
+    ///
+    /// # Errors
+    /// It says no, or nothing.
+    pub fn listen(self, ask: Ask) -> Result<impl BufRead, ClientError> {
+        let mut lines = self.lines(ask)?;
+        let () = read(&mut lines)?;
+        // The next line comes when it comes.
+        lines.get_ref().set_read_timeout(None)?;
+        Ok(lines)
+    }
+
+    fn lines(self, ask: Ask) -> Result<BufReader<UnixStream>, ClientError> {
+        let mut stream = self.stream.ok_or(ClientError::NoRun)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut line = serde_json::to_vec(&Request { schema: SCHEMA, ask })?;
+        line.push(b'\n');
+        stream.write_all(&line)?;
+        Ok(BufReader::new(stream))
+    }
+}
+
+fn read<T: DeserializeOwned>(lines: &mut impl BufRead) -> Result<T, ClientError> {
+    let mut line = String::new();
+    if lines.read_line(&mut line)? == 0 {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    match serde_json::from_str(&line)? {
+        Answer::Ok(answer) => Ok(answer),
+        Answer::Error(why) => Err(ClientError::Refused(why)),
+    }
+}

@@ -1,0 +1,90 @@
+//! What have workers written, as records? Pieces become lines again, each stream for itself.
+
+use std::{collections::HashMap, mem};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{event::WorkerId, onlook::LogPiece};
+
+/// A line is cut behind so many bytes.
+const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// A line, as it is told.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct LogRecord {
+    /// The slot.
+    pub worker: u32,
+    /// The life.
+    pub life: u32,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// Without its end.
+    pub line: String,
+}
+
+/// Lines that are not whole yet.
+#[derive(Debug, Default)]
+pub(super) struct Lines(HashMap<(WorkerId, u8), Vec<u8>>);
+
+impl Lines {
+    /// The records of the lines that this piece completes.
+    pub(super) fn of(&mut self, piece: &LogPiece) -> Vec<u8> {
+        let mut out = Vec::new();
+        let held = self.0.entry((piece.worker, piece.stream)).or_default();
+        for part in piece.bytes.split_inclusive(|byte| *byte == b'\n') {
+            held.extend_from_slice(part);
+            if held.ends_with(b"\n") || held.len() >= LINE_BYTES_MAX {
+                write(piece.worker, piece.stream, &mem::take(held), &mut out);
+            }
+        }
+        out
+    }
+
+    /// Those of the lines that were never ended.
+    pub(super) fn rest(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut held: Vec<_> = self.0.drain().filter(|(_, line)| !line.is_empty()).collect();
+        held.sort_unstable();
+        held.iter().for_each(|((worker, stream), line)| write(*worker, *stream, line, &mut out));
+        out
+    }
+}
+
+fn write(worker: WorkerId, stream: u8, line: &[u8], out: &mut Vec<u8>) {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let record = LogRecord {
+        worker: worker.slot,
+        life: worker.life,
+        stream: if stream == 1 { "stdout".into() } else { "stderr".into() },
+        line: String::from_utf8_lossy(line).into_owned(),
+    };
+    // Plain data: it cannot fail.
+    if serde_json::to_writer(&mut *out, &record).is_ok() {
+        out.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_become_lines_again() {
+        let mut lines = Lines::default();
+        let piece = |slot, bytes: &[u8]| LogPiece {
+            worker: WorkerId { slot, life: 1 },
+            stream: 1,
+            bytes: bytes.into(),
+        };
+        let mut said = Vec::new();
+        for piece in [piece(1, b"one\ntw"), piece(2, b"other\n"), piece(1, b"o\n\nend")] {
+            said.extend(lines.of(&piece));
+        }
+        said.extend(lines.rest());
+        let records = said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let records = records.map(|line| serde_json::from_slice::<LogRecord>(line).unwrap());
+        let told: Vec<_> = records.map(|record| (record.worker, record.line)).collect();
+        let expected = [(1, "one"), (2, "other"), (1, "two"), (1, ""), (1, "end")];
+        assert_eq!(told, expected.map(|(worker, line)| (worker, line.to_owned())));
+    }
+}
