@@ -225,6 +225,11 @@ impl Running {
         supervisors.flat_map(|supervisor| procfs::children(supervisor.pid)).collect()
     }
 
+    /// Where it runs.
+    pub(crate) fn scratch_path(&self) -> &Path {
+        self.scratch.path()
+    }
+
     /// The variable, `NAME=value`, that all of its processes have.
     pub(crate) fn mark(&self) -> &str {
         &self.mark
