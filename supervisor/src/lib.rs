@@ -20,6 +20,7 @@ pub mod hang;
 pub mod job;
 pub mod launcher;
 pub mod limits;
+mod notice;
 pub mod observe;
 pub mod onlook;
 #[expect(unsafe_code, reason = "the system calls that no library wraps")]

@@ -17,6 +17,7 @@ use crate::{
     alarm::Alarm,
     event::{Event, ShutdownReason},
     executor::Executor,
+    notice::Notice,
     observe::{board::Board, narrator::Narrator, summary::standing, table::table},
     onlook::{Ask, Onlookers},
     os::{
@@ -70,6 +71,7 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     let (onlookers, said) =
         places.serve().map_err(refused("start the thread of those who look on"))?;
     writer.push(Stream::Stderr, said.into_bytes());
+    let notice = look::notice(settings, &writer);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
@@ -89,6 +91,7 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
             board: Board::new(settings.workers.get()),
             onlookers,
             narrator: Narrator::default(),
+            notice,
             request: next_request(Rc::clone(&signals)),
             failure: failure(Rc::clone(&outlet)),
             outlet,
@@ -125,6 +128,8 @@ struct Run {
     /// `None` where nobody may look.
     onlookers: Option<Onlookers>,
     narrator: Narrator,
+    /// `None` where no service manager started us.
+    notice: Option<Notice>,
     outlet: Rc<Outlet>,
     signals: Rc<Requests>,
     /// What seldom happens is waited for once and for all, not anew each time round.
@@ -158,6 +163,7 @@ impl Run {
             self.perform(now, &mut actions);
             self.show_progress(now);
             self.show_skipped(now);
+            self.notify(now);
             if let Some(end) = self.pool.end() {
                 break end;
             }
@@ -233,7 +239,8 @@ impl Run {
         loop {
             let show = self.progress.as_ref().map(Progress::next);
             let skipped = self.onlookers.as_mut().and_then(|onlookers| onlookers.stream().due());
-            let ticks = [self.pool.next_deadline(), show, self.narrator.due(), skipped];
+            let notice = self.notice.as_ref().and_then(Notice::due);
+            let ticks = [self.pool.next_deadline(), show, self.narrator.due(), skipped, notice];
             let deadline = ticks.into_iter().flatten().min().map(|tick| self.began + tick);
             let wants_jobs = !self.is_held && self.pool.wants_jobs();
             tokio::select! {
@@ -291,7 +298,12 @@ impl Run {
     fn requested(&mut self, request: Request) -> Option<Input> {
         let rolls = self.settings.restart == Restart::Always;
         match request {
-            Request::HangUp if rolls && !self.terminal_closed() => Some(Input::Roll),
+            Request::HangUp if rolls && !self.terminal_closed() => {
+                if let Some(notice) = &mut self.notice {
+                    notice.reload();
+                }
+                Some(Input::Roll)
+            }
             Request::Stop(_) | Request::HangUp => {
                 self.asked = Some(Instant::now());
                 request.stop_signal().map(ShutdownReason::Signal).map(Input::Shutdown)

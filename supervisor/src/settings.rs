@@ -32,6 +32,8 @@ pub struct Settings {
     pub serve: Option<Endpoint>,
     /// By which name it can be asked and changed, besides the one that it gives itself.
     pub name: Option<String>,
+    /// The socket of the service manager that is told how it fares.
+    pub notify: Option<OsString>,
 }
 
 /// How far the end of a worker, or of a command, reaches.

@@ -215,6 +215,7 @@ pub(crate) fn heavy(words: &[String]) {
         reports: Vec::new(),
         serve: None,
         name: None,
+        notify: None,
     };
     let began = std::time::Instant::now();
     run(&settings, ward).expect("a run");

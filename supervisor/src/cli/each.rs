@@ -199,6 +199,7 @@ impl TryFrom<Arguments> for Settings {
             reports: arguments.reports(),
             serve: arguments.views.serve(),
             name: arguments.views.name(),
+            notify: program::notify_socket(),
             program: arguments.program.to_program(program.unwrap_or_default())?,
             jobs: Some(arguments.to_jobs(source, commands)?),
         })

@@ -14,6 +14,18 @@ use worker::quantity::{parse_duration, parse_size};
 
 use super::report;
 
+/// Where a service manager wants to hear of us, and of nobody else.
+const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
+/// Where to tell a service manager how we fare, if one started us.
+pub(super) fn notify_socket() -> Option<OsString> {
+    env::var_os(NOTIFY_SOCKET).filter(|name| !name.is_empty())
+}
+
+fn is_theirs((name, _): &(OsString, OsString)) -> bool {
+    name != NOTIFY_SOCKET
+}
+
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Arguments {
@@ -89,7 +101,8 @@ impl Arguments {
                 directory.display()
             ));
         }
-        let inherited = if self.env_clear { Vec::new() } else { env::vars_os().collect() };
+        let inherited =
+            if self.env_clear { Vec::new() } else { env::vars_os().filter(is_theirs).collect() };
         let env = environment(inherited, &self.env)?;
         let limits = Limits::gather(&self.limit, self.memory);
         Ok(Program { argv, env, directory: self.cwd.clone(), limits })

@@ -143,6 +143,7 @@ impl TryFrom<Arguments> for Settings {
             reports: arguments.views.reports(),
             serve: arguments.views.serve(),
             name: arguments.views.name(),
+            notify: program::notify_socket(),
             program: arguments.program.to_program(arguments.argv)?,
         })
     }

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod listen;
 pub mod lookup;
 pub mod memory;
+pub mod notify;
 pub mod procfs;
 pub mod scales;
 pub mod signals;

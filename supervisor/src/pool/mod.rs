@@ -210,6 +210,12 @@ impl Pool {
         })
     }
 
+    /// Whether workers are being replaced, or are to be.
+    #[must_use]
+    pub fn is_rolling(&self) -> bool {
+        self.rolling.is_under_way()
+    }
+
     /// News of lives that were over, dropped so far.
     #[must_use]
     pub fn late_news(&self) -> u64 {

@@ -24,6 +24,10 @@ impl Rolling {
         self.has_stale = true;
     }
 
+    pub(super) fn is_under_way(&self) -> bool {
+        self.has_stale || !self.slots.is_empty()
+    }
+
     pub(super) fn contains(&self, index: usize) -> bool {
         self.slots.contains(&index)
     }

@@ -21,13 +21,7 @@ impl Run {
     /// not at all when we are asked again.
     pub(super) async fn conclude(mut self, mut end: RunEnd) -> RunEnd {
         let outlet = Rc::clone(&self.outlet);
-        self.over = Some(end);
-        if let Some(line) = self.narrator.withheld(Tick::MAX) {
-            self.say(line);
-        }
-        if self.progress.take().is_some() {
-            outlet.writer().set_status(String::new());
-        }
+        self.say_what_is_left(end);
         // Where nothing ran, one message says it all; and nobody listens who closed our output.
         let quiet = matches!(
             end,
@@ -95,6 +89,20 @@ impl Run {
         if !strays.is_empty() {
             let names = visible(strays.join(", ").as_bytes());
             self.say(format!("supervisor: left by whom cannot be told: {names}; killed\n"));
+        }
+    }
+
+    /// What was kept for later is said now, and those who are told of phases hear of this one.
+    fn say_what_is_left(&mut self, end: RunEnd) {
+        self.over = Some(end);
+        if let Some(notice) = &mut self.notice {
+            notice.end(&self.board);
+        }
+        if let Some(line) = self.narrator.withheld(Tick::MAX) {
+            self.say(line);
+        }
+        if self.progress.take().is_some() {
+            self.outlet.writer().set_status(String::new());
         }
     }
 }

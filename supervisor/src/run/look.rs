@@ -16,11 +16,12 @@ use crate::{
     control,
     event::Event,
     job::Outcome,
+    notice::Notice,
     observe::view::{RunningJob, View},
     onlook::{Ask, Onlookers},
     pool::{Input, RunEnd, Tick},
     settings::Settings,
-    sink::events,
+    sink::{Stream, events, writer::Writer},
     template::{Filling, Template},
     web::{self, Server},
 };
@@ -66,6 +67,18 @@ fn command_line(template: &Template) -> String {
     let mut line = Vec::new();
     template.show(Filling { payload: b"{}", number: 0, slot: 0 }, &mut line);
     String::from_utf8_lossy(&line).replace("'{}'", "{}")
+}
+
+/// The service manager that started us, if one did; it is no reason not to run that it is gone.
+pub(super) fn notice(settings: &Settings, writer: &Writer) -> Option<Notice> {
+    let notice = Notice::new(settings.notify.as_deref()?);
+    if let Err(error) = &notice {
+        let said = format!(
+            "supervisor: no service manager is told how the run fares: NOTIFY_SOCKET: {error}\n"
+        );
+        writer.push(Stream::Stderr, said.into_bytes());
+    }
+    notice.ok()
 }
 
 /// Where those come who look on: places are taken before anything runs, and served by a thread of
@@ -169,10 +182,20 @@ impl Run {
     }
 
     pub(super) fn show_event(&mut self, now: Tick, event: &Event) {
+        if let Some(notice) = &mut self.notice {
+            notice.note(event);
+        }
         // How jobs stand is in every view, and changes with every step.
         if let (Some(onlookers), false) = (&mut self.onlookers, matches!(event, Event::Jobs(_))) {
             let write = |event: &Event, out: &mut Vec<u8>| events::event(now, event, out);
             onlookers.stream().tell(now, std::slice::from_ref(event), write);
+        }
+    }
+
+    /// Tells a service manager what is new.
+    pub(super) fn notify(&mut self, now: Tick) {
+        if let Some(notice) = &mut self.notice {
+            notice.tell(now, &self.board, self.pool.is_rolling());
         }
     }
 
