@@ -32,9 +32,13 @@ const UNKNOWN: u64 = u64::MAX;
 pub(crate) struct Progress {
     /// `None` where lines go to a log.
     line: Option<Line>,
-    total: Arc<AtomicU64>,
+    total: Total,
     next: Duration,
 }
+
+/// How many jobs there are in all, once that is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Total(Arc<AtomicU64>);
 
 /// What is to be shown.
 #[derive(Debug)]
@@ -47,18 +51,12 @@ pub(crate) enum Shown {
 
 impl Progress {
     /// `None` where none is wanted.
-    pub(crate) fn new(jobs: &Jobs) -> Option<Self> {
+    pub(crate) fn new(jobs: &Jobs, total: Total) -> Option<Self> {
         let (line, next) = match jobs.progress {
             How::None => return None,
             How::Plain => (None, SAID_EVERY),
             How::Bar => (Some(Line::new()), DRAWN_EVERY),
         };
-        let total = Arc::new(AtomicU64::new(UNKNOWN));
-        if let Some(jobs) = jobs.source.count() {
-            total.store(jobs, Ordering::Relaxed);
-        } else if let JobSource::File(path) = &jobs.source {
-            count(path, jobs.separator, &total);
-        }
         Some(Self { line, total, next })
     }
 
@@ -68,7 +66,7 @@ impl Progress {
     }
 
     pub(crate) fn show(&mut self, now: Duration, jobs: Tally, running: usize) -> Shown {
-        let total = Some(self.total.load(Ordering::Relaxed)).filter(|total| *total != UNKNOWN);
+        let total = self.total.get();
         let Some(line) = &mut self.line else {
             self.next = now + SAID_EVERY;
             let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
@@ -79,6 +77,23 @@ impl Progress {
             line.set_total(total);
         }
         Shown::Status(line.draw(jobs, running, terminal::columns()))
+    }
+}
+
+impl Total {
+    /// Of these. Those of a file are counted beside all else, if somebody wants to know.
+    pub(crate) fn new(jobs: &Jobs, is_wanted: bool) -> Self {
+        let total = Arc::new(AtomicU64::new(UNKNOWN));
+        if let Some(jobs) = jobs.source.count() {
+            total.store(jobs, Ordering::Relaxed);
+        } else if let (JobSource::File(path), true) = (&jobs.source, is_wanted) {
+            count(path, jobs.separator, &total);
+        }
+        Self(total)
+    }
+
+    pub(crate) fn get(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|total| *total != UNKNOWN)
     }
 }
 

@@ -29,8 +29,8 @@ use crate::{
         warden::Ward,
     },
     pool::{Action, Actions, Input, Policy, Pool, RunEnd, Tick},
-    progress::{Progress, Shown},
-    settings::{Jobs, Output, Restart, Settings},
+    progress::{Progress, Shown, Total},
+    settings::{self, Jobs, Output, Restart, Settings},
     signal::Signal,
     sink::{
         Outlet, Stream,
@@ -76,6 +76,11 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
         .enable_all()
         .build_local(LocalOptions::default())
         .map_err(refused("start the runtime"))?;
+    let is_shown = settings.serve.is_some();
+    let total = settings.jobs.as_ref().map(|jobs| {
+        Total::new(jobs, is_shown || jobs.progress != settings::Progress::None)
+    });
+    let shown = |(jobs, total)| Progress::new(jobs, total);
     runtime.block_on(async {
         let signals = Requests::from_door(ward.door).map_err(refused("listen to signals"))?;
         let signals = Rc::new(signals);
@@ -97,7 +102,8 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
             outlet,
             signals,
             alarm: Alarm::default(),
-            progress: settings.jobs.as_ref().and_then(Progress::new),
+            progress: settings.jobs.as_ref().zip(total.clone()).and_then(shown),
+            total,
             had_terminal: terminal::is_attached(),
             reports: names,
             is_held: false,
@@ -137,6 +143,8 @@ struct Run {
     failure: Wait<Failure>,
     alarm: Alarm,
     progress: Option<Progress>,
+    /// How many jobs there are; `None` where there are none.
+    total: Option<Total>,
     had_terminal: bool,
     /// The names of the reports.
     reports: Vec<String>,

@@ -16,6 +16,29 @@ fn text(selector: &str) -> String {
     format!("document.querySelector({selector:?}).textContent")
 }
 
+/// As if a busy run had gone on for more than an hour, with ten failures in each half second.
+fn an_hour(browser: &mut Browser) {
+    browser.value("stream.close(); 0");
+    let hour = "for (let half = 1; half <= 8000; half++) {
+        const at_ms = board.at_ms + 500, jobs = { ...board.jobs, ok: board.jobs.ok + 1e6 };
+        const failures = Array.from({ length: 10 }, (_, i) => ({ number: half * 10 + i, at_ms,
+            id: half, position: half, input: 'x'.repeat(256), outcome: 'failed', cause: 'error',
+            why: 'no such thing '.repeat(9), attempts: [] }));
+        const sample = { at_ms, settled: jobs.ok, failed: half * 10, memory_bytes: half << 20 };
+        take({ ...board, at_ms, jobs, failures, history: half % 2 ? [] : [sample] }, false);
+    }
+    0";
+    browser.value(hour);
+    browser.until("history.length <= 2000 && failures.length <= 1000");
+    browser.until("document.querySelectorAll('#fails tr').length <= 200");
+    let draws = "(() => { const from = performance.now();
+        for (let i = 0; i < 20; i++) { showHead(); showTiles(); showSlots(); showCharts(); }
+        return (performance.now() - from) / 20; })()";
+    let draw = browser.value(draws).as_f64().unwrap();
+    assert!(draw < 50.0, "{draw} ms for a picture");
+    browser.shoot("page-hour");
+}
+
 #[test]
 fn the_page_shows_a_run_while_workers_are_killed() {
     let Some(mut browser) = Browser::start() else {
@@ -66,8 +89,13 @@ fn the_page_shows_a_run_while_workers_are_killed() {
     let wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth";
     assert!(browser.value(wide) == true, "nothing is wider than a narrow window");
     browser.look(1440, 1000, "light");
+    browser.open(&place);
+    browser.until("document.querySelectorAll('.slot').length === 4");
+    an_hour(&mut browser);
     let heap = browser.value("performance.memory.usedJSHeapSize").as_f64().unwrap();
     assert!(heap < 60e6, "{heap} bytes");
+    browser.open(&place);
+    browser.until("document.querySelectorAll('.slot').length === 4");
     run.signal(Signal::SIGTERM);
     run.signal(Signal::SIGKILL);
     browser.until(&format!("{}.includes('connection lost')", text("#state")));

@@ -99,6 +99,9 @@ pub struct Last {
 /// How the jobs stand.
 #[derive(Clone, Copy, Serialize, Deserialize, Debug)]
 pub struct Jobs {
+    /// How many there are in all, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
     /// Accepted so far.
     pub accepted: u64,
     /// Done.

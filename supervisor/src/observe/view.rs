@@ -38,6 +38,8 @@ pub struct View {
     pub board: Board,
     /// What is being done.
     pub running: Vec<RunningJob>,
+    /// How many jobs there are in all, where that is known.
+    pub total: Option<u64>,
     /// Bytes of workers' output and of ours that nobody took.
     pub dropped_bytes: u64,
     /// How it ended, once it has.
@@ -110,6 +112,7 @@ impl View {
     fn jobs(&self) -> Jobs {
         let jobs = self.board.jobs();
         Jobs {
+            total: self.total,
             accepted: jobs.accepted,
             ok: jobs.ok,
             failed: jobs.failed,
@@ -262,4 +265,91 @@ fn text(bytes: &[u8]) -> String {
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Event, Next, Tally},
+        exit::{Cause, StartFault, StartStep},
+        job::Payload,
+    };
+
+    const WORKER: WorkerId = WorkerId { slot: 2, life: 1 };
+
+    fn board() -> Board {
+        let mut board = Board::new(3);
+        let at = Duration::from_millis;
+        let jobs = Tally { accepted: 2, failed: 1, in_flight: 1, ..Tally::default() };
+        let fault = StartFault { step: StartStep::Exec, errno: libc::ENOENT };
+        let (cause, evidence, next) = (Cause::CouldNotStart(fault), None, Next::Done);
+        let worker = WorkerId { slot: 1, life: 4 };
+        for event in [
+            Event::Started { worker: WORKER, pid: 7 },
+            Event::Ready { worker: WORKER },
+            Event::Ended(Ended { worker, pid: None, cause, evidence, next }),
+            Event::Jobs(jobs),
+        ] {
+            board.apply(at(40), &event);
+        }
+        let (payload, earlier) = (Payload::copy(b"x"), Vec::new());
+        let end = JobEnd::TooLong { bytes: 9, cap: 8 };
+        let long = Outcome { id: 1, position: 1, payload, end, last: None, earlier };
+        board.settle(at(50), &mut vec![long]);
+        board.measured(WORKER, 4096);
+        board.sample(at(1000));
+        board
+    }
+
+    fn view() -> View {
+        let input = b"a\0b\xff".repeat(200);
+        View {
+            at: Duration::from_millis(1200),
+            about: Arc::new(About {
+                pid: 1,
+                version: "1".into(),
+                title: "x".into(),
+                began_unix_ms: 5,
+                workers: 3,
+                has_jobs: true,
+                total: None,
+            }),
+            board: board(),
+            running: vec![RunningJob::new(WORKER, 2, 3, &input, Duration::from_millis(45))],
+            total: Some(10),
+            dropped_bytes: 6,
+            end: None,
+            snapshot: OnceLock::new(),
+        }
+    }
+
+    #[test]
+    fn a_snapshot_tells_of_live_workers_and_of_slots_without_one() {
+        let view = view();
+        let shot = view.snapshot();
+        assert!(Arc::ptr_eq(&shot, &view.snapshot()), "it is made once");
+        let states: Vec<_> = shot.workers.iter().map(|w| (w.worker, w.life, &*w.state)).collect();
+        assert_eq!(states, [(1, 4, "empty"), (2, 1, "ready"), (3, 0, "empty")]);
+        assert_eq!(shot.workers[0].last.as_ref().unwrap().cause, "could not start");
+        let busy = &shot.workers[1];
+        assert_eq!((busy.pid, busy.since_ms, busy.memory_bytes), (Some(7), Some(40), Some(4096)));
+        let job = busy.job.as_ref().unwrap();
+        assert_eq!((job.id, job.attempt, job.since_ms), (2, 3, 45));
+        assert!(job.input.starts_with("a b\u{fffd}a b") && job.input.chars().count() == 256);
+        assert_eq!((&*shot.state, shot.jobs.running, shot.jobs.failed), ("running", 1, 1));
+        let failure = &shot.failures[0];
+        assert_eq!((&*failure.outcome, &*failure.cause), ("too_long", "too long"));
+        assert_eq!(failure.why, "it has 9 bytes, and a job may have 8");
+        assert_eq!(shot.history[0].memory_bytes, Some(4096));
+    }
+
+    #[test]
+    fn another_program_reads_what_was_written() {
+        let shot = view().snapshot();
+        let text = serde_json::to_string(&*shot).unwrap();
+        let read: Snapshot = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        assert_eq!(read.schema, SCHEMA);
+    }
 }
