@@ -17,8 +17,9 @@ use crate::{
     words::{attempt_cause, failure, outcome_name, shutdown, stop},
 };
 
-/// Of a job's input, so many bytes are told.
+/// Of a job's input, so many bytes are told, and of the words for why it failed.
 const INPUT_BYTES_MAX: usize = 256;
+const WHY_BYTES_MAX: usize = 1 << 10;
 
 #[derive(Serialize)]
 struct Timed<T> {
@@ -221,7 +222,7 @@ impl<'a> Job<'a> {
         // What was never tried has no cause but its status.
         let is_told = !outcome.is_ok() && outcome.end != JobEnd::NotRun;
         let payload = outcome.payload.as_bytes();
-        let shown = beginning(payload);
+        let shown = beginning(payload, INPUT_BYTES_MAX);
         let (input, input_base64) = match is_told && !payload.is_empty() {
             true => text_or_base64(shown),
             false => (None, None),
@@ -231,7 +232,7 @@ impl<'a> Job<'a> {
             position: outcome.position,
             status: outcome_name(&outcome.end),
             cause: failed.and_then(|last| super::attempt::why(&last.end)),
-            why: failed.map(failure),
+            why: failed.map(why),
             attempts: last.map_or(0, |last| last.number),
             last: last.map(|last| LastAttempt {
                 who: Who::new(last.worker, Some(last.pid)),
@@ -244,12 +245,22 @@ impl<'a> Job<'a> {
 }
 
 /// As much as is told, without half a character at its end.
-fn beginning(bytes: &[u8]) -> &[u8] {
-    let Some(rest) = bytes.get(INPUT_BYTES_MAX) else { return bytes };
+fn beginning(bytes: &[u8], length: usize) -> &[u8] {
+    let Some(rest) = bytes.get(length) else { return bytes };
     let is_within = |byte: &u8| byte & 0xc0 == 0x80;
-    let shown = &bytes[..INPUT_BYTES_MAX];
+    let shown = &bytes[..length];
     let within = shown.iter().rev().take(3).take_while(|byte| is_within(byte)).count();
-    if is_within(rest) { &shown[..INPUT_BYTES_MAX - within - 1] } else { shown }
+    if is_within(rest) { &shown[..length - within - 1] } else { shown }
+}
+
+/// Why an attempt came to nothing. A worker may say a lot.
+fn why(attempt: &Attempt) -> String {
+    let mut words = failure(attempt);
+    if words.len() > WHY_BYTES_MAX {
+        words.truncate(beginning(words.as_bytes(), WHY_BYTES_MAX).len());
+        words.push('…');
+    }
+    words
 }
 
 fn tried_again(id: u64, attempt: &Attempt, again: Again) -> TriedAgain {
@@ -263,7 +274,7 @@ fn tried_again(id: u64, attempt: &Attempt, again: Again) -> TriedAgain {
         attempt: attempt.number,
         who: Who::new(attempt.worker, Some(attempt.pid)),
         cause: attempt_cause(&attempt.end),
-        why: failure(attempt),
+        why: why(attempt),
         again,
         after_ms: after.map(whole_milliseconds),
     }
@@ -334,6 +345,14 @@ mod tests {
         assert_eq!(read(|out| job(NOW, &odd, out))["input"].as_str().unwrap().len(), 255);
         let binary = outcome(JobEnd::Failed, AttemptEnd::Ok, b"\xff");
         assert_eq!(read(|out| job(NOW, &binary, out))["input_base64"], "/w==");
+    }
+
+    #[test]
+    fn of_a_long_message_the_beginning_is_told() {
+        let (kind, message, place) = (FailureKind::Error, "xé".repeat(1000), None);
+        let end = AttemptEnd::Error(Box::new(Failure { kind, message, place }));
+        let told = read(|out| job(NOW, &outcome(JobEnd::Failed, end, b""), out));
+        assert_eq!(told["why"], format!("{}x…", "xé".repeat(341)));
     }
 
     #[test]
