@@ -268,13 +268,12 @@ impl Run {
                     self.output_failed = true;
                     return Input::Shutdown(self.reason(failure));
                 }
+                ask = asked(&mut self.onlookers) => {
+                    // However many ask, workers have their turns between.
+                    return self.answer(ask).unwrap_or(Input::Timer);
+                }
                 supply = next(&mut self.source), if wants_jobs => {
                     if let Some(input) = self.supplied(supply) {
-                        return input;
-                    }
-                }
-                ask = asked(&mut self.onlookers) => {
-                    if let Some(input) = self.answer(ask) {
                         return input;
                     }
                 }

@@ -73,3 +73,34 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[test]
+    fn one_that_reads_nothing_is_let_go_and_one_that_reads_slowly_is_not() {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (ours, mut theirs) = duplex(8);
+            let mut stream = Patient::new(ours);
+            let began = Instant::now();
+            let read = async {
+                for _ in 0..10 {
+                    sleep_until(Instant::now() + PATIENCE * 3 / 4).await;
+                    theirs.read_exact(&mut [0; 8]).await.unwrap();
+                }
+            };
+            let (written, ()) = tokio::join!(stream.write_all(&[0; 88]), read);
+            written.unwrap();
+            assert!(began.elapsed() > PATIENCE * 7);
+            let waited = Instant::now();
+            let error = stream.write_all(&[0; 9]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(waited.elapsed() >= PATIENCE && waited.elapsed() < PATIENCE * 2);
+        });
+    }
+}
