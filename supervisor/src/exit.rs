@@ -6,13 +6,15 @@ mod fault;
 use std::{fmt, time::Duration};
 
 use memchr::memmem;
+use serde::{Deserialize, Serialize};
 use worker::quantity::show_size;
 
 pub use self::fault::{Pipe, ProtocolFault, StartFault, StartStep};
 use crate::signal::Signal;
 
 /// How a process ended, in the kernel's words.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It exited with this code.
     Code(u8),
@@ -62,7 +64,8 @@ impl Status {
 }
 
 /// Why a process ended. A closed list.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// It ended by itself, with the code in its status.
     Exit,
@@ -83,7 +86,8 @@ pub enum Cause {
 }
 
 /// Where a signal that was not ours came from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Sender {
     /// A fault of its own: the kernel sends these for what the program did.
     Itself,
@@ -92,7 +96,8 @@ pub enum Sender {
 }
 
 /// How well the evidence supports a cause.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Certainty {
     /// Two independent signs agree.
     Sure,
@@ -101,7 +106,7 @@ pub enum Certainty {
 }
 
 /// What we asked of a process that then ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Asked {
     /// Why.
     pub why: StopReason,
@@ -111,7 +116,8 @@ pub struct Asked {
 }
 
 /// Why a worker is asked to end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// The run ends.
     Shutdown,
@@ -136,7 +142,7 @@ pub enum StopReason {
 }
 
 /// What is known of a process's end before it is judged.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Evidence {
     /// The kernel's word.
     pub status: Status,
@@ -157,7 +163,7 @@ pub struct Evidence {
 }
 
 /// The largest resident memory of a process.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Peak {
     /// Bytes.
     pub bytes: u64,

@@ -107,6 +107,8 @@ pub enum AttemptEnd {
     Returned(Box<Death>),
     /// A command was run, however it ended.
     Ran(Box<Ran>),
+    /// The supervisor died while it ran: how it ended is not known.
+    Lost,
 }
 
 /// What a worker says of a job that failed.

@@ -2,12 +2,15 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 /// `timeout`, shells and service managers send a signal to the group and to the leader: requests
 /// to end that come within this time are one.
 pub const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// A signal number, 1 to 64.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "i32", into = "i32")]
 pub struct Signal(u8);
 
 /// Names of 1 to 31, in order.
@@ -88,6 +91,20 @@ impl fmt::Display for Signal {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a signal: write a name or a number from 1 to 64, such as TERM, SIGINT or 15")]
 pub struct UnknownSignal(String);
+
+impl TryFrom<i32> for Signal {
+    type Error = UnknownSignal;
+
+    fn try_from(number: i32) -> Result<Self, UnknownSignal> {
+        Self::from_number(number).ok_or_else(|| UnknownSignal(number.to_string()))
+    }
+}
+
+impl From<Signal> for i32 {
+    fn from(signal: Signal) -> Self {
+        signal.number()
+    }
+}
 
 impl FromStr for Signal {
     type Err = UnknownSignal;

@@ -61,6 +61,7 @@ pub fn failure(attempt: &Attempt) -> String {
             let how = describe(death.cause, death.evidence.as_ref());
             format!("its worker ended through no fault of the job: {how}")
         }
+        AttemptEnd::Lost => "the supervisor died while it ran".into(),
     }
 }
 
@@ -85,6 +86,7 @@ pub fn cause(end: &AttemptEnd) -> String {
             FailureKind::Panic => "panic".into(),
         },
         AttemptEnd::Timeout(_) => "timeout".into(),
+        AttemptEnd::Lost => "lost".into(),
         AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => death.cause.to_string(),
     }
 }
@@ -126,6 +128,7 @@ pub fn stop(why: StopReason) -> &'static str {
 pub fn attempt_cause(end: &AttemptEnd) -> &'static str {
     match end {
         AttemptEnd::Ok => "ok",
+        AttemptEnd::Lost => "lost",
         AttemptEnd::Ran(ran) if ran.is_ok() => "ok",
         AttemptEnd::Ran(ran) => cause_name(ran.cause),
         AttemptEnd::Error(failure) => match failure.kind {

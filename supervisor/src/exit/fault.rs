@@ -7,7 +7,8 @@ use worker::{quantity::show_size, wire::VERSION};
 use crate::limits::Resource;
 
 /// How a worker broke the protocol.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProtocolFault {
     /// It said nothing for as long as a start may take.
     Silence,
@@ -36,7 +37,8 @@ pub enum ProtocolFault {
 }
 
 /// The two pipes between a worker and us.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pipe {
     /// It reads this one.
     Jobs,

@@ -233,7 +233,7 @@ fn attempt(attempt: &crate::job::Attempt) -> Attempt {
         AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => {
             &death.last_output
         }
-        AttemptEnd::Ok | AttemptEnd::Error(_) => &[],
+        AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Lost => &[],
     };
     Attempt {
         attempt: attempt.number,

@@ -72,7 +72,7 @@ impl Trouble {
                     Fate::Again(Again::Alone)
                 }
             }
-            AttemptEnd::Returned(_) => self.returned(),
+            AttemptEnd::Returned(_) | AttemptEnd::Lost => self.returned(),
         };
         self.attempts.push(attempt);
         if self.is_cancelled { Fate::Settled(JobEnd::Failed) } else { fate }

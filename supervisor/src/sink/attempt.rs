@@ -136,7 +136,7 @@ impl<'a> AttemptRecord<'a> {
             ms: milliseconds(attempt.took),
             why: why(&attempt.end),
             uncharged: match &attempt.end {
-                AttemptEnd::Returned(_) => true,
+                AttemptEnd::Returned(_) | AttemptEnd::Lost => true,
                 AttemptEnd::Ran(ran) => matches!(ran.cause, Cause::AskedToStop(_)),
                 _ => false,
             },
@@ -160,7 +160,7 @@ fn death(end: &AttemptEnd) -> Option<&Death> {
         AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => {
             Some(death)
         }
-        AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Ran(_) => None,
+        AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Ran(_) | AttemptEnd::Lost => None,
     }
 }
 
@@ -169,7 +169,9 @@ pub(super) fn why(end: &AttemptEnd) -> Option<Why> {
         AttemptEnd::Ok => None,
         AttemptEnd::Ran(ran) if ran.is_ok() => None,
         AttemptEnd::Ran(ran) => Some(Why::new(ran.cause)),
-        AttemptEnd::Error(_) | AttemptEnd::Timeout(_) => Some(Why::named(attempt_cause(end))),
+        AttemptEnd::Error(_) | AttemptEnd::Timeout(_) | AttemptEnd::Lost => {
+            Some(Why::named(attempt_cause(end)))
+        }
         AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => Some(Why::new(death.cause)),
     }
 }

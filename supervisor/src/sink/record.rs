@@ -235,7 +235,7 @@ pub(super) fn evidence(end: &AttemptEnd) -> Option<&Evidence> {
         AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => {
             death.evidence.as_ref()
         }
-        AttemptEnd::Ok | AttemptEnd::Error(_) => None,
+        AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Lost => None,
     }
 }
 

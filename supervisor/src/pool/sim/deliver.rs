@@ -56,7 +56,7 @@ impl Kind {
                 assert!(charged, "{:?} charges nobody", death.cause);
                 Self::Crashed
             }
-            AttemptEnd::Returned(_) => Self::Returned,
+            AttemptEnd::Returned(_) | AttemptEnd::Lost => Self::Returned,
             AttemptEnd::Ran(ran) if ran.is_ok() => Self::Ok(Payload::copy(b"")),
             AttemptEnd::Ran(ran) => match ran.cause {
                 Cause::Timeout => Self::Timeout,
