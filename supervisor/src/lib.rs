@@ -18,6 +18,8 @@ pub mod executor;
 pub mod exit;
 pub mod hang;
 pub mod job;
+#[cfg(feature = "journal")]
+pub mod journal;
 pub mod launcher;
 pub mod limits;
 mod notice;

@@ -161,7 +161,7 @@ fn trimmed(mut outcome: Outcome) -> Outcome {
             | AttemptEnd::Returned(death) => {
                 death.last_output = tail(&death.last_output).to_vec();
             }
-            AttemptEnd::Ok | AttemptEnd::Error(_) => {}
+            AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Lost => {}
         }
     }
     outcome

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Files that are compiled for tests only, though nothing in them says so.
-pub(crate) const TESTS: &str = "supervisor/src/pool/sim/";
+const TESTS: [&str; 2] = ["supervisor/src/journal/tests/", "supervisor/src/pool/sim/"];
 
 /// What the compared jobs do.
 const SLEEPERS: &str = "supervisor/src/compare/bodies.rs";
@@ -21,6 +21,7 @@ const BANNED: &[(&str, &[&str])] = &[
     ("supervisor/src/observe/", &["pool", "clap"]),
     ("supervisor/src/onlook/", &["pool", "executor", "sink", "clap"]),
     ("supervisor/src/web/", &["pool", "executor", "sink", "clap"]),
+    ("supervisor/src/journal/", &["pool", "executor", "clap"]),
     ("supervisor/src/launcher/", &["pool", "tokio", "clap"]),
     ("supervisor/src/compare/", &["pool", "clap"]),
     ("supervisor/src/run.rs", &["clap"]),
@@ -45,9 +46,13 @@ pub(crate) fn banned_words(source: &Source) -> Vec<String> {
         .collect()
 }
 
+pub(crate) fn is_test(source: &Source) -> bool {
+    TESTS.iter().any(|place| source.is_in(place))
+}
+
 /// The simulation invents error numbers.
 fn is_excused(source: &Source, word: &str) -> bool {
-    source.is_in(TESTS) && word == "libc"
+    is_test(source) && word == "libc"
 }
 
 /// `std::os` is not our own `os`.
@@ -61,7 +66,7 @@ fn names(source: &Source, word: &str) -> bool {
 /// The pool decides from what it is given: it imports vocabulary and pure parts of the standard
 /// library only.
 pub(crate) fn imports_of_the_pool(source: &Source) -> Vec<String> {
-    if !source.is_in("supervisor/src/pool/") || source.is_in(TESTS) {
+    if !source.is_in("supervisor/src/pool/") || is_test(source) {
         return Vec::new();
     }
     let is_allowed = |path: &String| {
@@ -96,7 +101,7 @@ fn is_primitive(name: &str) -> bool {
 /// No polling, no queue without a bound, no wall clock but where it is shown.
 pub(crate) fn nowhere(source: &Source) -> Vec<String> {
     let is_ours = ["supervisor/src/", "worker/src/"].iter().any(|place| source.is_in(place));
-    if !is_ours || source.is_in(TESTS) {
+    if !is_ours || is_test(source) {
         return Vec::new();
     }
     let mut banned = vec!["sleep_ms", "park_timeout", "interval"];

@@ -1,0 +1,243 @@
+//! How does a batch of records become rows? With books kept of what is there, so that what should
+//! be there can be told beside it, and nothing has to be looked up.
+
+use std::{collections::HashMap, mem, time::Duration};
+
+use rusqlite::{CachedStatement, Connection, types::ValueRef};
+
+use super::{
+    Record, Recorded, Settled, Sync,
+    checksum::write,
+    error::Damage,
+    identity::Digest,
+    recorded::{Stopped, Totals},
+    records::{int, with_attempt},
+    schema::{ATTEMPTS, JOBS, SENT, TOTALS, Table},
+    sent::{Change, Ranges},
+};
+use crate::job::{Attempt, AttemptEnd};
+
+/// What is in the file, as far as the next records depend on it.
+#[derive(Debug)]
+pub(super) struct Books {
+    pub(super) sync: Sync,
+    pub(super) run: u64,
+    pub(super) totals: Totals,
+    pub(super) sent: Ranges,
+    /// The rows of attempts that have not ended, by job.
+    open: HashMap<u64, u64>,
+    scratch: Vec<u8>,
+}
+
+impl Books {
+    pub(super) fn new(recorded: &Recorded, sync: Sync) -> Self {
+        Self {
+            sync,
+            run: recorded.totals.runs,
+            totals: recorded.totals,
+            sent: recorded.sent.clone(),
+            open: HashMap::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The row that says that there is nothing.
+    pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+        Self::new(&Recorded::default(), Sync::Batch).put_totals(connection)
+    }
+
+    pub(super) fn put_totals(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let Totals { runs, jobs, attempts, ended, settles, sent } = self.totals;
+        let counts = [1, runs, jobs, attempts, ended, settles, sent].map(int);
+        self.put(connection, &TOTALS, &counts)
+    }
+
+    pub(super) fn put(
+        &mut self,
+        connection: &Connection,
+        table: &Table,
+        values: &[ValueRef<'_>],
+    ) -> rusqlite::Result<()> {
+        write(&mut *connection.prepare_cached(&table.sql().put)?, table, values, &mut self.scratch)
+    }
+
+    pub(super) fn update(
+        &mut self,
+        connection: &Connection,
+        table: &Table,
+        values: &[ValueRef<'_>],
+    ) -> rusqlite::Result<()> {
+        write(
+            &mut *connection.prepare_cached(&table.sql().update)?,
+            table,
+            values,
+            &mut self.scratch,
+        )
+    }
+
+    pub(super) fn count_end(&mut self, settles: bool) {
+        self.totals.ended += 1;
+        self.totals.settles += u64::from(settles);
+    }
+
+    fn next_attempt(&mut self) -> u64 {
+        self.totals.attempts += 1;
+        self.totals.attempts
+    }
+
+    /// What is recorded of a job that is not there would not be read again.
+    fn check_job(&self, job: u64) -> Result<(), Damage> {
+        let is_there = (1..=self.totals.jobs).contains(&job);
+        is_there.then_some(()).ok_or_else(|| Damage::file(&format!("there is no job {job}")))
+    }
+
+    /// The end of this job is to be put out again, since it is another.
+    pub(super) fn unsend(&mut self, connection: &Connection, job: u64) -> Result<(), Stopped> {
+        self.change_sent(connection, |sent, changes| sent.remove(job, |c| changes.push(c)))
+    }
+
+    fn change_sent(
+        &mut self,
+        connection: &Connection,
+        change: impl FnOnce(&mut Ranges, &mut Vec<Change>),
+    ) -> Result<(), Stopped> {
+        let mut changes = Vec::new();
+        let mut sent = mem::take(&mut self.sent);
+        change(&mut sent, &mut changes);
+        self.sent = sent;
+        for change in changes {
+            match change {
+                Change::Put(first, last) => {
+                    self.put(connection, &SENT, &[int(first), int(last)])?;
+                }
+                Change::Gone(first) => {
+                    let first = i64::try_from(first).unwrap_or(i64::MAX);
+                    connection.prepare_cached(&SENT.sql().delete)?.execute([first])?;
+                }
+            }
+        }
+        self.totals.sent = self.sent.count();
+        Ok(())
+    }
+}
+
+/// Records on their way into one transaction.
+struct Batch<'a> {
+    connection: &'a Connection,
+    books: &'a mut Books,
+    jobs: CachedStatement<'a>,
+    attempts: CachedStatement<'a>,
+    ends: CachedStatement<'a>,
+    /// Attempts that have begun: of what also ends in this batch only the end is written.
+    begun: Vec<Option<(u64, Attempt)>>,
+    begun_at: HashMap<u64, usize>,
+}
+
+/// Writes these records.
+pub(super) fn append<'a>(
+    connection: &Connection,
+    books: &mut Books,
+    records: impl IntoIterator<Item = &'a Record>,
+) -> Result<(), Stopped> {
+    let mut batch = Batch {
+        connection,
+        books,
+        jobs: connection.prepare_cached(&JOBS.sql().insert)?,
+        attempts: connection.prepare_cached(&ATTEMPTS.sql().insert)?,
+        ends: connection.prepare_cached(&ATTEMPTS.sql().update)?,
+        begun: Vec::new(),
+        begun_at: HashMap::new(),
+    };
+    for record in records {
+        match record {
+            Record::Job { job, digest, position, payload } => {
+                batch.job(*job, digest, *position, payload.as_bytes())?;
+            }
+            Record::Started { job, number, worker, pid, began } => {
+                let (took, peak_bytes, end) = (Duration::ZERO, None, AttemptEnd::Lost);
+                let (number, worker, pid, began) = (*number, *worker, *pid, *began);
+                let attempt = Attempt { number, worker, pid, began, took, peak_bytes, hang: None, end };
+                batch.started(*job, attempt)?;
+            }
+            Record::Ended { job, attempt, settles } => {
+                batch.ended(*job, attempt, settles.as_ref())?;
+            }
+            Record::Sent { first, last } => batch.sent(*first, *last)?,
+        }
+    }
+    batch.finish()
+}
+
+impl Batch<'_> {
+    fn job(
+        &mut self,
+        job: u64,
+        digest: &Digest,
+        position: u64,
+        payload: &[u8],
+    ) -> Result<(), Stopped> {
+        self.books.totals.jobs += 1;
+        if job != self.books.totals.jobs {
+            return Err(Damage::file(&format!("job {job} is out of order")).into());
+        }
+        let (digest, payload) = (ValueRef::Blob(digest.as_bytes()), ValueRef::Blob(payload));
+        let values = [int(job), int(self.books.run), int(position), digest, payload];
+        Ok(write(&mut self.jobs, &JOBS, &values, &mut self.books.scratch)?)
+    }
+
+    fn started(&mut self, job: u64, attempt: Attempt) -> Result<(), Stopped> {
+        self.books.check_job(job)?;
+        self.begun_at.insert(job, self.begun.len());
+        self.begun.push(Some((job, attempt)));
+        Ok(())
+    }
+
+    fn ended(
+        &mut self,
+        job: u64,
+        attempt: &Attempt,
+        settles: Option<&Settled>,
+    ) -> Result<(), Stopped> {
+        self.books.check_job(job)?;
+        if let Some(at) = self.begun_at.remove(&job) {
+            self.begun[at] = None;
+        }
+        let (statement, id) = match self.books.open.remove(&job) {
+            Some(id) => (&mut self.ends, id),
+            None => (&mut self.attempts, self.books.next_attempt()),
+        };
+        let scratch = &mut self.books.scratch;
+        with_attempt((id, self.books.run, job), attempt, settles, true, |values| {
+            write(statement, &ATTEMPTS, values, scratch)
+        })?;
+        self.books.count_end(settles.is_some());
+        if settles.is_some() && self.books.sent.contains(job) {
+            self.books.unsend(self.connection, job)?;
+        }
+        Ok(())
+    }
+
+    fn sent(&mut self, first: u64, last: u64) -> Result<(), Stopped> {
+        if first > last {
+            return Ok(());
+        }
+        self.books.check_job(first)?;
+        self.books.check_job(last)?;
+        let add = |sent: &mut Ranges, changes: &mut Vec<_>| {
+            sent.add(first, last, |change| changes.push(change));
+        };
+        self.books.change_sent(self.connection, add)
+    }
+
+    fn finish(mut self) -> Result<(), Stopped> {
+        for (job, attempt) in mem::take(&mut self.begun).into_iter().flatten() {
+            let id = self.books.next_attempt();
+            self.books.open.insert(job, id);
+            let (statement, scratch) = (&mut self.attempts, &mut self.books.scratch);
+            with_attempt((id, self.books.run, job), &attempt, None, false, |values| {
+                write(statement, &ATTEMPTS, values, scratch)
+            })?;
+        }
+        Ok(())
+    }
+}

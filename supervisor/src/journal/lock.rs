@@ -1,0 +1,109 @@
+//! Who may write to a journal? Whoever holds a lock on a file beside it, which dies with its
+//! holder. The journal itself will not do: SQLite's own locks are gone as soon as a process closes
+//! any descriptor of the file they are on.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use nix::fcntl::{FcntlArg, fcntl};
+
+use super::Error;
+
+/// Held by the one writer.
+#[derive(Debug)]
+pub(super) struct Lock {
+    path: PathBuf,
+    file: File,
+}
+
+impl Lock {
+    /// Takes the lock of this journal.
+    pub(super) fn take(journal: &Path) -> Result<Self, Error> {
+        let path = beside(journal);
+        let fault = |source| Error::NoLock { path: journal.to_owned(), source };
+        loop {
+            let mut options = OpenOptions::new();
+            let file = options.write(true).create(true).truncate(false).open(&path);
+            let file = file.map_err(fault)?;
+            match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole(libc::F_WRLCK))) {
+                Ok(_) => {}
+                Err(nix::Error::EAGAIN | nix::Error::EACCES) => {
+                    return Err(Error::Locked { path: journal.to_owned() });
+                }
+                Err(errno) => return Err(fault(errno.into())),
+            }
+            // Its last holder may have removed it between our opening and our locking.
+            if is_same(&file, &path).map_err(fault)? {
+                return Ok(Self { path, file });
+            }
+        }
+    }
+
+    /// Whether anybody holds the lock of this journal.
+    pub(super) fn is_held(journal: &Path) -> bool {
+        let Ok(file) = File::open(beside(journal)) else { return false };
+        let mut lock = whole(libc::F_WRLCK);
+        let asked = fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock));
+        asked.is_ok() && i32::from(lock.l_type) != libc::F_UNLCK
+    }
+}
+
+impl Drop for Lock {
+    /// While it is held, so that nobody who has taken it is left with a file that is not there.
+    fn drop(&mut self) {
+        if is_same(&self.file, &self.path).unwrap_or(false) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// `run.journal` and `run.journal-lock`, as SQLite has `run.journal-wal`.
+fn beside(journal: &Path) -> PathBuf {
+    let mut name = OsString::from(journal);
+    name.push("-lock");
+    name.into()
+}
+
+fn is_same(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(theirs) => Ok((ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "small constants")]
+fn whole(kind: i32) -> libc::flock {
+    libc::flock {
+        l_type: kind as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::tests::Place;
+
+    #[test]
+    fn one_holds_it_at_a_time_and_leaves_nothing() {
+        let place = Place::new();
+        let journal = place.path("journal");
+        assert!(!Lock::is_held(&journal));
+        let lock = Lock::take(&journal).unwrap();
+        assert!(Lock::is_held(&journal));
+        assert!(matches!(Lock::take(&journal), Err(Error::Locked { .. })));
+        drop(lock);
+        assert!(!Lock::is_held(&journal) && !beside(&journal).exists());
+        assert!(Lock::take(&journal).is_ok());
+    }
+}

@@ -1,0 +1,60 @@
+//! What is kept of a run, so that it survives the run? A journal: an SQLite file of runs, jobs and
+//! attempts that the same command continues from, and that anybody may read meanwhile.
+//!
+//! [`Store`] is the file, opened by the one process that may write to it; [`Journal`] is the
+//! thread that owns it, as the loop sees it; [`Reader`] looks at the file, written to or not.
+//! [`identity`] says which job is which, [`resume`] what is left to do: both pure.
+
+mod append;
+mod checksum;
+#[expect(unsafe_code, reason = "a call that rusqlite does not wrap")]
+mod errno;
+mod error;
+mod evidence;
+pub mod identity;
+mod lock;
+mod open;
+mod reader;
+mod recorded;
+mod records;
+pub mod resume;
+mod schema;
+mod sent;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    error::{Damage, Error},
+    open::Opened,
+    reader::{Account, Reader},
+    recorded::{Recorded, State},
+    records::{Attempted, Header, Record, Run, Settled},
+    resume::OnLost,
+    sent::Ranges,
+    store::{Ending, Store},
+};
+
+/// When what is recorded is certain to survive, and what.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Sync {
+    /// Each batch is committed by itself and synced: a power cut loses nothing that was settled.
+    Always,
+    /// The same, but for that batches of a few milliseconds share a commit.
+    #[default]
+    Batch,
+    /// Nothing is synced: what was recorded survives us, and not a power cut.
+    Off,
+}
+
+impl Sync {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Batch => "batch",
+            Self::Off => "off",
+        }
+    }
+}
