@@ -73,6 +73,15 @@ pub enum Error {
         /// The journal.
         path: PathBuf,
     },
+    /// A write has failed before, and none is tried again.
+    #[error(
+        "the journal {} is written no more, since a write to it failed; what was committed is kept: run the same command again",
+        shown(path)
+    )]
+    Over {
+        /// The journal.
+        path: PathBuf,
+    },
     /// The system refused something.
     #[error("the journal {} cannot be {doing}: {}; what was committed is kept", shown(path), why(source, *errno))]
     Failed {

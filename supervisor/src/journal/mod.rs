@@ -23,6 +23,7 @@ mod sent;
 mod store;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use self::{
     error::{Damage, Error},
@@ -33,6 +34,7 @@ pub use self::{
     resume::OnLost,
     sent::Ranges,
     store::{Ending, Store},
+    writer::{Failure, GATHER, GATHER_RECORDS, Journal, Sequence},
 };
 
 /// When what is recorded is certain to survive, and what.

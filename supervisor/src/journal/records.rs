@@ -60,6 +60,35 @@ pub enum Record {
     },
 }
 
+impl Record {
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let more = match self {
+            Self::Job { payload, .. } => payload.len(),
+            Self::Ended { attempt, settles, .. } => {
+                let reply = match settles {
+                    Some(Settled::Ok(reply)) => reply.len(),
+                    _ => 0,
+                };
+                reply + end_bytes(&attempt.end)
+            }
+            Self::Started { .. } | Self::Sent { .. } => 0,
+        };
+        size_of::<Self>() + more
+    }
+}
+
+fn end_bytes(end: &AttemptEnd) -> usize {
+    match end {
+        AttemptEnd::Ok | AttemptEnd::Lost => 0,
+        AttemptEnd::Error(failure) => failure.message.len(),
+        AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => {
+            death.last_output.len()
+        }
+        AttemptEnd::Ran(ran) => ran.output.stdout().len() + ran.output.stderr().len(),
+    }
+}
+
 /// How a job ended for good.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Settled {

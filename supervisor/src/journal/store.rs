@@ -18,7 +18,6 @@ use rusqlite::{Connection, DEFAULT_NAME, wal::CheckpointMode};
 use super::{
     Error, Record, Run, Sync,
     append::{Books, append},
-    error::Damage,
     lock::Lock,
     open::put_run,
     recorded::Stopped,
@@ -134,18 +133,24 @@ impl Store {
         self.unless_read(unlogged)
     }
 
+    /// As if the disk had no room for more.
+    #[cfg(test)]
+    pub(super) fn fill_disk(&self) {
+        self.connection.pragma_update(None, "max_page_count", 1).unwrap();
+    }
+
     fn transact(
         &mut self,
         fill: impl FnOnce(&Connection, &mut Books) -> Result<(), Stopped>,
     ) -> Result<(), Error> {
+        if self.has_failed {
+            return Err(Error::Over { path: self.path.clone() });
+        }
         let (connection, books) = (&self.connection, &mut self.books);
         let execute = |sql| -> Result<(), rusqlite::Error> {
             connection.prepare_cached(sql)?.raw_execute().map(drop)
         };
         let transact = || {
-            if self.has_failed {
-                return Err(Damage::file(&"a write to it has failed before").into());
-            }
             execute("BEGIN IMMEDIATE")?;
             fill(connection, books)?;
             books.put_totals(connection)?;

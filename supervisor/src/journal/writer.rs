@@ -1,0 +1,280 @@
+//! Who writes to a journal? A thread of its own, which owns it: a sync may take long, and the loop
+//! waits for nobody. Records wait in a queue bounded in number and bytes; what has come meanwhile
+//! shares a commit.
+//!
+//! The first error is the last thing that happens: what was not committed by then never will be,
+//! and is not said to be.
+
+use std::{
+    fmt, io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::{Ending, Error, Record, Store, Sync};
+
+/// A record waits for others no longer than this.
+pub const GATHER: Duration = Duration::from_millis(10);
+/// Nor while so many wait.
+pub const GATHER_RECORDS: usize = 4096;
+/// Or so many bytes.
+const GATHER_BYTES: usize = 1 << 20;
+/// There is room for more below these.
+const ROOM_RECORDS: usize = 4 * GATHER_RECORDS;
+const ROOM_BYTES: usize = 4 * GATHER_BYTES;
+
+/// How many records were handed over, or committed, since the run began.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct Sequence(pub u64);
+
+/// Why nothing is recorded any more.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Failure(Arc<Error>);
+
+/// A journal as the loop sees it.
+#[derive(Debug)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// There is something to do.
+    filled: Condvar,
+    /// Something was committed, or failed, or the file was closed.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    batches: Vec<Vec<Record>>,
+    records: usize,
+    bytes: usize,
+    /// When the first of them came.
+    since: Option<Instant>,
+    /// What waits is to wait no longer.
+    at_once: bool,
+    submitted: u64,
+    committed: u64,
+    close: Option<Close>,
+    failure: Option<Failure>,
+    is_over: bool,
+}
+
+/// How it is let go of.
+#[derive(Clone, Copy, Debug)]
+enum Close {
+    Ended(Ending),
+    /// Nobody says how the run ended, as if it had died.
+    Dropped,
+}
+
+impl Journal {
+    /// Gives the journal to a thread.
+    ///
+    /// # Errors
+    /// No thread to be had.
+    pub fn new(store: Store) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        // Never joined: it may hang in a sync for as long as a disk likes, and ends with us.
+        thread::Builder::new().name("journal".into()).spawn(move || theirs.write_all(store))?;
+        Ok(Self { shared })
+    }
+
+    /// Hands over records, which are committed together; never waits. Whoever has them makes no
+    /// more while there is no [room](Self::has_room).
+    pub fn submit(&self, records: Vec<Record>) -> Sequence {
+        let mut queue = self.shared.lock();
+        queue.submitted += records.len() as u64;
+        let sequence = Sequence(queue.submitted);
+        if records.is_empty() || queue.failure.is_some() {
+            return sequence;
+        }
+        queue.since.get_or_insert_with(Instant::now);
+        queue.records += records.len();
+        queue.bytes += records.iter().map(Record::bytes).sum::<usize>();
+        queue.batches.push(records);
+        drop(queue);
+        self.shared.filled.notify_one();
+        sequence
+    }
+
+    /// Lets what was handed over be committed now.
+    pub fn flush(&self) {
+        self.shared.lock().at_once = true;
+        self.shared.filled.notify_one();
+    }
+
+    /// Up to where all is committed, and, but for [`Sync::Off`], synced.
+    #[must_use]
+    pub fn committed(&self) -> Sequence {
+        Sequence(self.shared.lock().committed)
+    }
+
+    /// Waits until this much is committed.
+    ///
+    /// # Errors
+    /// It will never be.
+    pub async fn until(&self, sequence: Sequence) -> Result<(), Failure> {
+        self.wait(|queue| (queue.committed >= sequence.0).then_some(())).await
+    }
+
+    /// Waits until more than this is committed, and says up to where.
+    ///
+    /// # Errors
+    /// It will never be.
+    pub async fn beyond(&self, sequence: Sequence) -> Result<Sequence, Failure> {
+        let committed = |queue: &Queue| Sequence(queue.committed);
+        self.wait(|queue| Some(committed(queue)).filter(|now| *now > sequence)).await
+    }
+
+    /// Whether more may be handed over.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.shared.lock().has_room()
+    }
+
+    /// Waits for room.
+    ///
+    /// # Errors
+    /// There will be none.
+    pub async fn room(&self) -> Result<(), Failure> {
+        self.wait(|queue| (queue.failure.is_none() && queue.has_room()).then_some(())).await
+    }
+
+    /// Why nothing is recorded any more, if so.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        self.shared.lock().failure.clone()
+    }
+
+    /// Commits what was handed over, records how the run ended, and closes the file.
+    ///
+    /// # Errors
+    /// Not all could be committed.
+    pub async fn close(self, ending: Ending) -> Result<(), Failure> {
+        self.shared.close(Close::Ended(ending));
+        self.shared.until(|queue| queue.is_over.then_some(())).await;
+        self.failure().map_or(Ok(()), Err)
+    }
+
+    async fn wait<T>(&self, holds: impl Fn(&Queue) -> Option<T>) -> Result<T, Failure> {
+        let held = |queue: &Queue| holds(queue).map(Ok);
+        let failed = |queue: &Queue| queue.failure.clone().map(Err);
+        self.shared.until(|queue| held(queue).or_else(|| failed(queue))).await
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.shared.close(Close::Dropped);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self, close: Close) {
+        self.lock().close.get_or_insert(close);
+        self.filled.notify_one();
+    }
+
+    async fn until<T>(&self, holds: impl Fn(&Queue) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Before looking, so that nothing between the look and the wait is missed.
+            changed.as_mut().enable();
+            if let Some(held) = holds(&self.lock()) {
+                return held;
+            }
+            changed.await;
+        }
+    }
+
+    /// What the thread does.
+    fn write_all(&self, mut store: Store) {
+        let sync = store.sync();
+        loop {
+            let (batches, close) = self.next(sync);
+            let count: usize = batches.iter().map(Vec::len).sum();
+            let mut done = Ok(());
+            if count > 0 {
+                done = store.append(batches.iter().flatten());
+            }
+            if done.is_ok() {
+                self.lock().committed += count as u64;
+                self.changed.notify_waiters();
+            }
+            drop(batches);
+            let is_over = close.is_some() || done.is_err();
+            if let (Ok(()), Some(Close::Ended(ending))) = (&done, close) {
+                done = store.close(ending);
+                return self.end(done);
+            }
+            if is_over {
+                drop(store);
+                return self.end(done);
+            }
+        }
+    }
+
+    fn end(&self, done: Result<(), Error>) {
+        let mut queue = self.lock();
+        queue.failure = done.err().map(|error| Failure(Arc::new(error)));
+        queue.batches = Vec::new();
+        (queue.records, queue.bytes, queue.is_over) = (0, 0, true);
+        drop(queue);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits for what is to be committed next.
+    fn next(&self, sync: Sync) -> (Vec<Vec<Record>>, Option<Close>) {
+        let mut queue = self.lock();
+        loop {
+            let waited = queue.since.map(|since| since.elapsed());
+            let is_due = queue.is_due(sync) || waited.is_some_and(|waited| waited >= GATHER);
+            if queue.close.is_some() || queue.since.is_some() && is_due {
+                queue.since = None;
+                queue.at_once = false;
+                (queue.records, queue.bytes) = (0, 0);
+                return (std::mem::take(&mut queue.batches), queue.close);
+            }
+            queue = match waited {
+                None => self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(waited) => {
+                    let rest = GATHER.saturating_sub(waited);
+                    let woken = self.filled.wait_timeout(queue, rest);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+impl Queue {
+    fn is_due(&self, sync: Sync) -> bool {
+        sync == Sync::Always
+            || self.at_once
+            || self.records >= GATHER_RECORDS
+            || self.bytes >= GATHER_BYTES
+    }
+
+    fn has_room(&self) -> bool {
+        self.records < ROOM_RECORDS && self.bytes < ROOM_BYTES
+    }
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
