@@ -250,6 +250,13 @@ fn totals(connection: &Connection) -> Result<Totals, Stopped> {
     Ok(totals.ok_or_else(|| missing(&TOTALS, 1))?)
 }
 
+/// Whether all attempts were found.
+pub(super) fn check_attempts(connection: &Connection, found: u64) -> Result<(), Stopped> {
+    let expected = totals(connection)?.attempts;
+    let what = format!("{found} attempts were found of {expected}");
+    Ok((found == expected).then_some(()).ok_or_else(|| Damage::file(&what))?)
+}
+
 /// Rows that are missing at the end leave no gap.
 fn compare(found: &Totals, expected: &Totals) -> Result<(), Damage> {
     for (table, found, expected) in [

@@ -93,7 +93,9 @@ impl Store {
             more(connection, books)
         })?;
         self.run = Some(run);
-        Ok(())
+        // What is in the log is lost with the log, and as much as is behind a rotten bit of it:
+        // no more than this run.
+        self.checkpoint(CheckpointMode::TRUNCATE)
     }
 
     /// Commits these records: all of them, or in case of an error none, and no others ever.

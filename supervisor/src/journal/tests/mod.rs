@@ -1,5 +1,6 @@
 //! Is what was written what is read, whatever happens to the file?
 
+mod damage;
 mod roundtrip;
 mod writing;
 
