@@ -1,6 +1,7 @@
 //! Is what was written what is read, whatever happens to the file?
 
 mod damage;
+mod resuming;
 mod roundtrip;
 mod writing;
 
