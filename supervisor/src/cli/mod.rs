@@ -6,6 +6,8 @@ mod compare;
 mod control;
 mod each;
 mod jobs;
+#[cfg(feature = "journal")]
+mod journal;
 mod program;
 mod refusal;
 mod report;
@@ -34,6 +36,8 @@ enum Verb {
     Compare(Box<compare::Arguments>),
     #[command(flatten)]
     Control(control::Verb),
+    #[cfg(feature = "journal")]
+    Journal(journal::Arguments),
 }
 
 /// The program, from its arguments to its exit status.
@@ -44,6 +48,8 @@ pub(crate) fn main() -> ExitCode {
         #[cfg(feature = "compare")]
         Ok(Arguments { verb: Verb::Compare(arguments) }) => compare::main(&arguments),
         Ok(Arguments { verb: Verb::Control(verb) }) => control::main(verb),
+        #[cfg(feature = "journal")]
+        Ok(Arguments { verb: Verb::Journal(arguments) }) => journal::main(&arguments),
         Err(error) => refusal::exit(&error),
     }
 }

@@ -21,7 +21,7 @@ use worker::quantity::show_duration;
 
 pub(super) const EXIT_STATUS: &str = "\
 Exit status: 0 every worker or job ended well, 1 some failed, 2 usage, 3 stopped early by \
---max-fail, --halt, drain or stop, 4 the program does not stay up, 5 the output could not be written, 124 \
+--max-fail, --halt, drain or stop, 4 the program does not stay up, 5 the output could not be written, or a journal not read, 124 \
 --deadline, 125 our own failure, or the input cannot be read, 126 the program cannot be executed, 127 it was not found. A \
 signal that stopped the run ends it.";
 

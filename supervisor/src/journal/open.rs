@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, ffi};
 
 use super::{
     Error, Header, OnLost, Recorded, Run, State, Store, Sync,
@@ -174,8 +174,23 @@ fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(application == 0 && objects == 0)
 }
 
+/// Has changes written to a log ahead of the file. Where that cannot be done SQLite says nothing,
+/// and goes on without.
+fn log_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare("PRAGMA journal_mode=WAL")?;
+    let mut rows = statement.query([])?;
+    let mode: Option<String> = rows.next()?.map(|row| row.get(0)).transpose()?;
+    // The change is written after the row was given.
+    while rows.next()?.is_some() {}
+    let text = "it has no log to write ahead of it, as on some file systems".into();
+    let refused = ffi::Error::new(ffi::SQLITE_IOERR);
+    (mode.as_deref() == Some("wal"))
+        .then_some(())
+        .ok_or(rusqlite::Error::SqliteFailure(refused, Some(text)))
+}
+
 fn create(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    log_ahead(connection)?;
     let statements: Vec<_> = schema::statements().collect();
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; {};",
@@ -190,7 +205,11 @@ pub(super) fn check_kind(path: &Path, connection: &Connection) -> Result<(), Err
     let fault = |error| Error::new(path, "read", connection, error);
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     if pragma("application_id").map_err(fault)? != APPLICATION {
-        let why = "it is an SQLite file of something else".into();
+        let why = match is_new(connection).map_err(fault)? {
+            true => "nothing was ever recorded in it",
+            false => "it is an SQLite file of something else",
+        };
+        let why = why.into();
         return Err(Error::NotAJournal { path: path.to_owned(), why });
     }
     let version = pragma("user_version").map_err(fault)?;
@@ -212,7 +231,7 @@ pub(super) fn check_kind(path: &Path, connection: &Connection) -> Result<(), Err
 /// How it is written.
 fn prepare(connection: &Connection, sync: Sync) -> rusqlite::Result<()> {
     // It is kept in the file, and somebody may have changed it.
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    log_ahead(connection)?;
     let synchronous = match sync {
         Sync::Always | Sync::Batch => "FULL",
         Sync::Off => "OFF",

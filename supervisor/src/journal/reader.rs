@@ -15,7 +15,7 @@ use super::{
     recorded::{self, Stopped},
     schema::{ATTEMPTS, JOBS, TABLES, Table},
 };
-use crate::job::{Outcome, Payload};
+use crate::job::{JobEnd, Outcome, Payload};
 
 /// So many jobs are read at once.
 const AT_ONCE: u64 = 1000;
@@ -67,11 +67,22 @@ impl Account {
     /// How it ended, as it was told when it did; `None` where it has not.
     #[must_use]
     pub fn into_outcome(self) -> Option<Outcome> {
-        let end = self.attempts.last()?.settles.clone()?.into();
+        self.state().is_settled().then(|| self.into_outcome_or(JobEnd::NotRun))
+    }
+
+    /// The same, with another end where it has none.
+    #[must_use]
+    pub fn into_outcome_or(self, unsettled: JobEnd) -> Outcome {
+        let settles = self.attempts.last().and_then(|last| last.settles.clone());
         let mut attempts: Vec<_> = self.attempts.into_iter().map(|tried| tried.attempt).collect();
-        let last = attempts.pop();
-        let (id, position, payload) = (self.job, self.position, self.payload);
-        Some(Outcome { id, position, payload, end, last, earlier: attempts })
+        Outcome {
+            id: self.job,
+            position: self.position,
+            payload: self.payload,
+            end: settles.map_or(unsettled, JobEnd::from),
+            last: attempts.pop(),
+            earlier: attempts,
+        }
     }
 
     fn read(values: &Values<'_>) -> Result<Self, Damage> {

@@ -8,6 +8,8 @@ pub(crate) mod browser;
 pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod jobs;
+#[cfg(feature = "journal")]
+pub(crate) mod journals;
 pub(crate) mod procfs;
 pub(crate) mod tap;
 pub(crate) mod terminal;

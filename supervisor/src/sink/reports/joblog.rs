@@ -28,6 +28,11 @@ impl Joblog {
         Self { template, began: SystemTime::now() }
     }
 
+    /// Of commands that ran in a run which began then.
+    pub(super) fn since(began: SystemTime) -> Self {
+        Self { template: None, began }
+    }
+
     pub(in crate::sink) fn begin(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(
             b"Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\t\

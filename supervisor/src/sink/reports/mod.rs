@@ -1,6 +1,7 @@
 //! Which files tell of the run, beside what goes to stdout? Each has a form of its own; the thread that
 //! writes stdout writes them too.
 
+mod export;
 mod joblog;
 mod junit;
 
@@ -12,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::export::{Export, wall_clock};
 use self::{joblog::Joblog, junit::Junit};
 use super::{events, outcome};
 use crate::{

@@ -1,0 +1,313 @@
+//! `supervisor journal`: what was recorded, of a run that has ended, or died, or goes on.
+
+mod text;
+
+use std::{
+    io::{self, BufWriter, ErrorKind, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Args, Subcommand, ValueEnum};
+use supervisor::{
+    job::{JobEnd, Outcome},
+    journal::{Account, Error, Reader, Run, State},
+    limits::Limits,
+    os::signals::die_by,
+    signal::Signal,
+    sink::reports::Export,
+};
+
+use self::text::Counts;
+use super::report;
+
+/// Look at a journal: what jobs there were, how each ended, and why.
+///
+/// The file may be read while it is being written; what is shown is as of one moment. It is an
+/// SQLite file whose tables explain themselves: sqlite3 FILE .schema
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List jobs: by default those that are neither done nor waiting
+    Ls(List),
+    /// Show all that is known of jobs, or of the runs
+    Show(Show),
+    /// Check every row against its checksum, and the file's own shape
+    Verify {
+        /// The journal
+        file: PathBuf,
+    },
+    /// Write all jobs as other programs read them
+    Export {
+        /// One JSON record a line, as --format jsonl has it; or GNU parallel's joblog
+        #[arg(value_enum)]
+        form: Form,
+        /// The journal
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// The journal
+    file: PathBuf,
+
+    /// Only jobs in this state
+    #[arg(long, value_name = "STATE", value_enum, conflicts_with = "all")]
+    state: Option<StateArgument>,
+
+    /// All jobs
+    #[arg(long)]
+    all: bool,
+
+    /// What stdout carries: text, or one JSON record a line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    /// The journal
+    file: PathBuf,
+
+    /// Numbers of jobs, as `ls` tells them; without any, the runs
+    #[arg(value_name = "JOB")]
+    jobs: Vec<u64>,
+
+    /// What stdout carries: text, or one JSON record a line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Form {
+    Jsonl,
+    Joblog,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Jsonl,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StateArgument {
+    Ok,
+    Failed,
+    Crashed,
+    Running,
+    Lost,
+    Waiting,
+}
+
+/// Why a verb did not come to its end.
+enum Problem {
+    Journal(Error),
+    Output(io::Error),
+    Usage(String),
+    /// It was said; there was damage.
+    Damage,
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// The verb, from its arguments to its exit status.
+pub(super) fn main(arguments: &Arguments) -> ExitCode {
+    let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    let done = match &arguments.verb {
+        Verb::Ls(arguments) => list(arguments, &mut out),
+        Verb::Show(arguments) => show(arguments, &mut out),
+        Verb::Verify { file } => verify(file, &mut out),
+        Verb::Export { form, file } => export(*form, file, &mut out),
+    };
+    let flushed = out.flush().map_err(Problem::Output);
+    match done.and(flushed) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Problem::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
+            die_by(Signal::PIPE)
+        }
+        Err(Problem::Output(error)) => {
+            report::say(&format!("stdout cannot be written: {error}"));
+            report::OUTPUT_FAILED.into()
+        }
+        Err(Problem::Journal(error)) => {
+            report::say(&error.to_string());
+            report::OUTPUT_FAILED.into()
+        }
+        Err(Problem::Usage(text)) => report::usage(&text),
+        Err(Problem::Damage) => report::OUTPUT_FAILED.into(),
+    }
+}
+
+/// A journal with what all verbs need to know of it.
+struct Journal {
+    reader: Reader,
+    runs: Vec<Run>,
+}
+
+impl Journal {
+    fn open(file: &Path) -> Result<(Self, Counts), Error> {
+        let reader = Reader::open(file)?;
+        let (runs, recorded) = reader.read()?;
+        let journal = Self { reader, runs };
+        let mut counts = Counts::default();
+        for state in &recorded.states {
+            // What runs, runs in the last run, if that is still there.
+            counts.add(journal.name(*state));
+        }
+        Ok((journal, counts))
+    }
+
+    /// What a state is called; a job whose supervisor is gone does not run.
+    fn name(&self, state: State) -> StateArgument {
+        match state {
+            State::Waiting => StateArgument::Waiting,
+            State::Running if self.reader.is_live() => StateArgument::Running,
+            State::Running => StateArgument::Lost,
+            State::Ok => StateArgument::Ok,
+            State::Failed => StateArgument::Failed,
+            State::Crashed => StateArgument::Crashed,
+        }
+    }
+
+    /// The start of a run, since that of the first.
+    fn offset(&self, run: u64) -> Duration {
+        let started = |run: Option<&Run>| run.map_or(Duration::ZERO, |run| run.started);
+        let index = usize::try_from(run).ok().and_then(|run| run.checked_sub(1));
+        let run = index.and_then(|index| self.runs.get(index));
+        started(run).saturating_sub(started(self.runs.first()))
+    }
+
+    /// How a job ended, or that it has not, with all times since the first run began.
+    fn outcome(&self, mut account: Account) -> Outcome {
+        for tried in &mut account.attempts {
+            tried.attempt.began += self.offset(tried.run);
+        }
+        account.into_outcome_or(JobEnd::NotRun)
+    }
+
+    fn limits(&self) -> Limits {
+        self.runs.last().map(|run| run.header.limits.clone()).unwrap_or_default()
+    }
+
+    /// Tells of all jobs for which this writes something.
+    fn each(
+        &self,
+        out: &mut impl Write,
+        mut tell: impl FnMut(Account, &mut Vec<u8>),
+    ) -> Result<(), Problem> {
+        let (mut bytes, mut written) = (Vec::new(), Ok(()));
+        self.reader.accounts(|account| {
+            bytes.clear();
+            tell(account, &mut bytes);
+            written = out.write_all(&bytes);
+            written.is_ok()
+        })?;
+        Ok(written?)
+    }
+}
+
+fn list(arguments: &List, out: &mut impl Write) -> Result<(), Problem> {
+    let (journal, counts) = Journal::open(&arguments.file)?;
+    let is_wanted = |state: StateArgument| match arguments.state {
+        Some(wanted) => wanted as u8 == state as u8,
+        None => arguments.all || !matches!(state, StateArgument::Ok | StateArgument::Waiting),
+    };
+    if arguments.format == Format::Jsonl {
+        let mut form = Export::jsonl(journal.limits());
+        return journal.each(out, |account, bytes| {
+            if is_wanted(journal.name(account.state())) {
+                form.outcome(&journal.outcome(account), bytes);
+            }
+        });
+    }
+    let is_live = journal.reader.is_live();
+    text::summary(&arguments.file, &journal.runs, &counts, is_live, out)?;
+    let mut has_head = false;
+    journal.each(out, |account, bytes| {
+        let state = journal.name(account.state());
+        if is_wanted(state) {
+            if !has_head {
+                text::head(bytes);
+                has_head = true;
+            }
+            text::line(state, &account, bytes);
+        }
+    })
+}
+
+fn show(arguments: &Show, out: &mut impl Write) -> Result<(), Problem> {
+    let (journal, counts) = Journal::open(&arguments.file)?;
+    if arguments.jobs.is_empty() {
+        if arguments.format == Format::Jsonl {
+            return Ok(text::runs_jsonl(&journal.runs, out)?);
+        }
+        let is_live = journal.reader.is_live();
+        text::summary(&arguments.file, &journal.runs, &counts, is_live, out)?;
+        return Ok(text::runs(&journal.runs, is_live, out)?);
+    }
+    let mut form = Export::jsonl(journal.limits());
+    for job in &arguments.jobs {
+        let Some(account) = journal.reader.account(*job)? else {
+            let last = counts.all();
+            let text = format!("there is no job {job} in this journal: they are 1 to {last}");
+            return Err(Problem::Usage(text));
+        };
+        let mut bytes = Vec::new();
+        match arguments.format {
+            Format::Jsonl => form.outcome(&journal.outcome(account), &mut bytes),
+            Format::Text => text::account(
+                journal.name(account.state()),
+                &account,
+                &journal.limits(),
+                &mut bytes,
+            ),
+        }
+        out.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+fn verify(file: &Path, out: &mut impl Write) -> Result<(), Problem> {
+    let found = Reader::open(file)?.verify()?;
+    for damage in &found {
+        writeln!(out, "{damage}")?;
+    }
+    if !found.is_empty() {
+        return Err(Problem::Damage);
+    }
+    let (journal, counts) = Journal::open(file)?;
+    text::summary(file, &journal.runs, &counts, journal.reader.is_live(), out)?;
+    Ok(writeln!(out, "every row is as it was written")?)
+}
+
+fn export(form: Form, file: &Path, out: &mut impl Write) -> Result<(), Problem> {
+    let (journal, _) = Journal::open(file)?;
+    let mut form = match form {
+        Form::Jsonl => Export::jsonl(journal.limits()),
+        Form::Joblog => {
+            Export::joblog(journal.runs.first().map(|run| run.started).unwrap_or_default())
+        }
+    };
+    let mut head = Vec::new();
+    form.begin(&mut head);
+    out.write_all(&head)?;
+    journal.each(out, |account, bytes| form.outcome(&journal.outcome(account), bytes))
+}

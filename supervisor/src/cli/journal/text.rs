@@ -1,0 +1,237 @@
+//! How does a journal look to people?
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+    path::Path,
+};
+
+use serde_json::json;
+use supervisor::{
+    escape::visible,
+    exit::Evidence,
+    job::AttemptEnd,
+    journal::{Account, Attempted, Run, Settled},
+    limits::Limits,
+    sink::reports::wall_clock,
+    words,
+};
+use worker::quantity::{show_duration, show_size};
+
+use super::StateArgument;
+
+/// So much of an input is shown in a list.
+const INPUT_CHARS: usize = 40;
+
+/// How many jobs are in each state.
+#[derive(Default)]
+pub(super) struct Counts([u64; 6]);
+
+impl Counts {
+    pub(super) fn add(&mut self, state: StateArgument) {
+        self.0[state as usize] += 1;
+    }
+
+    pub(super) fn all(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+const STATES: [&str; 6] = ["ok", "failed", "crashed", "running", "lost", "waiting"];
+
+fn name(state: StateArgument) -> &'static str {
+    STATES[state as usize]
+}
+
+/// `run.journal: 2 runs, 1000 jobs: 997 ok, 3 failed`
+pub(super) fn summary(
+    file: &Path,
+    runs: &[Run],
+    counts: &Counts,
+    is_live: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let some = counts.0.iter().zip(STATES).filter(|(count, _)| **count > 0);
+    let some: Vec<_> = some.map(|(count, state)| format!("{count} {state}")).collect();
+    let plural = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
+    let jobs = plural(usize::try_from(counts.all()).unwrap_or(usize::MAX), "job");
+    let list = if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) };
+    let live = if is_live { "; being written" } else { "" };
+    let file = visible(file.as_os_str().as_encoded_bytes());
+    writeln!(out, "{file}: {}, {jobs}{list}{live}", plural(runs.len(), "run"))
+}
+
+pub(super) fn head(out: &mut Vec<u8>) {
+    row(out, ["JOB", "STATE", "TRIES", "TOOK", "INPUT"], "WHY");
+}
+
+fn row(out: &mut Vec<u8>, [job, state, tries, took, input]: [&str; 5], why: &str) {
+    let line = format!("{job:<9} {state:<8} {tries:<5} {took:<8} {input:<INPUT_CHARS$} {why}");
+    let _ = writeln!(out, "{}", line.trim_end());
+}
+
+/// A job in a list.
+pub(super) fn line(state: StateArgument, account: &Account, out: &mut Vec<u8>) {
+    let last = account.attempts.last();
+    let took = last.filter(|last| last.has_ended && last.attempt.end != AttemptEnd::Lost);
+    let took = took.map(|last| show_duration(last.attempt.took)).unwrap_or_default();
+    let (job, tries) = (account.job.to_string(), account.attempts.len().to_string());
+    let input = clipped(&visible(account.payload.as_bytes()));
+    row(out, [&job, name(state), &tries, &took, &input], &why(last));
+}
+
+/// Why a job is where it is; nothing where all is well.
+fn why(last: Option<&Attempted>) -> String {
+    match last {
+        Some(last) if !matches!(last.settles, Some(Settled::Ok(_))) && last.has_ended => {
+            visible(words::failure(&last.attempt).as_bytes())
+        }
+        _ => String::new(),
+    }
+}
+
+fn clipped(text: &str) -> String {
+    match text.char_indices().nth(INPUT_CHARS) {
+        None => text.into(),
+        Some(_) => text.chars().take(INPUT_CHARS - 1).chain(['…']).collect(),
+    }
+}
+
+/// All that is known of a job.
+pub(super) fn account(state: StateArgument, account: &Account, limits: &Limits, out: &mut Vec<u8>) {
+    let mut text = String::new();
+    let Account { job, run, position, digest, .. } = account;
+    let _ = writeln!(text, "job {job}: {}", name(state));
+    let _ = writeln!(text, "  number {position} in the input of run {run}; known by {digest}");
+    block(&mut text, "input", account.payload.as_bytes());
+    for tried in &account.attempts {
+        attempt(&mut text, tried);
+    }
+    let limits: Vec<_> =
+        limits.iter().map(|(limit, value)| format!("{} {value}", limit.name())).collect();
+    if matches!(state, StateArgument::Crashed) && !limits.is_empty() {
+        let _ = writeln!(text, "  limits in force: {}", limits.join(", "));
+    }
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn attempt(text: &mut String, tried: &Attempted) {
+    let attempt = &tried.attempt;
+    let (number, run, worker, pid) = (attempt.number, tried.run, attempt.worker, attempt.pid);
+    let began = show_duration(attempt.began);
+    let how = match (tried.has_ended, &attempt.end) {
+        (false, _) => "its end is not recorded".into(),
+        (true, AttemptEnd::Lost) => words::failure(attempt),
+        (true, _) => format!(
+            "took {}: {}",
+            show_duration(attempt.took),
+            visible(words::failure(attempt).as_bytes())
+        ),
+    };
+    let _ = writeln!(
+        text,
+        "  attempt {number} of run {run}, by {worker} (PID {pid}), began after {began}: {how}"
+    );
+    match &attempt.end {
+        AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => {
+            death.evidence.iter().for_each(|evidence| measured(text, evidence));
+            block(text, "last output", &death.last_output);
+        }
+        AttemptEnd::Ran(ran) => {
+            ran.evidence.iter().for_each(|evidence| measured(text, evidence));
+            block(text, "stdout", ran.output.stdout());
+            block(text, "stderr", ran.output.stderr());
+            if !ran.left.is_empty() {
+                let left = visible(ran.left.join(", ").as_bytes());
+                let _ = writeln!(text, "    left behind: {left}");
+            }
+        }
+        AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Lost => {
+            if let Some(peak) = attempt.peak_bytes {
+                let _ = writeln!(text, "    peak memory {}", show_size(peak));
+            }
+        }
+    }
+    if let Some(Settled::Ok(reply)) = &tried.settles {
+        block(text, "reply", reply.as_bytes());
+    }
+}
+
+fn measured(text: &mut String, evidence: &Evidence) {
+    let Evidence { wall, cpu, peak, .. } = evidence;
+    let (wall, cpu) = (show_duration(*wall), show_duration(*cpu));
+    let _ = writeln!(text, "    lived {wall}, used {cpu} of CPU, peak memory {peak}");
+}
+
+/// Bytes, line by line, with nothing in them that a terminal would obey.
+fn block(text: &mut String, name: &str, bytes: &[u8]) {
+    if bytes.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "    {name}:");
+    for line in bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n') {
+        let _ = writeln!(text, "      | {}", visible(line));
+    }
+}
+
+/// The runs, one by one.
+pub(super) fn runs(runs: &[Run], is_live: bool, out: &mut impl Write) -> io::Result<()> {
+    for run in runs {
+        let end = match (run.ended, run.status) {
+            (Some(ended), Some(status)) => {
+                format!("ended {} with status {status}", wall_clock(ended))
+            }
+            _ if is_live && run.number == runs.len() as u64 => "runs".into(),
+            _ => "died".into(),
+        };
+        let (number, pid, started) = (run.number, run.pid, wall_clock(run.started));
+        writeln!(out, "run {number}: PID {pid}, began {started}, {end}; sync {}", run.sync)?;
+        let words: Vec<_> = run.header.program.iter().map(|w| visible(w.as_bytes())).collect();
+        writeln!(out, "  program: {}", words.join(" "))?;
+        for (name, value) in &run.header.settings {
+            writeln!(out, "  {}: {}", visible(name.as_bytes()), visible(value.as_bytes()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The runs, as records.
+pub(super) fn runs_jsonl(runs: &[Run], out: &mut impl Write) -> io::Result<()> {
+    for run in runs {
+        let header = &run.header;
+        let limits: serde_json::Map<_, _> = header
+            .limits
+            .iter()
+            .map(|(limit, value)| (limit.name().into(), value.into()))
+            .collect();
+        let record = json!({
+            "type": "run",
+            "run": run.number,
+            "began": wall_clock(run.started),
+            "ended": run.ended.map(wall_clock),
+            "status": run.status,
+            "pid": run.pid,
+            "version": run.version,
+            "sync": run.sync,
+            "program": header.program,
+            "digest": header.digest.map(|digest| digest.to_string()),
+            "settings": header.settings,
+            "limits": limits,
+        });
+        // Everything beyond ASCII is escaped, and so is what a terminal would obey.
+        let mut line = String::new();
+        for c in record.to_string().chars() {
+            match c {
+                ' '..='~' => line.push(c),
+                c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                    let _ = write!(line, "\\u{unit:04x}");
+                }),
+            }
+        }
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
