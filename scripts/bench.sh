@@ -6,4 +6,5 @@ set -eu
 cd "$(dirname "$0")/.."
 cargo build --release --workspace --bins --examples
 cargo bench -p supervisor --bench supervise
+cargo bench -p supervisor --bench journal
 cargo bench -p supervisor --bench jobs -- "$@"

@@ -10,6 +10,8 @@ step cargo fmt --all --check
 step cargo clippy --workspace --all-targets -- -D warnings
 # The library alone, as others embed it: without the command line.
 step cargo clippy -p supervisor --lib --no-default-features -- -D warnings
+# And without the journal, which brings SQLite.
+step cargo clippy -p supervisor --all-targets --no-default-features --features cli -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps
 for script in scripts/*.sh .ci/run; do
     step sh -n "$script"

@@ -134,14 +134,17 @@ impl Error {
         let path = path.to_owned();
         match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path },
-            Some(ErrorCode::DiskFull) => Self::Full { path },
             Some(ErrorCode::NotADatabase) => {
                 Self::NotAJournal { path, why: "it is no SQLite file".into() }
             }
             Some(ErrorCode::DatabaseCorrupt) => {
                 Self::Damaged { path, damage: Damage::file(&source) }
             }
-            _ => Self::Failed { path, doing, errno: errno::last(connection, &source), source },
+            _ => match errno::last(connection, &source) {
+                // Some calls have no code for it.
+                libc::ENOSPC => Self::Full { path },
+                errno => Self::Failed { path, doing, errno, source },
+            },
         }
     }
 

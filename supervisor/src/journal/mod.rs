@@ -4,6 +4,11 @@
 //! [`Store`] is the file, opened by the one process that may write to it; [`Journal`] is the
 //! thread that owns it, as the loop sees it; [`Reader`] looks at the file, written to or not.
 //! [`identity`] says which job is which, [`resume`] what is left to do: both pure.
+//!
+//! A run [opens](Opened) the file, [compares](resume::compare) itself with the last one,
+//! [begins](Opened::begin), and asks of each job of its input what its [turn](resume::Resume::next)
+//! is. It hands over a [`Record::Job`] for a new one, [`Record::Started`] and [`Record::Ended`] for
+//! each attempt, and once the end of a job is committed, and then put out, [`Record::Sent`].
 
 mod append;
 mod checksum;

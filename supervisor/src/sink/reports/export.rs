@@ -29,7 +29,8 @@ impl Export {
 
     /// A job that ended.
     pub fn outcome(&mut self, outcome: &Outcome, out: &mut Vec<u8>) {
-        self.0.outcome(outcome, out);
+        // When it is told is of no interest to these.
+        self.0.outcome(Duration::ZERO, outcome, out);
     }
 }
 
