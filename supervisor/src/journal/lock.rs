@@ -62,9 +62,11 @@ impl Drop for Lock {
     }
 }
 
-/// `run.journal` and `run.journal-lock`, as SQLite has `run.journal-wal`.
+/// `run.journal` and `run.journal-lock`, as SQLite has `run.journal-wal`: beside the file itself,
+/// however many links lead to it.
 fn beside(journal: &Path) -> PathBuf {
-    let mut name = OsString::from(journal);
+    let itself = fs::canonicalize(journal).unwrap_or_else(|_| journal.to_owned());
+    let mut name = OsString::from(itself);
     name.push("-lock");
     name.into()
 }
@@ -91,6 +93,8 @@ fn whole(kind: i32) -> libc::flock {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
     use crate::journal::tests::Place;
 
@@ -102,6 +106,10 @@ mod tests {
         let lock = Lock::take(&journal).unwrap();
         assert!(Lock::is_held(&journal));
         assert!(matches!(Lock::take(&journal), Err(Error::Locked { .. })));
+        let link = place.path("link");
+        fs::write(&journal, "").unwrap();
+        symlink(&journal, &link).unwrap();
+        assert!(matches!(Lock::take(&link), Err(Error::Locked { .. })));
         drop(lock);
         assert!(!Lock::is_held(&journal) && !beside(&journal).exists());
         assert!(Lock::take(&journal).is_ok());
