@@ -83,7 +83,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The system refused something.
-    #[error("the journal {} cannot be {doing}: {}; what was committed is kept", shown(path), why(source, *errno))]
+    #[error("the journal {} cannot be {doing}: {}; {}", shown(path), why(source, *errno), remedy(doing))]
     Failed {
         /// The journal.
         path: PathBuf,
@@ -120,6 +120,13 @@ fn why(source: &rusqlite::Error, errno: i32) -> String {
     match errno {
         0 => source.to_string(),
         errno => format!("{} (errno {errno}; {source})", reason(errno)),
+    }
+}
+
+fn remedy(doing: &str) -> &'static str {
+    match doing {
+        "written" => "what was committed is kept: see to the disk, and run the same command again",
+        _ => "see to that, or name another file",
     }
 }
 
