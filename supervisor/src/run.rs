@@ -77,9 +77,10 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
         .build_local(LocalOptions::default())
         .map_err(refused("start the runtime"))?;
     let is_shown = settings.serve.is_some();
-    let total = settings.jobs.as_ref().map(|jobs| {
-        Total::new(jobs, is_shown || jobs.progress != settings::Progress::None)
-    });
+    let total = settings
+        .jobs
+        .as_ref()
+        .map(|jobs| Total::new(jobs, is_shown || jobs.progress != settings::Progress::None));
     let shown = |(jobs, total)| Progress::new(jobs, total);
     runtime.block_on(async {
         let signals = Requests::from_door(ward.door).map_err(refused("listen to signals"))?;

@@ -156,7 +156,8 @@ pub(super) fn append<'a>(
             Record::Started { job, number, worker, pid, began } => {
                 let (took, peak_bytes, end) = (Duration::ZERO, None, AttemptEnd::Lost);
                 let (number, worker, pid, began) = (*number, *worker, *pid, *began);
-                let attempt = Attempt { number, worker, pid, began, took, peak_bytes, hang: None, end };
+                let attempt =
+                    Attempt { number, worker, pid, began, took, peak_bytes, hang: None, end };
                 batch.started(*job, attempt)?;
             }
             Record::Ended { job, attempt, settles } => {

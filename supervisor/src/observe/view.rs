@@ -307,6 +307,8 @@ mod tests {
         View {
             at: Duration::from_millis(1200),
             about: Arc::new(About {
+                id: "k3f9".into(),
+                name: None,
                 pid: 1,
                 version: "1".into(),
                 title: "x".into(),

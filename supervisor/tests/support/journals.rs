@@ -25,6 +25,7 @@ pub(crate) fn attempt(number: u32, end: AttemptEnd) -> Attempt {
         began: Duration::from_micros(12_300),
         took: Duration::from_micros(1300),
         peak_bytes: None,
+        hang: None,
         end,
     }
 }

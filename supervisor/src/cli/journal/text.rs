@@ -144,9 +144,8 @@ fn attempt(text: &mut String, tried: &Attempted) {
             ran.evidence.iter().for_each(|evidence| measured(text, evidence));
             block(text, "stdout", ran.output.stdout());
             block(text, "stderr", ran.output.stderr());
-            if !ran.left.is_empty() {
-                let left = visible(ran.left.join(", ").as_bytes());
-                let _ = writeln!(text, "    left behind: {left}");
+            if let Some(left) = words::left(ran.evidence.as_ref()) {
+                let _ = writeln!(text, "    {left}");
             }
         }
         AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Lost => {

@@ -69,6 +69,7 @@ pub(super) fn attempt(number: u32, end: AttemptEnd) -> Attempt {
         began: Duration::from_nanos(12_345_678),
         took: Duration::from_nanos(290),
         peak_bytes: None,
+        hang: None,
         end,
     }
 }

@@ -205,15 +205,18 @@ fn any_evidence() -> impl Strategy<Value = Option<Evidence>> + Clone {
     ];
     let time = || (0..1u64 << 60).prop_map(Duration::from_nanos);
     let flags = any::<(bool, bool, bool)>();
-    let evidence = (status, time(), time(), time(), any::<u32>(), flags);
-    prop::option::of(evidence.prop_map(|(status, wall, cpu, own_cpu, bytes, flags)| Evidence {
-        status,
-        wall,
-        cpu,
-        own_cpu,
-        peak: Peak { bytes: bytes.into(), exact: flags.0 },
-        says_out_of_memory: flags.1,
-        kernel_oom: flags.2,
+    let evidence = (status, time(), time(), time(), any::<u32>(), flags, any::<Vec<String>>());
+    prop::option::of(evidence.prop_map(|(status, wall, cpu, own_cpu, bytes, flags, left)| {
+        Evidence {
+            status,
+            wall,
+            cpu,
+            own_cpu,
+            peak: Peak { bytes: bytes.into(), exact: flags.0 },
+            says_out_of_memory: flags.1,
+            kernel_oom: flags.2,
+            left,
+        }
     }))
 }
 
@@ -224,13 +227,13 @@ fn any_end() -> impl Strategy<Value = AttemptEnd> {
     let death = (any_cause(), any_evidence(), any_bytes());
     let death =
         death.prop_map(|(cause, evidence, last_output)| Death { cause, evidence, last_output });
-    let written = (any_bytes(), any_bytes(), any::<u32>(), any::<Vec<String>>(), any::<bool>());
+    let written = (any_bytes(), any_bytes(), any::<u32>(), any::<bool>());
     let ran = (any_cause(), any_evidence(), written).prop_map(|(cause, evidence, written)| {
-        let (stdout, stderr, gap, left, leaked) = written;
+        let (stdout, stderr, gap, leaked) = written;
         let streams = [0..stdout.len(), stdout.len()..stdout.len() + stderr.len()];
         let gaps = [Gap { at: gap.into(), bytes: gap.into() }, Gap::default()];
         let output = Captured::new(Payload::copy(&[stdout, stderr].concat()), streams, gaps);
-        Ran { pid: 4123, cause, evidence, asked: None, output, left, leaked }
+        Ran { pid: 4123, cause, evidence, asked: None, output, leaked }
     });
     prop_oneof![
         Just(AttemptEnd::Ok),
