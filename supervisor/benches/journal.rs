@@ -94,7 +94,8 @@ fn records(job: u64) -> [Record; 3] {
     let (number, pid, peak_bytes) = (1, 4123, None);
     let digest = Digest::of(payload.as_bytes());
     let settles = Some(Settled::Ok(payload.clone()));
-    let attempt = Attempt { number, worker, pid, began, took, peak_bytes, end: AttemptEnd::Ok };
+    let attempt =
+        Attempt { number, worker, pid, began, took, peak_bytes, hang: None, end: AttemptEnd::Ok };
     [
         Record::Job { job, digest, position: job, payload },
         Record::Started { job, number, worker, pid, began },

@@ -166,11 +166,19 @@ impl Slot {
             || self.outgoing.as_ref().is_some_and(|old| old.life == life)
     }
 
-    /// What each of its workers has in hand.
+    /// What each of its workers has in hand that does or finishes it: of those that are to end at
+    /// once, all will be given back.
     pub(super) fn works(&mut self) -> impl Iterator<Item = (WorkerId, &mut Work)> {
         let slot = self.number;
-        let old = self.outgoing.as_mut().map(|old| (old.life, &mut old.work));
-        let own = [(self.current, &mut self.work)];
+        let finishes = |stopping: Stopping| stopping.rung == Rung::Draining;
+        let old = self.outgoing.as_mut().filter(|old| old.stopping.is_none_or(finishes));
+        let old = old.map(|old| (old.life, &mut old.work));
+        let serves = match self.state {
+            State::Ready { .. } => true,
+            State::Stopping(stopping) => finishes(stopping),
+            State::Empty { .. } | State::Starting { .. } | State::Retired(_) => false,
+        };
+        let own = serves.then_some((self.current, &mut self.work));
         old.into_iter().chain(own).map(move |(life, work)| (WorkerId { slot, life }, work))
     }
 

@@ -127,12 +127,15 @@ impl World {
             process.stalled &= !process.line.is_empty();
             (process.asleep, process.resumed) = (None, false);
             let cancelled = process.overdue.take() == Some(head.id);
+            let unwanted = process.cancelled.take() == Some(head.id);
             let end = match &reply.answer {
                 Answer::Done(payload) => Kind::Ok(payload.clone()),
+                Answer::Failed(_) if unwanted => Kind::Returned,
                 Answer::Failed(_) if cancelled => Kind::Timeout,
                 Answer::Failed(_) => Kind::Error,
                 // By what was asked of it, whenever it ended.
                 Answer::Ran(ran) => match (ran.asked, ran.evidence.as_ref()) {
+                    (Some(_), _) if unwanted => Kind::Returned,
                     (Some(_), _) => Kind::Timeout,
                     (_, Some(evidence)) if evidence.status.is_success() => {
                         Kind::Ok(Payload::copy(b""))

@@ -6,6 +6,7 @@
 
 pub(super) mod bugs;
 mod check;
+mod command;
 mod death;
 mod deliver;
 mod nature;

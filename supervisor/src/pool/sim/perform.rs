@@ -49,7 +49,7 @@ impl World {
                 process.recall(&mut self.chance);
             }
             Action::Cancel { worker, id, why } => {
-                assert_eq!(why, Cancelled::Timeout, "only commands are ended for their memory");
+                assert_ne!(why, Cancelled::Memory, "only commands are ended for their memory");
                 self.cancel(worker, id);
             }
             Action::Examine { worker, id, is_over } => {
@@ -69,7 +69,10 @@ impl World {
                 assert!(process.heard, "{worker} asked before it could hear");
                 assert!(process.asked.replace(now).is_none(), "{worker} asked twice");
                 let why = process.stopping.map(|(why, _)| why);
-                let is_its_own = matches!(why, Some(StopReason::Timeout | StopReason::Protocol(_)));
+                let is_its_own = matches!(
+                    why,
+                    Some(StopReason::Timeout | StopReason::Cancelled | StopReason::Protocol(_))
+                );
                 let may_finish = self.nature.jobs && !self.process(worker).line.is_empty();
                 let is_late = self.hurries.is_some_and(|at| at + self.policy.grace <= now);
                 let has_time = !is_late && !self.at_once && !self.pressed;
@@ -116,6 +119,7 @@ impl World {
         }
         let not_before = self.to_start.remove(&slot).unwrap_or_default();
         assert!(self.now >= not_before, "{worker} started before its time");
+        assert!(self.scale == 0 || slot <= self.scale, "{worker} is one too many");
         self.spawned = true;
         self.processes.insert(worker, Process::new(&self.nature, &mut self.chance));
     }
@@ -210,7 +214,8 @@ impl World {
         assert!(process.abilities.cancels, "{worker} hears no cancel");
         assert_eq!(process.line.front().map(|head| head.id), Some(id), "{worker} runs another");
         let over = timeout.is_some_and(|timeout| process.head_since + timeout <= now);
-        assert!(over, "{worker} still has time for job {id}");
+        let wanted = process.cancelled != Some(id);
+        assert!(over || !wanted, "{worker} still has time for job {id}");
         process.overdue = Some(id);
         process.hear_cancel(id);
     }
@@ -318,6 +323,7 @@ impl World {
 
     pub(super) fn settle(&mut self, outcome: &Outcome) {
         let id = outcome.id;
+        let is_cancelled = self.cancelled.contains(&id);
         let gave_up = self.pool.end() == Some(RunEnd::GaveUp);
         let is_over = gave_up || self.pool.shutdown.reason().is_some();
         let job = self.job(id);
@@ -338,13 +344,13 @@ impl World {
         let fits = match outcome.end {
             JobEnd::Ok(_) => matches!(last.map(Kind::of_end), Some(Kind::Ok(_))),
             JobEnd::Failed => {
-                matches!(last.map(Kind::of_end), Some(Kind::Error | Kind::Timeout))
+                is_cancelled || matches!(last.map(Kind::of_end), Some(Kind::Error | Kind::Timeout))
             }
             JobEnd::Crashed => {
                 matches!(last.map(Kind::of_end), Some(Kind::Crashed | Kind::Returned))
             }
             JobEnd::TooLong { bytes, cap } => last.is_none() && bytes > cap,
-            JobEnd::NotRun => is_over,
+            JobEnd::NotRun => is_over || is_cancelled,
         };
         assert!(fits, "job {id} ended {:?} after {last:?}", outcome.end);
         if let Some(attempt) = job.attempts.get(known).cloned() {
@@ -354,7 +360,9 @@ impl World {
         if let Some(reply) = ok {
             self.answers.insert(id, reply.clone());
         }
-        self.check_budgets(id);
+        if !is_cancelled {
+            self.check_budgets(id);
+        }
     }
 }
 

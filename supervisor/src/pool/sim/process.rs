@@ -57,6 +57,8 @@ pub(super) struct Process {
     vile: bool,
     /// It has lied: what is said of its jobs may be wrong.
     pub(super) lied: bool,
+    /// The job that it runs and nobody wants.
+    pub(super) cancelled: Option<u64>,
     /// For which job it was looked at, since when that ran, and whether its time was over.
     pub(super) examined: BTreeSet<(u64, Tick, bool)>,
     pub(super) abilities: Abilities,

@@ -73,6 +73,10 @@ pub(super) struct World {
     pub(super) spawned: bool,
     /// All was done before this step.
     pub(super) was_done: bool,
+    /// Jobs that nobody wants any more.
+    pub(super) cancelled: BTreeSet<u64>,
+    /// How many workers there shall be.
+    pub(super) scale: u32,
     /// Those whose memory is being looked at, and those found too heavy in this step.
     pub(super) on_scales: VecDeque<Vec<WorkerId>>,
     pub(super) too_heavy: BTreeSet<WorkerId>,
@@ -120,6 +124,8 @@ impl World {
             source_ended: false,
             spawned: false,
             was_done: false,
+            cancelled: BTreeSet::new(),
+            scale: 0,
             on_scales: VecDeque::new(),
             too_heavy: BTreeSet::new(),
             to_come: chance.below(61),
@@ -216,6 +222,8 @@ impl World {
             2..=3 => self.stale_news(),
             4 => Input::Timer,
             10..=14 => self.weights().unwrap_or(Input::Timer),
+            15 if self.nature.jobs && !self.jobs.is_empty() => self.cancel_some(),
+            16 if self.nature.jobs && self.chance.one_in(rarely) => self.scale_by_chance(),
             5..=9 if self.nature.jobs => self.job_input(),
             _ => self.news().unwrap_or(Input::Timer),
         }
