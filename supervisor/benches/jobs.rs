@@ -23,12 +23,14 @@ use crate::limits::{
     command::Place,
     commands, deaths, memory, mixed,
     table::{Goal, ROUNDS, Table, Turns, gigabytes, micros, rate, turns},
+    watched,
 };
 
 type Group = (&'static str, fn(&Place, &mut Table));
 
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 13] = [
     ("tiny", tiny),
+    ("watched", watched::watched),
     ("records", records),
     ("depth-1", one_at_a_time),
     ("spin", spin),

@@ -5,8 +5,9 @@ mod act;
 mod conclude;
 mod error;
 mod look;
+mod request;
 
-use std::{fmt::Write as _, io, panic, pin::Pin, process, rc::Rc, sync::Arc};
+use std::{panic, pin::Pin, rc::Rc, sync::Arc};
 
 use tokio::{runtime::LocalOptions, time::Instant};
 
@@ -18,20 +19,18 @@ use crate::{
     event::{Event, ShutdownReason},
     executor::Executor,
     notice::Notice,
-    observe::{board::Board, narrator::Narrator, summary::standing, table::table},
+    observe::{board::Board, narrator::Narrator},
     onlook::{Ask, Onlookers},
     os::{
         descriptors::OpenFiles,
-        freeze::Frozen,
         memory,
-        signals::{Request, Requests, suspend},
+        signals::{Request, Requests},
         stdout, terminal,
         warden::Ward,
     },
     pool::{Action, Actions, Input, Policy, Pool, RunEnd, Tick},
     progress::{Progress, Shown, Total},
-    settings::{self, Jobs, Output, Restart, Settings},
-    signal::Signal,
+    settings::{self, Jobs, Output, Settings},
     sink::{
         Outlet, Stream,
         reports::{self, ReportFile},
@@ -299,71 +298,6 @@ impl Run {
             Supply::Failed(error) => {
                 self.say(format!("supervisor: {error}\n"));
                 Some(Input::Shutdown(ShutdownReason::SourceFailed))
-            }
-        }
-    }
-
-    fn requested(&mut self, request: Request) -> Option<Input> {
-        let rolls = self.settings.restart == Restart::Always;
-        match request {
-            Request::HangUp if rolls && !self.terminal_closed() => {
-                if let Some(notice) = &mut self.notice {
-                    notice.reload();
-                }
-                Some(Input::Roll)
-            }
-            Request::Stop(_) | Request::HangUp => {
-                self.asked = Some(Instant::now());
-                request.stop_signal().map(ShutdownReason::Signal).map(Input::Shutdown)
-            }
-            Request::Suspend => {
-                self.suspend();
-                None
-            }
-            Request::Abandoned => {
-                self.executor.sweep();
-                process::exit(128 + Signal::KILL.number())
-            }
-            Request::Report => {
-                let jobs = self.executor.current_jobs().collect();
-                let mut text = table(&self.board, &jobs);
-                if self.settings.jobs.is_some() {
-                    let _ = writeln!(text, "jobs: {}", standing(self.board.jobs(), jobs.len()));
-                }
-                self.say(text);
-                None
-            }
-        }
-    }
-
-    /// Stops all that runs and ourselves, as Ctrl-Z has it. That time does not count.
-    fn suspend(&mut self) {
-        let frozen = Frozen::freeze();
-        let at = Instant::now();
-        suspend(Signal::TSTP);
-        self.began += at.elapsed();
-        frozen.thaw();
-    }
-
-    /// A shell sends its HUP on to us when its terminal closes, so the sender tells nothing;
-    /// but by then the terminal is gone.
-    fn terminal_closed(&self) -> bool {
-        self.had_terminal && !terminal::is_attached()
-    }
-
-    /// A terminal that closed is the same news whether the signal comes first or the write fails.
-    fn reason(&self, failure: Failure) -> ShutdownReason {
-        match failure {
-            Failure::Closed => ShutdownReason::OutputClosed,
-            Failure::Failed(_) if self.terminal_closed() => ShutdownReason::Signal(Signal::HUP),
-            Failure::Failed(errno) => ShutdownReason::OutputFailed(errno),
-            Failure::Report(number, errno) => {
-                let reason = io::Error::from_raw_os_error(errno);
-                let name = self.reports.get(number).map_or("", String::as_str);
-                self.say(format!(
-                    "supervisor: {name} cannot be written: {reason}; the run is stopped\n"
-                ));
-                ShutdownReason::ReportFailed
             }
         }
     }

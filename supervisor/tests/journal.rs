@@ -49,6 +49,7 @@ fn make(path: &Path) {
         peak: Peak { bytes: 3 << 20, exact: true },
         says_out_of_memory: false,
         kernel_oom: false,
+        left: Vec::new(),
     };
     let (cause, last_output) = (Cause::Signal(Sender::Itself), b"last\x1b words\n\xff".to_vec());
     let death = Box::new(Death { cause, evidence: Some(evidence), last_output });

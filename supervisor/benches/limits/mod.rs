@@ -14,6 +14,7 @@ mod pipeline;
 mod poll;
 mod spawn;
 pub(crate) mod table;
+pub(crate) mod watched;
 
 use std::{
     env,

@@ -251,7 +251,8 @@ impl Work {
             let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
             service_ns = service_ns.saturating_add(took_ns);
             self.settle(key, worker, reply, took, turn);
-            self.overdue = None;
+            // What was wanted of this one is not of the next.
+            (self.overdue, self.overweight, self.is_cancelled) = (None, None, false);
         }
         if count > 0 {
             self.depth.learn(count, service_ns);
