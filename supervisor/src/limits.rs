@@ -133,6 +133,14 @@ impl Limits {
     }
 }
 
+impl FromIterator<(Resource, u64)> for Limits {
+    fn from_iter<I: IntoIterator<Item = (Resource, u64)>>(all: I) -> Self {
+        let mut limits = Self::default();
+        all.into_iter().for_each(|(resource, value)| limits.set(resource, value));
+        limits
+    }
+}
+
 /// Why a `--limit` was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {

@@ -59,6 +59,14 @@ impl Place {
         serde_json::from_str(&self.said(&["ps", "--run", "it", "--format", "jsonl"])).unwrap()
     }
 
+    /// The number of a job that runs.
+    fn running(&self) -> String {
+        let look = self.look();
+        let workers = look["workers"].as_array().unwrap().iter();
+        let mut jobs = workers.filter_map(|worker| worker["job"]["id"].as_u64());
+        jobs.next().unwrap().to_string()
+    }
+
     fn socket(&self) -> PathBuf {
         let entries = fs::read_dir(self.path()).unwrap().flatten().map(|entry| entry.path());
         entries
@@ -82,7 +90,7 @@ impl Place {
 /// Jobs that run until a file is there.
 fn busy(place: &Place, jobs: usize) -> Running {
     let run =
-        Run::each_sh("echo out {}; [ {} != 2 ] || exit 5; while [ ! -e go ]; do sleep 0.01; done");
+        Run::each_sh("echo out {}; [ {} != 1 ] || exit 5; while [ ! -e go ]; do sleep 0.01; done");
     let run = place.run(run.with("-j 2 --name it"));
     let run = run.given((1..=jobs).map(|job| job.to_string())).start();
     place.is_there();
@@ -101,30 +109,28 @@ fn what_runs_is_shown_and_why_it_failed() {
         (&snapshot["run"]["name"], &snapshot["run"]["pid"]),
         (&"it".into(), &run.pid().into())
     );
+    let running = place.running();
     let shown = place.said(&["ps"]);
     assert!(
         shown.contains("(it), PID ") && shown.contains("0 ok, 1 failed, 2 running, 3 waiting"),
         "{shown}"
     );
-    let why = place.said(&["why", "2"]);
-    assert!(why.starts_with("job 2 failed: code 5\n") && why.contains("| out 2"), "{why}");
+    let why = place.said(&["why", "1"]);
+    assert!(why.starts_with("job 1 failed: code 5\n") && why.contains("| out 1"), "{why}");
     let record: Value =
-        serde_json::from_str(&place.said(&["why", "2", "--format", "jsonl"])).unwrap();
+        serde_json::from_str(&place.said(&["why", "1", "--format", "jsonl"])).unwrap();
     assert_eq!(record["attempts"][0]["attempt"], 1);
-    assert!(
-        place.said(&["why", "1"]).starts_with("job 1 runs on w"),
-        "{}",
-        place.said(&["why", "1"])
-    );
+    let told = place.said(&["why", &running]);
+    assert!(told.starts_with(&format!("job {running} runs on w")), "{told}");
     assert!(place.said(&["why", "w1"]).starts_with("w1.1 (PID "));
-    assert!(place.said(&["logs"]).contains(" out 2\n"));
+    assert!(place.said(&["logs"]).contains(" out 1\n"));
     for (words, told) in [
         (&["why", "99"][..], "there is no job 99: they are numbered from 1 to 6"),
-        (&["why", "5"], "job 5 is done or waits"),
+        (&["why", "6"], "job 6 is done or waits"),
         (&["why", "w9"], "nothing is known of w9: there are w1.1, w2.1"),
         (&["kill", "w9"], "there is no worker w9: there are w1.1, w2.1"),
         (&["cancel", "99"], "there is no job 99"),
-        (&["retry", "1"], "job 1 is not done yet"),
+        (&["retry", &running], "is not done yet"),
         (&["ps", "--run", "other"], "there is no run `other`: there are "),
     ] {
         assert!(place.refused(words).contains(told), "{}", place.refused(words));
@@ -145,21 +151,26 @@ fn jobs_are_cancelled_wherever_they_are_and_done_again() {
     let place = Place::new("jobs");
     let run = busy(&place, 6);
     // One that runs, one that waits (or was sent ahead), and one again that failed.
-    assert!(place.said(&["cancel", "1"]).starts_with("job 1 is ended, on w"));
+    let running = place.running();
+    let said = place.said(&["cancel", &running]);
+    assert!(said.starts_with(&format!("job {running} is ended, on w")), "{said}");
     assert_eq!(place.said(&["cancel", "6"]), "job 6 is not begun\n");
     until("its end", || place.look()["jobs"]["failed"] == 2);
+    let told = place.said(&["why", &running]);
     assert!(
-        place.said(&["why", "1"]).starts_with("job 1 failed: cancelled\n"),
-        "{}",
-        place.said(&["why", "1"])
+        told.starts_with(&format!(
+            "job {running} failed: cancelled
+"
+        )),
+        "{told}"
     );
-    assert_eq!(place.said(&["retry", "2"]), "job 2 is done again, as job 7\n");
+    assert_eq!(place.said(&["retry", "1"]), "job 1 is done again, as job 7\n");
     fs::write(run.scratch_path().join("go"), "").unwrap();
     let end = |run: &Running| procfs::stat(run.pid()).is_none_or(|stat| stat.state == 'Z');
     until("its end", || end(&run));
     fs::remove_file(run.scratch_path().join("go")).unwrap();
     let run = run.finish();
-    // 3, 4, 5; 1 cancelled, 2 and 7 failed; 6 was never begun.
+    // One was cancelled, 1 and 7 failed, 6 was never begun.
     assert!(run.stderr.contains("7 jobs: 3 ok, 3 failed, 1 not run"), "{}", run.stderr);
 }
 

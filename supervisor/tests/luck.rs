@@ -27,8 +27,8 @@ fn a_process_that_cannot_be_had_is_tried_again() {
         return;
     }
     for error in ["EAGAIN", "ENOMEM"] {
-        // Of the supervisor's, the first is its thread and the second its first worker.
-        for (which, workers) in [(2, 2), (3, 2), (3, 1)] {
+        // Of the supervisor's, the first two are its threads and the third its first worker.
+        for (which, workers) in [(3, 2), (4, 2), (4, 1)] {
             let calls = "clone,clone3,vfork,fork";
             let inject = format!("inject={calls}:error={error}:when={which}");
             let strace =

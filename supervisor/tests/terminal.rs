@@ -104,3 +104,26 @@ fn a_worker_has_no_terminal() {
     let shown = String::from_utf8(shown.rest()).unwrap();
     assert!(shown.contains("exited with code") && !shown.contains("has one"), "{shown}");
 }
+
+#[test]
+fn a_third_ctrl_c_kills_what_hears_nothing_and_leaves_the_terminal_as_it_was() {
+    let mut terminal = Terminal::open();
+    let before = nix::sys::termios::tcgetattr(terminal.line()).unwrap();
+    let deaf = "trap '' INT TERM; echo up; while :; do sleep 1000; done";
+    let run = Run::each_sh(deaf).with("-j 1 --grace 60s --output lines").given(["x"]);
+    let run = terminal.control(run).start();
+    run.stdout.until("up", |text| text.contains("up").then_some(()));
+    let begun = std::time::Instant::now();
+    for said in ["SIGINT: stopping", "", ""] {
+        terminal.press(b"\x03");
+        run.stderr.until("what the key has done", |text| text.contains(said).then_some(()));
+        // What comes within a second is the same wish.
+        let pressed = begun.elapsed();
+        support::until("a second", || {
+            begun.elapsed() >= pressed + std::time::Duration::from_millis(1050)
+        });
+    }
+    let run = run.finish();
+    assert_eq!(run.signal(), Some(Signal::SIGINT), "{}", run.stderr);
+    assert_eq!(nix::sys::termios::tcgetattr(terminal.line()).unwrap(), before);
+}

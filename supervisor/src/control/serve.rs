@@ -36,8 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Where no connection can be accepted, the next is tried then.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The most descriptors that are held for clients.
-const FILES: u64 = CLIENTS_MAX as u64 + 1;
+/// Descriptors that are set aside for it, and for the thread that serves it.
+/// (Clients may hold more: then workers are started a moment later.)
+const FILES: u64 = 8;
 
 /// The socket of a run, before anybody comes.
 #[derive(Debug)]

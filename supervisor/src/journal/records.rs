@@ -8,7 +8,7 @@ use super::{checksum::Values, error::Damage, evidence, identity::Digest};
 use crate::{
     event::WorkerId,
     job::{Attempt, AttemptEnd, JobEnd, Payload},
-    limits::Limits,
+    limits::{Limits, Resource},
 };
 
 /// Something to be recorded. Jobs are named by their number in the journal, which is that of the
@@ -280,7 +280,8 @@ impl Run {
         // Words, numbers and names: nothing that JSON cannot say.
         let program = serde_json::to_string(&self.header.program).unwrap_or_default();
         let settings = serde_json::to_string(&self.header.settings).unwrap_or_default();
-        let limits = serde_json::to_string(&self.header.limits).unwrap_or_default();
+        let limits: Vec<_> = self.header.limits.iter().collect();
+        let limits = serde_json::to_string(&limits).unwrap_or_default();
         let digest = self.header.digest.as_ref();
         write(&[
             int(self.number),
@@ -315,7 +316,7 @@ impl Run {
                 program: json(values, 5)?,
                 digest,
                 settings: json(values, 7)?,
-                limits: json(values, 8)?,
+                limits: json::<Vec<(Resource, u64)>>(values, 8)?.into_iter().collect(),
             },
             ended: values.maybe_int(9)?.map(Duration::from_micros),
             status: values.maybe_int(10)?,
