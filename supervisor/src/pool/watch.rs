@@ -17,7 +17,7 @@ const COST_SHARE: u32 = 25;
 /// of workers for that to matter, and then none of them has the processors to itself.
 const COST_SHARE_FAR: u32 = 120;
 /// But they wait no longer than this for it.
-const PAUSE_MAX: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_millis(700);
 /// But so much at once: who rushes towards his limit is to be caught.
 const COST_AT_ONCE: Duration = Duration::from_millis(50);
 
