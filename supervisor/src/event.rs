@@ -183,6 +183,8 @@ pub enum ShutdownReason {
         /// Whether running jobs are not waited for.
         now: bool,
     },
+    /// The journal cannot be written any more; why was said.
+    JournalFailed,
     /// The input cannot be read on; why was said.
     SourceFailed,
     /// Somebody asked for it, by the control socket.

@@ -20,11 +20,24 @@ pub struct Job {
     pub position: u64,
 }
 
+/// A job that was taken on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    /// Its number, by which it is known to everybody, and from one run to the next.
+    pub id: u64,
+    /// Which turn its outcome has where outcomes come out in order: 1, 2, 3.
+    pub place: u64,
+    /// What is to be done.
+    pub job: Job,
+}
+
 /// How a job ended. Every accepted job has exactly one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outcome {
-    /// The job's number, from 1, in the order jobs were accepted.
+    /// The job's number.
     pub id: u64,
+    /// Which turn it has where outcomes come out in order.
+    pub place: u64,
     /// Where it stood in its input.
     pub position: u64,
     /// What was to be done.
@@ -35,6 +48,8 @@ pub struct Outcome {
     pub last: Option<Attempt>,
     /// The attempts before that, in order. Most jobs have none.
     pub earlier: Vec<Attempt>,
+    /// Whether it was told before, or may have been: by a run that this one continues.
+    pub again: bool,
 }
 
 impl Outcome {
@@ -68,6 +83,14 @@ pub enum JobEnd {
     },
     /// The run ended before it did. It can be run again.
     NotRun,
+}
+
+impl JobEnd {
+    /// Whether it is told of the job once and for all: else another run may come to another.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Ok(_) | Self::Failed | Self::Crashed)
+    }
 }
 
 /// One try of a job.

@@ -92,6 +92,11 @@ impl Total {
         Self(total)
     }
 
+    /// So many.
+    pub(crate) fn known(jobs: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(jobs)))
+    }
+
     pub(crate) fn get(&self) -> Option<u64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|total| *total != UNKNOWN)
     }

@@ -5,14 +5,21 @@ mod act;
 mod conclude;
 mod error;
 mod look;
+#[cfg_attr(not(feature = "journal"), path = "run/record/absent.rs")]
+mod record;
 mod request;
+mod settle;
+pub mod status;
 
-use std::{panic, pin::Pin, rc::Rc, sync::Arc};
+use std::{panic, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{runtime::LocalOptions, time::Instant};
 
-pub use self::error::RunError;
-use self::look::Places;
+pub use self::{error::RunError, record::RecordError};
+use self::{
+    look::Places,
+    record::{Opening, Recording, Sequence},
+};
 use crate::{
     about::About,
     alarm::Alarm,
@@ -28,7 +35,7 @@ use crate::{
         stdout, terminal,
         warden::Ward,
     },
-    pool::{Action, Actions, Input, Policy, Pool, RunEnd, Tick},
+    pool::{Actions, Input, Policy, Pool, RunEnd, Tick},
     progress::{Progress, Shown, Total},
     settings::{self, Jobs, Output, Settings},
     sink::{
@@ -66,6 +73,7 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     let source = settings.jobs.as_ref().map(open).transpose()?;
     let (names, files) =
         reports::open(&settings.reports)?.into_iter().map(ReportFile::split).unzip();
+    let opening = Opening::open(settings)?;
     let writer = Writer::open(files).map_err(refused("start the thread that writes"))?;
     let (onlookers, said) =
         places.serve().map_err(refused("start the thread of those who look on"))?;
@@ -76,7 +84,7 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
         .build_local(LocalOptions::default())
         .map_err(refused("start the runtime"))?;
     let is_shown = settings.serve.is_some();
-    let total = settings
+    let mut total = settings
         .jobs
         .as_ref()
         .map(|jobs| Total::new(jobs, is_shown || jobs.progress != settings::Progress::None));
@@ -84,7 +92,28 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     runtime.block_on(async {
         let signals = Requests::from_door(ward.door).map_err(refused("listen to signals"))?;
         let signals = Rc::new(signals);
-        let outlet = Rc::new(Outlet::new(settings, &about, writer));
+        let mut request = next_request(Rc::clone(&signals));
+        let (mut recording, mut archive) = (None, None);
+        if let (Some(opening), Some(jobs)) = (opening, &settings.jobs) {
+            let began = Duration::from_millis(about.began_unix_ms);
+            let (mut begun, kept, said) = opening.begin(jobs, began)?;
+            writer.push(Stream::Stderr, said.into_bytes());
+            // However long that takes, a signal is heard: it is dealt with in the loop.
+            let compared = tokio::select! {
+                biased;
+                heard = &mut request => {
+                    request = Box::pin(std::future::ready(heard));
+                    None
+                }
+                compared = begun.compare(jobs) => compared,
+            };
+            if let Some((said, left)) = compared {
+                writer.push(Stream::Stderr, said.into_bytes());
+                total = total.map(|_| Total::known(left));
+            }
+            (recording, archive) = (Some(begun), Some(kept));
+        }
+        let outlet = Rc::new(Outlet::new(settings, &about, writer, archive));
         let run = Run {
             settings: Rc::new(settings.clone()),
             began: Instant::now(),
@@ -97,7 +126,9 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
             onlookers,
             narrator: Narrator::default(),
             notice,
-            request: next_request(Rc::clone(&signals)),
+            request,
+            recording,
+            places: 0,
             failure: failure(Rc::clone(&outlet)),
             outlet,
             signals,
@@ -107,7 +138,7 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
             had_terminal: terminal::is_attached(),
             reports: names,
             is_held: false,
-            order_lost: None,
+            results_lost: None,
             in_a_row: 0,
             over: None,
             output_failed: false,
@@ -137,6 +168,10 @@ struct Run {
     /// `None` where no service manager started us.
     notice: Option<Notice>,
     outlet: Rc<Outlet>,
+    /// `None` for a run without a journal.
+    recording: Option<Recording>,
+    /// Turns given to jobs so far.
+    places: u64,
     signals: Rc<Requests>,
     /// What seldom happens is waited for once and for all, not anew each time round.
     request: Wait<Request>,
@@ -151,7 +186,7 @@ struct Run {
     /// Whether the pool was told that outcomes have nowhere to go.
     is_held: bool,
     /// Outcomes that waited for their turn are lost: the error number, until the pool was told.
-    order_lost: Option<i32>,
+    results_lost: Option<i32>,
     output_failed: bool,
     /// News dealt with since anything else was looked at.
     in_a_row: u32,
@@ -180,27 +215,6 @@ impl Run {
         self.conclude(end).await
     }
 
-    /// What has ended goes out before anything is told of it.
-    fn perform(&mut self, now: Tick, actions: &mut Actions) {
-        if !actions.settled.is_empty() {
-            self.outlet.outcomes(now, &actions.settled);
-            self.show_outcomes(now, &actions.settled);
-            for outcome in &actions.settled {
-                if let Some(line) = self.narrator.outcome(now, outcome) {
-                    self.say(line);
-                }
-            }
-            self.board.settle(now, &mut actions.settled);
-            self.hear_of_order();
-        }
-        for action in actions.list.drain(..) {
-            match &action {
-                Action::Tell(event) => self.tell(now, event),
-                action => self.executor.perform(action, &self.pool),
-            }
-        }
-    }
-
     fn show_progress(&mut self, now: Tick) {
         if let Some(line) = self.narrator.withheld(now) {
             self.say(line);
@@ -216,23 +230,15 @@ impl Run {
         }
     }
 
-    /// Outcomes that wait for their turn may find no room on disk.
-    fn hear_of_order(&mut self) {
-        let Some(error) = self.outlet.order_failure() else { return };
-        self.say(format!("supervisor: {error}\n"));
-        if error.is_loss() {
-            self.order_lost = Some(error.errno());
-        }
-    }
-
     /// Waits for whatever comes first: a worker's news, jobs, a signal, an output that is full or
     /// fails, or the pool's next deadline.
     async fn next_input(&mut self) -> Input {
-        if let Some(errno) = self.order_lost.take() {
+        if let Some(errno) = self.results_lost.take() {
             self.output_failed = true;
             return Input::Shutdown(ShutdownReason::OutputFailed(errno));
         }
-        let is_full = self.outlet.is_full();
+        let records_full = self.recording.as_ref().is_some_and(|it| !it.has_room());
+        let is_full = records_full || self.outlet.is_full();
         if is_full != self.is_held {
             self.is_held = is_full;
             return Input::Hold(is_full);
@@ -260,7 +266,7 @@ impl Run {
                         return input;
                     }
                 }
-                () = self.outlet.takes_outcomes(), if self.is_held => {
+                () = room(&self.outlet, self.recording.as_ref()), if self.is_held => {
                     self.is_held = false;
                     return Input::Hold(false);
                 }
@@ -268,6 +274,11 @@ impl Run {
                     self.output_failed = true;
                     return Input::Shutdown(self.reason(failure));
                 }
+                news = recorded(self.recording.as_ref()) => {
+                    // What it was for may have been the last.
+                    return self.recorded(news).unwrap_or(Input::Timer);
+                }
+                () = self.outlet.written(), if self.recording.is_some() => self.note_written(),
                 ask = asked(&mut self.onlookers) => {
                     // However many ask, workers have their turns between.
                     return self.answer(ask).unwrap_or(Input::Timer);
@@ -285,14 +296,15 @@ impl Run {
 
     fn supplied(&mut self, supply: Supply) -> Option<Input> {
         match supply {
-            Supply::Jobs(jobs) => Some(Input::Jobs(jobs)),
-            Supply::TooLong { position, bytes } => Some(Input::TooLong { position, bytes }),
+            Supply::Jobs(jobs) => self.take_on(jobs),
+            Supply::TooLong { position, bytes } => self.take_on_too_long(position, bytes),
             Supply::Notice(text) => {
                 self.say(format!("supervisor: {text}\n"));
                 None
             }
             Supply::Ended => {
                 self.source = None;
+                self.tell_untold();
                 Some(Input::SourceEnded)
             }
             Supply::Failed(error) => {
@@ -311,6 +323,11 @@ impl Run {
         }
     }
 
+    /// What the clock on the wall says, as of the run's own.
+    fn since_1970(&self) -> Duration {
+        Duration::from_millis(self.about.began_unix_ms) + self.began.elapsed()
+    }
+
     fn say(&self, text: String) {
         self.outlet.writer().push(Stream::Stderr, text.into_bytes());
     }
@@ -325,6 +342,25 @@ fn next_request(signals: Rc<Requests>) -> Wait<Request> {
 
 fn failure(outlet: Rc<Outlet>) -> Wait<Failure> {
     Box::pin(async move { outlet.writer().failed().await })
+}
+
+/// More is recorded; never anything where nothing is.
+async fn recorded(recording: Option<&Recording>) -> Result<Sequence, record::Failure> {
+    match recording {
+        Some(recording) => recording.news().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until more outcomes may come.
+async fn room(outlet: &Outlet, recording: Option<&Recording>) {
+    loop {
+        outlet.takes_outcomes().await;
+        match recording.filter(|recording| !recording.has_room()) {
+            Some(recording) => recording.room().await,
+            None => return,
+        }
+    }
 }
 
 /// What somebody asks; never anything where nobody may.

@@ -1,8 +1,11 @@
 //! What was a run asked to do? Validated values: once a [`Settings`] exists, nothing in it is
 //! out of range and no `Option` means "the default".
 
+mod journal;
+
 use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
+pub use self::journal::{Journal, OnLost, Sync};
 use crate::{command::Commands, endpoint::Endpoint, limits::Limits, signal::Signal};
 
 /// Everything a run is asked to do.
@@ -66,6 +69,8 @@ pub struct Jobs {
     pub rules: JobRules,
     /// The command that is run for each; `None` where workers do them.
     pub commands: Option<Commands>,
+    /// Where it is recorded what becomes of them.
+    pub journal: Option<Journal>,
 }
 
 /// A file that tells of the run, beside what goes to stdout.

@@ -163,6 +163,7 @@ pub fn shutdown(reason: ShutdownReason) -> String {
         ShutdownReason::OutputClosed => "nobody reads the output".into(),
         ShutdownReason::OutputFailed(_) => "the output cannot be written".into(),
         ShutdownReason::ReportFailed => "a report cannot be written".into(),
+        ShutdownReason::JournalFailed => "the journal cannot be written".into(),
         ShutdownReason::CannotStart(_) => "the program cannot be started".into(),
         ShutdownReason::NotAWorker(_) => "the program does not speak the worker protocol".into(),
         ShutdownReason::Deadline => "the time for the whole run is over".into(),

@@ -164,7 +164,7 @@ fn jobs_are_cancelled_wherever_they_are_and_done_again() {
         )),
         "{told}"
     );
-    assert_eq!(place.said(&["retry", "1"]), "job 1 is done again, as job 7\n");
+    assert_eq!(place.said(&["retry", "1"]), "job 1 is done again\n");
     fs::write(run.scratch_path().join("go"), "").unwrap();
     let end = |run: &Running| procfs::stat(run.pid()).is_none_or(|stat| stat.state == 'Z');
     until("its end", || end(&run));

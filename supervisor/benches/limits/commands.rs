@@ -204,6 +204,7 @@ pub(crate) fn heavy(words: &[String]) {
         reach: Reach::Tree,
         output: Output::None,
         jobs: Some(Jobs {
+            journal: None,
             source: JobSource::File(words[1].clone().into()),
             separator: Separator::Newline,
             keep_order: false,

@@ -17,6 +17,7 @@ use supervisor::{
         table, verdict,
     },
     os::{signals::die_by, terminal},
+    run::status,
     settings::Workers,
     signal::Signal,
 };
@@ -137,7 +138,7 @@ pub(super) fn main(arguments: &Arguments) -> ExitCode {
         Ok(comparison) => arguments.report(&settings, &comparison),
         Err(error) => {
             report::say(&format!("the ways cannot be run: {error}"));
-            report::OUR_FAILURE.into()
+            status::OUR_FAILURE.into()
         }
     }
 }
@@ -250,20 +251,20 @@ impl Arguments {
                 die_by(Signal::PIPE);
             }
             report::say(&format!("stdout cannot be written: {error}"));
-            return report::OUTPUT_FAILED.into();
+            return status::OUTPUT_FAILED.into();
         }
         if let Some(path) = &self.html {
             let page = html::page(&machine, plan, (runs, &rows), (&tables, &verdict));
             if let Err(error) = fs::write(path, page) {
                 let path = path.display();
                 report::say(&format!("--html {path}: {error}; name a file that can be written"));
-                return report::OUTPUT_FAILED.into();
+                return status::OUTPUT_FAILED.into();
             }
         }
         match comparison.stopped {
             Some(signal) => die_by(signal),
             None if errors.is_empty() => ExitCode::SUCCESS,
-            None => report::FAILED.into(),
+            None => status::FAILED.into(),
         }
     }
 }

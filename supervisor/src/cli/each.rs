@@ -28,7 +28,9 @@ use worker::{
 
 use super::{
     jobs::{ARGUMENTS_FOLLOW, START_TIMEOUT},
-    program, report, rules,
+    program,
+    record::{self, Set},
+    report, rules,
     rules::SOURCES,
     run::FormatArgument,
     views,
@@ -134,6 +136,9 @@ pub(super) struct Arguments {
     report: Vec<Report>,
 
     #[command(flatten)]
+    record: record::Arguments,
+
+    #[command(flatten)]
     views: views::Arguments,
 
     /// The command, and its arguments; from COMMAND on, no option is ours, and after ::: each
@@ -181,32 +186,39 @@ impl TryFrom<Arguments> for Settings {
 
     fn try_from(mut arguments: Arguments) -> Result<Self, String> {
         let source = arguments.source()?;
-        let template = arguments.template(&source)?;
-        let (output, capture) = arguments.output()?;
-        let grace = arguments.program.grace;
+        arguments.into_settings(source)
+    }
+}
+
+impl Arguments {
+    /// What was meant, with inputs from there.
+    ///
+    /// # Errors
+    /// What is said to whoever typed it.
+    pub(super) fn into_settings(self, source: JobSource) -> Result<Settings, String> {
+        let template = self.template(&source)?;
+        let (output, capture) = self.output()?;
+        let (grace, stdin) = (self.program.grace, self.stdin);
         let program = template.program().map(|program| vec![program.to_owned()]);
-        let stdin = arguments.stdin;
-        let (stop_signal, reach) = (arguments.program.stop_signal, arguments.program.kill.into());
+        let (stop_signal, reach) = (self.program.stop_signal, self.program.kill.into());
         let commands = Commands { template, grace, stop_signal, reach, stdin, capture };
-        Ok(Self {
-            workers: arguments.program.workers.unwrap_or_else(Workers::auto),
+        Ok(Settings {
+            workers: self.program.workers.unwrap_or_else(Workers::auto),
             restart: Restart::Always,
             roll: Roll::StartFirst,
             grace: grace + LAUNCHER_GRACE,
             stop_signal,
             reach,
             output,
-            reports: arguments.reports(),
-            serve: arguments.views.serve(),
-            name: arguments.views.name(),
+            reports: self.reports(),
+            serve: self.views.serve(),
+            name: self.views.name(),
             notify: program::notify_socket(),
-            program: arguments.program.to_program(program.unwrap_or_default())?,
-            jobs: Some(arguments.to_jobs(source, commands)?),
+            program: self.program.to_program(program.unwrap_or_default())?,
+            jobs: Some(self.to_jobs(source, commands)?),
         })
     }
-}
 
-impl Arguments {
     /// Takes the lists of inputs off the command.
     fn source(&mut self) -> Result<JobSource, String> {
         let is_list = |word: &OsString| word == ARGUMENTS_FOLLOW || word == LINKED_FOLLOW;
@@ -294,6 +306,15 @@ impl Arguments {
         reports.chain(self.views.reports()).collect()
     }
 
+    /// What was set that decides how commands end.
+    fn set(&self) -> Set {
+        let mut set = Set::new("each", &self.program, &self.rules);
+        set.flag("--shell", self.shell);
+        set.flag("--stdin", self.stdin);
+        set.put("-I", self.replace.as_deref());
+        set
+    }
+
     fn to_jobs(&self, source: JobSource, commands: Commands) -> Result<Jobs, String> {
         Ok(Jobs {
             source,
@@ -302,6 +323,7 @@ impl Arguments {
             progress: self.rules.progress(),
             frame_bytes_max: frame_bytes_max(&commands.capture)?,
             commands: Some(commands),
+            journal: self.record.journal(&self.argv, self.set()),
             rules: JobRules {
                 retries: self.rules.retries.unwrap_or(0),
                 retry_delay: self.rules.retry_delay(),

@@ -3,14 +3,18 @@
 use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::Args;
-use supervisor::settings::{Depth, JobRules, JobSource, Jobs, Recycle, RetryOn};
+use supervisor::settings::{Depth, JobRules, JobSource, Jobs, Journal, Recycle, RetryOn};
 use worker::{
     codec::WIRE_BYTES_MAX,
     frame::FRAME_BYTES_MAX,
     quantity::{parse_size, show_size},
 };
 
-use super::rules::{self, RULES, SOURCES, some_time};
+use super::{
+    program,
+    record::{self, Set},
+    rules::{self, RULES, SOURCES, some_time},
+};
 
 /// Parts the program's own arguments from jobs on the command line.
 pub(super) const ARGUMENTS_FOLLOW: &str = ":::";
@@ -76,9 +80,13 @@ impl Arguments {
     ///
     /// # Errors
     /// What is said to whoever typed them.
-    pub(super) fn to_jobs(&self, arguments: Option<Vec<OsString>>) -> Result<Option<Jobs>, String> {
+    pub(super) fn to_jobs(
+        &self,
+        arguments: Option<Vec<OsString>>,
+        journal: Option<Journal>,
+    ) -> Result<Option<Jobs>, String> {
         let Some(source) = self.source(arguments)? else {
-            return match self.about_jobs() {
+            return match self.about_jobs(journal.is_some()) {
                 Some((flag, instead)) => Err(format!(
                     "{flag} is about jobs, and this run has none: {instead}; \
                      to give it jobs: -a FILE, --follow FILE, or ::: JOB…"
@@ -97,6 +105,7 @@ impl Arguments {
             progress: self.rules.progress(),
             frame_bytes_max: self.max_frame.unwrap_or(FRAME_BYTES_MAX),
             commands: None,
+            journal,
             rules: JobRules {
                 retries: self.rules.retries.unwrap_or(0),
                 retry_delay: self.rules.retry_delay(),
@@ -115,6 +124,15 @@ impl Arguments {
                 },
             },
         }))
+    }
+
+    /// What was set that decides how jobs end.
+    pub(super) fn set(&self, program: &program::Arguments) -> Set {
+        let mut set = Set::new("run", program, &self.rules);
+        set.put("--retry-on", self.retry_on.map(shown_kinds));
+        set.put("--crash-retries", self.crash_retries.map(|retries| retries.to_string()));
+        set.put("--max-frame", self.max_frame.map(|bytes| record::size(bytes as u64)));
+        set
     }
 
     /// What is said where there is no program.
@@ -144,7 +162,7 @@ impl Arguments {
     }
 
     /// A flag that means nothing without jobs, and what to do instead.
-    fn about_jobs(&self) -> Option<(&'static str, &'static str)> {
+    fn about_jobs(&self, has_journal: bool) -> Option<(&'static str, &'static str)> {
         const RESTART: &str = "to start a worker again when it fails, use --restart on-failure";
         const BOUND: &str = "to bound the whole run, use `timeout 30s supervisor run …`";
         const LINES: &str = "lines come as the workers write them";
@@ -173,6 +191,7 @@ impl Arguments {
             (self.recycle_rss.is_some(), "--recycle-rss", ROLL),
             (self.recycle_age.is_some(), "--recycle-age", ROLL),
             (self.max_frame.is_some(), "--max-frame", "its workers are sent nothing"),
+            (has_journal, "--journal", "its workers are told of as they end"),
         ];
         let given = flags.into_iter().find(|(given, ..)| *given);
         given.map(|(_, flag, instead)| (flag, instead))
@@ -209,6 +228,13 @@ fn depth(text: &str) -> Result<Depth, String> {
         Ok(depth @ 1..=Depth::MAX) => Ok(Depth::Fixed(depth)),
         _ => Err(format!("write auto, or 1 to {}", Depth::MAX)),
     }
+}
+
+/// As they are typed.
+fn shown_kinds(on: RetryOn) -> String {
+    let kinds = [(on.error, "error"), (on.panic, "panic"), (on.timeout, "timeout")];
+    let kinds = kinds.into_iter().filter(|(is_on, _)| *is_on).map(|(_, kind)| kind);
+    kinds.collect::<Vec<_>>().join(",")
 }
 
 fn retry_on(text: &str) -> Result<RetryOn, String> {

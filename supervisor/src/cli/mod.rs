@@ -9,6 +9,7 @@ mod jobs;
 #[cfg(feature = "journal")]
 mod journal;
 mod program;
+mod record;
 mod refusal;
 mod report;
 mod rules;

@@ -13,7 +13,10 @@ use supervisor::{
     exit::{ProtocolFault, StartFault},
     os::{lookup, signals::die_by},
     pool::RunEnd,
-    run::RunError,
+    run::{
+        RunError,
+        status::{OUR_FAILURE, OUTPUT_FAILED, USAGE, exit_status},
+    },
     settings::{Program, Settings},
     signal::Signal,
 };
@@ -21,49 +24,31 @@ use worker::quantity::show_duration;
 
 pub(super) const EXIT_STATUS: &str = "\
 Exit status: 0 every worker or job ended well, 1 some failed, 2 usage, 3 stopped early by \
---max-fail, --halt, drain or stop, 4 the program does not stay up, 5 the output could not be written, or a journal not read, 124 \
+--max-fail, --halt, drain or stop, 4 the program does not stay up, 5 the output or a journal could \
+not be written, or a journal not read, 124 \
 --deadline, 125 our own failure, or the input cannot be read, 126 the program cannot be executed, 127 it was not found. A \
 signal that stopped the run ends it.";
-
-pub(super) const FAILED: u8 = 1;
-pub(super) const USAGE: u8 = 2;
-const STOPPED_EARLY: u8 = 3;
-const DOES_NOT_STAY_UP: u8 = 4;
-pub(super) const OUTPUT_FAILED: u8 = 5;
-const DEADLINE: u8 = 124;
-pub(super) const OUR_FAILURE: u8 = 125;
 
 /// The exit status of a run that ended.
 pub(super) fn end(end: RunEnd, settings: &Settings) -> ExitCode {
     match end {
-        RunEnd::Well => ExitCode::SUCCESS,
-        RunEnd::Failed => FAILED.into(),
         RunEnd::GaveUp => {
             say("the program does not stay up: see above how it ended, or run it by itself once");
-            DOES_NOT_STAY_UP.into()
         }
         RunEnd::Stopped(ShutdownReason::Signal(signal)) => die_by(signal),
         RunEnd::Stopped(ShutdownReason::OutputClosed) => die_by(Signal::PIPE),
         RunEnd::Stopped(ShutdownReason::OutputFailed(errno)) => {
             let reason = io::Error::from_raw_os_error(errno);
             say(&format!("stdout cannot be written: {reason}; the run was stopped"));
-            OUTPUT_FAILED.into()
         }
-        RunEnd::Stopped(ShutdownReason::Halted { .. } | ShutdownReason::Asked(_)) => {
-            STOPPED_EARLY.into()
-        }
-        // Why was said.
-        RunEnd::Stopped(ShutdownReason::SourceFailed) => OUR_FAILURE.into(),
-        RunEnd::Stopped(ShutdownReason::ReportFailed) => OUTPUT_FAILED.into(),
-        RunEnd::Stopped(ShutdownReason::Deadline) => DEADLINE.into(),
-        RunEnd::Stopped(ShutdownReason::NotAWorker(mute)) => {
-            say(&not_a_worker(mute, settings));
-            USAGE.into()
-        }
+        RunEnd::Stopped(ShutdownReason::NotAWorker(mute)) => say(&not_a_worker(mute, settings)),
         RunEnd::Stopped(ShutdownReason::CannotStart(fault)) => {
-            cannot_start(fault, &settings.program)
+            say(&lookup::cannot_start(fault, &settings.program));
         }
+        // Nothing is to be said, or was said.
+        RunEnd::Well | RunEnd::Failed | RunEnd::Stopped(_) => {}
     }
+    exit_status(end).into()
 }
 
 /// What is said of a program that does not speak the protocol, and how to run it all the same.
@@ -128,6 +113,7 @@ pub(super) fn cannot_run(error: &RunError) -> ExitCode {
     say(&text);
     match error {
         RunError::NoOutput => OUTPUT_FAILED.into(),
+        RunError::Record(error) => error.exit_status().into(),
         _ => OUR_FAILURE.into(),
     }
 }

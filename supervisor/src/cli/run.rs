@@ -5,7 +5,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{Args, ValueEnum};
 use supervisor::settings::{Output, Restart, Roll, Settings, Workers};
 
-use super::{jobs, program, report, views};
+use super::{jobs, program, record, report, views};
 
 /// Run copies of a program, side by side, each in a process of its own; with jobs, workers that
 /// do them.
@@ -59,6 +59,9 @@ pub(super) struct Arguments {
     jobs: jobs::Arguments,
 
     #[command(flatten)]
+    record: record::Arguments,
+
+    #[command(flatten)]
     views: views::Arguments,
 
     /// The program each worker runs, and its arguments; from PROGRAM on, no option is ours, and
@@ -107,12 +110,27 @@ impl TryFrom<Arguments> for Settings {
 
     fn try_from(mut arguments: Arguments) -> Result<Self, String> {
         let on_command_line = arguments.split_jobs();
-        if arguments.argv.is_empty() {
-            return Err(arguments.jobs.without_program(on_command_line.is_some()));
+        arguments.into_settings(on_command_line)
+    }
+}
+
+impl Arguments {
+    /// What was meant; `on_command_line` are the jobs that came with it.
+    ///
+    /// # Errors
+    /// What is said to whoever typed it.
+    pub(super) fn into_settings(
+        self,
+        on_command_line: Option<Vec<OsString>>,
+    ) -> Result<Settings, String> {
+        if self.argv.is_empty() {
+            return Err(self.jobs.without_program(on_command_line.is_some()));
         }
-        let tag = arguments.jobs.rules.tag;
-        let jobs = arguments.jobs.to_jobs(on_command_line)?;
-        let restart = match (arguments.restart, &jobs) {
+        let tag = self.jobs.rules.tag;
+        let set = self.jobs.set(&self.program);
+        let journal = self.record.journal(&self.argv, set);
+        let jobs = self.jobs.to_jobs(on_command_line, journal)?;
+        let restart = match (self.restart, &jobs) {
             (Some(_), Some(_)) => {
                 return Err("--restart has no meaning with jobs: a worker that ends is always \
                             replaced while there are some"
@@ -122,34 +140,32 @@ impl TryFrom<Arguments> for Settings {
             (Some(RestartArgument::OnFailure), _) => Restart::OnFailure,
             (None, Some(_)) | (Some(RestartArgument::Always), _) => Restart::Always,
         };
-        if arguments.roll.is_some() && restart != Restart::Always {
+        if self.roll.is_some() && restart != Restart::Always {
             return Err("--roll has no meaning here: workers are rolled only under \
                         --restart always"
                 .into());
         }
         let one = if jobs.is_some() { Workers::auto() } else { Workers::ONE };
-        Ok(Self {
-            workers: arguments.program.workers.unwrap_or(one),
+        Ok(Settings {
+            workers: self.program.workers.unwrap_or(one),
             restart,
-            roll: match arguments.roll {
+            roll: match self.roll {
                 None | Some(RollArgument::StartFirst) => Roll::StartFirst,
                 Some(RollArgument::StopFirst) => Roll::StopFirst,
             },
-            grace: arguments.program.grace,
-            stop_signal: arguments.program.stop_signal,
-            reach: arguments.program.kill.into(),
-            output: arguments.output(jobs.is_some(), tag)?,
+            grace: self.program.grace,
+            stop_signal: self.program.stop_signal,
+            reach: self.program.kill.into(),
+            output: self.output(jobs.is_some(), tag)?,
             jobs,
-            reports: arguments.views.reports(),
-            serve: arguments.views.serve(),
-            name: arguments.views.name(),
+            reports: self.views.reports(),
+            serve: self.views.serve(),
+            name: self.views.name(),
             notify: program::notify_socket(),
-            program: arguments.program.to_program(arguments.argv)?,
+            program: self.program.to_program(self.argv)?,
         })
     }
-}
 
-impl Arguments {
     /// Takes what follows `:::` off the program's arguments.
     fn split_jobs(&mut self) -> Option<Vec<OsString>> {
         let at = self.argv.iter().position(|argument| argument == jobs::ARGUMENTS_FOLLOW)?;

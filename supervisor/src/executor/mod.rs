@@ -205,7 +205,7 @@ impl Executor {
             Action::Ask(worker) => self.signal(*worker, Leader::ask),
             Action::Retract(worker) => self.retract(*worker),
             Action::Kill(worker) => self.signal(*worker, |leader, _| leader.signal(Signal::KILL)),
-            Action::Tell(_) => {}
+            Action::TakenBack { .. } | Action::Tell(_) => {}
         }
     }
 
@@ -236,6 +236,12 @@ impl Executor {
             let job = handle.line.as_ref()?.current_job()?;
             Some((worker, job))
         })
+    }
+
+    /// The process of a worker that is there.
+    #[must_use]
+    pub fn pid(&self, worker: WorkerId) -> Option<i32> {
+        self.lives.get(worker)?.leader.pid()
     }
 
     fn line(&self, worker: WorkerId) -> Option<&Rc<Line>> {

@@ -11,7 +11,7 @@ use super::{
     error::Damage,
     identity::Digest,
     recorded::{Stopped, Totals},
-    records::{int, with_attempt},
+    records::{Stage, int, with_attempt},
     schema::{ATTEMPTS, JOBS, SENT, TOTALS, Table},
     sent::{Change, Ranges},
 };
@@ -25,8 +25,17 @@ pub(super) struct Books {
     pub(super) totals: Totals,
     pub(super) sent: Ranges,
     /// The rows of attempts that have not ended, by job.
-    open: HashMap<u64, u64>,
+    open: HashMap<u64, Open>,
     scratch: Vec<u8>,
+}
+
+/// The row of an attempt that has begun.
+#[derive(Debug)]
+struct Open {
+    id: u64,
+    attempt: Attempt,
+    /// Or was taken back, and the row is for the next.
+    was_taken_back: bool,
 }
 
 impl Books {
@@ -163,6 +172,7 @@ pub(super) fn append<'a>(
             Record::Ended { job, attempt, settles } => {
                 batch.ended(*job, attempt, settles.as_ref())?;
             }
+            Record::TakenBack { job } => batch.taken_back(*job)?,
             Record::Sent { first, last } => batch.sent(*first, *last)?,
         }
     }
@@ -203,18 +213,38 @@ impl Batch<'_> {
         if let Some(at) = self.begun_at.remove(&job) {
             self.begun[at] = None;
         }
-        let (statement, id) = match self.books.open.remove(&job) {
-            Some(id) => (&mut self.ends, id),
+        let open = self.books.open.remove(&job);
+        let was_counted = open.as_ref().is_some_and(|open| open.was_taken_back);
+        let (statement, id) = match open {
+            Some(open) => (&mut self.ends, open.id),
             None => (&mut self.attempts, self.books.next_attempt()),
         };
         let scratch = &mut self.books.scratch;
-        with_attempt((id, self.books.run, job), attempt, settles, true, |values| {
+        with_attempt((id, self.books.run, job), attempt, Stage::Ended(settles), |values| {
             write(statement, &ATTEMPTS, values, scratch)
         })?;
+        self.books.totals.ended -= u64::from(was_counted);
         self.books.count_end(settles.is_some());
         if settles.is_some() && self.books.sent.contains(job) {
             self.books.unsend(self.connection, job)?;
         }
+        Ok(())
+    }
+
+    fn taken_back(&mut self, job: u64) -> Result<(), Stopped> {
+        if let Some(at) = self.begun_at.remove(&job) {
+            self.begun[at] = None;
+        }
+        let Some(open) = self.books.open.get_mut(&job).filter(|open| !open.was_taken_back) else {
+            return Ok(());
+        };
+        open.was_taken_back = true;
+        let (statement, scratch) = (&mut self.ends, &mut self.books.scratch);
+        let row = (open.id, self.books.run, job);
+        with_attempt(row, &open.attempt, Stage::NotBegun, |values| {
+            write(statement, &ATTEMPTS, values, scratch)
+        })?;
+        self.books.totals.ended += 1;
         Ok(())
     }
 
@@ -232,12 +262,18 @@ impl Batch<'_> {
 
     fn finish(mut self) -> Result<(), Stopped> {
         for (job, attempt) in mem::take(&mut self.begun).into_iter().flatten() {
-            let id = self.books.next_attempt();
-            self.books.open.insert(job, id);
-            let (statement, scratch) = (&mut self.attempts, &mut self.books.scratch);
-            with_attempt((id, self.books.run, job), &attempt, None, false, |values| {
+            let before = self.books.open.remove(&job);
+            let (statement, id) = match &before {
+                Some(open) => (&mut self.ends, open.id),
+                None => (&mut self.attempts, self.books.next_attempt()),
+            };
+            let scratch = &mut self.books.scratch;
+            with_attempt((id, self.books.run, job), &attempt, Stage::Runs, |values| {
                 write(statement, &ATTEMPTS, values, scratch)
             })?;
+            let was_counted = before.is_some_and(|open| open.was_taken_back);
+            self.books.totals.ended -= u64::from(was_counted);
+            self.books.open.insert(job, Open { id, attempt, was_taken_back: false });
         }
         Ok(())
     }

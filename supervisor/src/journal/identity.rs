@@ -5,7 +5,7 @@
 //! and whoever could make two with one digest could have one of them skipped as done. It costs
 //! some 80 ns for a short job.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// What a job is known by.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -28,6 +28,22 @@ impl Digest {
             hasher.update(part);
         }
         Self::cut(hasher.finalize())
+    }
+
+    /// That of all that can be read.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn of_file(mut file: impl io::Read) -> io::Result<Self> {
+        let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; 64 << 10]);
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(Self::cut(hasher.finalize())),
+                Ok(length) => hasher.update(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+        }
     }
 
     /// One that was written down; `None` where that is of another length.

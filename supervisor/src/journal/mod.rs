@@ -16,6 +16,7 @@ mod checksum;
 mod errno;
 mod error;
 mod evidence;
+mod identify;
 pub mod identity;
 mod lock;
 mod open;
@@ -30,38 +31,16 @@ mod store;
 mod tests;
 mod writer;
 
+pub use crate::settings::{OnLost, Sync};
+
 pub use self::{
     error::{Damage, Error},
+    identify::{Identity, too_long},
     open::Opened,
     reader::{Account, Reader},
     recorded::{Recorded, State},
     records::{Attempted, Header, Record, Run, Settled},
-    resume::OnLost,
     sent::Ranges,
     store::{Ending, Store},
     writer::{Failure, GATHER, GATHER_RECORDS, Journal, Sequence},
 };
-
-/// When what is recorded is certain to survive, and what.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Sync {
-    /// Each batch is committed by itself and synced: a power cut loses nothing that was settled.
-    Always,
-    /// The same, but for that batches of a few milliseconds share a commit.
-    #[default]
-    Batch,
-    /// Nothing is synced: what was recorded survives us, and not a power cut.
-    Off,
-}
-
-impl Sync {
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::Batch => "batch",
-            Self::Off => "off",
-        }
-    }
-}

@@ -17,7 +17,7 @@ use super::{
     error::Damage,
     lock::Lock,
     recorded::{self, Stopped},
-    records::{Attempted, Settled, with_attempt},
+    records::{Attempted, Settled, Stage, with_attempt},
     schema::{self, APPLICATION, ATTEMPTS, RUNS, VERSION},
 };
 
@@ -63,6 +63,12 @@ impl Opened {
     #[must_use]
     pub fn recorded(&self) -> &Recorded {
         &self.recorded
+    }
+
+    /// How many jobs may have been running when the supervisor died.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        self.recorded.open.len()
     }
 
     /// Records that a run begins, and that what ran in one that is over was lost.
@@ -127,7 +133,8 @@ fn lose(
         Ok(())
     })?;
     let Some(Attempted { run, job, attempt, .. }) = found else { return Ok(()) };
-    with_attempt((id, run, job), &attempt, settles.as_ref(), true, |values| {
+    let stage = Stage::Ended(settles.as_ref());
+    with_attempt((id, run, job), &attempt, stage, |values| {
         books.update(connection, &ATTEMPTS, values)
     })?;
     books.count_end(settles.is_some());

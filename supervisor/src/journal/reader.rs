@@ -13,6 +13,7 @@ use super::{
     lock::Lock,
     open,
     recorded::{self, Stopped},
+    records::NOT_BEGUN,
     schema::{ATTEMPTS, JOBS, TABLES, Table},
 };
 use crate::job::{JobEnd, Outcome, Payload};
@@ -77,11 +78,13 @@ impl Account {
         let mut attempts: Vec<_> = self.attempts.into_iter().map(|tried| tried.attempt).collect();
         Outcome {
             id: self.job,
+            place: self.job,
             position: self.position,
             payload: self.payload,
             end: settles.map_or(unsettled, JobEnd::from),
             last: attempts.pop(),
             earlier: attempts,
+            again: false,
         }
     }
 
@@ -113,6 +116,17 @@ impl Reader {
         Ok(reader)
     }
 
+    /// Opens a journal to look at it as it is each time, for as long as it is being written.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn follow(path: &Path) -> Result<Self, Error> {
+        let reader = Self::open(path)?;
+        // Whoever looks at one moment for long keeps the log from being put into the file.
+        reader.tried(reader.connection.execute_batch("COMMIT"))?;
+        Ok(reader)
+    }
+
     /// Whether a supervisor was writing to it.
     #[must_use]
     pub fn is_live(&self) -> bool {
@@ -132,7 +146,7 @@ impl Reader {
     /// # Errors
     /// Damage, with the row named.
     pub fn account(&self, job: u64) -> Result<Option<Account>, Error> {
-        Ok(self.some(job, job)?.pop())
+        Ok(self.some(job, job)?.0.pop())
     }
 
     /// Tells of each job, in order, until told that it is enough.
@@ -142,12 +156,12 @@ impl Reader {
     pub fn accounts(&self, mut goes_on: impl FnMut(Account) -> bool) -> Result<(), Error> {
         let (mut first, mut attempts) = (1, 0);
         loop {
-            let accounts = self.some(first, first + AT_ONCE - 1)?;
+            let (accounts, rows) = self.some(first, first + AT_ONCE - 1)?;
             if accounts.is_empty() {
                 // They are found by an index, whose entries have no sums.
                 return self.stopped(recorded::check_attempts(&self.connection, attempts));
             }
-            attempts += accounts.iter().map(|account| account.attempts.len() as u64).sum::<u64>();
+            attempts += rows;
             first += AT_ONCE;
             if !accounts.into_iter().all(&mut goes_on) {
                 return Ok(());
@@ -155,9 +169,9 @@ impl Reader {
         }
     }
 
-    /// All jobs from `first` to `last`.
-    fn some(&self, first: u64, last: u64) -> Result<Vec<Account>, Error> {
-        let mut accounts: Vec<Account> = Vec::new();
+    /// All jobs from `first` to `last`, and how many rows of attempts there are of them.
+    fn some(&self, first: u64, last: u64) -> Result<(Vec<Account>, u64), Error> {
+        let (mut accounts, mut rows) = (Vec::<Account>::new(), 0);
         let (range, select) = ([first, last], JOBS.select_where("job BETWEEN ?1 AND ?2"));
         self.scan(&JOBS, &select, &range, |values| {
             accounts.push(Account::read(values)?);
@@ -165,12 +179,16 @@ impl Reader {
         })?;
         let select = ATTEMPTS.select_where("job BETWEEN ?1 AND ?2");
         self.scan(&ATTEMPTS, &select, &range, |values| {
+            rows += 1;
             let attempted = Attempted::read(values)?;
             let place = accounts.binary_search_by_key(&attempted.job, |account| account.job);
-            accounts[place.map_err(|_| values.unreadable(2))?].attempts.push(attempted);
+            let account = &mut accounts[place.map_err(|_| values.unreadable(2))?];
+            if values.maybe_text(10)? != Some(NOT_BEGUN) {
+                account.attempts.push(attempted);
+            }
             Ok(())
         })?;
-        Ok(accounts)
+        Ok((accounts, rows))
     }
 
     /// Everything that is not as it was written; at most a hundred of it.

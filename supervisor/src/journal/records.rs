@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rusqlite::types::ValueRef;
 
-use super::{checksum::Values, error::Damage, evidence, identity::Digest};
+use super::{
+    checksum::Values,
+    error::Damage,
+    evidence::{self, Columns},
+    identity::Digest,
+};
 use crate::{
     event::WorkerId,
     job::{Attempt, AttemptEnd, JobEnd, Payload},
@@ -51,6 +56,12 @@ pub enum Record {
         /// How the job ended by it; `None` where there will be another.
         settles: Option<Settled>,
     },
+    /// An attempt whose start was recorded was none: the job was sent to a worker and came back,
+    /// not begun. The next attempt takes its row.
+    TakenBack {
+        /// The job's number.
+        job: u64,
+    },
     /// The ends of all jobs from `first` to `last` were put out.
     Sent {
         /// The first job's number.
@@ -72,7 +83,7 @@ impl Record {
                 };
                 reply + end_bytes(&attempt.end)
             }
-            Self::Started { .. } | Self::Sent { .. } => 0,
+            Self::Started { .. } | Self::TakenBack { .. } | Self::Sent { .. } => 0,
         };
         size_of::<Self>() + more
     }
@@ -202,15 +213,34 @@ fn maybe<T>(value: Option<T>, column: impl FnOnce(T) -> ValueRef<'static>) -> Va
     value.map_or(ValueRef::Null, column)
 }
 
-/// The row of an attempt. `end` is what is known of it when it has ended.
+/// What is known of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage<'a> {
+    Runs,
+    /// It was none.
+    NotBegun,
+    Ended(Option<&'a Settled>),
+}
+
+/// The cause of what was no attempt.
+pub(super) const NOT_BEGUN: &str = "not begun";
+
+/// The row of an attempt.
 pub(super) fn with_attempt<T>(
     (id, run, job): (u64, u64, u64),
     attempt: &Attempt,
-    settles: Option<&Settled>,
-    has_ended: bool,
+    stage: Stage<'_>,
     write: impl FnOnce(&[ValueRef<'_>]) -> T,
 ) -> T {
-    let columns = has_ended.then(|| evidence::columns(attempt, settles));
+    let settles = match stage {
+        Stage::Ended(settles) => settles,
+        Stage::Runs | Stage::NotBegun => None,
+    };
+    let columns = match stage {
+        Stage::Runs => None,
+        Stage::NotBegun => Some(Columns { cause: NOT_BEGUN.into(), evidence: None, reply: None }),
+        Stage::Ended(settles) => Some(evidence::columns(attempt, settles)),
+    };
     let columns = columns.as_ref();
     let is_lost = attempt.end == AttemptEnd::Lost;
     let took = columns.filter(|_| !is_lost).map(|_| int(nanos(attempt.took)));

@@ -10,16 +10,6 @@ use super::{
 };
 use crate::escape::visible;
 
-/// What becomes of a job that ran when its supervisor died.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum OnLost {
-    /// It is run again.
-    #[default]
-    Rerun,
-    /// It has failed: it may have done what must not be done twice.
-    Fail,
-}
-
 /// What a run is to do with a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Turn {
@@ -64,13 +54,21 @@ pub struct Counts {
 /// `988 done, 12 new, 3 gone`.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} done, ", self.done)?;
+        write!(f, "{}, {} gone", self.of_a_part(), self.gone)
+    }
+}
+
+impl Counts {
+    /// The same of an input that was not read to its end: what is gone of it is not known.
+    #[must_use]
+    pub fn of_a_part(&self) -> String {
+        let mut text = format!("{} done, ", self.done);
         for (count, what) in [(self.failed, "failed"), (self.again, "to run again")] {
             if count > 0 {
-                write!(f, "{count} {what}, ")?;
+                text += &format!("{count} {what}, ");
             }
         }
-        write!(f, "{} new, {} gone", self.new, self.gone)
+        text + &format!("{} new", self.new)
     }
 }
 
@@ -91,6 +89,12 @@ impl Resume {
         let known = Known::new(std::mem::take(&mut recorded.digests));
         let next = recorded.states.len() as u64 + 1;
         Self { known, recorded, retry_failed, next, counts: Counts::default() }
+    }
+
+    /// Whether there was nothing: all jobs are new.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.recorded.states.is_empty()
     }
 
     /// What becomes of the next job of the input.
@@ -125,12 +129,17 @@ impl Resume {
     /// The jobs whose end may not have been put out, in order, whether they are in the input or
     /// not; not those that are run again, which come to another end.
     pub fn unsent(&self) -> impl Iterator<Item = u64> {
-        let states = self.recorded.states.iter().zip(1..);
-        states
-            .filter(|(state, job)| {
-                state.is_settled() && !self.is_run(**state) && !self.recorded.sent.contains(*job)
-            })
-            .map(|(_, job)| job)
+        (1..=self.recorded.states.len() as u64).filter(|job| self.is_unsent(*job))
+    }
+
+    /// Those of them that were not in the input, in no order.
+    pub fn gone_unsent(&self) -> impl Iterator<Item = u64> {
+        self.gone().filter(|job| self.is_unsent(*job))
+    }
+
+    fn is_unsent(&self, job: u64) -> bool {
+        let state = self.recorded.state(job).unwrap_or_default();
+        state.is_settled() && !self.is_run(state) && !self.recorded.sent.contains(job)
     }
 
     /// The jobs whose end was put out.
@@ -181,12 +190,16 @@ impl fmt::Display for Difference {
 
 /// The run is not the one that was recorded.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{}: run it as before, or accept the change by --accept-change", listed(.0))]
+#[error(
+    "the journal was kept of another run:{}\nrun it as before, name another file, or go on by \
+     --accept-change",
+    listed(.0)
+)]
 pub struct Changed(pub Vec<Difference>);
 
 fn listed(differences: &[Difference]) -> String {
     let lines: Vec<_> = differences.iter().map(|d| format!("\n  {d}")).collect();
-    format!("the journal is of another run:{}\n", lines.concat())
+    lines.concat()
 }
 
 /// In what a run differs from the one before it, in the order of names.

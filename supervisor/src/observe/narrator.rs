@@ -113,7 +113,8 @@ mod tests {
 
     fn outcome(end: JobEnd) -> Outcome {
         let payload = Payload::copy(b"");
-        Outcome { id: 1, position: 1, payload, end, last: None, earlier: Vec::new() }
+        let (last, earlier, again) = (None, Vec::new(), false);
+        Outcome { id: 1, place: 1, position: 1, payload, end, last, earlier, again }
     }
 
     #[test]

@@ -201,7 +201,8 @@ mod tests {
 
     fn outcome(id: u64, end: JobEnd, last: Option<Attempt>) -> Outcome {
         let payload = Payload::copy(&[b'x'; 9000]);
-        Outcome { id, position: id, payload, end, last, earlier: Vec::new() }
+        let (earlier, again) = (Vec::new(), false);
+        Outcome { id, place: id, position: id, payload, end, last, earlier, again }
     }
 
     #[test]

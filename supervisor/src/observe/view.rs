@@ -295,7 +295,16 @@ mod tests {
         }
         let (payload, earlier) = (Payload::copy(b"x"), Vec::new());
         let end = JobEnd::TooLong { bytes: 9, cap: 8 };
-        let long = Outcome { id: 1, position: 1, payload, end, last: None, earlier };
+        let long = Outcome {
+            id: 1,
+            place: 1,
+            position: 1,
+            payload,
+            end,
+            last: None,
+            earlier,
+            again: false,
+        };
         board.settle(at(50), &mut vec![long]);
         board.measured(WORKER, 4096);
         board.sample(at(1000));

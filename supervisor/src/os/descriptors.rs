@@ -2,6 +2,7 @@
 //! to the hard one; its workers get the user's back.
 
 use std::{
+    fs::File,
     io::{self, Read},
     os::fd::{AsFd, AsRawFd},
 };
@@ -134,6 +135,28 @@ pub fn look_ahead(pipe: impl AsFd) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
     copy.read_exact(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Writes all, also to a stream that somebody else made non-blocking. (`io::stdout` buffers, and
+/// may drop what it buffered when the descriptor would block.)
+pub(crate) fn write(stream: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
+    while !bytes.is_empty() {
+        match nix::unistd::write(&stream, bytes) {
+            Ok(length) => bytes = &bytes[length..],
+            Err(Errno::EAGAIN) => wait_writable(&stream),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes over the beginning of a file; of what has none, such as a pipe, nothing.
+pub(crate) fn write_over(file: &File, bytes: &[u8]) -> nix::Result<()> {
+    match nix::sys::uio::pwrite(file, bytes, 0) {
+        Err(Errno::ESPIPE) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -42,10 +42,18 @@ pub(crate) fn candidates(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
 /// # Errors
 /// What the exec would say.
 pub fn check(program: &Program) -> Result<(), StartFault> {
+    find(program).map(drop)
+}
+
+/// The file that is executed.
+///
+/// # Errors
+/// As above.
+pub fn find(program: &Program) -> Result<PathBuf, StartFault> {
     let mut errno = libc::ENOENT;
     for file in files(program) {
         match eaccess(&file, AccessFlags::X_OK) {
-            Ok(()) if !file.is_dir() => return Ok(()),
+            Ok(()) if !file.is_dir() => return Ok(file),
             // A directory may be searched, which is the same bit; and one of PATH that may not
             // be searched says so of any name.
             Ok(()) | Err(Errno::EACCES) if file.exists() => errno = libc::EACCES,

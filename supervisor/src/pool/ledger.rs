@@ -6,10 +6,10 @@ use std::{
     collections::{BinaryHeap, VecDeque},
 };
 
-use super::{Actions, JobKey, Tick, retry::Trouble};
+use super::{Action, Actions, JobKey, Tick, retry::Trouble};
 use crate::{
     event::Tally,
-    job::{Attempt, Job, JobEnd, Outcome, Payload},
+    job::{Accepted, Attempt, Job, JobEnd, Outcome, Payload},
 };
 
 /// The jobs of a run that are not settled.
@@ -28,7 +28,7 @@ pub(super) struct Ledger {
     cancelled: Vec<JobKey>,
     /// Only jobs that were sent before are sent.
     hold: bool,
-    /// The highest number of a job that was ever sent.
+    /// The last turn of a job that was ever sent.
     sent_through: u64,
     tally: Tally,
 }
@@ -37,6 +37,7 @@ pub(super) struct Ledger {
 #[derive(Debug)]
 struct Entry {
     id: u64,
+    place: u64,
     position: u64,
     payload: Payload,
     /// What it went through; most jobs never have any.
@@ -56,11 +57,11 @@ pub struct Order<'a> {
 
 impl Ledger {
     /// Takes a job on, behind all others.
-    pub(super) fn accept(&mut self, job: Job) {
+    pub(super) fn accept(&mut self, accepted: Accepted) {
         self.tally.accepted += 1;
-        let Job { payload, position } = job;
+        let Accepted { id, place, job: Job { payload, position } } = accepted;
         self.ready_bytes += payload.len();
-        let entry = Entry { id: self.tally.accepted, position, payload, trouble: None };
+        let entry = Entry { id, place, position, payload, trouble: None };
         let key = match self.free.pop() {
             Some(key) => {
                 self.entries[index(key)] = entry;
@@ -76,17 +77,12 @@ impl Ledger {
     }
 
     /// Takes a job on that no frame can hold, and settles it.
-    pub(super) fn refuse(&mut self, position: u64, end: JobEnd, actions: &mut Actions) {
+    pub(super) fn refuse(&mut self, accepted: Accepted, end: JobEnd, actions: &mut Actions) {
         self.tally.accepted += 1;
         self.tally.failed += 1;
-        actions.settled.push(Outcome {
-            id: self.tally.accepted,
-            position,
-            payload: Payload::copy(&[]),
-            end,
-            last: None,
-            earlier: Vec::new(),
-        });
+        let Accepted { id, place, job: Job { payload, position } } = accepted;
+        let (last, earlier, again) = (None, Vec::new(), false);
+        actions.settled.push(Outcome { id, place, position, payload, end, last, earlier, again });
     }
 
     /// The job of this number, if it is not settled.
@@ -165,10 +161,10 @@ impl Ledger {
     /// Takes the next job to be sent.
     pub(super) fn take_ready(&mut self) -> Option<JobKey> {
         let entry = &self.entries[index(*self.ready.front()?)];
-        if self.hold && entry.id > self.sent_through {
+        if self.hold && entry.place > self.sent_through {
             return None;
         }
-        self.sent_through = self.sent_through.max(entry.id);
+        self.sent_through = self.sent_through.max(entry.place);
         self.ready_bytes -= entry.payload.len();
         let key = self.ready.pop_front()?;
         self.sent();
@@ -188,9 +184,10 @@ impl Ledger {
     }
 
     /// Puts a job back in front, as if it had never been sent: it was not started.
-    pub(super) fn give_back(&mut self, key: JobKey) {
+    pub(super) fn give_back(&mut self, key: JobKey, actions: &mut Actions) {
         self.tally.in_flight -= 1;
         self.tally.queued += 1;
+        actions.push(Action::TakenBack { id: self.entries[index(key)].id });
         self.queue_in_front(key);
     }
 
@@ -284,9 +281,10 @@ impl Ledger {
         let mut earlier = entry.trouble.take().map(|t| t.attempts).unwrap_or_default();
         let last = attempt.or_else(|| earlier.pop());
         let payload = std::mem::replace(&mut entry.payload, Payload::copy(&[]));
-        let (id, position) = (entry.id, entry.position);
+        let (id, place, position) = (entry.id, entry.place, entry.position);
         self.free.push(key);
-        actions.settled.push(Outcome { id, position, payload, end, last, earlier });
+        let again = false;
+        actions.settled.push(Outcome { id, place, position, payload, end, last, earlier, again });
     }
 
     /// For the invariants of the simulation.

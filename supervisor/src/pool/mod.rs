@@ -48,7 +48,7 @@ use crate::{
     event::{Event, Mute, ShutdownReason, Tally, WorkerId},
     exit::{Cause, Evidence, StartFault, StopReason},
     hang::Hang,
-    job::JobEnd,
+    job::{Accepted, Job, JobEnd, Payload},
     settings::Restart,
 };
 
@@ -139,9 +139,10 @@ impl Pool {
             }
             Input::Roll => {}
             Input::Jobs(jobs) => jobs.into_iter().for_each(|job| self.ledger.accept(job)),
-            Input::TooLong { position, bytes } => {
+            Input::TooLong { id, place, position, bytes } => {
                 let end = JobEnd::TooLong { bytes, cap: self.policy.job_bytes_max };
-                self.ledger.refuse(position, end, actions);
+                let job = Job { payload: Payload::copy(&[]), position };
+                self.ledger.refuse(Accepted { id, place, job }, end, actions);
             }
             Input::SourceEnded => {
                 self.source_ended = true;

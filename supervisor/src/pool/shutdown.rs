@@ -41,7 +41,8 @@ impl From<ShutdownReason> for Haste {
             | ShutdownReason::CannotStart(_)
             | ShutdownReason::OutputClosed
             | ShutdownReason::OutputFailed(_)
-            | ShutdownReason::ReportFailed => Self::Now,
+            | ShutdownReason::ReportFailed
+            | ShutdownReason::JournalFailed => Self::Now,
         }
     }
 }

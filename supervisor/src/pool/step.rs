@@ -7,7 +7,7 @@ use crate::{
     event::{Event, ShutdownReason, WorkerId},
     exit::{Evidence, Pipe, ProtocolFault, StartFault},
     hang::Hang,
-    job::{Failure, Job, Outcome, Payload},
+    job::{Accepted, Failure, Outcome, Payload},
 };
 
 /// A moment, as the time since the run began. Never a wall clock.
@@ -30,9 +30,13 @@ pub enum Input {
     /// All workers shall be replaced, one by one.
     Roll,
     /// Jobs, in order.
-    Jobs(Vec<Job>),
+    Jobs(Vec<Accepted>),
     /// A job that no frame can hold.
     TooLong {
+        /// Its number.
+        id: u64,
+        /// Its turn.
+        place: u64,
         /// Where it stood in its input.
         position: u64,
         /// How long it is.
@@ -271,6 +275,11 @@ pub enum Action {
     },
     /// Let it start nothing more of what it was sent, and tell what it has started.
     Recall(WorkerId),
+    /// Note that a job that was sent was not begun, and is not with that worker any more.
+    TakenBack {
+        /// The job's number.
+        id: u64,
+    },
     /// Let it end the job it runs.
     Cancel {
         /// Who runs it.

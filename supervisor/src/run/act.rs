@@ -5,7 +5,7 @@ use super::Run;
 use crate::{
     control::wire::{Act, Worker},
     event::{Ending, ShutdownReason, WorkerId},
-    job::{Job, JobEnd},
+    job::{Accepted, Job, JobEnd},
     pool::{Action, Input, Standing},
     settings::Workers,
 };
@@ -61,7 +61,6 @@ impl Run {
         if self.pool.standing(id).is_some() {
             return Err(format!("job {id} is not done yet: it is cancelled with `cancel {id}`"));
         }
-        let jobs = self.board.jobs();
         if self.board.stopping().is_some() || self.over.is_some() {
             return Err("the run is stopping: nothing more is started".into());
         }
@@ -76,8 +75,9 @@ impl Run {
             ));
         }
         let job = Job { payload: outcome.payload.clone(), position: outcome.position };
-        let said = format!("job {id} is done again, as job {}", jobs.accepted + 1);
-        Ok((said, Some(Input::Jobs(vec![job]))))
+        self.places += 1;
+        let accepted = Accepted { id, place: self.places, job };
+        Ok((format!("job {id} is done again"), Some(Input::Jobs(vec![accepted]))))
     }
 
     fn scale(&mut self, workers: u32) -> Done {

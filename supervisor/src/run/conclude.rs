@@ -1,10 +1,10 @@
 //! How does a run come to rest, once everything has ended?
 
-use std::{collections::HashMap, fmt::Write as _, rc::Rc};
+use std::{collections::HashMap, fmt::Write as _, rc::Rc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Run, asked, look::end_name};
+use super::{Run, asked, look::end_name, record::Recording, recorded};
 use crate::{
     escape::visible,
     event::ShutdownReason,
@@ -31,23 +31,20 @@ impl Run {
                     | ShutdownReason::OutputClosed
             )
         );
-        let (board, output_failed) = (self.board.clone(), self.output_failed);
-        let has_jobs = self.settings.jobs.is_some();
-        let is_whole = !self.source.as_mut().is_some_and(Source::has_more);
         let took = self.began.elapsed();
         self.end_strays().await;
+        let text = (!quiet).then(|| self.how_it_went(took));
+        let (board, output_failed) = (self.board.clone(), self.output_failed);
         let over = RunOver { at: took, status: end_name(end), jobs: board.jobs() };
+        let has_jobs = self.settings.jobs.is_some();
         let told = async {
             outlet.settled().await;
             outlet.end_reports(over);
-            if !quiet {
-                let text = if has_jobs {
-                    summary(board.jobs(), is_whole, took)
-                } else {
-                    let ends = board.slots().iter().filter_map(|slot| slot.last.as_ref());
-                    ends.for_each(|last| outlet.task(last));
-                    table(&board, &HashMap::new())
-                };
+            if !quiet && !has_jobs {
+                let ends = board.slots().iter().filter_map(|slot| slot.last.as_ref());
+                ends.for_each(|last| outlet.task(last));
+            }
+            if let Some(text) = text {
                 tell_the_end(text, &outlet, output_failed);
             }
             outlet.writer().flushed().await;
@@ -55,8 +52,15 @@ impl Run {
         tokio::pin!(told);
         let mut patience = self.asked.map(|_| Instant::now() + self.settings.grace);
         loop {
+            // What is recorded is told, and then how it all ended up.
+            let holds = self.recording.as_ref().is_some_and(Recording::holds);
             tokio::select! {
-                () = &mut told => break,
+                () = &mut told, if !holds => break,
+                news = recorded(self.recording.as_ref()), if holds => {
+                    if let Some(Input::Shutdown(reason)) = self.recorded(news) {
+                        end = RunEnd::Stopped(reason);
+                    }
+                }
                 () = sleep_until(patience.unwrap_or(self.began)), if patience.is_some() => break,
                 ask = asked(&mut self.onlookers) => drop(self.answer(ask)),
                 request = self.signals.next() => {
@@ -79,8 +83,19 @@ impl Run {
             }
             _ => end,
         };
+        let end = self.close_recording(end).await;
         self.take_leave(end).await;
         end
+    }
+
+    fn how_it_went(&mut self, took: Duration) -> String {
+        if self.settings.jobs.is_none() {
+            return table(&self.board, &HashMap::new());
+        }
+        let is_whole = !self.source.as_mut().is_some_and(Source::has_more);
+        let text = summary(self.board.jobs(), is_whole, took);
+        let recorded = self.recording.as_ref().map(|recording| recording.summary(is_whole));
+        text + &recorded.unwrap_or_default()
     }
 
     /// Ends what hid from whom it came.
@@ -100,6 +115,9 @@ impl Run {
         }
         if let Some(line) = self.narrator.withheld(Tick::MAX) {
             self.say(line);
+        }
+        if let Some(recording) = &self.recording {
+            recording.flush();
         }
         if self.progress.take().is_some() {
             self.outlet.writer().set_status(String::new());

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::RecordError;
 use crate::{
     os::descriptors::TooFewFiles, sink::reports::ReportError, source::SourceError, web::ServeError,
 };
@@ -27,6 +28,9 @@ pub enum RunError {
          or to /dev/null"
     )]
     NoOutput,
+    /// The journal.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// Something the kernel refused.
     #[error("cannot {what}")]
     Refused {

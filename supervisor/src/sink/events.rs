@@ -317,7 +317,8 @@ mod tests {
         let last =
             Attempt { number, worker, pid: 4123, began, took, peak_bytes, hang: None, end: last };
         let (payload, earlier) = (Payload::copy(input), Vec::new());
-        Outcome { id: 7, position: 9, payload, end, last: Some(last), earlier }
+        let (last, again) = (Some(last), false);
+        Outcome { id: 7, place: 7, position: 9, payload, end, last, earlier, again }
     }
 
     #[test]

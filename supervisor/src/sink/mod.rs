@@ -1,6 +1,7 @@
 //! Where do a run's data go? Through one [`Outlet`]: a [`Sink`] turns what comes into bytes, a
 //! [`writer`] thread writes them.
 
+mod archive;
 mod attempt;
 mod commands;
 pub mod events;
@@ -29,19 +30,18 @@ use std::{
 
 use tokio::sync::{Notify, broadcast};
 
+pub use self::{archive::Archive, lines::Held, writer::Stream};
 use self::{
     commands::Commands,
     jsonl::Jsonl,
-    order::SpillError,
     raw::Raw,
     recent::Recent,
     reports::{Report, RunOver},
-    results::Results,
+    results::{Results, ResultsError},
     silent::Silent,
     text::Text,
     writer::Writer,
 };
-pub use self::{lines::Held, writer::Stream};
 use crate::{
     about::About,
     event::{Ended, Event, WorkerId},
@@ -114,9 +114,15 @@ pub struct Outlet {
 pub(crate) const PIECE_BYTES: usize = 16 << 10;
 
 impl Outlet {
-    /// A way out of the form asked for.
+    /// A way out of the form asked for. What waits for its turn is fetched from the archive, if
+    /// there is one.
     #[must_use]
-    pub fn new(settings: &Settings, about: &Arc<About>, writer: Writer) -> Self {
+    pub fn new(
+        settings: &Settings,
+        about: &Arc<About>,
+        writer: Writer,
+        archive: Option<Box<dyn Archive>>,
+    ) -> Self {
         let jobs = settings.jobs.as_ref();
         let has_jobs = jobs.is_some();
         let runs_commands = jobs.is_some_and(|jobs| jobs.commands.is_some());
@@ -135,7 +141,7 @@ impl Outlet {
         let lingering_max = (settings.workers.get() + 32) * 2;
         let (lingering, settled) = (Cell::new(0), Notify::new());
         let keep_order = jobs.is_some_and(|jobs: &Jobs| jobs.keep_order);
-        let results = RefCell::new(Results::new(keep_order, sink.has_stderr()));
+        let results = RefCell::new(Results::new(keep_order, sink.has_stderr(), archive));
         let reports = RefCell::new(reports(settings, about));
         for (number, report) in reports.borrow().iter().enumerate() {
             let mut begin = Vec::new();
@@ -168,7 +174,7 @@ impl Outlet {
         while self.lingering.get() > 0 {
             self.settled.notified().await;
         }
-        while self.results.borrow_mut().release(&self.writer) {
+        while self.release() {
             self.writer.room().await;
         }
     }
@@ -221,8 +227,38 @@ impl Outlet {
         self.keep_captured(outcomes);
         let mut results = self.results.borrow_mut();
         results.put(outcomes, self.sink.as_ref(), &self.writer);
-        results.release(&self.writer);
+        results.release(self.sink.as_ref(), &self.writer);
         self.released.notify_waiters();
+    }
+
+    /// Puts out what was perhaps put out by the run before this one, in this turn.
+    pub fn outcome_again(&self, place: u64, id: u64) {
+        self.results.borrow_mut().put_again(place, id);
+    }
+
+    /// Gives the writer what is due, while it has room. Whether some is left.
+    pub fn release(&self) -> bool {
+        self.results.borrow_mut().release(self.sink.as_ref(), &self.writer)
+    }
+
+    /// The jobs of the archive whose outcomes were written, since this was asked last.
+    pub fn take_written(&self) -> Vec<u64> {
+        let mut results = self.results.borrow_mut();
+        results.sent().map(|sent| sent.take(&self.writer)).unwrap_or_default()
+    }
+
+    /// The archive is let go of: all that is told was fetched.
+    pub fn close_archive(&self) {
+        self.results.borrow_mut().close();
+    }
+
+    /// Waits until more of them are; for ever where none is on its way.
+    pub async fn written(&self) {
+        let next = self.results.borrow_mut().sent().and_then(|sent| sent.next());
+        match next {
+            Some(chunks) => self.writer.until_written(chunks).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The run is over, and so are the reports.
@@ -261,8 +297,8 @@ impl Outlet {
         }
     }
 
-    /// Why outcomes cannot be kept in order, told once each time it happens.
-    pub fn order_failure(&self) -> Option<SpillError> {
+    /// Why outcomes cannot be put out, told once each time it happens.
+    pub fn results_failure(&self) -> Option<ResultsError> {
         self.results.borrow_mut().take_failure()
     }
 
@@ -297,7 +333,7 @@ impl Outlet {
     pub(crate) async fn room(&self) {
         loop {
             self.writer.room().await;
-            if !self.results.borrow_mut().release(&self.writer) && self.writer.has_room() {
+            if !self.release() && self.writer.has_room() {
                 return;
             }
         }

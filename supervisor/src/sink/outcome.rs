@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     attempt::{AttemptRecord, why},
-    record::{Why, push, push_value, text_or_base64},
+    record::{Why, is_false, push, push_value, text_or_base64},
 };
 use crate::{
     job::{Attempt, AttemptEnd, JobEnd, Outcome},
@@ -38,6 +38,9 @@ fn write_done(outcome: &Outcome, attempt: &Attempt, reply: &[u8], out: &mut Vec<
     number(outcome.id, out);
     out.extend_from_slice(b",\"position\":");
     number(outcome.position, out);
+    if outcome.again {
+        out.extend_from_slice(b",\"again\":true");
+    }
     out.extend_from_slice(b",\"status\":\"ok\",\"attempts\":[{\"attempt\":");
     number(attempt.number, out);
     out.extend_from_slice(b",\"worker\":");
@@ -104,6 +107,8 @@ struct Record<'a> {
     kind: &'static str,
     id: u64,
     position: u64,
+    #[serde(skip_serializing_if = "is_false")]
+    again: bool,
     status: &'static str,
     #[serde(flatten)]
     why: Option<Why>,
@@ -155,6 +160,7 @@ impl<'a> Record<'a> {
             kind: "job",
             id: outcome.id,
             position: outcome.position,
+            again: outcome.again,
             status: outcome_name(&outcome.end),
             why,
             bytes,
@@ -191,7 +197,8 @@ mod tests {
 
     fn outcome(input: &[u8], end: JobEnd, last: Attempt, earlier: Vec<Attempt>) -> Outcome {
         let payload = Payload::copy(input);
-        Outcome { id: 7, position: 9, payload, end, last: Some(last), earlier }
+        let (last, again) = (Some(last), false);
+        Outcome { id: 7, place: 7, position: 9, payload, end, last, earlier, again }
     }
 
     fn text(outcome: &Outcome) -> String {

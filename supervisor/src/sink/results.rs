@@ -2,7 +2,8 @@
 //! order where that was asked for.
 
 use super::{
-    Sink, Stream,
+    Archive, Sink, Stream,
+    archive::{self, Archived, Sent},
     order::{Ordered, SpillError},
     writer::Writer,
 };
@@ -20,73 +21,193 @@ pub(super) struct Results {
     chunk: Vec<u8>,
     /// What goes to stderr, where something may.
     errors: Option<Vec<u8>>,
-    /// Where they come out in the order of their jobs.
-    order: Option<Ordered>,
+    turns: Turns,
+    /// Which were written, where somebody wants to know.
+    sent: Option<Sent>,
     /// What of them can be had no more, and why.
-    failure: Option<SpillError>,
+    failure: Option<ResultsError>,
     is_broken: bool,
 }
 
+/// When they come out.
+#[derive(Debug)]
+enum Turns {
+    /// As they come.
+    None,
+    /// In the order of their jobs; what is not due waits here.
+    Ordered(Ordered),
+    /// What is not due, or was told before, waits in an archive.
+    Archived(Archived),
+}
+
+/// Why outcomes cannot be put out.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// The file in which some wait for their turn.
+    #[error(transparent)]
+    Spill(#[from] SpillError),
+    /// The archive.
+    #[error("{0}")]
+    Archive(String),
+}
+
+impl ResultsError {
+    /// Whether outcomes cannot be had any more, so that the run must stop.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        match self {
+            Self::Spill(error) => error.is_loss(),
+            Self::Archive(_) => true,
+        }
+    }
+
+    /// The kernel's number for it.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::Spill(error) => error.errno(),
+            Self::Archive(_) => libc::EIO,
+        }
+    }
+}
+
 impl Results {
-    pub(super) fn new(keep_order: bool, has_stderr: bool) -> Self {
-        let order = keep_order.then(|| Ordered::new(ORDER_BYTES_MAX));
+    /// With an archive what was written is known, too.
+    pub(super) fn new(
+        keep_order: bool,
+        has_stderr: bool,
+        archive: Option<Box<dyn Archive>>,
+    ) -> Self {
+        let sent = archive.as_ref().map(|_| Sent::default());
+        let turns = match archive {
+            Some(archive) => Turns::Archived(Archived::new(archive, keep_order)),
+            None if keep_order => Turns::Ordered(Ordered::new(ORDER_BYTES_MAX)),
+            None => Turns::None,
+        };
         let errors = has_stderr.then(Vec::new);
-        Self { chunk: Vec::new(), errors, order, failure: None, is_broken: false }
+        Self { chunk: Vec::new(), errors, turns, sent, failure: None, is_broken: false }
     }
 
     pub(super) fn put(&mut self, outcomes: &[Outcome], sink: &dyn Sink, writer: &Writer) {
-        let chunk = &mut self.chunk;
-        let Some(order) = &mut self.order else {
-            for outcome in outcomes {
-                sink.outcome(outcome, chunk);
-                let Some(errors) = &mut self.errors else { continue };
-                sink.outcome_stderr(outcome, errors);
-                if !errors.is_empty() {
-                    writer.deliver(Stream::Stdout, chunk);
-                    writer.deliver(Stream::Stderr, errors);
-                }
-            }
-            return writer.deliver(Stream::Stdout, chunk);
-        };
+        let (chunk, mut ids) = (&mut self.chunk, Vec::new());
         for outcome in outcomes {
-            match &mut self.errors {
-                Some(errors) => put_both(outcome, sink, errors, chunk),
-                None => sink.outcome(outcome, chunk),
+            match &mut self.turns {
+                Turns::Ordered(order) => {
+                    match &mut self.errors {
+                        Some(errors) => put_both(outcome, sink, errors, chunk),
+                        None => sink.outcome(outcome, chunk),
+                    }
+                    order.push(outcome.place, chunk);
+                    chunk.clear();
+                    continue;
+                }
+                Turns::Archived(waiting) => {
+                    if !waiting.takes_turn(outcome) {
+                        waiting.push(outcome);
+                        continue;
+                    }
+                }
+                Turns::None => {}
             }
-            order.push(outcome.id, chunk);
-            chunk.clear();
+            archive::put(outcome, sink, (chunk, self.errors.as_mut()), writer);
+            if self.sent.is_some() && outcome.end.is_final() {
+                ids.push(outcome.id);
+            }
+        }
+        self.deliver(ids, writer);
+    }
+
+    /// What was perhaps told by a run before this one is told again, in this turn.
+    pub(super) fn put_again(&mut self, place: u64, id: u64) {
+        if let Turns::Archived(waiting) = &mut self.turns {
+            waiting.push_again(place, id);
+        }
+    }
+
+    fn deliver(&mut self, ids: Vec<u64>, writer: &Writer) {
+        writer.deliver(Stream::Stdout, &mut self.chunk);
+        if let Some(sent) = &mut self.sent {
+            sent.given(ids, writer);
         }
     }
 
     /// Gives the writer what is due, while it has room. Whether some is left.
-    pub(super) fn release(&mut self, writer: &Writer) -> bool {
-        let Some(order) = self.order.as_mut().filter(|_| !self.is_broken) else { return false };
-        while order.has_due() {
+    pub(super) fn release(&mut self, sink: &dyn Sink, writer: &Writer) -> bool {
+        while !self.is_broken && self.has_due() {
             if !writer.has_room() {
                 return true;
             }
-            let released = order.release(&mut self.chunk, CHUNK_BYTES);
-            match &mut self.errors {
-                Some(errors) => deliver_both(&mut self.chunk, errors, writer),
-                None => writer.deliver(Stream::Stdout, &mut self.chunk),
-            }
-            if let Err(error) = released {
+            if let Err(error) = self.release_some(sink, writer) {
                 self.failure = Some(error);
                 self.is_broken = true;
-                return false;
             }
         }
         false
     }
 
-    /// Whether no more should come: some is due already, or what waits fills the memory.
-    pub(super) fn is_full(&self) -> bool {
-        let order = self.order.as_ref().filter(|_| !self.is_broken);
-        order.is_some_and(|order| order.has_due() || order.is_full())
+    fn release_some(&mut self, sink: &dyn Sink, writer: &Writer) -> Result<(), ResultsError> {
+        match &mut self.turns {
+            Turns::None => Ok(()),
+            Turns::Ordered(order) => {
+                let released = order.release(&mut self.chunk, CHUNK_BYTES);
+                match &mut self.errors {
+                    Some(errors) => deliver_both(&mut self.chunk, errors, writer),
+                    None => writer.deliver(Stream::Stdout, &mut self.chunk),
+                }
+                Ok(released?)
+            }
+            Turns::Archived(waiting) => {
+                let (chunk, mut ids) = (&mut self.chunk, Vec::new());
+                let mut released = Ok(());
+                while chunk.len() < CHUNK_BYTES && writer.has_room() {
+                    match waiting.take_due() {
+                        Ok(None) => break,
+                        Ok(Some(outcome)) => {
+                            archive::put(&outcome, sink, (chunk, self.errors.as_mut()), writer);
+                            ids.extend(outcome.end.is_final().then_some(outcome.id));
+                        }
+                        Err(error) => {
+                            released = Err(ResultsError::Archive(error));
+                            break;
+                        }
+                    }
+                }
+                self.deliver(ids, writer);
+                released
+            }
+        }
     }
 
-    pub(super) fn take_failure(&mut self) -> Option<SpillError> {
-        self.failure.take().or_else(|| self.order.as_mut().and_then(Ordered::take_failure))
+    fn has_due(&self) -> bool {
+        match &self.turns {
+            Turns::None => false,
+            Turns::Ordered(order) => order.has_due(),
+            Turns::Archived(waiting) => waiting.has_due(),
+        }
+    }
+
+    /// Whether no more should come: some is due already, or what waits fills the memory.
+    pub(super) fn is_full(&self) -> bool {
+        let is_full = matches!(&self.turns, Turns::Ordered(order) if order.is_full());
+        !self.is_broken && (self.has_due() || is_full)
+    }
+
+    /// Nothing waits any more, and the archive is let go of.
+    pub(super) fn close(&mut self) {
+        self.turns = Turns::None;
+    }
+
+    /// Which were written, as far as nobody was told.
+    pub(super) fn sent(&mut self) -> Option<&mut Sent> {
+        self.sent.as_mut()
+    }
+
+    pub(super) fn take_failure(&mut self) -> Option<ResultsError> {
+        let spilled = match &mut self.turns {
+            Turns::Ordered(order) => order.take_failure().map(ResultsError::from),
+            Turns::None | Turns::Archived(_) => None,
+        };
+        self.failure.take().or(spilled)
     }
 }
 
@@ -136,7 +257,7 @@ mod tests {
     fn outcome(id: u64) -> Outcome {
         let (payload, last, earlier) = (Payload::copy(b""), None, Vec::new());
         let end = JobEnd::Ok(Payload::copy(&reply(id)));
-        Outcome { id, position: id, payload, end, last, earlier }
+        Outcome { id, place: id, position: id, payload, end, last, earlier, again: false }
     }
 
     fn reply(id: u64) -> Vec<u8> {
@@ -148,13 +269,13 @@ mod tests {
     #[test]
     fn behind_a_slow_job_all_waits_and_then_comes_out_as_the_writer_has_room() {
         let (mut results, writer, sink) =
-            (Results::new(true, false), Writer::idle(), Raw::new(true));
+            (Results::new(true, false, None), Writer::idle(), Raw::new(true));
         let others: Vec<_> = (2..=20_000).rev().map(outcome).collect();
         results.put(&others, &sink, &writer);
-        assert!(!results.release(&writer) && !results.is_full() && writer.has_room());
+        assert!(!results.release(&sink, &writer) && !results.is_full() && writer.has_room());
         results.put(&[outcome(1)], &sink, &writer);
         let mut out = Vec::new();
-        while results.release(&writer) {
+        while results.release(&sink, &writer) {
             assert!(results.is_full() && !writer.has_room());
             let written = writer.write_queued();
             assert!(written.len() < 500_000);
@@ -168,7 +289,7 @@ mod tests {
     #[test]
     fn a_turn_of_the_loop_is_one_chunk() {
         let (mut results, writer, sink) =
-            (Results::new(false, false), Writer::idle(), Raw::new(true));
+            (Results::new(false, false, None), Writer::idle(), Raw::new(true));
         results.put(&[outcome(2), outcome(1)], &sink, &writer);
         assert_eq!(writer.write_queued(), [reply(2), reply(1)].concat());
     }

@@ -7,7 +7,6 @@ use std::{
     collections::VecDeque,
     fs::File,
     io, mem,
-    os::fd::AsFd,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
@@ -17,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::status::Status;
-use crate::os::descriptors::wait_writable;
+use crate::os::descriptors::{write, write_over};
 
 /// While fewer bytes wait, there is room for a worker's output.
 const ROOM_BYTES: usize = 256 << 10;
@@ -79,6 +78,9 @@ struct Queue {
     /// What the terminal's last line shall be, until the thread has seen it.
     status: Option<Vec<u8>>,
     dropped_bytes: u64,
+    /// Chunks that ever came, and how many of the first of them were written without fail.
+    queued: u64,
+    written: u64,
     failure: Option<Failure>,
 }
 
@@ -173,6 +175,23 @@ impl Writer {
         self.until(|queue| is_done(queue).then_some(())).await;
     }
 
+    /// How many chunks were ever queued.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.shared.lock().queued
+    }
+
+    /// How many of these were written: the first ones, up to the first that could not be.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.shared.lock().written
+    }
+
+    /// Waits until so many are.
+    pub async fn until_written(&self, chunks: u64) {
+        self.until(|queue| (queue.written >= chunks).then_some(())).await;
+    }
+
     /// Waits until stdout fails.
     pub async fn failed(&self) -> Failure {
         self.until(|queue| queue.failure).await
@@ -219,6 +238,7 @@ impl Shared {
             queue.dropped_bytes += length as u64;
             return Vec::new();
         }
+        queue.queued += 1;
         queue.bytes += length;
         queue.talk_bytes += if chunk.is_talk { length } else { 0 };
         queue.chunks.push_back(chunk);
@@ -271,6 +291,7 @@ impl Shared {
             }
         });
         queue.failure = queue.failure.or(failure);
+        queue.written += u64::from(queue.failure.is_none());
         if (queue.spare.capacity()..=SPARE_BYTES_MAX).contains(&bytes.capacity()) {
             bytes.clear();
             queue.spare = bytes;
@@ -294,28 +315,6 @@ impl Shared {
     /// A panic elsewhere leaves the queue whole: it changes in single steps.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Writes all, also to a stream that somebody else made non-blocking. (`io::stdout` buffers, and
-/// may drop what it buffered when the descriptor would block.)
-fn write(stream: impl AsFd, mut bytes: &[u8]) -> nix::Result<()> {
-    while !bytes.is_empty() {
-        match nix::unistd::write(&stream, bytes) {
-            Ok(length) => bytes = &bytes[length..],
-            Err(Errno::EAGAIN) => wait_writable(&stream),
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Writes over the beginning of a file; of what has none, such as a pipe, nothing.
-fn write_over(file: &File, bytes: &[u8]) -> nix::Result<()> {
-    match nix::sys::uio::pwrite(file, bytes, 0) {
-        Err(Errno::ESPIPE) | Ok(_) => Ok(()),
-        Err(error) => Err(error),
     }
 }
 

@@ -134,6 +134,12 @@ impl Template {
         }
     }
 
+    /// Whether it is for a shell.
+    #[must_use]
+    pub fn is_script(&self) -> bool {
+        self.shell
+    }
+
     /// The command of a job, in place of what `words` held.
     pub fn fill(&self, job: Filling<'_>, words: &mut Words) {
         words.bytes.clear();

@@ -1,5 +1,6 @@
 //! `supervisor journal`: what was recorded, of a run that has ended, or died, or goes on.
 
+mod retry;
 mod text;
 
 use std::{
@@ -15,6 +16,7 @@ use supervisor::{
     journal::{Account, Error, Reader, Run, State},
     limits::Limits,
     os::signals::die_by,
+    run::status,
     signal::Signal,
     sink::reports::Export,
 };
@@ -51,6 +53,8 @@ enum Verb {
         /// The journal
         file: PathBuf,
     },
+    /// Run one job once more, alone and at once, as it was run, and record what comes of it
+    Retry(retry::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -130,29 +134,40 @@ impl From<io::Error> for Problem {
 
 /// The verb, from its arguments to its exit status.
 pub(super) fn main(arguments: &Arguments) -> ExitCode {
-    let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    let out = || BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let done = match &arguments.verb {
-        Verb::Ls(arguments) => list(arguments, &mut out),
-        Verb::Show(arguments) => show(arguments, &mut out),
-        Verb::Verify { file } => verify(file, &mut out),
-        Verb::Export { form, file } => export(*form, file, &mut out),
+        Verb::Retry(arguments) => retry::main(arguments),
+        verb => tell(verb, &mut out()).map(|()| ExitCode::SUCCESS),
     };
-    let flushed = out.flush().map_err(Problem::Output);
-    match done.and(flushed) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Problem::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
-            die_by(Signal::PIPE)
+    done.unwrap_or_else(Problem::exit)
+}
+
+fn tell(verb: &Verb, out: &mut impl Write) -> Result<(), Problem> {
+    match verb {
+        Verb::Ls(arguments) => list(arguments, out),
+        Verb::Show(arguments) => show(arguments, out),
+        Verb::Verify { file } => verify(file, out),
+        Verb::Export { form, file } => export(*form, file, out),
+        Verb::Retry(_) => Ok(()),
+    }?;
+    Ok(out.flush()?)
+}
+
+impl Problem {
+    fn exit(self) -> ExitCode {
+        match self {
+            Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => die_by(Signal::PIPE),
+            Self::Output(error) => {
+                report::say(&format!("stdout cannot be written: {error}"));
+                status::OUTPUT_FAILED.into()
+            }
+            Self::Journal(error) => {
+                report::say(&error.to_string());
+                status::OUTPUT_FAILED.into()
+            }
+            Self::Usage(text) => report::usage(&text),
+            Self::Damage => status::OUTPUT_FAILED.into(),
         }
-        Err(Problem::Output(error)) => {
-            report::say(&format!("stdout cannot be written: {error}"));
-            report::OUTPUT_FAILED.into()
-        }
-        Err(Problem::Journal(error)) => {
-            report::say(&error.to_string());
-            report::OUTPUT_FAILED.into()
-        }
-        Err(Problem::Usage(text)) => report::usage(&text),
-        Err(Problem::Damage) => report::OUTPUT_FAILED.into(),
     }
 }
 

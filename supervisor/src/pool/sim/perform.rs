@@ -85,6 +85,7 @@ impl World {
                 process.retract(&mut self.chance);
             }
             Action::Kill(worker) => self.kill(worker),
+            Action::TakenBack { .. } => {}
             Action::Tell(event) => self.told(event),
         }
     }
@@ -177,6 +178,7 @@ impl World {
             process.sent += 1;
             process.line.push_back(Sent { nth: process.sent, id, attempt });
             process.read(Frame::Job { id, attempt });
+            self.begun(id, true);
         }
     }
 
@@ -321,6 +323,12 @@ impl World {
         self.jobs.get_mut(index).unwrap_or_else(|| panic!("job {id} was never accepted"))
     }
 
+    /// What a journal keeps: each attempt that was begun ends, or was none, and that is told.
+    pub(super) fn begun(&mut self, id: u64, is_begun: bool) {
+        let is_new = if is_begun { self.begun.insert(id) } else { self.begun.remove(&id) };
+        assert!(is_new, "job {id}: begun {is_begun}, again");
+    }
+
     pub(super) fn settle(&mut self, outcome: &Outcome) {
         let id = outcome.id;
         let is_cancelled = self.cancelled.contains(&id);
@@ -335,7 +343,13 @@ impl World {
         let known = job.attempts.len();
         assert_eq!(&all[..known], &job.attempts[..], "the attempts of job {id} as they were told");
         assert!(all.len() <= known + 1, "attempts of job {id} that nobody heard of");
+        let is_new = all.len() > known;
         job.attempts = all;
+        if is_new {
+            self.begun(id, false);
+        }
+        assert!(!self.begun.contains(&id), "of job {id} an attempt has no end");
+        let job = self.job(id);
         let last = job.attempts.last().map(|attempt| &attempt.end);
         let ok = match &outcome.end {
             JobEnd::Ok(reply) => Some(reply),

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     event::{Event, ShutdownReason, Tally, WorkerId},
     exit::{ProtocolFault, StartFault, StartStep, StopReason},
-    job::{Attempt, Job, Payload},
+    job::{Accepted, Attempt, Job, Payload},
     pool::{Action, Actions, Input, Jitter, Left, News, Policy, Pool, Tick},
     signal::{SAME_REQUEST, Signal},
 };
@@ -75,6 +75,8 @@ pub(super) struct World {
     pub(super) was_done: bool,
     /// Jobs that nobody wants any more.
     pub(super) cancelled: BTreeSet<u64>,
+    /// Jobs of which an attempt was begun, as far as anybody was told.
+    pub(super) begun: BTreeSet<u64>,
     /// How many workers there shall be.
     pub(super) scale: u32,
     /// Those whose memory is being looked at, and those found too heavy in this step.
@@ -125,6 +127,7 @@ impl World {
             spawned: false,
             was_done: false,
             cancelled: BTreeSet::new(),
+            begun: BTreeSet::new(),
             scale: 0,
             on_scales: VecDeque::new(),
             too_heavy: BTreeSet::new(),
@@ -164,7 +167,9 @@ impl World {
                 Action::Tell(Event::Undead { worker }) => self.abandon(*worker),
                 Action::Tell(Event::TriedAgain { id, attempt, again }) => {
                     self.tried_again(*id, attempt, *again);
+                    self.begun(*id, false);
                 }
+                Action::TakenBack { id } => self.begun(*id, false),
                 _ => {}
             }
         }
@@ -253,15 +258,17 @@ impl World {
         if self.chance.one_in(20) {
             self.to_come -= 1;
             self.record();
-            return Input::TooLong { position: self.position, bytes: 2000 };
+            let (id, place) = (self.jobs.len() as u64, self.jobs.len() as u64);
+            return Input::TooLong { id, place, position: self.position, bytes: 2000 };
         }
         let count = (1 + self.chance.below(12)).min(self.to_come);
         self.to_come -= count;
         let mut jobs = Vec::new();
         for _ in 0..count {
             let payload = Payload::copy(self.position.to_string().as_bytes());
-            jobs.push(Job { payload, position: self.position });
             self.record();
+            let (id, job) = (self.jobs.len() as u64, Job { payload, position: self.position });
+            jobs.push(Accepted { id, place: id, job });
             self.position += 1;
         }
         Input::Jobs(jobs)

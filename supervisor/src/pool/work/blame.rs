@@ -34,7 +34,7 @@ impl Work {
         while self.window.len() > usize::from(running)
             && let Some(key) = self.window.pop_back()
         {
-            turn.ledger.give_back(key);
+            turn.ledger.give_back(key, turn.actions);
         }
         let Some(key) = self.window.pop_front() else { return self.answered > 0 };
         let death = Death { cause, evidence: evidence.cloned(), last_output: left.output };

@@ -163,7 +163,7 @@ impl Work {
         {
             self.last -= 1;
             self.window_bytes -= turn.ledger.order(key).payload.len();
-            turn.ledger.give_back(key);
+            turn.ledger.give_back(key, turn.actions);
         }
         self.recall = Recall::Done;
         // Who was asleep has come past the recall before, or there were no answer.

@@ -1,0 +1,95 @@
+//! `supervisor journal retry`: one job once more, alone and at once.
+
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser};
+use supervisor::{
+    journal::{Account, Identity, Reader, Run, State},
+    settings::{JobSource, Journal, OnLost, Progress, Settings, Sync, Workers},
+};
+
+use super::{super::record, Problem};
+use crate::cli::{self, Verb, program};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The journal
+    file: PathBuf,
+    /// The job's number
+    job: u64,
+}
+
+/// Runs the job, and gives the exit status of that.
+pub(super) fn main(arguments: &Arguments) -> Result<ExitCode, Problem> {
+    let Arguments { file, job } = arguments;
+    let reader = Reader::open(file)?;
+    let (runs, recorded) = reader.read()?;
+    let Some(account) = reader.account(*job)? else {
+        let last = recorded.states.len();
+        return Err(Problem::Usage(format!(
+            "there is no job {job} in this journal: they are 1 to {last}"
+        )));
+    };
+    if account.state() == State::Ok {
+        return Err(Problem::Usage(format!(
+            "job {job} is done: there is nothing to be tried again"
+        )));
+    }
+    let Some(run) = runs.last() else {
+        return Err(Problem::Usage("nothing was run yet".into()));
+    };
+    let settings = settings(file, run, &account).map_err(Problem::Usage)?;
+    // As of another moment it would keep the log from being put into the file.
+    drop(reader);
+    Ok(program::run(&settings))
+}
+
+/// The run in which the job was, with nothing but this job, and one try.
+fn settings(file: &Path, run: &Run, account: &Account) -> Result<Settings, String> {
+    let header = &run.header;
+    if header.program.iter().any(|word| word.contains(char::REPLACEMENT_CHARACTER)) {
+        return Err("the program's words are no text, and were not kept: run it by hand".into());
+    }
+    let verb = header.settings.get(record::VERB).map_or("run", String::as_str);
+    let mut words = vec!["supervisor".to_owned(), verb.into()];
+    words.extend(record::typed(&header.settings));
+    words.push("--".into());
+    words.extend(header.program.iter().cloned());
+    let parsed = cli::Arguments::try_parse_from(words).map_err(|error| error.to_string())?;
+    let payload = account.payload.as_bytes();
+    let mut settings = match parsed.verb {
+        Verb::Run(arguments) => arguments.into_settings(Some(vec![word(payload)]))?,
+        Verb::Each(arguments) => {
+            let inputs = payload.split(|byte| *byte == supervisor::template::INPUT_SEPARATOR);
+            let lists = inputs.map(|input| vec![vec![word(input)]]).collect();
+            arguments.into_settings(JobSource::Product(lists))?
+        }
+        _ => return Err(format!("`supervisor {verb}` runs no jobs: use the one that wrote it")),
+    };
+    let Some(jobs) = &mut settings.jobs else { return Err("it has no jobs".into()) };
+    if Identity::new(jobs.commands.as_ref()).of(&account.payload) != account.digest {
+        return Err(format!("job {} was too long to be kept: run it by hand", account.job));
+    }
+    (jobs.rules.retries, jobs.rules.crash_retries) = (0, 0);
+    jobs.progress = Progress::None;
+    jobs.journal = Some(Journal {
+        file: file.into(),
+        sync: Sync::Batch,
+        retry_failed: true,
+        on_lost: OnLost::Rerun,
+        accepts_change: true,
+        only: Some(account.job),
+        program: header.program.clone(),
+        set: header.settings.clone(),
+    });
+    Ok(Settings { workers: Workers::ONE, ..settings })
+}
+
+fn word(bytes: &[u8]) -> OsString {
+    OsString::from_vec(bytes.to_vec())
+}

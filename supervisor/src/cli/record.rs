@@ -1,0 +1,187 @@
+//! Where is a run recorded, and how is it continued: what was typed about it.
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+use supervisor::{
+    limits::{Limits, Resource, UNLIMITED},
+    settings::{Journal, OnLost, Sync},
+};
+
+use super::{program, rules};
+
+const JOURNAL: &str = "Journal";
+/// Which verb it was: the rest is of no use without.
+pub(super) const VERB: &str = "supervisor";
+
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct Arguments {
+    /// Record in FILE what becomes of each job; with a FILE that was recorded in before, go on
+    /// from there: what is done is not done again
+    ///
+    /// A job is known by what it is (its text; in `each` its command and what that reads), so
+    /// lines may be added, taken out and moved. See also: supervisor journal --help
+    #[arg(long, value_name = "FILE", help_heading = JOURNAL)]
+    journal: Option<PathBuf>,
+
+    /// When what is recorded survives a power cut: always, when a job's end is told; batch, the
+    /// same, but many share a sync; off, never (a death of ours it survives) [default: batch]
+    #[arg(long, value_name = "WHEN", value_enum, requires = "journal", help_heading = JOURNAL)]
+    sync: Option<SyncArgument>,
+
+    /// Run again what failed in the run before
+    #[arg(long, requires = "journal", help_heading = JOURNAL)]
+    retry_failed: bool,
+
+    /// What becomes of jobs that may have been running when the supervisor died: rerun, or fail,
+    /// for what must not be done twice: no job is then begun before that is recorded
+    /// [default: rerun]
+    #[arg(long, value_name = "WHAT", value_enum, requires = "journal", help_heading = JOURNAL)]
+    on_lost: Option<OnLostArgument>,
+
+    /// Go on though the program is another, or its file has changed, or a setting
+    #[arg(long, requires = "journal", help_heading = JOURNAL)]
+    accept_change: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SyncArgument {
+    Always,
+    Batch,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OnLostArgument {
+    Rerun,
+    Fail,
+}
+
+impl Arguments {
+    /// Where it is recorded, if it is: `program` is what was typed of it, and `set` the rest.
+    pub(super) fn journal(&self, program: &[OsString], set: Set) -> Option<Journal> {
+        Some(Journal {
+            file: self.journal.clone()?,
+            sync: match self.sync {
+                None | Some(SyncArgument::Batch) => Sync::Batch,
+                Some(SyncArgument::Always) => Sync::Always,
+                Some(SyncArgument::Off) => Sync::Off,
+            },
+            retry_failed: self.retry_failed,
+            on_lost: match self.on_lost {
+                None | Some(OnLostArgument::Rerun) => OnLost::Rerun,
+                Some(OnLostArgument::Fail) => OnLost::Fail,
+            },
+            accepts_change: self.accept_change,
+            only: None,
+            program: program.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+            set: set.0,
+        })
+    }
+}
+
+/// What was set of all that decides how a job ends, by flag: `--timeout` is `30s`, `--env A` is
+/// `1`. From it the same run can be typed again.
+#[derive(Debug)]
+pub(super) struct Set(BTreeMap<String, String>);
+
+impl Set {
+    /// What is common to all verbs with jobs.
+    pub(super) fn new(verb: &str, program: &program::Arguments, rules: &rules::Arguments) -> Self {
+        let mut set = Self(BTreeMap::new());
+        set.put(VERB, Some(verb));
+        set.put("--memory", program.memory.map(size));
+        for (resource, value) in Limits::gather(&program.limit, None).iter() {
+            set.put(&format!("--limit {}", resource.name()), Some(limit(resource, value)));
+        }
+        for pair in &program.env {
+            let pair = pair.to_string_lossy();
+            let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
+            set.put(&format!("--env {name}"), Some(value));
+        }
+        set.flag("--env-clear", program.env_clear);
+        set.put("--cwd", program.cwd.as_ref().map(|directory| directory.to_string_lossy()));
+        set.put("--retries", rules.retries.map(|retries| retries.to_string()));
+        set.put("--timeout", rules.timeout.map(time));
+        set
+    }
+
+    /// What was typed behind a flag, if it was.
+    pub(super) fn put(&mut self, flag: &str, value: Option<impl Into<String>>) {
+        if let Some(value) = value {
+            self.0.insert(flag.into(), value.into());
+        }
+    }
+
+    /// A flag that nothing is behind.
+    pub(super) fn flag(&mut self, flag: &str, is_given: bool) {
+        self.put(flag, is_given.then_some(""));
+    }
+}
+
+/// What is to be typed for what was recorded as set.
+#[cfg(feature = "journal")]
+pub(super) fn typed(set: &BTreeMap<String, String>) -> Vec<String> {
+    let mut words = Vec::new();
+    for (flag, value) in set.iter().filter(|(flag, _)| *flag != VERB) {
+        match flag.split_once(' ') {
+            Some((flag, name)) => words.extend([flag.into(), format!("{name}={value}")]),
+            None if value.is_empty() => words.push(flag.clone()),
+            None => words.push(format!("{flag}={value}")),
+        }
+    }
+    words
+}
+
+/// So that it reads back as it is.
+pub(super) fn time(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    match (nanos % 1_000_000_000, nanos % 1_000_000) {
+        (0, _) => format!("{}s", duration.as_secs()),
+        (_, 0) => format!("{}ms", duration.as_millis()),
+        _ => format!("{}s", duration.as_secs_f64()),
+    }
+}
+
+/// The same.
+pub(super) fn size(bytes: u64) -> String {
+    let units = [(1u64 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+    let unit = units.iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| bytes.to_string(), |(unit, name)| format!("{}{name}", bytes / unit))
+}
+
+fn limit(resource: Resource, value: u64) -> String {
+    match resource {
+        _ if value == UNLIMITED => "unlimited".into(),
+        Resource::Cpu => format!("{value}s"),
+        Resource::OpenFiles | Resource::Processes => value.to_string(),
+        _ => size(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use worker::quantity::{parse_duration, parse_size};
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for nanos in [0, 1, 1_000, 1_500_000, 30_000_000_000, 90_061_000_000_000, 123_456_789] {
+            let duration = Duration::from_nanos(nanos);
+            assert_eq!(parse_duration(&time(duration)), Ok(duration), "{}", time(duration));
+        }
+        for bytes in [0, 1, 1023, 1 << 20, (1 << 20) + 1, 3 << 29, 5 << 40] {
+            assert_eq!(parse_size(&size(bytes)), Ok(bytes), "{}", size(bytes));
+        }
+    }
+
+    #[cfg(feature = "journal")]
+    #[test]
+    fn what_was_set_can_be_typed_again() {
+        let set = [("--env A", "1 2"), ("--stdin", ""), ("--timeout", "30s"), (VERB, "each")];
+        let set = set.map(|(flag, value)| (flag.to_owned(), value.to_owned())).into();
+        assert_eq!(typed(&set), ["--env", "A=1 2", "--stdin", "--timeout=30s"]);
+    }
+}

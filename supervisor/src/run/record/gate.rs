@@ -1,0 +1,55 @@
+//! What is not done before the journal says that it is about to be? Sending a job, where one that
+//! was lost must not be run twice; and behind that, whatever else concerns the same worker.
+
+use std::collections::VecDeque;
+
+use crate::{event::WorkerId, journal::Sequence, pool::Action};
+
+/// Actions that wait for a commit, in order.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    waiting: VecDeque<(Sequence, Action)>,
+}
+
+impl Gate {
+    /// An action that need not wait comes back; the others wait until so much is committed.
+    pub(super) fn admit(&mut self, action: Action, upto: Sequence) -> Option<Action> {
+        let Some(worker) = worker(&action) else { return Some(action) };
+        match &action {
+            Action::Kill(_) => {
+                self.waiting.retain(|(_, known)| self::worker(known) != Some(worker));
+                Some(action)
+            }
+            Action::Send { jobs, .. } if !jobs.is_empty() => {
+                self.waiting.push_back((upto, action));
+                None
+            }
+            _ if self.waiting.iter().any(|(_, known)| self::worker(known) == Some(worker)) => {
+                self.waiting.push_back((upto, action));
+                None
+            }
+            _ => Some(action),
+        }
+    }
+
+    /// So much is committed: what may be done now.
+    pub(super) fn open(&mut self, upto: Sequence) -> Vec<Action> {
+        let count = self.waiting.iter().take_while(|(sequence, _)| *sequence <= upto).count();
+        self.waiting.drain(..count).map(|(_, action)| action).collect()
+    }
+}
+
+fn worker(action: &Action) -> Option<WorkerId> {
+    match action {
+        Action::Send { worker, .. }
+        | Action::Cancel { worker, .. }
+        | Action::Examine { worker, .. }
+        | Action::Spawn(worker)
+        | Action::Recall(worker)
+        | Action::Dismiss(worker)
+        | Action::Retract(worker)
+        | Action::Ask(worker)
+        | Action::Kill(worker) => Some(*worker),
+        Action::Weigh { .. } | Action::TakenBack { .. } | Action::Tell(_) => None,
+    }
+}

@@ -1,0 +1,42 @@
+//! With which status does a run end?
+
+use crate::{event::ShutdownReason, pool::RunEnd, signal::Signal};
+
+/// Some worker or job failed.
+pub const FAILED: u8 = 1;
+/// What was typed means nothing.
+pub const USAGE: u8 = 2;
+const STOPPED_EARLY: u8 = 3;
+const DOES_NOT_STAY_UP: u8 = 4;
+/// The output could not be written, or a journal.
+pub const OUTPUT_FAILED: u8 = 5;
+const DEADLINE: u8 = 124;
+/// Our own failure, or the input cannot be read.
+pub const OUR_FAILURE: u8 = 125;
+
+/// The exit status of a run; of one that a signal stopped, what a shell makes of that.
+#[must_use]
+pub fn exit_status(end: RunEnd) -> u8 {
+    let reason = match end {
+        RunEnd::Well => return 0,
+        RunEnd::Failed => return FAILED,
+        RunEnd::GaveUp => return DOES_NOT_STAY_UP,
+        RunEnd::Stopped(reason) => reason,
+    };
+    match reason {
+        ShutdownReason::Signal(signal) => shell_status(signal),
+        ShutdownReason::OutputClosed => shell_status(Signal::PIPE),
+        ShutdownReason::OutputFailed(_)
+        | ShutdownReason::ReportFailed
+        | ShutdownReason::JournalFailed => OUTPUT_FAILED,
+        ShutdownReason::Halted { .. } | ShutdownReason::Asked(_) => STOPPED_EARLY,
+        ShutdownReason::SourceFailed => OUR_FAILURE,
+        ShutdownReason::Deadline => DEADLINE,
+        ShutdownReason::NotAWorker(_) => USAGE,
+        ShutdownReason::CannotStart(fault) => fault.exit_status(),
+    }
+}
+
+fn shell_status(signal: Signal) -> u8 {
+    u8::try_from(128 + signal.number()).unwrap_or(u8::MAX)
+}

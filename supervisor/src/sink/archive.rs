@@ -1,0 +1,220 @@
+//! What if an outcome is kept elsewhere until its turn has come? Then only its number waits here,
+//! and it is fetched when it is due: so it is with a journal, in which all are in any case.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
+
+use super::{Sink, Stream, writer::Writer};
+use crate::job::Outcome;
+
+/// Where outcomes are kept.
+pub trait Archive: fmt::Debug {
+    /// How this job ended.
+    ///
+    /// # Errors
+    /// It cannot be had; why, for people.
+    fn outcome(&mut self, id: u64) -> Result<Outcome, String>;
+}
+
+/// Outcomes that wait for their turn, in an archive but for those of which it knows nothing.
+#[derive(Debug)]
+pub(super) struct Archived {
+    archive: Box<dyn Archive>,
+    /// Whether the turns are those of the jobs; else what comes first is first.
+    keeps_order: bool,
+    /// Whose turn it is.
+    next: u64,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    /// The outcomes of so many jobs, whose numbers follow on this one as their turns do.
+    Kept { id: u64, count: u64, again: bool },
+    /// One that is not in the archive: a job that was not run.
+    Here(Box<Outcome>),
+}
+
+impl Archived {
+    pub(super) fn new(archive: Box<dyn Archive>, keeps_order: bool) -> Self {
+        Self { archive, keeps_order, next: 1, waiting: BTreeMap::new() }
+    }
+
+    /// Whether this one need not wait.
+    pub(super) fn takes_turn(&mut self, outcome: &Outcome) -> bool {
+        let is_next = self.keeps_order && outcome.place == self.next;
+        self.next += u64::from(is_next);
+        is_next || !self.keeps_order
+    }
+
+    /// Lets an outcome wait.
+    pub(super) fn push(&mut self, outcome: &Outcome) {
+        if outcome.end.is_final() {
+            self.insert(outcome.place, outcome.id, outcome.again);
+        } else {
+            self.waiting.insert(outcome.place, Waiting::Here(Box::new(outcome.clone())));
+        }
+    }
+
+    /// Lets one wait that was perhaps told before, and is told again.
+    pub(super) fn push_again(&mut self, place: u64, id: u64) {
+        let behind = self.waiting.last_key_value().map(|(place, last)| place + last.count());
+        let place = if self.keeps_order { place } else { behind.unwrap_or(self.next) };
+        self.insert(place, id, true);
+    }
+
+    /// What follows on another, as it does where nothing is out of turn, takes no room.
+    fn insert(&mut self, place: u64, id: u64, again: bool) {
+        if let Some((first, Waiting::Kept { id: known, count, again: same })) =
+            self.waiting.range_mut(..place).next_back()
+            && (*first + *count, *known + *count, *same) == (place, id, again)
+        {
+            *count += 1;
+        } else {
+            self.waiting.insert(place, Waiting::Kept { id, count: 1, again });
+        }
+    }
+
+    pub(super) fn has_due(&self) -> bool {
+        self.waiting.first_key_value().is_some_and(|(place, _)| *place == self.next)
+    }
+
+    /// The next outcome that is due.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub(super) fn take_due(&mut self) -> Result<Option<Outcome>, String> {
+        if !self.has_due() {
+            return Ok(None);
+        }
+        let Some((place, waiting)) = self.waiting.pop_first() else { return Ok(None) };
+        self.next += 1;
+        match waiting {
+            Waiting::Here(outcome) => Ok(Some(*outcome)),
+            Waiting::Kept { id, count, again } => {
+                if count > 1 {
+                    let rest = Waiting::Kept { id: id + 1, count: count - 1, again };
+                    self.waiting.insert(place + 1, rest);
+                }
+                let outcome = self.archive.outcome(id)?;
+                Ok(Some(Outcome { place, again, ..outcome }))
+            }
+        }
+    }
+}
+
+impl Waiting {
+    fn count(&self) -> u64 {
+        match self {
+            Self::Kept { count, .. } => *count,
+            Self::Here(_) => 1,
+        }
+    }
+}
+
+/// Which outcomes have been written, of all that were given to the writer.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// Up to where the writer must have come, and whose outcomes that are.
+    given: VecDeque<(u64, Vec<u64>)>,
+}
+
+impl Sent {
+    /// These were given to the writer, all of them.
+    pub(super) fn given(&mut self, ids: Vec<u64>, writer: &Writer) {
+        if !ids.is_empty() {
+            self.given.push_back((writer.queued(), ids));
+        }
+    }
+
+    /// Those that were written since this was asked last.
+    pub(super) fn take(&mut self, writer: &Writer) -> Vec<u64> {
+        let (written, mut ids) = (writer.written(), Vec::new());
+        while self.given.front().is_some_and(|(upto, _)| *upto <= written)
+            && let Some((_, more)) = self.given.pop_front()
+        {
+            ids.extend(more);
+        }
+        ids
+    }
+
+    /// Up to where the writer must come for the next of them.
+    pub(super) fn next(&self) -> Option<u64> {
+        self.given.front().map(|(upto, _)| *upto)
+    }
+}
+
+/// Gives an outcome to both streams, in order.
+pub(super) fn put(
+    outcome: &Outcome,
+    sink: &dyn Sink,
+    (chunk, errors): (&mut Vec<u8>, Option<&mut Vec<u8>>),
+    writer: &Writer,
+) {
+    sink.outcome(outcome, chunk);
+    let Some(errors) = errors else { return };
+    sink.outcome_stderr(outcome, errors);
+    if !errors.is_empty() {
+        writer.deliver(Stream::Stdout, chunk);
+        writer.deliver(Stream::Stderr, errors);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{JobEnd, Payload};
+
+    #[derive(Debug)]
+    struct Replies;
+
+    impl Archive for Replies {
+        fn outcome(&mut self, id: u64) -> Result<Outcome, String> {
+            (id < 100).then(|| outcome(0, id, true)).ok_or_else(|| "it is gone".into())
+        }
+    }
+
+    fn outcome(place: u64, id: u64, is_done: bool) -> Outcome {
+        let payload = Payload::copy(b"");
+        let end = if is_done { JobEnd::Ok(payload.clone()) } else { JobEnd::NotRun };
+        let (last, earlier, again) = (None, Vec::new(), false);
+        Outcome { id, place, position: place, payload, end, last, earlier, again }
+    }
+
+    fn due(archived: &mut Archived) -> Vec<(u64, u64, bool)> {
+        let next = || archived.take_due().unwrap().map(|it| (it.place, it.id, it.again));
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn what_is_kept_comes_out_in_its_turn_and_takes_no_room() {
+        let mut archived = Archived::new(Box::new(Replies), true);
+        for place in 3..=40 {
+            archived.push(&outcome(place, place + 10, true));
+        }
+        assert_eq!((archived.waiting.len(), due(&mut archived)), (1, vec![]));
+        archived.push(&outcome(2, 7, false));
+        archived.push_again(1, 60);
+        let mut expected = vec![(1, 60, true), (2, 7, false)];
+        expected.extend((3..=40).map(|place| (place, place + 10, false)));
+        assert_eq!(due(&mut archived), expected);
+        assert!(
+            archived.takes_turn(&outcome(41, 1, true))
+                && !archived.takes_turn(&outcome(43, 1, true))
+        );
+    }
+
+    #[test]
+    fn without_an_order_what_comes_first_is_first() {
+        let mut archived = Archived::new(Box::new(Replies), false);
+        for id in [5, 6, 7, 3] {
+            archived.push_again(0, id);
+        }
+        assert_eq!(archived.waiting.len(), 2);
+        assert_eq!(due(&mut archived), [(1, 5, true), (2, 6, true), (3, 7, true), (4, 3, true)]);
+        archived.push_again(0, 200);
+        assert_eq!(archived.take_due(), Err("it is gone".into()));
+    }
+}
