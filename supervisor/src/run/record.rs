@@ -205,7 +205,8 @@ impl Recording {
             records.extend(started);
         }
         self.submit(records);
-        if !actions.settled.is_empty() {
+        // Of a job that was never tried there is nothing to be recorded.
+        if !actions.settled.is_empty() && self.submitted > self.committed {
             self.held.push_back((self.submitted, mem::take(&mut actions.settled)));
         }
     }

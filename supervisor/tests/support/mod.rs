@@ -62,6 +62,8 @@ pub(crate) struct Run {
     options: Vec<OsString>,
     program: Vec<OsString>,
     mark: String,
+    /// Whether its processes have the mark even where they have no other variable.
+    is_marked: bool,
     pub(crate) scratch: Scratch,
     stdin: Stdio,
     stdout: Option<Stdio>,
@@ -82,6 +84,7 @@ impl Run {
             program: program.into_iter().map(|arg| arg.as_ref().into()).collect(),
             scratch: Scratch::new(&name),
             mark: format!("{MARK}={name}"),
+            is_marked: true,
             stdin: Stdio::null(),
             stdout: None,
             stderr: None,
@@ -115,6 +118,13 @@ impl Run {
     pub(crate) fn option(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.options.extend([name.into(), value.as_ref().into()]);
         self
+    }
+
+    /// Recorded in this journal. The mark is not among its options, which are to be those of
+    /// another run.
+    pub(crate) fn recorded(mut self, journal: &Path) -> Self {
+        self.is_marked = false;
+        self.option("--journal", journal)
     }
 
     /// With records on stdout.
@@ -151,9 +161,13 @@ impl Run {
 
     pub(crate) fn start(self) -> Running {
         let words = self.before.into_iter().chain([SUPERVISOR.into(), self.verb.into()]);
-        let words = words.chain(["--env".into(), self.mark.clone().into()]);
-        let words: Vec<OsString> =
-            words.chain(self.options).chain(["--".into()]).chain(self.program).collect();
+        let mark = self.is_marked.then(|| ["--env".into(), self.mark.clone().into()]);
+        let words: Vec<OsString> = words
+            .chain(mark.into_iter().flatten())
+            .chain(self.options)
+            .chain(["--".into()])
+            .chain(self.program)
+            .collect();
         let files = self.scratch.files();
         let (name, value) = self.mark.split_once('=').unwrap();
         let mut child = Command::new(&words[0])
