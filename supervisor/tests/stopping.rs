@@ -248,3 +248,23 @@ fn a_supervisor_that_is_killed_takes_its_workers_along() {
     run.signal(Signal::SIGKILL);
     assert_eq!(run.finish().signal(), Some(Signal::SIGKILL));
 }
+
+#[test]
+fn a_launcher_to_which_nothing_but_what_was_recalled_came_still_hears_that_it_is_to_end() {
+    let script = "until test -e {}; do sleep 0.01; done";
+    let (run, mut asker) = Run::each_sh(script).with("-w 2").asked();
+    let run = run.jsonl().start();
+    // The third is sent ahead behind one of these, and asked back.
+    asker.ask("a\nb\nc");
+    let pids = run.first_pids(2);
+    let go = |name: &str| std::fs::write(run.scratch_path().join(name), "").unwrap();
+    until("two that wait", || pids.iter().all(|pid| !procfs::children(*pid).is_empty()));
+    go("c");
+    ["b", "a"].map(go);
+    (1..=3).for_each(|id| drop(run.job(id)));
+    ["a", "b", "c"].map(|name| std::fs::remove_file(run.scratch_path().join(name)).unwrap());
+    pids.iter().for_each(|pid| send(*pid, Signal::SIGTERM));
+    (1..=2).for_each(|worker| drop(run.stdout.record("ended", worker, 1)));
+    drop(asker);
+    assert_eq!(run.finish().code(), Some(0));
+}

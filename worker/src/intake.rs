@@ -82,13 +82,6 @@ impl Intake {
         self.end - self.start < GULP_BYTES
     }
 
-    /// Whether something can be taken without a read.
-    pub(crate) fn has_frame(&self) -> bool {
-        let there = &self.buffer[self.start..self.end];
-        let Some((header, body)) = there.split_first_chunk::<HEADER_BYTES>() else { return false };
-        body.len() >= u32::from_le_bytes(*header) as usize
-    }
-
     /// Why one of the frames that wait cancels this job, if one does.
     pub(crate) fn holds_cancel(&self, job: u64) -> Result<Option<CancelReason>, CodecError> {
         let mut there = &self.buffer[self.start..self.end];

@@ -78,12 +78,6 @@ impl Worker {
         self.intake.pipe()
     }
 
-    /// Whether there is something to be done without a look at the pipe.
-    #[must_use]
-    pub fn has_more(&self) -> bool {
-        self.intake.has_frame()
-    }
-
     /// Waits until something comes by the pipe of jobs, and tells what it is to the running one.
     /// Jobs that come so are kept for [`Worker::next_job`].
     ///

@@ -1,6 +1,13 @@
 //! How does a worker do its jobs? One after the other, in the order they come: see [`serve`].
 
-use std::{borrow::Cow, fmt::Display, fs::File, os::fd::OwnedFd, time::Instant};
+use std::{
+    borrow::Cow,
+    fmt::Display,
+    fs::File,
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+    time::Instant,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -164,6 +171,18 @@ impl Worker {
     /// # Errors
     /// A supervisor that is gone or not understood.
     pub fn next_job(&mut self) -> Result<Option<Job<'_>>, ServeError> {
+        self.next_job_unless(|_| Ok(false))
+    }
+
+    /// The same, but for that before it waits for the pipe of jobs it asks whether it shall: `ends`
+    /// may wait for more than that pipe, and says whether there are to be no more jobs.
+    ///
+    /// # Errors
+    /// As above, and those of `ends`.
+    pub fn next_job_unless(
+        &mut self,
+        mut ends: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
+    ) -> Result<Option<Job<'_>>, ServeError> {
         if self.running.is_some() {
             self.fail("the worker gave no reply")?;
         }
@@ -186,7 +205,7 @@ impl Worker {
                 }
                 Taken::Nothing => {
                     self.replies.flush()?;
-                    if !self.intake.read()? {
+                    if ends(self.intake.pipe())? || !self.intake.read()? {
                         return Ok(None);
                     }
                     self.now = Instant::now();

@@ -15,7 +15,11 @@ mod running;
 mod stdio;
 mod sys;
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
+};
 
 use nix::{
     errno::Errno,
@@ -85,12 +89,6 @@ struct Floor {
     kib: u64,
 }
 
-/// What comes while a launcher has nothing to do.
-enum Idle {
-    Job,
-    End,
-}
-
 impl Launcher {
     fn new(orders: &[u8], env: Vec<Vec<u8>>, wire: [OwnedFd; 3]) -> Result<Self, ServeError> {
         let orders = Orders::read(orders)?;
@@ -123,36 +121,15 @@ impl Launcher {
     }
 
     fn serve(mut self) -> Result<(), ServeError> {
-        while let Idle::Job = self.idle()? {
-            if !self.serve_one()? {
-                break;
-            }
-        }
+        while self.serve_one()? {}
         Ok(())
-    }
-
-    /// Waits for a job, or for being asked to end: a read of jobs alone would not hear that.
-    fn idle(&mut self) -> Result<Idle, ServeError> {
-        if self.worker.has_more() {
-            return Ok(Idle::Job);
-        }
-        // Nothing follows that replies could go together with.
-        self.worker.flush()?;
-        let ours = [self.worker.jobs(), std::os::fd::AsFd::as_fd(&self.ends)];
-        let mut watched = ours.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        loop {
-            match poll(&mut watched, PollTimeout::NONE) {
-                Ok(_) if watched[1].any().unwrap_or(false) => return Ok(Idle::End),
-                Ok(_) => return Ok(Idle::Job),
-                Err(Errno::EINTR) => {}
-                Err(error) => return Err(io::Error::from(error).into()),
-            }
-        }
     }
 
     /// Whether to go on.
     fn serve_one(&mut self) -> Result<bool, ServeError> {
-        let Some(job) = self.worker.next_job()? else { return Ok(false) };
+        let ends = &self.ends;
+        let next = self.worker.next_job_unless(|jobs| is_asked_to_end(ends, jobs))?;
+        let Some(job) = next else { return Ok(false) };
         let (number, attempt) = (job.id, job.attempt);
         match prepare(&job, &self.orders, &mut self.words, &mut self.stdio) {
             Ok(()) => {}
@@ -209,6 +186,18 @@ impl Launcher {
             report.kernel_oom = kills > std::mem::replace(&mut self.oom_kills, kills);
         }
         Ok(report)
+    }
+}
+
+/// Waits for what may be a job, or for being asked to end, which a read of jobs would not hear.
+fn is_asked_to_end(ends: &SignalFd, jobs: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut watched = [jobs, ends.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    loop {
+        match poll(&mut watched, PollTimeout::NONE) {
+            Ok(_) => return Ok(watched[1].any().unwrap_or(false)),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
