@@ -194,7 +194,7 @@ pub struct Attempt {
     /// In words.
     pub why: String,
     /// The last of what it wrote.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub output: String,
 }
 
@@ -210,4 +210,27 @@ pub struct Sample {
     /// What all workers held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_read_as_nothing() {
+        let attempt = Attempt {
+            attempt: 1,
+            worker: 2,
+            life: 3,
+            pid: 4,
+            began_ms: 5,
+            ms: 6.0,
+            cause: "exit".into(),
+            why: "code 3".into(),
+            output: String::new(),
+        };
+        let text = serde_json::to_string(&attempt).unwrap();
+        let read: Attempt = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.output, "");
+    }
 }
