@@ -1,6 +1,8 @@
 //! `supervisor ps`, `why`, `logs`, `stop` and the others: what can be asked of a run that goes on.
 
 mod show;
+#[cfg(feature = "top")]
+mod top;
 
 use std::{
     io::{self, BufRead, BufWriter, Write},
@@ -25,6 +27,9 @@ use super::report;
 pub(super) enum Verb {
     /// Show the runs that there are; with --run, or where there is but one, its workers
     Ps(Common),
+    /// Watch a run live on the terminal: its workers, what they do, and what failed
+    #[cfg(feature = "top")]
+    Top(Which),
     /// Tell how a job or a worker ended, or what it does, and why
     Why(Why),
     /// Show what workers have written lately
@@ -182,6 +187,9 @@ enum Fault {
     Client(#[from] ClientError),
     #[error("stdout cannot be written: {0}")]
     Output(io::Error),
+    #[cfg(feature = "top")]
+    #[error("the terminal cannot be used: {0}")]
+    Terminal(io::Error),
     #[error("{0}")]
     NotThere(String),
 }
@@ -189,6 +197,8 @@ enum Fault {
 fn perform(verb: Verb) -> Result<(), Fault> {
     match verb {
         Verb::Ps(common) => ps(&common),
+        #[cfg(feature = "top")]
+        Verb::Top(which) => top::main(&which),
         Verb::Why(why) => {
             let snapshot: Snapshot = find(&why.common.which)?.ask(Ask::Look)?;
             let told = match why.what {

@@ -33,6 +33,8 @@ use crate::{
 const CLIENTS_MAX: usize = 64;
 /// A question has to be there by then, and each line be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Whoever watches sees the run this often.
+const WATCHED_EVERY: Duration = Duration::from_millis(500);
 /// Where no connection can be accepted, the next is tried then.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -124,6 +126,7 @@ async fn converse(mut client: UnixStream, hub: &Hub) -> io::Result<()> {
             Some(view) => say(&mut client, &Answer::Ok(view.snapshot().as_ref())).await,
             None => say(&mut client, &Answer::<()>::Error("the run is over".into())).await,
         },
+        Ask::Watch => watch(&mut client, hub).await,
         Ask::Events => {
             let mut lines = hub.events();
             say(&mut client, &Answer::Ok(())).await?;
@@ -144,6 +147,20 @@ async fn converse(mut client: UnixStream, hub: &Hub) -> io::Result<()> {
             say(&mut client, &answer).await
         }
     }
+}
+
+/// How it looks, until it is over; and then how it ended up.
+async fn watch(client: &mut UnixStream, hub: &Hub) -> io::Result<()> {
+    say(client, &Answer::Ok(())).await?;
+    while let Some(view) = hub.look().await {
+        say(client, view.snapshot().as_ref()).await?;
+        if view.end.is_some() {
+            break;
+        }
+        // The end is told when it comes.
+        let _ = timeout(WATCHED_EVERY, hub.over()).await;
+    }
+    Ok(())
 }
 
 /// What has been written, and what is.

@@ -27,6 +27,9 @@ pub struct Request {
 pub enum Ask {
     /// How does it look? Answered with a [`crate::observe::snapshot::Snapshot`].
     Look,
+    /// The same, again and again: a [`crate::observe::snapshot::Snapshot`] a line, twice a second,
+    /// the last one as the run ended up.
+    Watch,
     /// What happens, from now on: a line for each event.
     Events,
     /// What workers have written lately, a line for each; and from now on, where it is followed.
@@ -76,6 +79,11 @@ pub enum Act {
     Scale {
         /// How many.
         workers: u32,
+    },
+    /// Have so many more than are wanted now, or fewer.
+    ScaleBy {
+        /// How many.
+        workers: i32,
     },
 }
 

@@ -31,6 +31,12 @@ impl Pool {
         });
     }
 
+    /// How many workers are wanted.
+    #[must_use]
+    pub fn workers(&self) -> u32 {
+        self.policy.workers
+    }
+
     /// Slots are added, or taken up again, or their workers finish what they do and have no
     /// successors.
     pub(super) fn scale(&mut self, now: Tick, workers: u32, actions: &mut Actions) {

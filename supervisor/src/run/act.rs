@@ -23,6 +23,9 @@ impl Run {
             Act::Cancel { job, now } => self.cancel(*job, *now),
             Act::Retry { job } => self.retry(*job),
             Act::Scale { workers } => self.scale(*workers),
+            Act::ScaleBy { workers } => {
+                self.scale(self.pool.workers().saturating_add_signed(*workers))
+            }
         }
     }
 

@@ -6,7 +6,11 @@ use super::{
 };
 
 /// Files that are compiled for tests only, though nothing in them says so.
-const TESTS: [&str; 2] = ["supervisor/src/journal/tests/", "supervisor/src/pool/sim/"];
+const TESTS: [&str; 3] = [
+    "supervisor/src/cli/control/top/tests.rs",
+    "supervisor/src/journal/tests/",
+    "supervisor/src/pool/sim/",
+];
 
 /// What the compared jobs do.
 const SLEEPERS: &str = "supervisor/src/compare/bodies.rs";

@@ -218,14 +218,14 @@ pub(super) fn log(record: &LogRecord) -> String {
     format!("w{worker}.{life}{mark} {}", visible(line.as_bytes()))
 }
 
-fn name(worker: &Worker) -> String {
+pub(super) fn name(worker: &Worker) -> String {
     match worker.life {
         0 => format!("w{}", worker.worker),
         life => format!("w{}.{life}", worker.worker),
     }
 }
 
-fn jobs(snapshot: &Snapshot) -> String {
+pub(super) fn jobs(snapshot: &Snapshot) -> String {
     let jobs = &snapshot.jobs;
     let failed = jobs.failed + jobs.crashed;
     let waiting = jobs.queued + jobs.in_flight.saturating_sub(jobs.running);

@@ -1,0 +1,142 @@
+//! Which columns has the table of workers, and which of them find room?
+
+use std::time::Duration;
+
+use supervisor::observe::snapshot::{Snapshot, Worker};
+use worker::quantity::{show_duration, show_size};
+
+use super::{super::show::name, text::plain};
+
+/// Between two columns.
+pub(super) const GAP: u16 = 2;
+/// The last column takes what is left, and is there only if that is worth it.
+const REST_MIN: u16 = 8;
+
+/// What is told of a worker.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Column {
+    Worker,
+    Pid,
+    State,
+    Up,
+    Memory,
+    Restarts,
+    Job,
+    Since,
+    Input,
+    Before,
+}
+
+/// The first of them stay where there is little room.
+const WITH_JOBS: [Column; 9] = [
+    Column::Worker,
+    Column::State,
+    Column::Job,
+    Column::Since,
+    Column::Input,
+    Column::Pid,
+    Column::Memory,
+    Column::Up,
+    Column::Restarts,
+];
+const WITHOUT_JOBS: [Column; 7] = [
+    Column::Worker,
+    Column::State,
+    Column::Pid,
+    Column::Up,
+    Column::Memory,
+    Column::Restarts,
+    Column::Before,
+];
+
+impl Column {
+    pub(super) fn head(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Pid => "PID",
+            Self::State => "state",
+            Self::Up => "up",
+            Self::Memory => "memory",
+            Self::Restarts => "restarts",
+            Self::Job => "job",
+            Self::Since => "for",
+            Self::Input => "input",
+            Self::Before => "the one before it",
+        }
+    }
+
+    pub(super) fn is_number(self) -> bool {
+        matches!(
+            self,
+            Self::Pid | Self::Up | Self::Memory | Self::Restarts | Self::Job | Self::Since
+        )
+    }
+
+    /// Whether it takes what is left.
+    pub(super) fn is_rest(self) -> bool {
+        matches!(self, Self::Input | Self::Before)
+    }
+
+    pub(super) fn of(self, worker: &Worker, at_ms: u64) -> String {
+        let since = |since: u64| age(at_ms.saturating_sub(since));
+        let job = worker.job.as_ref();
+        let text = match self {
+            Self::Worker => Some(name(worker)),
+            Self::Pid => worker.pid.map(|pid| pid.to_string()),
+            Self::State => Some(plain(&worker.state)),
+            Self::Up => worker.since_ms.map(since),
+            Self::Memory => worker.memory_bytes.map(show_size),
+            Self::Restarts => Some(worker.restarts.to_string()),
+            Self::Job => job.map(|job| job.id.to_string()),
+            Self::Since => job.map(|job| since(job.since_ms)),
+            Self::Input => job.map(|job| plain(&job.input)),
+            Self::Before => worker.last.as_ref().map(|last| plain(&last.why)),
+        };
+        text.unwrap_or_else(|| "-".into())
+    }
+
+    /// Wide enough for what may come, so that the table does not jump.
+    fn width_min(self) -> usize {
+        match self {
+            Self::State | Self::Memory => 8,
+            Self::Up | Self::Since => 7,
+            column => column.head().len(),
+        }
+    }
+}
+
+/// Those that there is room for, in the order in which they are shown, with their widths.
+pub(super) fn fitting(snapshot: &Snapshot, room: u16) -> Vec<(Column, u16)> {
+    let wanted: &[Column] = if snapshot.run.has_jobs { &WITH_JOBS } else { &WITHOUT_JOBS };
+    let mut left = room;
+    let mut found = Vec::new();
+    for &column in wanted {
+        let width = if column.is_rest() { REST_MIN } else { width(snapshot, column) };
+        let needed = width + if found.is_empty() { 0 } else { GAP };
+        if needed <= left || found.is_empty() {
+            left = left.saturating_sub(needed);
+            found.push((column, width));
+        }
+    }
+    found.sort_unstable();
+    if let Some(rest) = found.iter_mut().find(|(column, _)| column.is_rest()) {
+        rest.1 += left;
+    }
+    found
+}
+
+fn width(snapshot: &Snapshot, column: Column) -> u16 {
+    let cells = snapshot.workers.iter();
+    let longest = cells.map(|worker| column.of(worker, snapshot.at_ms).chars().count()).max();
+    let width = longest.unwrap_or(0).max(column.width_min());
+    u16::try_from(width).unwrap_or(u16::MAX / 16).min(u16::MAX / 16)
+}
+
+/// How long something has gone on; what is more than a second old changes once a second.
+pub(super) fn age(ms: u64) -> String {
+    match ms {
+        0..1000 => show_duration(Duration::from_millis(ms)),
+        1000..60_000 => format!("{} s", ms / 1000),
+        _ => show_duration(Duration::from_secs(ms / 1000)),
+    }
+}

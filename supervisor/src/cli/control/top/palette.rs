@@ -1,0 +1,47 @@
+//! What is coloured? States, and nothing else.
+
+use std::env;
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// The styles there are.
+#[derive(Debug)]
+pub(super) struct Palette {
+    pub(super) strong: Style,
+    pub(super) faint: Style,
+    pub(super) selected: Style,
+    pub(super) good: Style,
+    pub(super) passing: Style,
+    pub(super) bad: Style,
+}
+
+impl Palette {
+    /// With colours, or without.
+    pub(super) fn new(is_coloured: bool) -> Self {
+        let colour = |colour| if is_coloured { Style::new().fg(colour) } else { Style::new() };
+        let modified = |modifier| Style::new().add_modifier(modifier);
+        Self {
+            strong: modified(Modifier::BOLD),
+            faint: modified(Modifier::DIM),
+            selected: modified(Modifier::REVERSED),
+            good: colour(Color::Green),
+            passing: colour(Color::Yellow),
+            bad: colour(Color::Red),
+        }
+    }
+
+    /// As the environment wants it: see no-color.org.
+    pub(super) fn wanted() -> Self {
+        Self::new(env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
+    }
+
+    /// That of a worker's state, or a run's.
+    pub(super) fn of(&self, state: &str) -> Style {
+        match state {
+            "running" | "ready" | "ended" => self.good,
+            "starting" | "stopping" => self.passing,
+            "undead" | "gone" => self.bad,
+            _ => self.faint,
+        }
+    }
+}
