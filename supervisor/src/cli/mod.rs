@@ -3,11 +3,13 @@
 
 #[cfg(feature = "compare")]
 mod compare;
+mod completions;
 mod control;
 mod each;
 mod jobs;
 #[cfg(feature = "journal")]
 mod journal;
+mod man;
 mod program;
 mod record;
 mod refusal;
@@ -39,6 +41,8 @@ enum Verb {
     Control(control::Verb),
     #[cfg(feature = "journal")]
     Journal(journal::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// The program, from its arguments to its exit status.
@@ -51,6 +55,8 @@ pub(crate) fn main() -> ExitCode {
         Ok(Arguments { verb: Verb::Control(verb) }) => control::main(verb),
         #[cfg(feature = "journal")]
         Ok(Arguments { verb: Verb::Journal(arguments) }) => journal::main(&arguments),
+        Ok(Arguments { verb: Verb::Completions(arguments) }) => completions::main(&arguments),
+        Ok(Arguments { verb: Verb::Man(arguments) }) => man::main(&arguments),
         Err(error) => refusal::exit(&error),
     }
 }

@@ -118,6 +118,19 @@ pub(super) fn cannot_run(error: &RunError) -> ExitCode {
     }
 }
 
+/// Puts a text on stdout, whose reader may have had enough.
+pub(super) fn put(text: &[u8]) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => die_by(Signal::PIPE),
+        Err(error) => {
+            say(&format!("stdout cannot be written: {error}"));
+            OUTPUT_FAILED.into()
+        }
+    }
+}
+
 /// Arguments that mean nothing.
 pub(super) fn usage(text: &str) -> ExitCode {
     say(text);

@@ -1,0 +1,79 @@
+//! `supervisor man`: the manual, made of the same definition as `--help`.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Command, CommandFactory};
+use clap_mangen::Man;
+
+use super::report;
+
+/// Print the manual page, or write one for each verb
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Write supervisor.1, supervisor-run.1 and the others into this directory; without it, print
+    /// supervisor(1)
+    #[arg(value_name = "DIR")]
+    directory: Option<PathBuf>,
+}
+
+pub(super) fn main(arguments: &Arguments) -> ExitCode {
+    let mut command = super::Arguments::command().disable_help_subcommand(true);
+    command.build();
+    let Some(directory) = &arguments.directory else {
+        return match page(command) {
+            Ok((_, page)) => report::put(&page),
+            Err(error) => failed("the manual", &error),
+        };
+    };
+    match fs::create_dir_all(directory) {
+        Ok(()) => write(command, directory),
+        Err(error) => failed(&directory.display().to_string(), &error),
+    }
+}
+
+/// The page of a command, and of each of its verbs.
+fn write(command: Command, directory: &Path) -> ExitCode {
+    let mut left = vec![command];
+    while let Some(command) = left.pop() {
+        left.extend(command.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned());
+        let written = page(command).and_then(|(name, page)| {
+            let path = directory.join(name);
+            fs::write(&path, page).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            })
+        });
+        if let Err(error) = written {
+            return failed("the manual", &error);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The name of its file, and what is in it.
+fn page(command: Command) -> io::Result<(String, Vec<u8>)> {
+    let (man, mut page) = (Man::new(command), Vec::new());
+    man.render(&mut page)?;
+    let page = String::from_utf8_lossy(&page).replace("\n.SH EXTRA\n", "\n.SH NOTES\n");
+    Ok((man.get_filename(), ascii(&page).into_bytes()))
+}
+
+/// Formatters that are not told of UTF-8 read bytes.
+fn ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_ascii() {
+            true => out.push(c),
+            false => out.push_str(&format!("\\[u{:04X}]", u32::from(c))),
+        }
+    }
+    out
+}
+
+fn failed(what: &str, error: &io::Error) -> ExitCode {
+    report::say(&format!("{what} cannot be written: {error}"));
+    report::OUTPUT_FAILED.into()
+}
