@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+mod looks;
 mod orphans;
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervisor");
@@ -46,6 +47,9 @@ fn main() {
     }
     if is_wanted("watch") {
         orphans::watch(seconds);
+    }
+    if is_wanted("ps") {
+        looks::ps();
     }
 }
 
