@@ -151,7 +151,11 @@ impl Found {
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut line = serde_json::to_vec(&Request { schema: SCHEMA, ask })?;
         line.push(b'\n');
-        stream.write_all(&line)?;
+        match stream.write_all(&line) {
+            // Whoever is turned away at the door is told why before he has asked.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written?,
+        }
         Ok(BufReader::new(stream))
     }
 }
