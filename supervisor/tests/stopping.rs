@@ -260,9 +260,10 @@ fn a_launcher_to_which_nothing_but_what_was_recalled_came_still_hears_that_it_is
     let go = |name: &str| std::fs::write(run.scratch_path().join(name), "").unwrap();
     until("two that wait", || pids.iter().all(|pid| !procfs::children(*pid).is_empty()));
     go("c");
-    ["b", "a"].map(go);
+    ["b", "a"].iter().for_each(|name| go(name));
     (1..=3).for_each(|id| drop(run.job(id)));
-    ["a", "b", "c"].map(|name| std::fs::remove_file(run.scratch_path().join(name)).unwrap());
+    let forget = |name| std::fs::remove_file(run.scratch_path().join(name)).unwrap();
+    ["a", "b", "c"].into_iter().for_each(forget);
     pids.iter().for_each(|pid| send(*pid, Signal::SIGTERM));
     (1..=2).for_each(|worker| drop(run.stdout.record("ended", worker, 1)));
     drop(asker);
