@@ -8,6 +8,7 @@ use std::{
 
 use clap::{Args, Command, CommandFactory};
 use clap_mangen::Man;
+use supervisor::run::status;
 
 use super::report;
 
@@ -75,5 +76,5 @@ fn ascii(text: &str) -> String {
 
 fn failed(what: &str, error: &io::Error) -> ExitCode {
     report::say(&format!("{what} cannot be written: {error}"));
-    report::OUTPUT_FAILED.into()
+    status::OUTPUT_FAILED.into()
 }

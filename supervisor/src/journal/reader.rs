@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 
 use super::{
     Attempted, Error, Recorded, Run, Settled, State,
@@ -22,6 +22,7 @@ use crate::job::{JobEnd, Outcome, Payload};
 const AT_ONCE: u64 = 1000;
 /// What is wrong is told up to so many times.
 const DAMAGE_MAX: usize = 100;
+const COUNT_OBJECTS: &str = "SELECT count(*) FROM sqlite_schema";
 const CHECK: &str = "PRAGMA integrity_check(100)";
 
 /// A journal that is looked at.
@@ -30,6 +31,13 @@ pub struct Reader {
     path: PathBuf,
     connection: Connection,
     is_live: bool,
+}
+
+/// Whether nobody who only reads can make sense of it.
+fn is_half_changed(connection: &Connection) -> bool {
+    let found = connection.query_row(COUNT_OBJECTS, [], |_| Ok(()));
+    let code = found.err().and_then(|error| error.sqlite_error().map(|error| error.extended_code));
+    code == Some(ffi::SQLITE_READONLY_ROLLBACK)
 }
 
 /// What is recorded of a job.
@@ -109,6 +117,11 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let is_live = Lock::is_held(path);
         let connection = open::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        if is_half_changed(&connection) {
+            // Its writer died as it made the file, or closed it: whoever may write takes that back.
+            let writer = open::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            let _ = writer.query_row(COUNT_OBJECTS, [], |_| Ok(()));
+        }
         open::check_kind(path, &connection)?;
         let reader = Self { path: path.to_owned(), connection, is_live };
         // What is read first says as of when all is.

@@ -1,7 +1,10 @@
 //! What becomes of a journal in which something has changed, or that was cut short? What is torn off
 //! its end was never committed; anything else is noticed, or changes nothing.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use proptest::prelude::*;
 
@@ -214,4 +217,26 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[test]
+fn what_was_half_changed_when_its_writer_died_is_read_as_it_was() {
+    let (place, bytes) = (Place::new(), whole());
+    let (path, copy) = (place.path("journal"), place.path("copy"));
+    fs::write(&path, &bytes).unwrap();
+    let before = said(&path).unwrap();
+    let mut connection = rusqlite::Connection::open(&path).unwrap();
+    connection.pragma_update(None, "synchronous", "OFF").unwrap();
+    let beside = |path: &Path| PathBuf::from(format!("{}-journal", path.display()));
+    let copied = copy.clone();
+    let (from, to) = (beside(&path), beside(&copy));
+    let hook = move || {
+        fs::copy(&path, &copied).unwrap();
+        fs::copy(&from, &to).unwrap();
+        false
+    };
+    connection.commit_hook(Some(hook)).unwrap();
+    connection.execute("UPDATE runs SET pid = 1", []).unwrap();
+    assert!(beside(&copy).exists());
+    assert_eq!(said(&copy).unwrap(), before);
 }
