@@ -21,16 +21,17 @@ use std::{
 use crate::limits::{
     Limit,
     command::Place,
-    commands, deaths, memory, mixed,
+    commands, deaths, memory, mixed, recorded,
     table::{Goal, ROUNDS, Table, Turns, gigabytes, micros, rate, turns},
     watched,
 };
 
 type Group = (&'static str, fn(&Place, &mut Table));
 
-const GROUPS: [Group; 13] = [
+const GROUPS: [Group; 14] = [
     ("tiny", tiny),
     ("watched", watched::watched),
+    ("recorded", recorded::recorded),
     ("records", records),
     ("depth-1", one_at_a_time),
     ("spin", spin),

@@ -12,6 +12,7 @@ pub(crate) mod memory;
 pub(crate) mod mixed;
 mod pipeline;
 mod poll;
+pub(crate) mod recorded;
 mod spawn;
 pub(crate) mod table;
 pub(crate) mod watched;
