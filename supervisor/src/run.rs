@@ -107,6 +107,8 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
                 }
                 compared = begun.compare(jobs) => compared,
             };
+            // However far that came.
+            begun.rewind();
             if let Some((said, left)) = compared {
                 writer.push(Stream::Stderr, said.into_bytes());
                 total = total.map(|_| Total::known(left));

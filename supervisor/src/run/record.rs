@@ -110,14 +110,19 @@ impl Recording {
                 Supply::TooLong { bytes, .. } => drop(self.resume.next(&too_long(bytes))),
                 Supply::Notice(_) => {}
                 // Why shows when it is read to be run.
-                Supply::Failed(_) => break,
-                Supply::Ended => break,
+                Supply::Failed(_) | Supply::Ended => break,
             }
+            // Lists on the command line never make anybody wait, and may be long.
+            tokio::task::yield_now().await;
         }
         let counts = self.resume.counts();
-        self.resume.rewind();
         let file = visible(self.rules.file.as_os_str().as_encoded_bytes());
         Some((format!("supervisor: journal {file}: {counts}\n"), counts.new + counts.again))
+    }
+
+    /// Forgets how they compared: the input is read anew.
+    pub(super) fn rewind(&mut self) {
+        self.resume.rewind();
     }
 
     /// Takes a job of the input on, or not; `places` counts the turns that were given.

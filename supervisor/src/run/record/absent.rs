@@ -66,6 +66,10 @@ impl Recording {
         match self.0 {}
     }
 
+    pub(super) fn rewind(&mut self) {
+        match self.0 {}
+    }
+
     pub(super) fn take_on(&mut self, _: Job, _: &mut u64) -> Taken {
         match self.0 {}
     }
