@@ -7,6 +7,7 @@ use crate::{
     event::WorkerId,
     hang::Hang,
     os::{
+        cpu,
         examine::{Tree, Used},
         scales::Found,
     },
@@ -18,7 +19,7 @@ pub(super) type HalfTime = HashMap<WorkerId, (u64, Instant, Used)>;
 
 impl Executor {
     pub(super) fn weigh(&mut self, workers: &[WorkerId], limit: u64) {
-        let began = Instant::now();
+        let before = cpu::of_this_thread();
         self.scales.refresh();
         let with_itself = self.is_program();
         let (lives, scales) = (&self.lives, &mut self.scales);
@@ -29,7 +30,8 @@ impl Executor {
             Some((*worker, Weight { resident_bytes, proportional_bytes }))
         };
         let weights = workers.iter().filter_map(weigh).collect();
-        self.inbox.put(Input::Weighed { weights, took: began.elapsed() });
+        let took = cpu::of_this_thread().saturating_sub(before);
+        self.inbox.put(Input::Weighed { weights, took });
     }
 
     pub(super) fn examine(&mut self, worker: WorkerId, id: u64, is_over: bool) {

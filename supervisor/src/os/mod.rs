@@ -6,6 +6,7 @@
 
 pub mod census;
 pub mod child;
+pub mod cpu;
 pub mod descriptors;
 pub mod examine;
 pub(crate) mod exec;

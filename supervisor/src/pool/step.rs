@@ -68,7 +68,7 @@ pub enum Input {
     Weighed {
         /// What each holds; of one that is about to end, nothing is said.
         weights: Vec<(WorkerId, Weight)>,
-        /// How long that took.
+        /// How much of a processor's time that took.
         took: Duration,
     },
 }
