@@ -17,10 +17,10 @@ use crate::{
 pub(super) struct Ledger {
     entries: Vec<Entry>,
     free: Vec<JobKey>,
-    /// Waiting for any worker, in order.
+    /// Waiting for any worker, the oldest first.
     ready: VecDeque<JobKey>,
     ready_bytes: usize,
-    /// Waiting for a fresh worker each.
+    /// Waiting for a fresh worker each, the oldest first.
     alone: VecDeque<JobKey>,
     /// Waiting for their time.
     waiting: BinaryHeap<Reverse<(Tick, JobKey)>>,
@@ -183,31 +183,31 @@ impl Ledger {
         self.tally.in_flight += 1;
     }
 
-    /// Puts a job back in front, as if it had never been sent: it was not started.
+    /// Takes a job back as if it had never been sent: it was not started.
     pub(super) fn give_back(&mut self, key: JobKey, actions: &mut Actions) {
         self.tally.in_flight -= 1;
         self.tally.queued += 1;
         actions.push(Action::TakenBack { id: self.entries[index(key)].id });
-        self.queue_in_front(key);
+        self.line_up(key);
     }
 
-    pub(super) fn queue_in_front(&mut self, key: JobKey) {
+    /// Puts a job in its place among those that wait: behind the older ones, which may have come
+    /// back before it, and in front of all others.
+    pub(super) fn line_up(&mut self, key: JobKey) {
         let entry = &self.entries[index(key)];
-        if entry.trouble.as_ref().is_some_and(|trouble| trouble.has_crashed()) {
-            self.alone.push_front(key);
+        let queue = if entry.trouble.as_ref().is_some_and(|trouble| trouble.has_crashed()) {
+            &mut self.alone
         } else {
             self.ready_bytes += entry.payload.len();
-            self.ready.push_front(key);
-        }
+            &mut self.ready
+        };
+        let at = queue.partition_point(|known| self.entries[index(*known)].place < entry.place);
+        queue.insert(at, key);
     }
 
     /// An attempt came to nothing, and there will be another: the job waits until then.
     pub(super) fn wait(&mut self, key: JobKey, due: Tick) {
         self.waiting.push(Reverse((due, key)));
-    }
-
-    pub(super) fn wait_alone(&mut self, key: JobKey) {
-        self.alone.push_back(key);
     }
 
     /// The job's record of trouble, to which an attempt in flight is about to be added.
@@ -221,13 +221,13 @@ impl Ledger {
         self.tally.tried_again += 1;
     }
 
-    /// Those whose time has come are ready, before all others: they are older.
+    /// Those whose time has come are ready.
     pub(super) fn on_time(&mut self, now: Tick) {
         while let Some(Reverse((due, key))) = self.waiting.peek().copied()
             && due <= now
         {
             self.waiting.pop();
-            self.queue_in_front(key);
+            self.line_up(key);
         }
     }
 
@@ -291,6 +291,13 @@ impl Ledger {
     #[cfg(test)]
     pub(super) fn queued_keys(&self) -> usize {
         self.ready.len() + self.alone.len() + self.waiting.len()
+    }
+
+    /// For the invariants of the simulation: whether no job waits behind a younger one.
+    #[cfg(test)]
+    pub(super) fn is_in_order(&self) -> bool {
+        let place = |key: &JobKey| self.entries[index(*key)].place;
+        self.ready.iter().is_sorted_by_key(place) && self.alone.iter().is_sorted_by_key(place)
     }
 }
 

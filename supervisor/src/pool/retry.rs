@@ -158,8 +158,7 @@ pub(super) fn file(
             ledger.count_retry();
             match again {
                 Again::After(delay) => ledger.wait(key, now + delay),
-                Again::Alone => ledger.wait_alone(key),
-                Again::Next => ledger.queue_in_front(key),
+                Again::Alone | Again::Next => ledger.line_up(key),
             }
             actions.tell(Event::TriedAgain { id, attempt: told, again });
         }

@@ -149,6 +149,7 @@ impl World {
         let queued = count(|job| !job.settled && job.holder.is_none());
         assert_eq!(tally.queued, queued, "queued");
         assert_eq!(self.pool.ledger.queued_keys() as u64, queued, "what is queued is in a queue");
+        assert!(self.pool.ledger.is_in_order(), "a job waits behind a younger one");
     }
 
     fn check_halts(&self) {
