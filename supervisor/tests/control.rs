@@ -8,7 +8,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output, Stdio},
 };
 
@@ -67,23 +67,18 @@ impl Place {
         jobs.next().unwrap().to_string()
     }
 
+    fn file(&self, kind: &str) -> Option<PathBuf> {
+        let mut paths = fs::read_dir(self.path()).ok()?.flatten().map(|entry| entry.path());
+        paths.find(|path| path.extension().is_some_and(|found| found == kind))
+    }
+
     fn socket(&self) -> PathBuf {
-        let entries = fs::read_dir(self.path()).unwrap().flatten().map(|entry| entry.path());
-        entries
-            .into_iter()
-            .find(|path| path.extension().is_some_and(|kind| kind == "sock"))
-            .unwrap()
+        self.file("sock").unwrap()
     }
 
     fn is_there(&self) {
-        let has_socket = |path: &Path| {
-            fs::read_dir(path).is_ok_and(|mut all| {
-                all.any(|entry| {
-                    entry.unwrap().path().extension().is_some_and(|kind| kind == "sock")
-                })
-            })
-        };
-        until("a socket", || has_socket(&self.path()));
+        // The last that is made.
+        until("a run", || self.file("json").is_some());
     }
 }
 
@@ -157,13 +152,7 @@ fn jobs_are_cancelled_wherever_they_are_and_done_again() {
     assert_eq!(place.said(&["cancel", "6"]), "job 6 is not begun\n");
     until("its end", || place.look()["jobs"]["failed"] == 2);
     let told = place.said(&["why", &running]);
-    assert!(
-        told.starts_with(&format!(
-            "job {running} failed: cancelled
-"
-        )),
-        "{told}"
-    );
+    assert!(told.starts_with(&format!("job {running} failed: cancelled\n")), "{told}");
     assert_eq!(place.said(&["retry", "1"]), "job 1 is done again\n");
     fs::write(run.scratch_path().join("go"), "").unwrap();
     let end = |run: &Running| procfs::stat(run.pid()).is_none_or(|stat| stat.state == 'Z');
@@ -255,10 +244,45 @@ fn a_run_whose_supervisor_is_gone_is_told_once() {
     place.is_there();
     run.signal(Signal::SIGKILL);
     drop(run.finish());
+    // To be told of is for who asks which runs there are.
+    assert!(place.refused(&["stop"]).contains("no run is live"));
     let shown = place.said(&["ps"]);
     assert!(shown.contains("(it)") && shown.contains(" gone "), "{shown}");
     assert_eq!(place.said(&["ps"]), "no run is live\n");
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_run_that_begins_is_not_taken_for_gone() {
+    let place = Place::new("begins");
+    fs::create_dir(place.path()).unwrap();
+    // Nobody listens yet, and nothing is told.
+    let socket = place.path().join("abcd.sock");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    assert_eq!(place.said(&["ps"]), "no run is live\n");
+    assert!(socket.exists());
+}
+
+#[test]
+fn who_has_hung_up_keeps_no_place_and_who_is_slow_keeps_no_file() {
+    let place = Place::new("places");
+    let run = place.run(Run::sh("echo up; exec sleep 1000").with("--name it")).start();
+    until("up", || run.stdout.text().contains("up"));
+    place.is_there();
+    let socket = place.socket();
+    for _ in 0..100 {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.write_all(b"{\"schema\":1,\"ask\":\"logs\",\"follow\":true}\n").unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert_eq!(answer, "{\"ok\":null}\n");
+    }
+    // It asks nothing, and has been let in before the others that are answered.
+    let silent = UnixStream::connect(&socket).unwrap();
+    place.said(&["stop"]);
+    assert_eq!(run.finish().code(), Some(3));
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "nothing is left of it");
+    drop(silent);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use supervisor::{
     control::{
         client::{self, ClientError, Found},
         logs::LogRecord,
-        wire::{Act, Ask, Worker},
+        wire::{Act, Ask, GAP, Worker},
     },
     observe::snapshot::Snapshot,
     os::signals::die_by,
@@ -239,6 +239,8 @@ fn ps(common: &Common) -> Result<(), Fault> {
         let runs = client::runs();
         let live = runs.iter().filter(|run| run.stream.is_some()).count();
         if live != 1 || runs.len() != 1 {
+            // Told once.
+            runs.iter().filter(|run| run.stream.is_none()).for_each(Found::forget);
             return put(&show::runs(runs, is_jsonl));
         }
     }
@@ -254,6 +256,9 @@ fn tail(logs: &Logs) -> Result<(), Fault> {
     stream(lines, |line| {
         if is_jsonl {
             return Some(line.to_owned());
+        }
+        if line.as_bytes() == GAP.trim_ascii_end() {
+            return Some("… lines are missing: they came faster than they were read".into());
         }
         let record: LogRecord = serde_json::from_str(line).ok()?;
         Some(show::log(&record))

@@ -55,40 +55,49 @@ pub enum ClientError {
     Refused(String),
     /// It does not answer, or not as it should.
     #[error("the run does not answer: {0}")]
-    Silent(#[from] io::Error),
+    Silent(String),
     /// What it says is not understood.
     #[error("the run is of another version, or not a run at all: {0}")]
     Garbled(#[from] serde_json::Error),
+}
+
+impl From<io::Error> for ClientError {
+    fn from(error: io::Error) -> Self {
+        Self::Silent(error.to_string())
+    }
 }
 
 fn list(live: &[String]) -> String {
     if live.is_empty() { "none is live".into() } else { format!("there are {}", live.join(", ")) }
 }
 
-/// All runs, oldest first; those whose supervisor is gone are told once, and forgotten.
+/// All runs, oldest first, with those whose supervisor is gone and that nobody has forgotten yet.
 #[must_use]
 pub fn runs() -> Vec<Found> {
     let directory = place::directory();
     let Ok(entries) = fs::read_dir(&directory) else { return Vec::new() };
     let name =
         |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".sock").map(str::to_owned);
-    let mut found: Vec<_> =
-        entries.flatten().filter_map(name).map(|id| look(&directory, id)).collect();
+    let names = entries.flatten().filter_map(name);
+    let mut found: Vec<_> = names.filter_map(|id| look(&directory, id)).collect();
     found.sort_by_key(|run| run.about.as_ref().map_or(0, |about| about.began_unix_ms));
     found
 }
 
-fn look(directory: &Path, id: String) -> Found {
+/// `None` for one that begins or ends at this moment: the one is not told of yet, the other is told
+/// of no more.
+fn look(directory: &Path, id: String) -> Option<Found> {
     let files = Files::of(directory, &id);
+    // In this order: who is told of listens already.
     let about = files.about();
     let stream = UnixStream::connect(&files.socket);
-    let is_gone = matches!(&stream, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused);
-    if is_gone {
-        drop(files);
-    } else {
-        files.leave();
-    }
-    Found { id, about, stream: stream.ok() }
+    files.leave();
+    let is_there = match &stream {
+        Ok(_) => true,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => about.is_some(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    };
+    is_there.then(|| Found { id, about, stream: stream.ok() })
 }
 
 /// The run of this id or name; without, the only one that lives.
@@ -122,6 +131,11 @@ impl Found {
             Some(name) => format!("{} ({name})", self.id),
             None => self.id.clone(),
         }
+    }
+
+    /// Nobody is told of it any more.
+    pub fn forget(&self) {
+        drop(Files::of(&place::directory(), &self.id));
     }
 
     /// Asks something that has one answer.
@@ -162,9 +176,15 @@ impl Found {
 
 fn read<T: DeserializeOwned>(lines: &mut impl BufRead) -> Result<T, ClientError> {
     let mut line = String::new();
-    if lines.read_line(&mut line)? == 0 {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-    }
+    match lines.read_line(&mut line) {
+        Ok(0) => return Err(ClientError::Silent("it hung up".into())),
+        // That is what the kernel calls a time that is over.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let said = format!("it has said nothing for {} s", PATIENCE.as_secs());
+            return Err(ClientError::Silent(said));
+        }
+        read => read?,
+    };
     match serde_json::from_str(&line)? {
         Answer::Ok(answer) => Ok(answer),
         Answer::Error(why) => Err(ClientError::Refused(why)),

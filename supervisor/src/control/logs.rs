@@ -1,9 +1,10 @@
 //! What have workers written, as records? Pieces become lines again, each stream for itself.
 
-use std::{collections::HashMap, mem};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::wire::GAP;
 use crate::{event::WorkerId, onlook::LogPiece};
 
 /// A line is cut behind so many bytes.
@@ -30,20 +31,33 @@ impl Lines {
     /// The records of the lines that this piece completes.
     pub(super) fn of(&mut self, piece: &LogPiece) -> Vec<u8> {
         let mut out = Vec::new();
-        let held = self.0.entry((piece.worker, piece.stream)).or_default();
+        let key = (piece.worker, piece.stream);
+        let mut held = self.0.remove(&key).unwrap_or_default();
         for part in piece.bytes.split_inclusive(|byte| *byte == b'\n') {
             held.extend_from_slice(part);
             if held.ends_with(b"\n") || held.len() >= LINE_BYTES_MAX {
-                write(piece.worker, piece.stream, &mem::take(held), &mut out);
+                write(piece.worker, piece.stream, &held, &mut out);
+                held.clear();
             }
         }
+        // Workers come and go, and most end with a whole line.
+        if !held.is_empty() {
+            self.0.insert(key, held);
+        }
+        out
+    }
+
+    /// Pieces were missed: no line goes on behind them. The record that says so.
+    pub(super) fn gap(&mut self) -> Vec<u8> {
+        let mut out = self.rest();
+        out.extend_from_slice(GAP);
         out
     }
 
     /// Those of the lines that were never ended.
     pub(super) fn rest(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut held: Vec<_> = self.0.drain().filter(|(_, line)| !line.is_empty()).collect();
+        let mut held: Vec<_> = self.0.drain().collect();
         held.sort_unstable();
         held.iter().for_each(|((worker, stream), line)| write(*worker, *stream, line, &mut out));
         out
@@ -81,10 +95,23 @@ mod tests {
             said.extend(lines.of(&piece));
         }
         said.extend(lines.rest());
+        assert!(lines.0.is_empty());
         let records = said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let records = records.map(|line| serde_json::from_slice::<LogRecord>(line).unwrap());
         let told: Vec<_> = records.map(|record| (record.worker, record.line)).collect();
         let expected = [(1, "one"), (2, "other"), (1, "two"), (1, ""), (1, "end")];
         assert_eq!(told, expected.map(|(worker, line)| (worker, line.to_owned())));
+    }
+
+    #[test]
+    fn no_line_goes_on_behind_a_gap() {
+        let mut lines = Lines::default();
+        let worker = WorkerId { slot: 1, life: 1 };
+        let piece = |bytes: &[u8]| LogPiece { worker, stream: 2, bytes: bytes.into() };
+        let said = [lines.of(&piece(b"one")), lines.gap(), lines.of(&piece(b"two\n"))].concat();
+        let said = String::from_utf8(said).unwrap();
+        let line = |text| format!(r#"{{"worker":1,"life":1,"stream":"stderr","line":"{text}"}}"#);
+        let expected = [line("one"), r#"{"type":"gap"}"#.into(), line("two")];
+        assert_eq!(said.lines().collect::<Vec<_>>(), expected);
     }
 }

@@ -7,4 +7,4 @@ pub mod place;
 mod serve;
 pub mod wire;
 
-pub use self::serve::Server;
+pub use self::{place::PlaceError, serve::Server};

@@ -3,7 +3,10 @@
 
 use std::{
     env, fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::{
+        fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+        net::UnixListener,
+    },
     path::{Path, PathBuf},
 };
 
@@ -14,9 +17,9 @@ use crate::about::About;
 /// Where it is, where the environment says so: for tests, and for who has more than one.
 pub const VARIABLE: &str = "SUPERVISOR_RUNTIME_DIR";
 
-/// Why there is no directory.
+/// Why there is no place for a run.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {reason}", path.display())]
+#[error("{}: {reason}: name another directory in {VARIABLE}", path.display())]
 pub struct PlaceError {
     path: PathBuf,
     reason: String,
@@ -41,22 +44,16 @@ pub fn directory() -> PathBuf {
 }
 
 /// Makes it, if it is not there; nobody else may look into it.
-///
-/// # Errors
-/// It cannot be made, or is not ours alone.
-pub fn make(directory: &Path) -> Result<(), PlaceError> {
-    let error = |reason: String| PlaceError { path: directory.into(), reason };
+fn make(directory: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(directory) {
-        Ok(()) => Ok(()),
         Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {
-            let found =
-                fs::symlink_metadata(directory).map_err(|fault| error(fault.to_string()))?;
+            let found = fs::symlink_metadata(directory)?;
             if !found.is_dir() || found.uid() != geteuid().as_raw() || found.mode() & 0o077 != 0 {
-                return Err(error("it is not a directory of yours alone (mode 0700)".into()));
+                return Err(io::Error::other("it is not a directory of yours alone (mode 0700)"));
             }
             Ok(())
         }
-        Err(fault) => Err(error(fault.to_string())),
+        made => made,
     }
 }
 
@@ -76,12 +73,26 @@ impl Files {
         Self { socket: of("sock"), about: of("json") }
     }
 
-    /// Tells what the run is.
+    /// Takes a place in the directory, and tells what the run is. That comes second, and goes first:
+    /// whoever is told of a run and finds nobody listening knows that its supervisor was killed.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn tell(&self, about: &About) -> io::Result<()> {
-        fs::write(&self.about, serde_json::to_vec(about)?)
+    /// It is not ours alone, or they cannot be made, or are another run's.
+    pub fn open(directory: &Path, about: &About) -> Result<(UnixListener, Self), PlaceError> {
+        make(directory)
+            .and_then(|()| Self::bind(directory, about))
+            .map_err(|error| PlaceError { path: directory.into(), reason: error.to_string() })
+    }
+
+    fn bind(directory: &Path, about: &About) -> io::Result<(UnixListener, Self)> {
+        let told = serde_json::to_vec(about)?;
+        let socket = directory.join(format!("{}.sock", about.id));
+        let listener = UnixListener::bind(socket)?;
+        let files = Self::of(directory, &about.id);
+        // The directory is ours alone already.
+        fs::set_permissions(&files.socket, fs::Permissions::from_mode(0o600))?;
+        fs::write(&files.about, told)?;
+        Ok((listener, files))
     }
 
     /// What the run is, or was.
@@ -99,7 +110,37 @@ impl Files {
 impl Drop for Files {
     fn drop(&mut self) {
         // They may have been removed by hand.
-        let _ = fs::remove_file(&self.socket);
         let _ = fs::remove_file(&self.about);
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    #[test]
+    fn another_runs_files_are_left_alone() {
+        let directory = env::temp_dir().join(format!("supervisor-place-{}", std::process::id()));
+        let about = About {
+            id: "abcd".into(),
+            name: None,
+            pid: 7,
+            version: Cow::Borrowed("1"),
+            title: String::new(),
+            began_unix_ms: 0,
+            workers: 1,
+            has_jobs: false,
+            total: None,
+        };
+        let first = Files::open(&directory, &about).unwrap();
+        let error = Files::open(&directory, &About { pid: 8, ..about.clone() }).unwrap_err();
+        assert!(error.to_string().ends_with("name another directory in SUPERVISOR_RUNTIME_DIR"));
+        assert_eq!((first.1.socket.exists(), first.1.about().unwrap().pid), (true, 7));
+        drop(first);
+        // Nothing is left in it.
+        fs::remove_dir(directory).unwrap();
     }
 }

@@ -2,27 +2,21 @@
 //! place, a time for its question and a time for each line that it is sent; whoever is rude loses
 //! his own connection.
 
-use std::{
-    io,
-    os::unix::{fs::PermissionsExt, net::UnixListener},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, os::unix::net::UnixListener, sync::Arc, time::Duration};
 
 use nix::unistd::{Uid, geteuid};
 use serde::Serialize;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{self, UnixStream},
-    sync::{Semaphore, broadcast::error::RecvError, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError, oneshot},
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{
     logs::Lines,
-    place::{self, Files},
-    wire::{Answer, Ask, REQUEST_BYTES_MAX, Request, SCHEMA, Worker},
+    place::{self, Files, PlaceError},
+    wire::{Answer, Ask, GAP, REQUEST_BYTES_MAX, Request, SCHEMA, Worker},
 };
 use crate::{
     about::About,
@@ -57,19 +51,8 @@ impl Server {
     ///
     /// # Errors
     /// Why there can be none, for a message: the run goes on without.
-    pub fn open(about: &About) -> Result<Self, String> {
-        let directory = place::directory();
-        place::make(&directory).map_err(|error| error.to_string())?;
-        Self::bind(&directory, about).map_err(|error| format!("{}: {error}", directory.display()))
-    }
-
-    fn bind(directory: &Path, about: &About) -> io::Result<Self> {
-        let files = Files::of(directory, &about.id);
-        files.tell(about)?;
-        let listener = UnixListener::bind(&files.socket)?;
-        // The directory is ours alone already.
-        std::fs::set_permissions(&files.socket, PermissionsExt::from_mode(0o600))?;
-        listener.set_nonblocking(true)?;
+    pub fn open(about: &About) -> Result<Self, PlaceError> {
+        let (listener, files) = Files::open(&place::directory(), about)?;
         Ok(Self { listener, files })
     }
 
@@ -80,19 +63,20 @@ impl Server {
     }
 
     async fn serve(self, hub: Hub) {
-        let _files = self.files;
-        let Ok(listener) = net::UnixListener::from_std(self.listener) else { return };
+        let Self { listener, files } = self;
+        let listener =
+            listener.set_nonblocking(true).and_then(|()| net::UnixListener::from_std(listener));
+        let Ok(listener) = listener else { return };
         let places = Arc::new(Semaphore::new(CLIENTS_MAX));
         let over = hub.over();
         tokio::pin!(over);
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let accepted = tokio::select! {
+            let admitted = tokio::select! {
                 _ = &mut over => break,
-                accepted = listener.accept() => accepted,
+                admitted = admit(&listener, &places) => admitted,
             };
-            match accepted {
-                Ok((client, _)) => {
+            match admitted {
+                Ok((client, place)) => {
                     let hub = hub.clone();
                     tokio::task::spawn_local(async move {
                         // What goes wrong with a client is its own affair.
@@ -104,10 +88,20 @@ impl Server {
                 Err(_) => sleep_until(Instant::now() + PAUSE).await,
             }
         }
-        // Those who are being told the last of it.
+        // At once, since nobody waits for those who are slow to hear the last of it.
+        drop(files);
         let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
         let _ = timeout(PATIENCE, places.acquire_many(all)).await;
     }
+}
+
+/// The next client, once there is a place for one.
+async fn admit(
+    listener: &net::UnixListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(UnixStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    Ok((listener.accept().await?.0, place))
 }
 
 /// One client, and its question.
@@ -130,10 +124,11 @@ async fn converse(mut client: UnixStream, hub: &Hub) -> io::Result<()> {
         Ask::Events => {
             let mut lines = hub.events();
             say(&mut client, &Answer::Ok(())).await?;
-            while let Some(piece) = lines.next().await {
-                write(&mut client, &piece).await?;
-            }
-            Ok(())
+            let next = async || {
+                let piece = lines.next().await?;
+                Some(if lines.take_gap() { [GAP, &piece].concat() } else { piece.to_vec() })
+            };
+            pass_on(&mut client, next).await
         }
         Ask::Logs { worker, follow } => logs(&mut client, hub, worker, follow).await,
         Ask::Act(act) => {
@@ -182,16 +177,36 @@ async fn logs(
         write(client, &lines.of(piece)).await?;
     }
     if follow {
-        loop {
-            match fresh.recv().await {
-                Ok(piece) if is_wanted(&piece) => write(client, &lines.of(&piece)).await?,
-                // Whoever does not keep up loses lines.
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => break,
-            }
-        }
+        let next = async || match fresh.recv().await {
+            Ok(piece) if is_wanted(&piece) => Some(lines.of(&piece)),
+            Ok(_) => Some(Vec::new()),
+            Err(RecvError::Lagged(_)) => Some(lines.gap()),
+            Err(RecvError::Closed) => None,
+        };
+        pass_on(client, next).await?;
     }
     write(client, &lines.rest()).await
+}
+
+/// Sends one piece after the other, until there are no more, or the client has hung up: while
+/// nothing happens no write would tell, and he is not to keep his place.
+async fn pass_on(
+    client: &mut UnixStream,
+    mut next: impl AsyncFnMut() -> Option<Vec<u8>>,
+) -> io::Result<()> {
+    let (mut from, mut to) = client.split();
+    let hung_up = async { while from.read(&mut [0; 64]).await.is_ok_and(|length| length > 0) {} };
+    tokio::pin!(hung_up);
+    loop {
+        let piece = tokio::select! {
+            () = &mut hung_up => return Err(io::ErrorKind::BrokenPipe.into()),
+            piece = next() => piece,
+        };
+        match piece {
+            Some(piece) => write(&mut to, &piece).await?,
+            None => return Ok(()),
+        }
+    }
 }
 
 /// The question, or what is wrong with it.
@@ -232,6 +247,6 @@ async fn say(client: &mut UnixStream, answer: &impl Serialize) -> io::Result<()>
     write(client, &line).await
 }
 
-async fn write(client: &mut UnixStream, bytes: &[u8]) -> io::Result<()> {
+async fn write(client: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
     timeout(PATIENCE, client.write_all(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)?
 }

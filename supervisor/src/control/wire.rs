@@ -11,6 +11,9 @@ use crate::event::WorkerId;
 /// No request is longer.
 pub const REQUEST_BYTES_MAX: usize = 4096;
 
+/// Stands in a stream where whoever reads it was too slow, and has missed something.
+pub const GAP: &[u8] = b"{\"type\":\"gap\"}\n";
+
 /// A request, as it is sent.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct Request {

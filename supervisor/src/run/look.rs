@@ -88,7 +88,7 @@ pub(super) fn notice(settings: &Settings, writer: &Writer) -> Option<Notice> {
 pub(super) struct Places {
     server: Option<Server>,
     /// Where it is asked and changed, or why it cannot be.
-    control: Result<control::Server, String>,
+    control: Result<control::Server, control::PlaceError>,
 }
 
 impl Places {
