@@ -5,7 +5,10 @@
 
 mod support;
 
-use std::process::Command;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use support::{Run, Running, Signal, procfs, send, terminal::Terminal, until};
 
@@ -213,4 +216,32 @@ fn ctrl_z_stops_all_and_the_shell_wakes_it_again() {
     // The shell ends as its job has.
     let run = run.finish();
     assert!(run.code() == Some(130) || run.signal() == Some(Signal::SIGINT), "{:?}", run.status);
+}
+
+#[test]
+fn the_time_stopped_is_none_of_a_commands_grace() {
+    const GRACE: Duration = Duration::from_secs(3);
+    let mut terminal = Terminal::open();
+    let shell = "set -m; \"$0\" \"$@\"; echo \"stopped: $?\"; read line; fg >/dev/null";
+    let body = "trap 'echo asked' TERM; until [ -e go ]; do sleep 0.02; done; echo done {}";
+    let run = Run::each([body, ":::", "well"]);
+    let run = run.with("--shell --timeout 200ms --grace 3s --output lines");
+    let run = terminal.control_through(run, ["bash", "-c", shell]);
+    let run = run.stdout(terminal.line()).stderr(terminal.line()).start();
+    let shown = terminal.shown();
+    let wait_for = |what: &str| shown.until(what, |text| text.contains(what).then_some(()));
+    wait_for("asked");
+    terminal.press(b"\x1a");
+    wait_for("stopped: 148");
+    let stopped = Instant::now();
+    until("longer than the grace", || stopped.elapsed() > GRACE);
+    terminal.press(b"\n");
+    let is_stopped = |pid: &i32| procfs::stat(*pid).is_some_and(|stat| stat.state == 'T');
+    until("all awake", || !procfs::descendants(run.pid()).iter().any(is_stopped));
+    std::fs::write(run.scratch_path().join("go"), "").unwrap();
+    wait_for("done well");
+    wait_for("timeout");
+    std::fs::remove_file(run.scratch_path().join("go")).unwrap();
+    drop(terminal);
+    assert_eq!(run.finish().code(), Some(1));
 }

@@ -12,24 +12,13 @@ mod leftovers;
 pub mod orders;
 pub mod report;
 mod running;
+mod signals;
 mod stdio;
 mod sys;
 
-use std::{
-    io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    time::Duration,
-};
+use std::{io, os::fd::OwnedFd, time::Duration};
 
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        prctl,
-        signal::{SigSet, Signal},
-        signalfd::{SfdFlags, SignalFd},
-    },
-};
+use nix::sys::{prctl, signal::Signal, signalfd::SignalFd};
 use worker::{Job, ServeError, Stream, Worker};
 
 use self::{
@@ -37,6 +26,7 @@ use self::{
     orders::Orders,
     report::Report,
     running::Running,
+    signals::Signals,
     stdio::Stdio,
     sys::{Command, Spawner},
 };
@@ -46,9 +36,6 @@ use crate::{
     settings::Reach,
     template::{Filling, Words},
 };
-
-/// The signals that ask a launcher to end.
-const ENDS: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 /// Runs the commands of the jobs that come, until there are no more or it is asked to end; the
 /// exit status. `env` is that of the commands, and so are the working directory and whatever else
@@ -71,8 +58,7 @@ pub fn start(orders: &[u8], env: Vec<Vec<u8>>, wire: Vec<OwnedFd>) -> u8 {
 struct Launcher {
     worker: Worker,
     orders: Orders,
-    /// Those that ask us to end, as something to wait for.
-    ends: SignalFd,
+    signals: Signals,
     /// That a child, also a foster child, has ended.
     children: SignalFd,
     spawner: Spawner,
@@ -96,11 +82,7 @@ impl Launcher {
         // Not by a kill: what it runs is to end first.
         prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
         prctl::set_child_subreaper(orders.reach == Reach::Tree).map_err(io::Error::from)?;
-        // Blocked for good: what asks us to end is read, and a command gets an empty mask.
-        let ends: SigSet = ENDS.into_iter().collect();
-        ends.thread_block().map_err(io::Error::from)?;
-        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        let ends = SignalFd::with_flags(&ends, flags).map_err(io::Error::from)?;
+        let signals = Signals::open()?;
         let children = sweep::child_news()?;
         let spawner = Spawner::new(&orders, env)?;
         let capture = Capture::new(orders.capture.clone());
@@ -109,7 +91,7 @@ impl Launcher {
         Ok(Self {
             worker,
             orders,
-            ends,
+            signals,
             children,
             spawner,
             words: Words::default(),
@@ -127,8 +109,8 @@ impl Launcher {
 
     /// Whether to go on.
     fn serve_one(&mut self) -> Result<bool, ServeError> {
-        let ends = &self.ends;
-        let next = self.worker.next_job_unless(|jobs| is_asked_to_end(ends, jobs))?;
+        let signals = &self.signals;
+        let next = self.worker.next_job_unless(|jobs| signals.end_before(jobs))?;
         let Some(job) = next else { return Ok(false) };
         let (number, attempt) = (job.id, job.attempt);
         match prepare(&job, &self.orders, &mut self.words, &mut self.stdio) {
@@ -175,7 +157,7 @@ impl Launcher {
             child,
             worker: &mut self.worker,
             orders: &self.orders,
-            ends: &self.ends,
+            signals: &self.signals,
             children: &self.children,
             capture: &mut self.capture,
         };
@@ -186,18 +168,6 @@ impl Launcher {
             report.kernel_oom = kills > std::mem::replace(&mut self.oom_kills, kills);
         }
         Ok(report)
-    }
-}
-
-/// Waits for what may be a job, or for being asked to end, which a read of jobs would not hear.
-fn is_asked_to_end(ends: &SignalFd, jobs: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut watched = [jobs, ends.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-    loop {
-        match poll(&mut watched, PollTimeout::NONE) {
-            Ok(_) => return Ok(watched[1].any().unwrap_or(false)),
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
-        }
     }
 }
 

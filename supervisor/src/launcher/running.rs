@@ -20,6 +20,7 @@ use super::{
     leftovers,
     orders::Orders,
     report::{Report, Why},
+    signals::{Signals, Told},
     sys::{self, Child},
 };
 use crate::{
@@ -37,7 +38,7 @@ pub(super) struct Running<'a> {
     pub(super) child: Child,
     pub(super) worker: &'a mut Worker,
     pub(super) orders: &'a Orders,
-    pub(super) ends: &'a SignalFd,
+    pub(super) signals: &'a Signals,
     pub(super) children: &'a SignalFd,
     pub(super) capture: &'a mut Capture,
 }
@@ -66,7 +67,7 @@ struct Ready {
     ended: bool,
     output: [bool; 2],
     jobs: bool,
-    asked: bool,
+    told: Told,
 }
 
 impl Running<'_> {
@@ -132,7 +133,7 @@ impl Running<'_> {
                 }
             }
             if ready.ended {
-                return Ok(Watched { asked, has_output, is_last: ready.asked });
+                return Ok(Watched { asked, has_output, is_last: ready.told.asks_to_end });
             }
             if ready.jobs {
                 match self.worker.hear()? {
@@ -143,9 +144,10 @@ impl Running<'_> {
                     Heard::Gone => return Err(ServeError::Gone),
                 }
             }
-            if ready.asked {
-                // Whatever was sent, and however often.
-                while let Ok(Some(_)) = self.ends.read_signal() {}
+            if let Some(asked) = &mut asked {
+                asked.until = asked.until.checked_add(ready.told.stopped).unwrap_or(asked.until);
+            }
+            if ready.told.asks_to_end {
                 self.ask(Why::Stop, &mut asked);
             }
             let now = Instant::now();
@@ -197,7 +199,7 @@ impl Running<'_> {
         let mut watch = |fd| watched.push(PollFd::new(fd, PollFlags::POLLIN));
         // First: what it wrote before it ended is then surely seen in the same look.
         watch(self.child.pidfd.as_fd());
-        watch(self.ends.as_fd());
+        watch(self.signals.as_fd());
         let readers = self.capture.readers();
         readers.into_iter().flatten().for_each(&mut watch);
         if !deaf {
@@ -210,7 +212,7 @@ impl Running<'_> {
         let (pipes, jobs) = (readers.is_some(), if readers.is_some() { 4 } else { 2 });
         Ok(Ready {
             ended: is_ready(0),
-            asked: is_ready(1),
+            told: if is_ready(1) { self.signals.hear() } else { Told::default() },
             output: [pipes && is_ready(2), pipes && is_ready(3)],
             jobs: !deaf && is_ready(jobs),
         })

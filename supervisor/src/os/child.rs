@@ -102,6 +102,16 @@ pub fn signal_child(pid: i32, signal: Signal) {
     unsafe { libc::kill(pid, signal.number()) };
 }
 
+/// Wakes a child that was stopped, and says with the signal for how many milliseconds. The same holds
+/// of its number.
+pub fn wake_child(pid: i32, stopped: Duration) {
+    let ms = usize::try_from(stopped.as_millis()).unwrap_or(usize::MAX);
+    let value = libc::sigval { sival_ptr: ptr::without_provenance_mut(ms) };
+    // SAFETY: sigqueue takes two integers and a value that nobody follows. What is gone need not be
+    // told.
+    unsafe { libc::sigqueue(pid, libc::SIGCONT, value) };
+}
+
 fn duration(time: libc::timeval) -> Duration {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))

@@ -1,6 +1,8 @@
 //! How is all that descends from this process stopped for a while? One by one: workers have
 //! sessions of their own, so no terminal's Ctrl-Z reaches them.
 
+use std::time::Duration;
+
 use super::{
     census::{Census, Process},
     child,
@@ -33,8 +35,17 @@ impl Frozen {
         }
     }
 
-    /// Lets them go on.
-    pub fn thaw(self) {
-        self.0.iter().for_each(|process| child::signal_if_still(process, Signal::CONT));
+    /// Lets them go on. Our own children hear for how long they were stopped, since some of them count
+    /// time for us. (None is reaped meanwhile but by whoever calls this.)
+    pub fn thaw(self, stopped: Duration) {
+        let own = std::process::id().cast_signed();
+        for process in &self.0 {
+            let is_still = || Process::find(process.pid).is_some_and(|now| now.is_same(process));
+            if process.is_child_of(own) && is_still() {
+                child::wake_child(process.pid, stopped);
+            } else {
+                child::signal_if_still(process, Signal::CONT);
+            }
+        }
     }
 }

@@ -58,8 +58,9 @@ impl Run {
         let frozen = Frozen::freeze();
         let at = Instant::now();
         suspend(Signal::TSTP);
-        self.began += at.elapsed();
-        frozen.thaw();
+        let stopped = at.elapsed();
+        self.began += stopped;
+        frozen.thaw(stopped);
     }
 
     /// A shell sends its HUP on to us when its terminal closes, so the sender tells nothing;
