@@ -325,7 +325,8 @@ fn a_report_that_cannot_be_written_ends_the_run() {
     assert!(run.stderr.contains(words), "{}", run.stderr);
     let run = Run::each(["true"]).with("--joblog /nowhere/log").given(["x"]).finish();
     assert_eq!((run.code(), run.stdout_text()), (Some(125), ""));
-    assert!(run.stderr.contains("--joblog /nowhere/log cannot be written"), "{}", run.stderr);
+    let said = "supervisor: --joblog /nowhere/log cannot be written: No such file or directory (os error 2): name another file\n";
+    assert_eq!(run.stderr, said);
 }
 
 #[test]

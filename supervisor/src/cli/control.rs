@@ -18,6 +18,7 @@ use supervisor::{
     },
     observe::snapshot::Snapshot,
     os::signals::die_by,
+    run::status::OUTPUT_FAILED,
     signal::Signal,
 };
 
@@ -176,7 +177,10 @@ pub(super) fn main(verb: Verb) -> ExitCode {
         }
         Err(fault) => {
             report::say(&fault.to_string());
-            ExitCode::FAILURE
+            match fault {
+                Fault::Output(_) => OUTPUT_FAILED.into(),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

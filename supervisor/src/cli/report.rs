@@ -1,8 +1,6 @@
 //! How is a run's end reported? By the exit status, and one message where it could not begin.
 
 use std::{
-    error::Error,
-    fmt::Write as _,
     io::{self, Write as _},
     process::ExitCode,
 };
@@ -105,12 +103,8 @@ pub(super) fn cannot_start(fault: StartFault, program: &Program) -> ExitCode {
 
 /// A run that could not begin.
 pub(super) fn cannot_run(error: &RunError) -> ExitCode {
-    let (mut text, mut source) = (error.to_string(), error.source());
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    say(&text);
+    // Whatever is behind it is told in its own words.
+    say(&error.to_string());
     match error {
         RunError::NoOutput => OUTPUT_FAILED.into(),
         RunError::Record(error) => error.exit_status().into(),

@@ -26,7 +26,8 @@ pub struct OpenFiles {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{count} {what} need {need} open files and the limit is {hard}: \
-     ask for at most {fits} with {flag}, or raise the limit with `ulimit -Hn`"
+     {}raise the limit with `ulimit -Hn`",
+    fewer(*fits, flag)
 )]
 pub struct TooFewFiles {
     what: &'static str,
@@ -35,6 +36,11 @@ pub struct TooFewFiles {
     need: u64,
     hard: u64,
     fits: u64,
+}
+
+/// What else can be done about it.
+fn fewer(fits: u64, flag: &str) -> String {
+    if fits == 0 { String::new() } else { format!("ask for at most {fits} with {flag}, or ") }
 }
 
 /// Descriptors of one process: our ends of its stdout and stderr, our pidfd and the runtime's,
@@ -170,6 +176,12 @@ mod tests {
         let message = files.suffice_for(512, 0, 0, "workers", "--workers").unwrap_err().to_string();
         assert!(
             message.contains("512 workers need 2597") && message.contains("at most 5"),
+            "{message}"
+        );
+        let none = OpenFiles { soft: 8, hard: 8 };
+        let message = none.suffice_for(1, 0, 0, "workers", "--workers").unwrap_err().to_string();
+        assert!(
+            message.ends_with("the limit is 8: raise the limit with `ulimit -Hn`"),
             "{message}"
         );
     }

@@ -32,7 +32,7 @@ pub enum RunError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// Something the kernel refused.
-    #[error("cannot {what}")]
+    #[error("cannot {what}: {source}")]
     Refused {
         /// What.
         what: &'static str,

@@ -29,7 +29,7 @@ pub enum RecordError {
     #[error(transparent)]
     Changed(#[from] resume::Changed),
     /// No thread to be had.
-    #[error("cannot start the thread that writes the journal")]
+    #[error("cannot start the thread that writes the journal: {0}")]
     Thread(#[source] std::io::Error),
 }
 
