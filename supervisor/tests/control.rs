@@ -8,79 +8,10 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
-    path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
 
-use support::{Run, Running, SUPERVISOR, Signal, Value, files::Scratch, procfs, until};
-
-/// A directory of runs, of this test alone.
-struct Place(Scratch);
-
-impl Place {
-    fn new(name: &str) -> Self {
-        let place = Scratch::new(&format!("supervisor-control-{name}-{}", std::process::id()));
-        Self(place)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("runs")
-    }
-
-    /// A run that is found here.
-    fn run(&self, run: Run) -> Run {
-        run.under(["env", &format!("SUPERVISOR_RUNTIME_DIR={}", self.path().display())])
-    }
-
-    fn ask(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(SUPERVISOR);
-        command.args(words).env("SUPERVISOR_RUNTIME_DIR", self.path()).stdin(Stdio::null());
-        command.output().unwrap()
-    }
-
-    /// What is said on stdout, where all is well.
-    fn said(&self, words: &[&str]) -> String {
-        let output = self.ask(words);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{words:?}: {error}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// What is said on stderr, where it is not: one line.
-    fn refused(&self, words: &[&str]) -> String {
-        let output = self.ask(words);
-        assert_eq!(output.status.code(), Some(1), "{words:?}");
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(error.lines().count(), 1, "{error}");
-        error
-    }
-
-    fn look(&self) -> Value {
-        serde_json::from_str(&self.said(&["ps", "--run", "it", "--format", "jsonl"])).unwrap()
-    }
-
-    /// The number of a job that runs.
-    fn running(&self) -> String {
-        let look = self.look();
-        let workers = look["workers"].as_array().unwrap().iter();
-        let mut jobs = workers.filter_map(|worker| worker["job"]["id"].as_u64());
-        jobs.next().unwrap().to_string()
-    }
-
-    fn file(&self, kind: &str) -> Option<PathBuf> {
-        let mut paths = fs::read_dir(self.path()).ok()?.flatten().map(|entry| entry.path());
-        paths.find(|path| path.extension().is_some_and(|found| found == kind))
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.file("sock").unwrap()
-    }
-
-    fn is_there(&self) {
-        // The last that is made.
-        until("a run", || self.file("json").is_some());
-    }
-}
+use support::{Run, Running, SUPERVISOR, Signal, Value, place::Place, procfs, until};
 
 /// Jobs that run until a file is there.
 fn busy(place: &Place, jobs: usize) -> Running {
@@ -174,7 +105,7 @@ fn workers_are_killed_added_and_let_go() {
     run.stdout.record("started", 1, 2);
     assert_eq!(place.said(&["scale", "3"]), "3 workers from now on\n");
     (2..=3).for_each(|worker| drop(run.stdout.record("started", worker, 1)));
-    assert_eq!(place.said(&["scale", "1"]), "1 workers from now on\n");
+    assert_eq!(place.said(&["scale", "1"]), "1 worker from now on\n");
     for worker in 2..=3 {
         assert_eq!(run.stdout.record("ended", worker, 1)["cause"], "scaled down");
     }
@@ -389,8 +320,33 @@ fn of_several_runs_one_is_named() {
     assert!(several.contains("(one)") && several.contains("(two)"), "{several}");
     let all = place.said(&["ps"]);
     assert_eq!(all.lines().count(), 3, "{all}");
+    let mut ps = Command::new("sh");
+    ps.args(["-c", "\"$0\" ps >/dev/full", SUPERVISOR]);
+    assert_eq!(ps.env("SUPERVISOR_RUNTIME_DIR", place.path()).status().unwrap().code(), Some(5));
     place.said(&["stop", "--run", "one"]);
     assert_eq!(first.finish().code(), Some(3));
     place.said(&["stop"]);
     assert_eq!(second.finish().code(), Some(3));
+}
+
+#[test]
+fn a_job_is_done_again_with_the_whole_of_its_input_or_not_at_all() {
+    let place = Place::new("again");
+    let body =
+        "printf %s {} | wc -c; [ {} != wait ] || until [ -e go ]; do sleep 0.01; done; false";
+    let run = place.run(Run::each_sh(body).with("-j 2 --name it"));
+    let run = run.given(["a".repeat(4000), "b".repeat(5000), "wait".into()]).start();
+    place.is_there();
+    until("two that failed", || place.look()["jobs"]["failed"] == 2);
+    assert_eq!(place.said(&["retry", "1"]), "job 1 is done again\n");
+    let told = "job 2 has an input of 5000 bytes, of which 4096 are kept";
+    assert!(place.refused(&["retry", "2"]).contains(told));
+    until("a third", || place.look()["jobs"]["failed"] == 3);
+    fs::write(run.scratch_path().join("go"), "").unwrap();
+    until("its end", || procfs::stat(run.pid()).is_none_or(|s| s.state == 'Z'));
+    fs::remove_file(run.scratch_path().join("go")).unwrap();
+    let run = run.finish();
+    let mut lengths = run.lines();
+    lengths.sort_unstable();
+    assert_eq!(lengths, ["4", "4000", "4000", "5000"]);
 }

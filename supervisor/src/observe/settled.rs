@@ -12,8 +12,9 @@ use crate::{
 
 /// So many jobs that did not end well are kept.
 pub const FAILURES_MAX: usize = 1000;
-/// Of the input of each, so many bytes; of what its last attempt wrote to each stream as well.
-const INPUT_BYTES_MAX: usize = 256;
+/// Of the input of each, so many bytes: most are whole, and can be done again.
+pub const INPUT_BYTES_MAX: usize = 4 << 10;
+/// Of what its last attempt wrote to each stream, so many.
 const OUTPUT_BYTES_MAX: usize = 2 << 10;
 /// And so many of its attempts.
 const ATTEMPTS_MAX: usize = 8;
@@ -38,6 +39,17 @@ pub struct Failed {
     pub at: Duration,
     /// How.
     pub outcome: Outcome,
+    /// How long its input was.
+    pub input_bytes: usize,
+}
+
+impl Failed {
+    /// Its input, where all of it is kept.
+    #[must_use]
+    pub fn whole_input(&self) -> Option<&Payload> {
+        let kept = &self.outcome.payload;
+        (kept.len() == self.input_bytes).then_some(kept)
+    }
 }
 
 /// How often each of a few things was so.
@@ -99,8 +111,9 @@ impl Settled {
         if self.failures.len() == FAILURES_MAX {
             self.failures.pop_front();
         }
-        let number = self.failures_seen;
-        self.failures.push_back(Arc::new(Failed { number, at: now, outcome: trimmed(outcome) }));
+        let (number, input_bytes) = (self.failures_seen, outcome.payload.len());
+        let outcome = trimmed(outcome);
+        self.failures.push_back(Arc::new(Failed { number, at: now, outcome, input_bytes }));
     }
 
     /// Jobs that did not end well, by how and why.
@@ -230,8 +243,9 @@ mod tests {
         let mut long = outcome(1, JobEnd::Failed, Some(error(50, 5001)));
         long.earlier = (1..50).map(|number| error(number, 5001)).collect();
         settled.add(Duration::ZERO, &mut vec![long]);
+        assert_eq!(settled.failures()[0].whole_input(), None);
         let kept = &settled.failures()[0].outcome;
-        assert_eq!((kept.payload.len(), kept.attempts().count()), (256, 8));
+        assert_eq!((kept.payload.len(), kept.attempts().count()), (INPUT_BYTES_MAX, 8));
         assert_eq!(settled.service().count(), 50);
         for attempt in kept.attempts() {
             let AttemptEnd::Error(failure) = &attempt.end else { panic!("an error") };

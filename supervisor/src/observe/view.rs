@@ -130,8 +130,7 @@ impl RunningJob {
     /// Of a job with this input, of which the beginning is kept.
     #[must_use]
     pub fn new(worker: WorkerId, id: u64, attempt: u32, input: &[u8], since: Duration) -> Self {
-        let input = input[..input.len().min(INPUT_BYTES_MAX)].to_vec();
-        Self { worker, id, attempt, input, since }
+        Self { worker, id, attempt, input: beginning(input).to_vec(), since }
     }
 }
 
@@ -218,7 +217,7 @@ fn failed_job(failed: &Failed) -> Failure {
         at_ms: milliseconds(failed.at),
         id: *id,
         position: *position,
-        input: text(payload.as_bytes()),
+        input: text(beginning(payload.as_bytes())),
         outcome: outcome_name(end).into(),
         cause: last.as_ref().map_or("too long", |last| attempt_cause(&last.end)).into(),
         why,
@@ -256,6 +255,11 @@ fn history(board: &Board) -> Vec<Sample> {
         memory_bytes: sample.memory_bytes,
     };
     board.history().samples().map(sample).collect()
+}
+
+/// What is told of an input.
+fn beginning(input: &[u8]) -> &[u8] {
+    &input[..input.len().min(INPUT_BYTES_MAX)]
 }
 
 /// Cut at its end where that is in the midst of a character.

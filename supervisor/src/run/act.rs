@@ -6,6 +6,7 @@ use crate::{
     control::wire::{Act, Worker},
     event::{Ending, ShutdownReason, WorkerId},
     job::{Accepted, Job, JobEnd},
+    observe::settled::INPUT_BYTES_MAX,
     pool::{Action, Input, Standing},
     settings::Workers,
 };
@@ -77,7 +78,13 @@ impl Run {
                 "job {id} is too long for any worker: allow more with --max-frame"
             ));
         }
-        let job = Job { payload: outcome.payload.clone(), position: outcome.position };
+        let Some(payload) = failed.whole_input() else {
+            return Err(format!(
+                "job {id} has an input of {} bytes, of which {INPUT_BYTES_MAX} are kept: put it into the input once more",
+                failed.input_bytes
+            ));
+        };
+        let job = Job { payload: payload.clone(), position: outcome.position };
         self.places += 1;
         let accepted = Accepted { id, place: self.places, job };
         Ok((format!("job {id} is done again"), Some(Input::Jobs(vec![accepted]))))
@@ -92,7 +99,8 @@ impl Run {
             .suffice_for(wanted.get(), line, other, "workers", "scale")
             .map_err(|error| error.to_string())?;
         self.board.grow(wanted.get());
-        Ok((format!("{workers} workers from now on"), Some(Input::Scale(wanted.get()))))
+        let plural = if workers == 1 { "" } else { "s" };
+        Ok((format!("{workers} worker{plural} from now on"), Some(Input::Scale(wanted.get()))))
     }
 
     /// What is said of a job that is not there.
@@ -103,7 +111,7 @@ impl Run {
         }
         if (1..=accepted).contains(&id) {
             return format!(
-                "job {id} is done, and did not fail lately: there is nothing to be done"
+                "job {id} is over, and did not fail lately: there is nothing to be done"
             );
         }
         format!("there is no job {id}: they are numbered from 1 to {accepted} so far")

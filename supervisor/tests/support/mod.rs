@@ -10,6 +10,7 @@ pub(crate) mod http;
 pub(crate) mod jobs;
 #[cfg(feature = "journal")]
 pub(crate) mod journals;
+pub(crate) mod place;
 pub(crate) mod procfs;
 pub(crate) mod tap;
 pub(crate) mod terminal;

@@ -1,0 +1,77 @@
+//! A directory of runs, and what is asked of those in it.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use super::{Run, SUPERVISOR, Value, files::Scratch, until};
+
+/// A directory of runs, of this test alone.
+pub(crate) struct Place(pub(crate) Scratch);
+
+impl Place {
+    pub(crate) fn new(name: &str) -> Self {
+        let place = Scratch::new(&format!("supervisor-control-{name}-{}", std::process::id()));
+        Self(place)
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.path().join("runs")
+    }
+
+    /// A run that is found here.
+    pub(crate) fn run(&self, run: Run) -> Run {
+        run.under(["env", &format!("SUPERVISOR_RUNTIME_DIR={}", self.path().display())])
+    }
+
+    pub(crate) fn ask(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(SUPERVISOR);
+        command.args(words).env("SUPERVISOR_RUNTIME_DIR", self.path()).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    /// What is said on stdout, where all is well.
+    pub(crate) fn said(&self, words: &[&str]) -> String {
+        let output = self.ask(words);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What is said on stderr, where it is not: one line.
+    pub(crate) fn refused(&self, words: &[&str]) -> String {
+        let output = self.ask(words);
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(error.lines().count(), 1, "{error}");
+        error
+    }
+
+    pub(crate) fn look(&self) -> Value {
+        serde_json::from_str(&self.said(&["ps", "--run", "it", "--format", "jsonl"])).unwrap()
+    }
+
+    /// The number of a job that runs.
+    pub(crate) fn running(&self) -> String {
+        let look = self.look();
+        let workers = look["workers"].as_array().unwrap().iter();
+        let mut jobs = workers.filter_map(|worker| worker["job"]["id"].as_u64());
+        jobs.next().unwrap().to_string()
+    }
+
+    pub(crate) fn file(&self, kind: &str) -> Option<PathBuf> {
+        let mut paths = fs::read_dir(self.path()).ok()?.flatten().map(|entry| entry.path());
+        paths.find(|path| path.extension().is_some_and(|found| found == kind))
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.file("sock").unwrap()
+    }
+
+    pub(crate) fn is_there(&self) {
+        // The last that is made.
+        until("a run", || self.file("json").is_some());
+    }
+}
