@@ -143,6 +143,8 @@ fn a_reach_of_the_leader_or_the_group_leaves_the_others() {
         until("its end", || {
             !procfs::is_alive(run.pid()) || procfs::stat(run.pid()).unwrap().state == 'Z'
         });
+        // Who was killed and is nobody's to wait for may be there a moment longer.
+        until("the others' end", || procfs::with_environment(&mark).len() <= kept);
         let left = procfs::with_environment(&mark);
         assert_eq!(left.len(), kept, "{reach}");
         left.into_iter().for_each(|pid| send(pid, Signal::SIGKILL));

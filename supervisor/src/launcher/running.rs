@@ -67,7 +67,7 @@ struct Ready {
     ended: bool,
     output: [bool; 2],
     jobs: bool,
-    told: Told,
+    signals: bool,
 }
 
 impl Running<'_> {
@@ -126,6 +126,17 @@ impl Running<'_> {
         loop {
             let now = Instant::now();
             let ready = self.wait(deadline(began, told, asked.as_ref()), now, deaf)?;
+            // First the clock: for how long we were stopped before it was read, is told by now.
+            let now = Instant::now();
+            let heard = match &mut asked {
+                Some(asked) => {
+                    let heard = self.signals.hear();
+                    asked.until = asked.until.checked_add(heard.stopped).unwrap_or(asked.until);
+                    heard
+                }
+                None if ready.signals => self.signals.hear(),
+                None => Told::default(),
+            };
             for index in [0, 1] {
                 if ready.output[index] {
                     has_output = true;
@@ -133,7 +144,7 @@ impl Running<'_> {
                 }
             }
             if ready.ended {
-                return Ok(Watched { asked, has_output, is_last: ready.told.asks_to_end });
+                return Ok(Watched { asked, has_output, is_last: heard.asks_to_end });
             }
             if ready.jobs {
                 match self.worker.hear()? {
@@ -144,13 +155,9 @@ impl Running<'_> {
                     Heard::Gone => return Err(ServeError::Gone),
                 }
             }
-            if let Some(asked) = &mut asked {
-                asked.until = asked.until.checked_add(ready.told.stopped).unwrap_or(asked.until);
-            }
-            if ready.told.asks_to_end {
+            if heard.asks_to_end {
                 self.ask(Why::Stop, &mut asked);
             }
-            let now = Instant::now();
             if let Some(asked) = asked.as_mut().filter(|a| !a.killed && a.until <= now) {
                 asked.killed = true;
                 self.signal(Signal::KILL);
@@ -212,7 +219,7 @@ impl Running<'_> {
         let (pipes, jobs) = (readers.is_some(), if readers.is_some() { 4 } else { 2 });
         Ok(Ready {
             ended: is_ready(0),
-            told: if is_ready(1) { self.signals.hear() } else { Told::default() },
+            signals: is_ready(1),
             output: [pipes && is_ready(2), pipes && is_ready(3)],
             jobs: !deaf && is_ready(jobs),
         })
