@@ -54,6 +54,7 @@ fn what_runs_is_shown_and_why_it_failed() {
         (&["why", "99"][..], "there is no job 99: they are numbered from 1 to 6"),
         (&["why", "6"], "job 6 is done or waits"),
         (&["why", "w9"], "nothing is known of w9: there are w1.1, w2.1"),
+        (&["logs", "w9"], "nothing is known of w9: there are w1.1, w2.1"),
         (&["kill", "w9"], "there is no worker w9: there are w1.1, w2.1"),
         (&["cancel", "99"], "there is no job 99"),
         (&["retry", &running], "is not done yet"),

@@ -254,6 +254,10 @@ fn ps(common: &Common) -> Result<(), Fault> {
 }
 
 fn tail(logs: &Logs) -> Result<(), Fault> {
+    if let Some(worker) = logs.worker {
+        let snapshot: Snapshot = find(&logs.common.which)?.ask(Ask::Look)?;
+        show::check_slot(&snapshot, worker).map_err(Fault::NotThere)?;
+    }
     let ask = Ask::Logs { worker: logs.worker, follow: logs.follow };
     let lines = find(&logs.common.which)?.listen(ask)?;
     let is_jsonl = logs.common.format == Format::Jsonl;

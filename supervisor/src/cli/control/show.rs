@@ -166,6 +166,17 @@ fn no_job(snapshot: &Snapshot, id: u64) -> String {
     format!("there is no job {id}: they are numbered from 1 to {} so far", jobs.accepted)
 }
 
+/// Whether there is such a slot: of its former lives logs may tell still.
+pub(super) fn check_slot(snapshot: &Snapshot, wanted: wire::Worker) -> Result<(), String> {
+    let is_there = snapshot.workers.iter().any(|worker| worker.worker == wanted.slot);
+    is_there.then_some(()).ok_or_else(|| unknown(snapshot, wanted))
+}
+
+fn unknown(snapshot: &Snapshot, wanted: wire::Worker) -> String {
+    let there: Vec<_> = snapshot.workers.iter().take(16).map(name).collect();
+    format!("nothing is known of {wanted}: there are {}", there.join(", "))
+}
+
 /// What a worker does, and how the one before it ended.
 pub(super) fn worker(
     snapshot: &Snapshot,
@@ -180,8 +191,7 @@ pub(super) fn worker(
     };
     let found: Vec<&Worker> = snapshot.workers.iter().filter(is_it).collect();
     if found.is_empty() {
-        let there: Vec<_> = snapshot.workers.iter().take(16).map(name).collect();
-        return Err(format!("nothing is known of {wanted}: there are {}", there.join(", ")));
+        return Err(unknown(snapshot, wanted));
     }
     let mut text = String::new();
     for worker in found {
