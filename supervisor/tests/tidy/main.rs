@@ -26,7 +26,9 @@ const CHECKS: [Check; 8] = [
 ];
 
 /// Where the sources are.
-const PLACES: [&str; 11] = [
+const PLACES: [&str; 13] = [
+    "chaos/src",
+    "chaos/tests",
     "connection/src",
     "connection/tests",
     "server/src",

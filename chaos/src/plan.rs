@@ -1,0 +1,150 @@
+//! What is to happen in a round? Drawn from its seed.
+
+use std::time::Duration;
+
+use crate::{books::Rules, planted::Planted, random::Random, reader::Pace};
+
+/// The budgets of every run.
+pub(crate) const RULES: Rules = Rules { retries: 1, crash_retries: 1 };
+
+/// A round: one input and one journal, until each job is settled.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) jobs: Vec<(u64, Planted)>,
+    /// Jobs that are added to the input when it is continued.
+    pub(crate) added: Vec<(u64, Planted)>,
+    pub(crate) reorders: bool,
+    pub(crate) options: Vec<String>,
+    pub(crate) pace: Pace,
+    pub(crate) on_disk: Option<OnDisk>,
+    /// How its runs end, and when; the one after these comes to its own end.
+    pub(crate) ends: Vec<(Duration, Ending)>,
+}
+
+/// What lies on the small disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OnDisk {
+    Journal,
+    Output,
+}
+
+/// What ends a run before its jobs are done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ending {
+    KillSupervisor,
+    KillWarden,
+    /// In the same instant.
+    KillBoth,
+    /// It is asked to end.
+    Terminate,
+    FillDisk,
+}
+
+impl Ending {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::KillSupervisor => "supervisor: kill -9",
+            Self::KillWarden => "warden: kill -9",
+            Self::KillBoth => "supervisor and warden: kill -9",
+            Self::Terminate => "supervisor: asked to end",
+            Self::FillDisk => "disk: full",
+        }
+    }
+}
+
+impl Plan {
+    pub(crate) fn new(seed: u64, has_disk: bool) -> Self {
+        let random = &mut Random::new(seed);
+        let on_disk = [OnDisk::Journal, OnDisk::Output];
+        let on_disk = random.pick(&on_disk).filter(|_| has_disk && random.chance(40));
+        let (mut jobs, workers) = jobs(random);
+        let most = if random.chance(30) { jobs.len() / 10 } else { 0 };
+        let added = jobs.split_off(jobs.len() - most);
+        Self {
+            jobs,
+            added,
+            reorders: random.chance(30),
+            options: options(random, workers),
+            pace: random.pick(&Pace::ALL).unwrap_or(Pace::Prompt),
+            on_disk,
+            ends: ends(random, on_disk.is_some()),
+        }
+    }
+}
+
+/// Many that are over at once, or fewer that take their time; and some among them that hurt. How
+/// many workers they want.
+fn jobs(random: &mut Random) -> (Vec<(u64, Planted)>, u64) {
+    let is_stream = random.chance(30);
+    let (count, workers) = match is_stream {
+        true => (random.between(2000, 6000), random.between(1, 3)),
+        false => (random.between(100, 400), random.between(2, 5)),
+    };
+    let usual = if is_stream { Planted::Fine } else { Planted::Slow };
+    let mut planted: Vec<_> = (0..count).map(|_| usual).collect();
+    for _ in 0..random.between(5, 40) {
+        planted.extend(random.pick(&Planted::QUICK));
+    }
+    for _ in 0..random.between(0, workers.min(3)) {
+        planted.extend(random.pick(&Planted::LONG));
+    }
+    random.shuffle(&mut planted);
+    ((1..).zip(planted).collect(), workers)
+}
+
+fn options(random: &mut Random, workers: u64) -> Vec<String> {
+    let sync = random.pick(&["always", "batch", "batch", "off"]).unwrap_or("batch");
+    let depth = random.pick(&["auto", "auto", "1", "16"]).unwrap_or("auto");
+    let Rules { retries, crash_retries } = RULES;
+    let mut options = format!(
+        "--workers {workers} --depth {depth} --sync {sync} --retries {retries} --retry-delay 20ms \
+         --crash-retries {crash_retries} --timeout 1s --grace 1s --memory 64M --limit nofile=64 \
+         --format jsonl --progress none"
+    );
+    if random.chance(25) {
+        options.push_str(" --keep-order");
+    }
+    if random.chance(25) {
+        options.push_str(" --recycle-jobs 40");
+    }
+    options.split_whitespace().map(str::to_owned).collect()
+}
+
+fn ends(random: &mut Random, has_disk: bool) -> Vec<(Duration, Ending)> {
+    let kinds = [
+        Ending::KillSupervisor,
+        Ending::KillSupervisor,
+        Ending::KillSupervisor,
+        Ending::KillWarden,
+        Ending::KillBoth,
+        Ending::Terminate,
+    ];
+    let mut ends = Vec::new();
+    for _ in 0..random.between(0, 6) {
+        // Some in the midst of beginning.
+        let latest = if random.chance(30) { 60 } else { 1000 };
+        let after = Duration::from_millis(random.between(5, latest));
+        let fills = has_disk && random.chance(40);
+        let ending = if fills { Some(Ending::FillDisk) } else { random.pick(&kinds) };
+        ends.extend(ending.map(|ending| (after, ending)));
+    }
+    ends
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_plan_all_that_there_is_and_each_seed_one_thing() {
+        let plans: Vec<_> = (0..300).map(|seed| Plan::new(seed, true)).collect();
+        for planted in Planted::ALL {
+            assert!(plans.iter().any(|plan| plan.jobs.iter().any(|(_, p)| *p == planted)));
+        }
+        assert!(plans.iter().any(|p| p.ends.iter().any(|(_, end)| *end == Ending::FillDisk)));
+        assert_eq!(format!("{:?}", plans[7]), format!("{:?}", Plan::new(7, true)));
+        let without = (0..300).map(|seed| Plan::new(seed, false));
+        assert!(without.into_iter().all(|plan| plan.on_disk.is_none()
+            && plan.ends.iter().all(|(_, end)| *end != Ending::FillDisk)));
+    }
+}
