@@ -16,6 +16,9 @@ use crate::{
 /// A job whose worker ended so many times through no fault of its own is parked.
 const RETURNS_MAX: usize = 5;
 
+/// A start that was recorded, and taken back: no attempt.
+const NOT_BEGUN: &str = "not begun";
+
 /// What must never be.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Kind {
@@ -83,6 +86,11 @@ pub(crate) fn violations(books: &Books) -> Vec<Violation> {
     found
 }
 
+/// Of one without an end nobody knows more than that it is lost.
+fn cause(attempt: &Attempt) -> &str {
+    attempt.cause.as_deref().unwrap_or("lost")
+}
+
 /// Whether this signal of ours explains that a worker ended so.
 pub(crate) fn explains(signal: Signal, cause: &str) -> bool {
     match signal {
@@ -117,10 +125,10 @@ impl Judge<'_> {
 
     fn phantom(&self) -> Vec<String> {
         let story = self.story;
-        let is_witnessed = |attempt: &Attempt| match attempt.cause.as_deref() {
-            Some("ok" | "error" | "panic") => story.has_witness(attempt.pid, true),
+        let is_witnessed = |attempt: &Attempt| match cause(attempt) {
+            "ok" | "error" | "panic" => story.has_witness(attempt.pid, true),
             // What was done to its worker may have come before its first line.
-            Some(cause) if self.is_planted(cause) && !self.was_done(attempt.pid, cause) => {
+            cause if self.is_planted(cause) && !self.was_done(attempt.pid, cause) => {
                 story.has_witness(attempt.pid, false)
             }
             _ => true,
@@ -157,10 +165,9 @@ impl Judge<'_> {
     /// One, one more for each attempt after which the journal has another, and one more for each
     /// time that the supervisor died.
     fn starts(&self) -> Vec<String> {
-        let attempts = self.story.attempts.iter();
-        let retries = attempts
-            .filter(|a| a.settles.is_none() && a.cause.as_deref().is_some_and(|c| c != "lost"))
-            .count();
+        let is_retried =
+            |a: &Attempt| a.settles.is_none() && !matches!(cause(a), "lost" | NOT_BEGUN);
+        let retries = self.story.attempts.iter().filter(|attempt| is_retried(attempt)).count();
         let deaths = self.books.starts.saturating_sub(1);
         let (starts, most) = (self.story.starts().count(), 1 + retries + deaths);
         let what = format!("{starts} starts, of which {retries} retries and {deaths} deaths of");
@@ -207,11 +214,15 @@ impl Judge<'_> {
     }
 
     fn unexplained(&self, attempt: &Attempt) -> Option<String> {
-        let cause = attempt.cause.as_deref()?;
+        let cause = cause(attempt);
         let was_interrupted = attempt.run < self.books.journal.runs.len();
-        let is_explained = self.is_planted(cause)
-            || self.was_done(attempt.pid, cause)
-            || (was_interrupted && (cause == "lost" || cause.starts_with("asked to stop")));
+        let is_explained = match cause {
+            // Unless the worker got it once more, which its supervisor did not live to record.
+            NOT_BEGUN => was_interrupted || !self.story.has_witness(attempt.pid, false),
+            "lost" => was_interrupted,
+            stopped if stopped.starts_with("asked to stop") => was_interrupted,
+            _ => self.is_planted(cause) || self.was_done(attempt.pid, cause),
+        };
         let planted = self.story.planted.map_or("nothing", Planted::name);
         (!is_explained)
             .then(|| format!("planted was {planted}, and PID {} is told as {cause}", attempt.pid))
@@ -225,14 +236,16 @@ enum Class {
     Failed,
     Crashed,
     Returned,
+    None,
 }
 
 impl Class {
     fn of(attempt: &Attempt) -> Self {
-        match attempt.cause.as_deref().unwrap_or("lost") {
+        match cause(attempt) {
             "ok" => Self::Ok,
             "error" | "panic" | "timeout" => Self::Failed,
             "lost" | "outside" | "cpu limit" => Self::Returned,
+            NOT_BEGUN => Self::None,
             stopped if stopped.starts_with("asked to stop") => Self::Returned,
             _ => Self::Crashed,
         }

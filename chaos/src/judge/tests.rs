@@ -136,6 +136,7 @@ fn wrong_blame_is_found() {
     // A budget that was not spent, and one that was.
     assert_eq!(found(|b| b.rules.retries = 2), [(Kind::Blame, Some(4))]);
     assert_eq!(found(|b| b.rules.crash_retries = 0), [(Kind::Blame, Some(2))]);
+    assert!(found(cause(6, "not begun")).contains(&(Kind::Blame, Some(3))));
     // In the last run nobody was lost or asked to stop.
     assert!(found(cause(6, "lost")).contains(&(Kind::Blame, Some(3))));
     assert!(found(cause(6, "asked to stop: killed")).contains(&(Kind::Blame, Some(3))));
