@@ -89,7 +89,7 @@ fn ground(supervisor: PathBuf, directory: &Path) -> Ground {
 
 fn tell(seed: u64, books: &Books, violations: &[Violation], place: &Path) {
     println!("round {seed} is not well; its files are kept in {}", place.display());
-    println!("to do the like again: chaos --seed {seed} --seconds 1");
+    println!("to do the like again: chaos --seed {seed}");
     let stories = stories(books);
     let mut told = Vec::new();
     for Violation { kind, job, what } in violations {

@@ -54,6 +54,10 @@ impl Disk {
         Ok(())
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.join(FILLER).exists()
+    }
+
     /// There is room again.
     pub(crate) fn relieve(&self) -> Result<(), Fault> {
         match fs::remove_file(self.0.join(FILLER)) {

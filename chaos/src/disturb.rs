@@ -17,6 +17,9 @@ use crate::{
     tally::Tally,
 };
 
+/// What workers get. (The first SIGSEGV from outside a program in Rust takes for its own, and lives.)
+const SIGNALS: [Signal; 5] =
+    [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGSEGV, Signal::SIGABRT, Signal::SIGSTOP];
 /// No run takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -106,7 +109,8 @@ impl<'a> Disturbance<'a> {
                 send(warden, Signal::SIGTERM);
             }
             (Ending::FillDisk, _) => self.disk.map_or(Ok(()), Disk::fill)?,
-            (_, None) => return Ok(false),
+            (Ending::StayFull, _) if self.disk.is_some_and(Disk::is_full) => {}
+            _ => return Ok(false),
         }
         self.tally.inject(ending.name());
         Ok(true)
@@ -118,8 +122,7 @@ impl<'a> Disturbance<'a> {
             0..12 => {
                 let workers = running.workers();
                 let Some(worker) = self.random.pick(&workers) else { return };
-                let signals = [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGSEGV, Signal::SIGSTOP];
-                let Some(signal) = self.random.pick(&signals) else { return };
+                let Some(signal) = self.random.pick(&SIGNALS) else { return };
                 self.signals.push((worker, signal));
                 send(worker, signal);
                 if signal == Signal::SIGSTOP {

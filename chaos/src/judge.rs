@@ -95,7 +95,7 @@ fn cause(attempt: &Attempt) -> &str {
 pub(crate) fn explains(signal: Signal, cause: &str) -> bool {
     match signal {
         Signal::SIGKILL | Signal::SIGTERM => cause == "outside",
-        Signal::SIGSEGV => cause == "signal",
+        Signal::SIGSEGV | Signal::SIGABRT => cause == "signal",
         // It stopped for longer than it had.
         Signal::SIGSTOP => cause == "timeout",
         _ => false,

@@ -38,6 +38,8 @@ pub(crate) enum Ending {
     /// It is asked to end.
     Terminate,
     FillDisk,
+    /// It begins on a disk that is full.
+    StayFull,
 }
 
 impl Ending {
@@ -48,6 +50,7 @@ impl Ending {
             Self::KillBoth => "supervisor and warden: kill -9",
             Self::Terminate => "supervisor: asked to end",
             Self::FillDisk => "disk: full",
+            Self::StayFull => "disk: full from the beginning",
         }
     }
 }
@@ -120,13 +123,16 @@ fn ends(random: &mut Random, has_disk: bool) -> Vec<(Duration, Ending)> {
         Ending::Terminate,
     ];
     let mut ends = Vec::new();
-    for _ in 0..random.between(0, 6) {
+    for _ in 0..random.between(0, 10) {
         // Some in the midst of beginning.
         let latest = if random.chance(30) { 60 } else { 1000 };
         let after = Duration::from_millis(random.between(5, latest));
         let fills = has_disk && random.chance(40);
         let ending = if fills { Some(Ending::FillDisk) } else { random.pick(&kinds) };
         ends.extend(ending.map(|ending| (after, ending)));
+        if fills && random.chance(50) {
+            ends.push((Duration::ZERO, Ending::StayFull));
+        }
     }
     ends
 }

@@ -103,9 +103,12 @@ impl<'a> Round<'a> {
         ending: Option<(Duration, Ending)>,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<bool, Fault> {
+        let disk = self.ground.disk.as_ref();
+        if let Some(disk) = disk.filter(|_| !matches!(ending, Some((_, Ending::StayFull)))) {
+            disk.relieve()?;
+        }
         self.books.starts += 1;
         let mut running = self.start()?;
-        let disk = self.ground.disk.as_ref();
         let mut disturbance = Disturbance::new(&mut self.random, self.tally, disk, ending);
         let struck = disturbance.run(&mut running, goes_on)?;
         self.books.signals.append(&mut disturbance.signals);
@@ -115,9 +118,6 @@ impl<'a> Round<'a> {
         let output = running.finish()?;
         self.books.shown.extend(shown::read(&output)?);
         self.judge_conduct(&struck, &left)?;
-        if let Some(disk) = disk {
-            disk.relieve()?;
-        }
         Ok(matches!(struck.end, Some(End::Code(0 | 1))))
     }
 
@@ -127,7 +127,7 @@ impl<'a> Round<'a> {
         let is_told = || said.contains("No space left on device");
         let is_meant = match (struck.by, struck.end) {
             (_, Some(End::Code(code @ (0 | 1)))) => code == self.status()?,
-            (Some(Ending::FillDisk), Some(End::Code(5))) => is_told(),
+            (Some(Ending::FillDisk | Ending::StayFull), Some(End::Code(5))) => is_told(),
             (Some(Ending::Terminate), Some(End::Signal(signal))) => signal == 15,
             (
                 Some(Ending::KillSupervisor | Ending::KillWarden | Ending::KillBoth),
