@@ -1,15 +1,19 @@
 #!/bin/sh
-# What takes too long for every change: the simulation over many more seeds, and the tests of
-# real processes again and again while both processors are busy. Minutes: the first argument,
-# default 10.
+# What takes too long for every change: the simulation over many more seeds, chaos and the recount
+# of every job after it, and the tests of real processes again and again while both processors are
+# busy. Minutes, of each of the last two: the first argument, default 10.
 set -eu
 cd "$(dirname "$0")/.."
 minutes=${1:-10}
-end=$(($(date +%s) + minutes * 60))
+cargo build --workspace --bins --examples
 cargo test --workspace --no-run
 echo "+ simulation, 200000 seeds"
 SUPERVISOR_SIM_SEEDS=200000 cargo test -p supervisor --lib pool::sim --release -- --nocapture
 
+echo "+ chaos, $minutes minutes"
+cargo run --quiet -p chaos -- --seconds $((minutes * 60))
+
+end=$(($(date +%s) + minutes * 60))
 busy=
 log=$(mktemp)
 trap 'kill $busy 2>/dev/null || true; rm -f "$log"' EXIT INT TERM

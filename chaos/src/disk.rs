@@ -15,7 +15,7 @@ use nix::{
 
 use crate::Fault;
 
-const SIZE: &str = "size=12m";
+const SIZE: &str = "size=32m";
 const FILLER: &str = "filler";
 
 /// That disk.
