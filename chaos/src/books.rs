@@ -30,6 +30,8 @@ pub(crate) struct Books {
 pub(crate) struct Rules {
     pub(crate) retries: usize,
     pub(crate) crash_retries: usize,
+    /// A job that may have run when the supervisor died has failed, and is never begun again.
+    pub(crate) lost_fails: bool,
 }
 
 /// A line of the jobs' own.

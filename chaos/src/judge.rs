@@ -163,12 +163,13 @@ impl Judge<'_> {
     }
 
     /// One, one more for each attempt after which the journal has another, and one more for each
-    /// time that the supervisor died.
+    /// time that the supervisor died, unless a job that may have run then is not begun again.
     fn starts(&self) -> Vec<String> {
         let is_retried =
             |a: &Attempt| a.settles.is_none() && !matches!(cause(a), "lost" | NOT_BEGUN);
         let retries = self.story.attempts.iter().filter(|attempt| is_retried(attempt)).count();
-        let deaths = self.books.starts.saturating_sub(1);
+        let may_rerun = !self.books.rules.lost_fails;
+        let deaths = if may_rerun { self.books.starts.saturating_sub(1) } else { 0 };
         let (starts, most) = (self.story.starts().count(), 1 + retries + deaths);
         let what = format!("{starts} starts, of which {retries} retries and {deaths} deaths of");
         let what = format!("{what} the supervisor explain {most} at most");
@@ -188,6 +189,7 @@ impl Judge<'_> {
         let follows = match (end.settles.as_deref(), Class::of(end)) {
             (Some("ok"), Class::Ok) => true,
             (Some("failed"), Class::Failed) => failures == rules.retries + 1,
+            (Some("failed"), Class::Returned) => rules.lost_fails && cause(end) == "lost",
             (Some("crashed"), Class::Crashed) => crashes == rules.crash_retries + 1,
             (Some("crashed"), Class::Returned) => returns >= RETURNS_MAX,
             _ => false,

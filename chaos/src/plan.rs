@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use crate::{books::Rules, planted::Planted, random::Random, reader::Pace};
 
-/// The budgets of every run.
-pub(crate) const RULES: Rules = Rules { retries: 1, crash_retries: 1 };
-
 /// A round: one input and one journal, until each job is settled.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -14,6 +11,7 @@ pub(crate) struct Plan {
     /// Jobs that are added to the input when it is continued.
     pub(crate) added: Vec<(u64, Planted)>,
     pub(crate) reorders: bool,
+    pub(crate) rules: Rules,
     pub(crate) options: Vec<String>,
     pub(crate) pace: Pace,
     pub(crate) on_disk: Option<OnDisk>,
@@ -61,13 +59,15 @@ impl Plan {
         let on_disk = [OnDisk::Journal, OnDisk::Output];
         let on_disk = random.pick(&on_disk).filter(|_| has_disk && random.chance(40));
         let (mut jobs, workers) = jobs(random);
+        let rules = Rules { retries: 1, crash_retries: 1, lost_fails: random.chance(25) };
         let most = if random.chance(30) { jobs.len() / 10 } else { 0 };
         let added = jobs.split_off(jobs.len() - most);
         Self {
             jobs,
             added,
             reorders: random.chance(30),
-            options: options(random, workers),
+            rules,
+            options: options(random, rules, workers),
             pace: random.pick(&Pace::ALL).unwrap_or(Pace::Prompt),
             on_disk,
             ends: ends(random, on_disk.is_some()),
@@ -95,12 +95,13 @@ fn jobs(random: &mut Random) -> (Vec<(u64, Planted)>, u64) {
     ((1..).zip(planted).collect(), workers)
 }
 
-fn options(random: &mut Random, workers: u64) -> Vec<String> {
+fn options(random: &mut Random, rules: Rules, workers: u64) -> Vec<String> {
     let sync = random.pick(&["always", "batch", "batch", "off"]).unwrap_or("batch");
     let depth = random.pick(&["auto", "auto", "1", "16"]).unwrap_or("auto");
-    let Rules { retries, crash_retries } = RULES;
+    let Rules { retries, crash_retries, lost_fails } = rules;
+    let on_lost = if lost_fails { "fail" } else { "rerun" };
     let mut options = format!(
-        "--workers {workers} --depth {depth} --sync {sync} --retries {retries} --retry-delay 20ms \
+        "--workers {workers} --depth {depth} --sync {sync} --on-lost {on_lost} --retries {retries} --retry-delay 20ms \
          --crash-retries {crash_retries} --timeout 1s --grace 1s --memory 64M --limit nofile=64 \
          --format jsonl --progress none"
     );

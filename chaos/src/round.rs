@@ -15,7 +15,7 @@ use crate::{
     disturb::{Disturbance, Struck},
     journal,
     judge::{Kind, Violation},
-    plan::{Ending, OnDisk, Plan, RULES},
+    plan::{Ending, OnDisk, Plan},
     planted::Planted,
     random::Random,
     reader::{self, Output, Pace},
@@ -61,7 +61,7 @@ impl<'a> Round<'a> {
     ) -> Self {
         let plan = Plan::new(seed, ground.disk.is_some());
         let random = Random::new(!seed);
-        let books = Books { rules: RULES, ..Books::default() };
+        let books = Books { rules: plan.rules, ..Books::default() };
         Self { ground, tally, directory, plan, random, books, violations: Vec::new() }
     }
 

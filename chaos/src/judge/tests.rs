@@ -27,7 +27,7 @@ fn agreeing() -> Books {
         [false, true, false, true].map(|is_end| line(is_end, 4, 52, 500)).to_vec(),
     ];
     Books {
-        rules: Rules { retries: 1, crash_retries: 1 },
+        rules: Rules { retries: 1, crash_retries: 1, lost_fails: false },
         submitted: (1..).zip(planted).collect(),
         witnessed: witnessed.concat(),
         journal: Journal {
@@ -120,6 +120,8 @@ fn a_start_without_a_reason_is_found() {
     let two_more = |b: &mut Books| (0..2).for_each(|_| one_more(b));
     assert_eq!(found(two_more), [(Kind::Starts, Some(3))]);
     assert_eq!(found(|b| b.starts = 1), [(Kind::Starts, Some(1))]);
+    // Where what was lost is not to be begun again.
+    assert_eq!(found(|b| b.rules.lost_fails = true), [(Kind::Starts, Some(1))]);
 }
 
 #[test]
@@ -137,6 +139,8 @@ fn wrong_blame_is_found() {
     assert_eq!(found(|b| b.rules.retries = 2), [(Kind::Blame, Some(4))]);
     assert_eq!(found(|b| b.rules.crash_retries = 0), [(Kind::Blame, Some(2))]);
     assert!(found(cause(6, "not begun")).contains(&(Kind::Blame, Some(3))));
+    let settles = |b: &mut Books| b.journal.attempts[2].settles = Some("failed".into());
+    assert!(found(settles).contains(&(Kind::Blame, Some(1))));
     // In the last run nobody was lost or asked to stop.
     assert!(found(cause(6, "lost")).contains(&(Kind::Blame, Some(3))));
     assert!(found(cause(6, "asked to stop: killed")).contains(&(Kind::Blame, Some(3))));
