@@ -212,6 +212,19 @@ fn one_worker_of_two_that_does_not_speak_is_replaced_and_the_other_does_the_jobs
 }
 
 #[test]
+fn a_first_worker_that_somebody_kills_before_it_speaks_says_nothing_of_its_program() {
+    for signal in ["KILL", "TERM"] {
+        let script = format!("[ -s lives ] && exec \"$0\"; echo 1 > lives; kill -{signal} $$");
+        let words = ["sh".into(), "-c".into(), script, support::fixture("echo")];
+        let run = Run::of(words).with("--workers 1").jsonl();
+        run.scratch.file("lives", "", 0o644);
+        let run = run.given(["a"]).finish();
+        assert_eq!(run.code(), Some(0), "{}", run.stderr);
+        assert!(run.jobs().iter().all(is_untouched), "{:?}", run.jobs());
+    }
+}
+
+#[test]
 fn a_first_worker_that_is_silent_for_long_is_noted() {
     let script = "sleep 3.4; exec \"$0\"";
     let run = Run::of(["sh", "-c", script, &support::fixture("echo")]).with("--workers 2").jsonl();

@@ -46,7 +46,7 @@ use self::{
 };
 use crate::{
     event::{Event, Mute, ShutdownReason, Tally, WorkerId},
-    exit::{Cause, Evidence, StartFault, StopReason},
+    exit::{Cause, Evidence, Sender, StartFault, StopReason},
     hang::Hang,
     job::{Accepted, Job, JobEnd, Payload},
     settings::Restart,
@@ -329,6 +329,8 @@ impl Pool {
         }
         let mute = match (cause, status) {
             (Cause::Protocol(fault), _) => Mute::Fault(fault),
+            // Whoever killed it says nothing of the program.
+            (Cause::Signal(Sender::Outside), _) => return,
             (_, Some(status)) => Mute::Ended(status),
             (_, None) => return,
         };
