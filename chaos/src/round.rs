@@ -14,7 +14,7 @@ use crate::{
     disk::Disk,
     disturb::{Disturbance, Struck},
     journal,
-    judge::{Kind, Violation},
+    judge::{Kind, Violation, explains},
     plan::{Ending, OnDisk, Plan},
     planted::Planted,
     random::Random,
@@ -111,22 +111,31 @@ impl<'a> Round<'a> {
         let mut running = self.start()?;
         let mut disturbance = Disturbance::new(&mut self.random, self.tally, disk, ending);
         let struck = disturbance.run(&mut running, goes_on)?;
-        self.books.signals.append(&mut disturbance.signals);
+        let signals = std::mem::take(&mut disturbance.signals);
         // A daemon survives where both are killed in the same instant.
         let survives = |who: &str| struck.by == Some(Ending::KillBoth) && who.ends_with(DAEMON);
         let left = running.left(survives);
         let output = running.finish()?;
         self.books.shown.extend(shown::read(&output)?);
-        self.judge_conduct(&struck, &left)?;
+        let crashed = signals.iter().any(|(_, signal)| explains(*signal, "signal"));
+        self.books.signals.extend(signals);
+        self.judge_conduct(&struck, crashed, &left)?;
         Ok(matches!(struck.end, Some(End::Code(0 | 1))))
     }
 
-    /// Is that how such a run should end?
-    fn judge_conduct(&mut self, struck: &Struck, left: &[String]) -> Result<(), Fault> {
+    /// Is that how such a run should end? `crashed` says that we made workers crash.
+    fn judge_conduct(
+        &mut self,
+        struck: &Struck,
+        crashed: bool,
+        left: &[String],
+    ) -> Result<(), Fault> {
         let said = fs::read_to_string(self.stderr())?;
         let is_told = || said.contains("No space left on device");
         let is_meant = match (struck.by, struck.end) {
             (_, Some(End::Code(code @ (0 | 1)))) => code == self.status()?,
+            // The first of them, before they spoke: like a program that is no worker.
+            (_, Some(End::Code(2))) => crashed && said.contains("without speaking the worker"),
             (Some(Ending::FillDisk | Ending::StayFull), Some(End::Code(5))) => is_told(),
             (Some(Ending::Terminate), Some(End::Signal(signal))) => signal == 15,
             (
