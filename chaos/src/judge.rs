@@ -135,6 +135,9 @@ impl Judge<'_> {
         };
         let settled = story.ends().last().and_then(|end| end.settles.as_deref());
         let contradicts = story.shown.iter().any(|shown| settled != Some(&shown.status));
+        let last = self.books.journal.runs.len();
+        let is_repeated =
+            story.ends().any(|end| end.run == last) && story.shown.iter().any(|shown| shown.again);
         said([
             (story.planted.is_none(), "nobody submitted it"),
             (
@@ -142,6 +145,7 @@ impl Judge<'_> {
                 "an attempt that it knows nothing of",
             ),
             (contradicts, "what was put out is not what the journal says"),
+            (is_repeated, "its end is marked as repeated, and nobody died since"),
         ])
     }
 

@@ -115,6 +115,12 @@ fn options(random: &mut Random, rules: Rules, workers: u64) -> Vec<String> {
 }
 
 fn ends(random: &mut Random, has_disk: bool) -> Vec<(Duration, Ending)> {
+    // One death after the other.
+    if random.chance(20) {
+        let after = |random: &mut Random| Duration::from_millis(random.between(5, 150));
+        let deaths = 0..random.between(20, 60);
+        return deaths.map(|_| (after(random), Ending::KillSupervisor)).collect();
+    }
     let kinds = [
         Ending::KillSupervisor,
         Ending::KillSupervisor,

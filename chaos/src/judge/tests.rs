@@ -98,6 +98,8 @@ fn what_never_was_is_found() {
     assert_eq!(found(without_start), [(Kind::Phantom, Some(2))]);
     let contradicted = |b: &mut Books| b.shown[0].status = "ok".into();
     assert_eq!(found(contradicted), [(Kind::Phantom, Some(4))]);
+    let repeated = |b: &mut Books| b.shown.push(shown(3, "ok", true));
+    assert_eq!(found(repeated), [(Kind::Phantom, Some(3))]);
 }
 
 #[test]
