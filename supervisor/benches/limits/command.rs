@@ -91,6 +91,13 @@ impl Place {
         command
     }
 
+    /// `supervisor` with these words, for a run that goes on.
+    pub(crate) fn asking(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(self.programs.join("supervisor"));
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
     /// `supervisor each` of a program with these options, two at a time.
     pub(crate) fn each(&self, options: &[&str], program: &str) -> Command {
         let mut command = Command::new(self.programs.join("supervisor"));
