@@ -184,16 +184,22 @@ fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
 /// Has changes written to a log ahead of the file. Where that cannot be done SQLite says nothing,
 /// and goes on without.
 fn log_ahead(connection: &Connection) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare("PRAGMA journal_mode=WAL")?;
-    let mut rows = statement.query([])?;
-    let mode: Option<String> = rows.next()?.map(|row| row.get(0)).transpose()?;
-    // The change is written after the row was given.
-    while rows.next()?.is_some() {}
+    let mode = set_mode(connection, "WAL")?;
     let text = "it has no log to write ahead of it, as on some file systems".into();
     let refused = ffi::Error::new(ffi::SQLITE_IOERR);
     (mode.as_deref() == Some("wal"))
         .then_some(())
         .ok_or(rusqlite::Error::SqliteFailure(refused, Some(text)))
+}
+
+/// Says how changes get into the file, and how they do now. The change is written, and may fail,
+/// only after that was said.
+pub(super) fn set_mode(connection: &Connection, mode: &str) -> rusqlite::Result<Option<String>> {
+    let mut statement = connection.prepare(&format!("PRAGMA journal_mode={mode}"))?;
+    let mut rows = statement.query([])?;
+    let mode = rows.next()?.map(|row| row.get(0)).transpose()?;
+    while rows.next()?.is_some() {}
+    Ok(mode)
 }
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {

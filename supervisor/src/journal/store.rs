@@ -19,7 +19,7 @@ use super::{
     Error, Record, Run, Sync,
     append::{Books, append},
     lock::Lock,
-    open::put_run,
+    open::{put_run, set_mode},
     recorded::Stopped,
     sent::Ranges,
 };
@@ -131,8 +131,8 @@ impl Store {
         let unlogged = self
             .connection
             .busy_timeout(Duration::ZERO)
-            .and_then(|()| self.connection.pragma_update(None, "journal_mode", "DELETE"));
-        self.unless_read(unlogged)
+            .and_then(|()| set_mode(&self.connection, "DELETE"));
+        self.unless_read(unlogged.map(drop))
     }
 
     /// As if the disk had no room for more.
