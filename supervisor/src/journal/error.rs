@@ -83,7 +83,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The system refused something.
-    #[error("the journal {} cannot be {doing}: {}; {}", shown(path), why(source, *errno), remedy(doing))]
+    #[error("the journal {} cannot be {doing}: {}; {}", shown(path), why(cause, *errno), remedy(doing))]
     Failed {
         /// The journal.
         path: PathBuf,
@@ -91,19 +91,19 @@ pub enum Error {
         doing: &'static str,
         /// The system's error number; 0 where it gave none.
         errno: i32,
-        /// In SQLite's words.
-        source: rusqlite::Error,
+        /// In SQLite's words, which the message has: no source that would be told behind it.
+        cause: rusqlite::Error,
     },
     /// The file beside it that only its writer holds cannot be had.
     #[error(
-        "the journal {} cannot be locked: {source}: give write access to its directory, or name another file",
+        "the journal {} cannot be locked: {cause}; give write access to its directory, or name another file",
         shown(path)
     )]
     NoLock {
         /// The journal.
         path: PathBuf,
         /// The system's reason.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -116,10 +116,10 @@ fn reason(errno: i32) -> String {
     text.split(" (os error").next().unwrap_or(&text).into()
 }
 
-fn why(source: &rusqlite::Error, errno: i32) -> String {
+fn why(cause: &rusqlite::Error, errno: i32) -> String {
     match errno {
-        0 => source.to_string(),
-        errno => format!("{} (errno {errno}; {source})", reason(errno)),
+        0 => cause.to_string(),
+        errno => format!("{} (errno {errno}; {cause})", reason(errno)),
     }
 }
 
@@ -136,22 +136,40 @@ impl Error {
         path: &Path,
         doing: &'static str,
         connection: &Connection,
-        source: rusqlite::Error,
+        cause: rusqlite::Error,
     ) -> Self {
         let path = path.to_owned();
-        match source.sqlite_error_code() {
+        match cause.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path },
             Some(ErrorCode::NotADatabase) => {
                 Self::NotAJournal { path, why: "it is no SQLite file".into() }
             }
             Some(ErrorCode::DatabaseCorrupt) => {
-                Self::Damaged { path, damage: Damage::file(&source) }
+                Self::Damaged { path, damage: Damage::file(&cause) }
             }
-            _ => match errno::last(connection, &source) {
-                // Some calls have no code for it.
-                libc::ENOSPC => Self::Full { path },
-                errno => Self::Failed { path, doing, errno, source },
-            },
+            _ => Self::failed(path, doing, errno::last(connection, &cause), cause),
+        }
+    }
+
+    /// What the system refused, of whatever call that has no code of its own for a full disk.
+    pub(super) fn failed(
+        path: PathBuf,
+        doing: &'static str,
+        errno: i32,
+        cause: rusqlite::Error,
+    ) -> Self {
+        match errno {
+            libc::ENOSPC => Self::Full { path },
+            _ => Self::Failed { path, doing, errno, cause },
+        }
+    }
+
+    /// The same of the file beside it.
+    pub(super) fn no_lock(path: &Path, cause: io::Error) -> Self {
+        let path = path.to_owned();
+        match cause.raw_os_error() {
+            Some(libc::ENOSPC) => Self::Full { path },
+            _ => Self::NoLock { path, cause },
         }
     }
 

@@ -25,7 +25,7 @@ impl Lock {
     /// Takes the lock of this journal.
     pub(super) fn take(journal: &Path) -> Result<Self, Error> {
         let path = beside(journal);
-        let fault = |source| Error::NoLock { path: journal.to_owned(), source };
+        let fault = |cause| Error::no_lock(journal, cause);
         loop {
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).truncate(false).open(&path);

@@ -147,9 +147,9 @@ fn lose(
 /// A connection of the kind that all of ours are.
 pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(plain(path), flags).map_err(|source| {
+    let connection = Connection::open_with_flags(plain(path), flags).map_err(|cause| {
         let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
-        Error::Failed { path: path.to_owned(), doing: "opened", errno, source }
+        Error::failed(path.to_owned(), "opened", errno, cause)
     })?;
     let set = || {
         connection.busy_timeout(BUSY)?;
