@@ -51,6 +51,8 @@ impl Signal {
     pub const TSTP: Self = Self(20);
     /// The CPU limit was reached.
     pub const XCPU: Self = Self(24);
+    /// A file would have grown beyond its limit.
+    pub const XFSZ: Self = Self(25);
 
     /// The signal of this number, if there is one.
     #[must_use]

@@ -237,6 +237,31 @@ fn a_full_disk_ends_the_run_and_nothing_that_was_told_is_done_again() {
     assert!((1..=3000).all(|id| first.contains_key(&id) || second.contains_key(&id)));
 }
 
+#[test]
+fn a_file_that_may_not_grow_ends_the_run_as_a_full_disk_does() {
+    let lines: String = (1..=3000).map(|n| format!("{n}\n")).collect();
+    // In blocks of 512 bytes: nothing may be written, or a journal not be made, begun, or filled.
+    for limit in [0, 20, 60, 100] {
+        let place = Place::new(&format!("limit-{limit}"));
+        let run = || Run::worker("echo").with("-w 2").jsonl().fed(&lines);
+        let limited =
+            run().recorded(&place.journal()).after(&format!("ulimit -f {limit}")).finish();
+        assert_eq!(limited.code(), Some(5), "{limit}: {}", limited.stderr);
+        let said = format!("supervisor: the journal {} cannot be ", place.journal().display());
+        let mut said = limited.stderr.lines().filter(|line| line.starts_with(&said));
+        let is_named = said.next().is_some_and(|line| line.contains(": File too large (errno 27"));
+        assert!(is_named && said.next().is_none(), "{limit}: {}", limited.stderr);
+        let whole = run().recorded(&place.journal()).finish();
+        assert_eq!(whole.code(), Some(0), "{limit}: {}", whole.stderr);
+        assert_eq!(place.states(), [State::Ok; 3000], "{limit}");
+    }
+    // Whoever is started by us is ended by it, as ever.
+    let run = Run::sh("exec head -c 9999 /dev/zero > file").after("ulimit -f 1").jsonl();
+    run.scratch.file("file", "", 0o644);
+    let run = run.finish();
+    assert_eq!(run.records("ended")[0]["signal"], "SIGXFSZ", "{}", run.stderr);
+}
+
 /// So many times a run is killed, unless more are wanted.
 const CYCLES: usize = 12;
 

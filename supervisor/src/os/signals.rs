@@ -161,6 +161,12 @@ pub(super) fn leave_to_warden() {
     HEARD_BY_WARDEN.into_iter().for_each(ignore);
 }
 
+/// A file that may not grow is an error of the write, which is told, and no death. (Who is started
+/// by us has the default again.)
+pub(super) fn outlive_full_files() {
+    ignore(Signal::XFSZ);
+}
+
 /// Signals ignored when we started stay ignored, as `nohup` and a shell's `&` expect. Those we
 /// hear are unblocked.
 fn hear(signals: &[Signal], door: RawFd) -> io::Result<()> {

@@ -58,6 +58,7 @@ pub fn split(sweeps: bool) -> io::Result<Ward> {
     match unsafe { fork() }? {
         ForkResult::Child => {
             signals::leave_to_warden();
+            signals::outlive_full_files();
             drop(outer);
             prctl::set_child_subreaper(sweeps)?;
             Ok(Ward { door: inner, child_news: child_news()? })
