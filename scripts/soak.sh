@@ -1,7 +1,8 @@
 #!/bin/sh
-# What takes too long for every change: the simulation over many more seeds, chaos and the recount
-# of every job after it, and the tests of real processes again and again while both processors are
-# busy. Minutes, of each of the last two: the first argument, default 10.
+# What takes too long for every change: the simulation over many more seeds; a recorded run killed a
+# thousand times, and struck at every call that changes its journal; chaos, and the recount of every
+# job after it; and the tests of real processes again and again while both processors are busy.
+# Minutes, of each of the last two: the first argument, default 10.
 set -eu
 cd "$(dirname "$0")/.."
 minutes=${1:-10}
@@ -10,6 +11,10 @@ cargo test --workspace --no-run
 echo "+ simulation, 200000 seeds"
 SUPERVISOR_SIM_SEEDS=200000 cargo test -p supervisor --lib pool::sim --release -- --nocapture
 
+echo "+ a recorded run is killed a thousand times"
+KILL_CYCLES=1000 cargo test -p supervisor --test lost killed_again -- --nocapture
+echo "+ a fault at every call that changes a journal, in each kind of run"
+SWEEP_ALL=1 cargo test -p supervisor --test sweep -- --nocapture
 echo "+ chaos, $minutes minutes"
 cargo run --quiet -p chaos -- --seconds $((minutes * 60))
 
