@@ -163,6 +163,21 @@ fn with_on_lost_fail_a_job_is_recorded_before_it_begins_and_without_fault_where_
 }
 
 #[test]
+fn a_job_is_not_tried_again_before_the_attempt_before_is_recorded() {
+    let place = Place::new("again");
+    // Each looks in the journal for what became of its first attempt.
+    let look = format!(
+        "[ $SUPERVISOR_ATTEMPT = 2 ] || exit 3; \
+         {SUPERVISOR} journal show {} $SUPERVISOR_JOB --format jsonl | grep -q '\"code\":3' && echo x",
+        place.journal().display()
+    );
+    let run = Run::each_sh(&look).with("-w 2 --retries 1 --retry-delay 1ms").jsonl();
+    let lines: String = (1..=40).map(|n| format!("job-{n}-\n")).collect();
+    let run = run.fed(lines).recorded(&place.journal()).finish();
+    assert_eq!((run.code(), run.records("job").len()), (Some(0), 40), "{}", run.stderr);
+}
+
+#[test]
 fn outcomes_that_wait_for_their_turn_wait_in_the_journal() {
     let place = Place::new("order");
     let lines = "a\nB\nc\nd\ne\n";

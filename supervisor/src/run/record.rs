@@ -44,7 +44,7 @@ pub(super) struct Recording {
     tried: HashMap<u64, u32>,
     /// Outcomes that are told once so much is committed.
     held: VecDeque<(Sequence, Vec<Outcome>)>,
-    /// Where nothing is begun before that is committed.
+    /// What is not begun before that is committed; `None` once nothing is any more.
     gate: Option<Gate>,
     /// What was handed over, and of that was committed when it was looked at.
     submitted: Sequence,
@@ -82,7 +82,7 @@ impl Recording {
             records: Vec::new(),
             tried: HashMap::new(),
             held: VecDeque::new(),
-            gate: (rules.on_lost == OnLost::Fail).then(Gate::default),
+            gate: Some(Gate::default()),
             submitted: Sequence::default(),
             committed: Sequence::default(),
             has_failed: false,
@@ -236,13 +236,23 @@ impl Recording {
     }
 
     /// Whether this may be done now; else it comes back once what it was held for is committed.
-    pub(super) fn admit(&mut self, action: Action) -> Option<Action> {
+    pub(super) fn admit(&mut self, action: Action, pool: &Pool) -> Option<Action> {
+        let waits = self.waits(&action, pool);
         let Some(gate) = &mut self.gate else { return Some(action) };
-        let admitted = gate.admit(action, self.submitted);
+        let admitted = gate.admit(action, waits, self.submitted);
         if admitted.is_none() {
             self.journal.flush();
         }
         admitted
+    }
+
+    /// Whether a job is about to begin that must not before it is recorded: any, where what was lost
+    /// is not run again; else one that was tried before, so that a death of ours forgets no more
+    /// than one attempt of a job.
+    fn waits(&self, action: &Action, pool: &Pool) -> bool {
+        let Action::Send { jobs, .. } = action else { return false };
+        let is_tried = || jobs.iter().any(|key| pool.order(*key).attempt > 1);
+        self.rules.on_lost == OnLost::Fail || (!self.tried.is_empty() && is_tried())
     }
 
     /// Waits until more is committed.

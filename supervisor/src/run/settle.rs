@@ -27,7 +27,7 @@ impl Run {
                 continue;
             }
             let admitted = match &mut self.recording {
-                Some(recording) => recording.admit(action),
+                Some(recording) => recording.admit(action, &self.pool),
                 None => Some(action),
             };
             if let Some(action) = admitted {

@@ -92,7 +92,7 @@ impl Recording {
         match self.0 {}
     }
 
-    pub(super) fn admit(&mut self, _: Action) -> Option<Action> {
+    pub(super) fn admit(&mut self, _: Action, _: &Pool) -> Option<Action> {
         match self.0 {}
     }
 

@@ -1,5 +1,5 @@
-//! What is not done before the journal says that it is about to be? Sending a job, where one that
-//! was lost must not be run twice; and behind that, whatever else concerns the same worker.
+//! What is not done before the journal says that it is about to be? Sending a job that must not be
+//! forgotten; and behind that, whatever else concerns the same worker.
 
 use std::collections::VecDeque;
 
@@ -12,15 +12,16 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// An action that need not wait comes back; the others wait until so much is committed.
-    pub(super) fn admit(&mut self, action: Action, upto: Sequence) -> Option<Action> {
+    /// An action that need not wait comes back; the others wait until so much is committed. `waits`
+    /// says of a sending that it does.
+    pub(super) fn admit(&mut self, action: Action, waits: bool, upto: Sequence) -> Option<Action> {
         let Some(worker) = worker(&action) else { return Some(action) };
         match &action {
             Action::Kill(_) => {
                 self.waiting.retain(|(_, known)| self::worker(known) != Some(worker));
                 Some(action)
             }
-            Action::Send { jobs, .. } if !jobs.is_empty() => {
+            Action::Send { jobs, .. } if waits && !jobs.is_empty() => {
                 self.waiting.push_back((upto, action));
                 None
             }
