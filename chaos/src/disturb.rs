@@ -38,6 +38,8 @@ pub(crate) struct Disturbance<'a> {
     tally: &'a mut Tally,
     disk: Option<&'a Disk>,
     ending: Option<(Duration, Ending)>,
+    /// At how many of a hundred looks a worker is harmed: jobs that take long want to be let be.
+    fury: u64,
     /// Who was stopped, until when.
     stopped: Vec<(Instant, i32)>,
     /// What was sent to workers.
@@ -51,7 +53,8 @@ impl<'a> Disturbance<'a> {
         disk: Option<&'a Disk>,
         ending: Option<(Duration, Ending)>,
     ) -> Self {
-        Self { random, tally, disk, ending, stopped: Vec::new(), signals: Vec::new() }
+        let fury = random.pick(&[1, 5, 12]).unwrap_or(1);
+        Self { random, tally, disk, ending, fury, stopped: Vec::new(), signals: Vec::new() }
     }
 
     /// Until the run has ended.
@@ -119,7 +122,7 @@ impl<'a> Disturbance<'a> {
     /// Something, or nothing.
     fn harm(&mut self, running: &mut Running) {
         match self.random.between(0, 99) {
-            0..12 => {
+            lot if lot < self.fury => {
                 let workers = running.workers();
                 let Some(worker) = self.random.pick(&workers) else { return };
                 let Some(signal) = self.random.pick(&SIGNALS) else { return };
@@ -131,7 +134,7 @@ impl<'a> Disturbance<'a> {
                     self.wakes(worker, least, most);
                 }
             }
-            12..14 => {
+            98.. => {
                 let Some(supervisor) = running.supervisor() else { return };
                 self.tally.inject("supervisor: stopped for a while");
                 send(supervisor, Signal::SIGSTOP);
