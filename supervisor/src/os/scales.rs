@@ -12,6 +12,9 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use super::census::Census;
 
+/// So many looks in a row may be wrong in the same way.
+const DOUBTFUL_MAX: u32 = 30;
+
 /// What was found.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Found {
@@ -29,6 +32,8 @@ pub struct Scales {
     orphans: HashMap<i32, Vec<i32>>,
     /// Where the memory of workers is read, kept open: that is half the price.
     open: HashMap<i32, File>,
+    /// How often in a row the share of a tree was more than it may be, and was doubted.
+    doubtful: HashMap<i32, u32>,
     page_bytes: u64,
 }
 
@@ -37,7 +42,8 @@ impl Default for Scales {
         let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
         let page_bytes = page.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(4096);
         let (census, orphans, open) = (Census::default(), HashMap::new(), HashMap::new());
-        Self { census, orphans, open, page_bytes }
+        let doubtful = HashMap::new();
+        Self { census, orphans, open, doubtful, page_bytes }
     }
 }
 
@@ -74,15 +80,40 @@ impl Scales {
             return None;
         }
         let resident_bytes = resident.iter().map(|(_, bytes)| bytes).sum();
-        let mut found = Found { resident_bytes, proportional_bytes: None };
-        if resident_bytes > limit {
-            // Where the share is not ours to read, what is resident stands for it.
-            for (pid, bytes) in &mut resident {
-                *bytes = proportional(*pid).unwrap_or(*bytes);
-            }
-            found.proportional_bytes = Some(resident.iter().map(|(_, bytes)| bytes).sum());
+        let is_light = resident_bytes <= limit;
+        if is_light {
+            self.doubtful.remove(&root);
         }
-        Some(found)
+        let proportional_bytes = (!is_light).then(|| self.proportional(root, resident, limit));
+        Some(Found { resident_bytes, proportional_bytes })
+    }
+
+    /// What these hold together, what they share counted once.
+    ///
+    /// They are read one after the other, while others begin to share or end, which shifts what is
+    /// shared from those read earlier to those read later, or the other way round: the sum may say
+    /// too much. What is too much is believed where it is so without what is shared but the
+    /// largest part that anyone has, and nobody has ended meanwhile: who is about to end loses its
+    /// memory before the shares of others change. Else it is believed when it stays so.
+    fn proportional(&mut self, root: i32, mut resident: Vec<(i32, u64)>, limit: u64) -> u64 {
+        let mut sum = Shares::default();
+        resident.iter().for_each(|(pid, bytes)| sum.add(Shares::of(*pid, *bytes)));
+        if sum.total() <= limit {
+            self.doubtful.remove(&root);
+            return sum.total();
+        }
+        let before = resident.len();
+        resident.retain(|(pid, _)| {
+            statm(*pid).and_then(|statm| self.resident(&statm)).is_some_and(|bytes| bytes > 0)
+        });
+        let is_whole = resident.len() == before;
+        let looks = self.doubtful.entry(root).or_default();
+        *looks += 1;
+        if is_whole && sum.least() > limit || *looks > DOUBTFUL_MAX {
+            self.doubtful.remove(&root);
+            return sum.total();
+        }
+        limit
     }
 
     /// The proportional share of a process and its descendants, in bytes; 0 where nothing can be read.
@@ -106,6 +137,7 @@ impl Scales {
     /// It has ended.
     pub fn forget(&mut self, pid: i32) {
         self.open.remove(&pid);
+        self.doubtful.remove(&pid);
     }
 
     /// proc_pid_statm(5): the second number is the resident pages.
@@ -121,13 +153,53 @@ fn statm(pid: i32) -> Option<File> {
     File::open(format!("/proc/{pid}/statm")).ok()
 }
 
-/// Without what is backed by files, its code among them: the kernel drops that when it needs the
+/// Bytes without what is backed by files, code among them: the kernel drops that when it needs the
 /// room.
-fn proportional(pid: i32) -> Option<u64> {
-    let rollup = Rollup::read(pid)?;
-    // Before Linux 5.4 there is but the sum.
-    let parts = rollup.bytes("Pss_Anon:").zip(rollup.bytes("Pss_Shmem:"));
-    parts.map(|(own, shared)| own + shared).or_else(|| rollup.bytes("Pss:"))
+#[derive(Clone, Copy, Default)]
+struct Shares {
+    /// The shares of what is a process's own, or was its parent's.
+    own: u64,
+    /// The shares of what is mapped to be shared.
+    shared: u64,
+    /// The most of that that one of them has, whoever else has it.
+    largest: u64,
+}
+
+impl Shares {
+    /// Where the shares are not ours to read, what is resident stands for them.
+    fn of(pid: i32, resident: u64) -> Self {
+        let rest = Self { own: resident, ..Self::default() };
+        let Some(rollup) = Rollup::read(pid) else { return rest };
+        // Before Linux 5.4 there is but the sum.
+        let parts = rollup.bytes("Pss_Anon:").zip(rollup.bytes("Pss_Shmem:"));
+        match (parts, rollup.bytes("Pss:")) {
+            (Some((own, shared)), _) => Self { own, shared, largest: shmem(pid).unwrap_or(shared) },
+            (None, Some(own)) => Self { own, ..Self::default() },
+            (None, None) => rest,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.own += other.own;
+        self.shared += other.shared;
+        self.largest = self.largest.max(other.largest);
+    }
+
+    fn total(self) -> u64 {
+        self.own + self.shared
+    }
+
+    /// It is surely no less.
+    fn least(self) -> u64 {
+        self.own + self.largest
+    }
+}
+
+/// proc_pid_status(5): what is resident of what is mapped to be shared.
+fn shmem(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssShmem:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// `/proc/PID/smaps_rollup`.
