@@ -23,6 +23,15 @@ pub const VARIABLE: &str = "SUPERVISOR_RUNTIME_DIR";
 pub struct PlaceError {
     path: PathBuf,
     reason: String,
+    is_taken: bool,
+}
+
+impl PlaceError {
+    /// Whether there is a run of this id, or was one that was killed: another id may do.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.is_taken
+    }
 }
 
 /// The directory of runs: by the environment, else the user's runtime directory, else one of our own
@@ -79,9 +88,11 @@ impl Files {
     /// # Errors
     /// It is not ours alone, or they cannot be made, or are another run's.
     pub fn open(directory: &Path, about: &About) -> Result<(UnixListener, Self), PlaceError> {
-        make(directory)
-            .and_then(|()| Self::bind(directory, about))
-            .map_err(|error| PlaceError { path: directory.into(), reason: error.to_string() })
+        make(directory).and_then(|()| Self::bind(directory, about)).map_err(|error| PlaceError {
+            path: directory.into(),
+            is_taken: error.kind() == io::ErrorKind::AddrInUse,
+            reason: error.to_string(),
+        })
     }
 
     fn bind(directory: &Path, about: &About) -> io::Result<(UnixListener, Self)> {
@@ -137,6 +148,7 @@ mod tests {
         };
         let first = Files::open(&directory, &about).unwrap();
         let error = Files::open(&directory, &About { pid: 8, ..about.clone() }).unwrap_err();
+        assert!(error.is_taken());
         assert!(error.to_string().ends_with("name another directory in SUPERVISOR_RUNTIME_DIR"));
         assert_eq!((first.1.socket.exists(), first.1.about().unwrap().pid), (true, 7));
         drop(first);

@@ -51,6 +51,9 @@ pub(super) fn about(settings: &Settings) -> About {
     }
 }
 
+/// So many ids are tried: where runs were killed by the thousand, some are taken.
+const IDS_MAX: u32 = 16;
+
 /// Four letters and digits by chance, without those that look alike.
 fn id() -> String {
     const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
@@ -96,9 +99,17 @@ impl Places {
     ///
     /// # Errors
     /// One is not to be had.
-    pub(super) fn open(settings: &Settings, about: &About) -> Result<Self, RunError> {
+    pub(super) fn open(settings: &Settings, about: &mut About) -> Result<Self, RunError> {
         let server = settings.serve.as_ref().map(Server::open).transpose()?;
-        Ok(Self { server, control: control::Server::open(about) })
+        let mut control = control::Server::open(about);
+        for _ in 0..IDS_MAX {
+            if !control.as_ref().is_err_and(control::PlaceError::is_taken) {
+                break;
+            }
+            about.id = id();
+            control = control::Server::open(about);
+        }
+        Ok(Self { server, control })
     }
 
     /// The most descriptors that are held for those who come.
