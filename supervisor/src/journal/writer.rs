@@ -96,12 +96,17 @@ impl Journal {
         if records.is_empty() || queue.failure.is_some() {
             return sequence;
         }
+        let was_empty = queue.since.is_none();
         queue.since.get_or_insert_with(Instant::now);
         queue.records += records.len();
         queue.bytes += records.iter().map(Record::bytes).sum::<usize>();
         queue.batches.push(records);
+        // Who gathers wakes by itself: to wake it for each job would cost more than to record it.
+        let is_news = was_empty || queue.is_much();
         drop(queue);
-        self.shared.filled.notify_one();
+        if is_news {
+            self.shared.filled.notify_one();
+        }
         sequence
     }
 
@@ -262,10 +267,11 @@ impl Shared {
 
 impl Queue {
     fn is_due(&self, sync: Sync) -> bool {
-        sync == Sync::Always
-            || self.at_once
-            || self.records >= GATHER_RECORDS
-            || self.bytes >= GATHER_BYTES
+        sync == Sync::Always || self.at_once || self.is_much()
+    }
+
+    fn is_much(&self) -> bool {
+        self.records >= GATHER_RECORDS || self.bytes >= GATHER_BYTES
     }
 
     fn has_room(&self) -> bool {
