@@ -7,19 +7,7 @@ mod support;
 
 use std::process::{Command, Stdio};
 
-use support::{Run, SUPERVISOR, Signal, procfs, until};
-
-/// Whether a command can be run here that a test needs.
-fn can(command: &[&str]) -> bool {
-    let (program, arguments) = command.split_first().unwrap();
-    let mut command = Command::new(program);
-    let status = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let can = status.is_ok_and(|status| status.success());
-    if !can {
-        eprintln!("SKIPPED: {program} cannot be run here");
-    }
-    can
-}
+use support::{Run, SUPERVISOR, Signal, can, procfs, until};
 
 #[test]
 fn a_process_that_cannot_be_had_is_tried_again() {

@@ -10,13 +10,13 @@ use std::{
     collections::BTreeMap,
     env, fmt, fs,
     path::PathBuf,
-    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use supervisor::journal::{Reader, State};
 use support::{
-    Finished, Run, Running, Signal, Value, files::Scratch, journals::scratch, procfs, tap, until,
+    Finished, Run, Running, Signal, Value, can, files::Scratch, journals::scratch, procfs, tap,
+    until,
 };
 
 const JOBS: usize = 200;
@@ -340,18 +340,6 @@ fn sweep(fault: Fault) {
             assert!(opener > 0 && is_called, "{call} is not called");
         }
     }
-}
-
-/// Whether a command can be run here that a test needs.
-fn can(command: &[&str]) -> bool {
-    let (program, arguments) = command.split_first().unwrap();
-    let mut command = Command::new(program);
-    let status = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let can = status.is_ok_and(|status| status.success());
-    if !can {
-        eprintln!("SKIPPED: {program} cannot be run here");
-    }
-    can
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Run, Running, Signal, procfs, send, terminal::Terminal, until};
+use support::{Run, Running, Signal, can, procfs, send, terminal::Terminal, until};
 
 /// Each leaves its group, its session and its environment as well as it can.
 const HIDES: &str = "setsid sleep 1000 & \
@@ -35,6 +35,22 @@ fn nothing_is_left(of: &[i32]) {
 #[test]
 fn a_supervisor_that_is_killed_leaves_nothing() {
     let (run, all) = hiders(8);
+    send(run.supervisor(), Signal::SIGKILL);
+    nothing_is_left(&all);
+    assert_eq!(run.finish().signal(), Some(Signal::SIGKILL));
+}
+
+#[test]
+fn a_supervisor_that_is_killed_before_its_warden_runs_again_leaves_nothing() {
+    if !can(&["strace", "-V"]) {
+        return;
+    }
+    let delay = ["-e", "trace=clone", "-e", "inject=clone:delay_exit=1000000"];
+    let strace = [["strace", "-D", "-o", "/dev/null"], delay].concat();
+    // A worker dies with its supervisor in any case.
+    let run = Run::sh("sleep 1000 & echo up; wait").jsonl().under(strace).start();
+    run.stdout.line(1, "up");
+    let all = procfs::descendants(run.pid());
     send(run.supervisor(), Signal::SIGKILL);
     nothing_is_left(&all);
     assert_eq!(run.finish().signal(), Some(Signal::SIGKILL));

@@ -54,6 +54,8 @@ pub fn split(sweeps: bool) -> io::Result<Ward> {
     let (inner, outer) = signals::door()?;
     // Before the split: whoever sees a supervisor can signal its warden.
     signals::hear_as_warden(outer.as_raw_fd())?;
+    // Likewise: a supervisor may start workers and be killed before its warden has run again.
+    prctl::set_child_subreaper(sweeps)?;
     // SAFETY: there is but this thread, so the child is as whole as we are.
     match unsafe { fork() }? {
         ForkResult::Child => {
@@ -65,8 +67,6 @@ pub fn split(sweeps: bool) -> io::Result<Ward> {
         }
         ForkResult::Parent { child } => {
             drop(inner);
-            // What fails here leaves a warden that still does the rest of its work.
-            let _ = prctl::set_child_subreaper(sweeps);
             let end = until_ended(child);
             if sweeps {
                 let _ = child_news().and_then(|news| sweep(&news));

@@ -49,6 +49,18 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Whether a command can be run here that a test needs.
+pub(crate) fn can(command: &[&str]) -> bool {
+    let (program, arguments) = command.split_first().unwrap();
+    let mut command = Command::new(program);
+    let status = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let can = status.is_ok_and(|status| status.success());
+    if !can {
+        eprintln!("SKIPPED: {program} cannot be run here");
+    }
+    can
+}
+
 /// A program of `worker/examples/`.
 pub(crate) fn fixture(name: &str) -> String {
     let path = Path::new(SUPERVISOR).with_file_name("examples").join(name);
