@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ratatui::crossterm::event::{self, Event};
+use crossterm::event::{self, Event};
 use supervisor::{
     control::{
         client::{self, ClientError},

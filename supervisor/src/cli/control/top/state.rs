@@ -1,6 +1,6 @@
 //! What does a person look at, and what do keys mean to it? Pure: news in, wishes out.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use supervisor::{
     control::wire::{self, Act},
     observe::snapshot::{Snapshot, Worker},

@@ -1,6 +1,7 @@
 //! What is drawn of runs that there are not.
 
-use ratatui::{Terminal, backend::TestBackend, crossterm::event::KeyCode};
+use crossterm::event::KeyCode;
+use ratatui::{Terminal, backend::TestBackend};
 use supervisor::{escape::is_obeyed, observe::snapshot::Snapshot};
 
 use super::{draw::draw, made_up, palette::Palette, state::Top};
