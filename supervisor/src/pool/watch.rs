@@ -13,8 +13,8 @@ const LOOK_AFTER_MIN: Duration = Duration::from_millis(2);
 /// In the long run looking takes no more than one part in so many of the time, however many are near
 /// their limit.
 const COST_SHARE: u32 = 25;
-/// For those far from theirs, with half of it left, one part in so many has to do: it takes hundreds
-/// of workers for that to matter, and then none of them has the processors to itself.
+/// For those far from theirs, with half of it left, one part in so many has to do where there are
+/// many: each of them then grows by its share of what all write together.
 const COST_SHARE_FAR: u32 = 120;
 /// But they wait no longer than this for it.
 const PAUSE_MAX: Duration = Duration::from_millis(700);
@@ -121,7 +121,8 @@ impl Watch {
         let is_far = held <= self.limit / 2;
         let count = u32::try_from(self.watched.len()).unwrap_or(u32::MAX);
         let pause = self.each.saturating_mul(COST_SHARE_FAR).saturating_mul(count).min(PAUSE_MAX);
-        let after = growing.max(if is_far { pause } else { Duration::ZERO });
+        let together = growing.saturating_mul(count);
+        let after = if is_far { growing.max(pause.min(together)) } else { growing };
         let after = after.clamp(LOOK_AFTER_MIN, Duration::from_secs(60));
         let grid = (after.as_millis() / 8).next_power_of_two() / 2;
         let at = (now + after).as_millis();
@@ -193,6 +194,18 @@ mod tests {
         // Of the ten milliseconds meanwhile one part in 25 was ours: 0.4 ms are forgiven.
         assert_eq!(look(4), Duration::from_millis(90));
         assert_eq!(look(2), Duration::from_millis(50));
+    }
+
+    #[test]
+    fn one_alone_is_not_left_to_itself_however_dear_looks_are() {
+        let mut watch = Watch { each: Duration::from_millis(5), ..Watch::new(1024 * MIB) };
+        let reached = Duration::from_secs_f64(1024.0 / 6144.0);
+        watch.begin(W1, Duration::ZERO);
+        assert!(watch.next_look(0, Duration::ZERO) <= reached);
+        for slot in 2..=512 {
+            watch.begin(WorkerId { slot, life: 1 }, Duration::ZERO);
+        }
+        assert!(watch.next_look(0, Duration::ZERO) >= PAUSE_MAX * 6 / 8);
     }
 
     #[test]
