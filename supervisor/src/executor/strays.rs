@@ -131,9 +131,12 @@ impl Strays {
         let mut found: Vec<Process> = Vec::new();
         while Instant::now() < until {
             let census = self.census().await;
-            let mut dying = Vec::new();
-            for stray in self.among(&census).filter(|stray| is_wanted(stray)) {
-                dying.push(stray.pid);
+            // Who lost a parent to this, and its memory with its environment, is known from before.
+            let is_known = |stray: &Process| found.iter().any(|known| known.is_same(stray));
+            let wanted = self.among(&census).filter(|stray| is_known(stray) || is_wanted(stray));
+            let wanted: Vec<&Process> = wanted.collect();
+            let dying = wanted.iter().map(|stray| stray.pid).collect::<Vec<_>>();
+            for stray in wanted {
                 for process in [stray].into_iter().chain(census.descendants(stray.pid)) {
                     child::signal_if_still(process, Signal::KILL);
                     if !process.is_ending && !found.iter().any(|known| known.is_same(process)) {
