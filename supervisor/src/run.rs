@@ -85,16 +85,12 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
         .build_local(LocalOptions::default())
         .map_err(refused("start the runtime"))?;
     let is_shown = settings.serve.is_some();
-    let mut total = settings
-        .jobs
-        .as_ref()
-        .map(|jobs| Total::new(jobs, is_shown || jobs.progress != settings::Progress::None));
     let shown = |(jobs, total)| Progress::new(jobs, total);
     runtime.block_on(async {
         let signals = Requests::from_door(ward.door).map_err(refused("listen to signals"))?;
         let signals = Rc::new(signals);
         let mut request = next_request(Rc::clone(&signals));
-        let (mut recording, mut archive) = (None, None);
+        let (mut recording, mut archive, mut left) = (None, None, None);
         if let (Some(opening), Some(jobs)) = (opening, &settings.jobs) {
             let began = Duration::from_millis(about.began_unix_ms);
             let (mut begun, kept, said) = opening.begin(jobs, began)?;
@@ -110,12 +106,16 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
             };
             // However far that came.
             begun.rewind();
-            if let Some((said, left)) = compared {
+            if let Some((said, jobs)) = compared {
                 writer.push(Stream::Stderr, said.into_bytes());
-                total = total.map(|_| Total::known(left));
+                left = Some(jobs);
             }
             (recording, archive) = (Some(begun), Some(kept));
         }
+        let total = settings.jobs.as_ref().map(|jobs| match left {
+            Some(left) => Total::known(left),
+            None => Total::new(jobs, is_shown || jobs.progress != settings::Progress::None),
+        });
         let outlet = Rc::new(Outlet::new(settings, &about, writer, archive));
         let run = Run {
             settings: Rc::new(settings.clone()),

@@ -78,6 +78,7 @@ pub struct Resume {
     known: Known,
     recorded: Recorded,
     retry_failed: bool,
+    is_fresh: bool,
     next: u64,
     counts: Counts,
 }
@@ -88,13 +89,14 @@ impl Resume {
     pub fn new(mut recorded: Recorded, retry_failed: bool) -> Self {
         let known = Known::new(std::mem::take(&mut recorded.digests));
         let next = recorded.states.len() as u64 + 1;
-        Self { known, recorded, retry_failed, next, counts: Counts::default() }
+        let is_fresh = recorded.states.is_empty();
+        Self { known, recorded, retry_failed, is_fresh, next, counts: Counts::default() }
     }
 
     /// Whether there was nothing: all jobs are new.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        self.recorded.states.is_empty()
+        self.is_fresh
     }
 
     /// What becomes of the next job of the input.
@@ -116,7 +118,7 @@ impl Resume {
     /// How they compare, as far as the input was looked at.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts { gone: self.known.left(), ..self.counts }
+        Counts { gone: self.counts.gone + self.known.left(), ..self.counts }
     }
 
     /// Begins anew with the input, which was only looked at.
@@ -132,9 +134,14 @@ impl Resume {
         (1..=self.recorded.states.len() as u64).filter(|job| self.is_unsent(*job))
     }
 
-    /// Those of them that were not in the input, in no order.
-    pub fn gone_unsent(&self) -> impl Iterator<Item = u64> {
-        self.gone().filter(|job| self.is_unsent(*job))
+    /// The input has ended: those of them that were not in it, in order. What was known of jobs is
+    /// let go of; nothing but the counts is to be asked from now on.
+    pub fn finish(&mut self) -> Vec<u64> {
+        let mut unsent: Vec<u64> = self.gone().filter(|job| self.is_unsent(*job)).collect();
+        unsent.sort_unstable();
+        self.counts = self.counts();
+        (self.known, self.recorded) = (Known::new(Vec::new()), Recorded::default());
+        unsent
     }
 
     fn is_unsent(&self, job: u64) -> bool {

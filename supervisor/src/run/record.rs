@@ -165,13 +165,8 @@ impl Recording {
     }
 
     /// The input has ended: jobs that are not in it any more and whose end was perhaps not told.
-    pub(super) fn untold(&self) -> Vec<u64> {
-        if self.rules.only.is_some() {
-            return Vec::new();
-        }
-        let mut untold: Vec<u64> = self.resume.gone_unsent().collect();
-        untold.sort_unstable();
-        untold
+    pub(super) fn finish(&mut self) -> Vec<u64> {
+        if self.rules.only.is_some() { Vec::new() } else { self.resume.finish() }
     }
 
     /// Records what is done and what has come of it. Outcomes are taken, and come back once that
@@ -210,6 +205,11 @@ impl Recording {
             records.extend(started);
         }
         self.submit(records);
+        if self.has_failed {
+            // What is not recorded is not told: whoever goes on does these jobs again.
+            actions.settled.retain(|outcome| !outcome.end.is_final());
+            return;
+        }
         // Of a job that was never tried there is nothing to be recorded.
         if !actions.settled.is_empty() && self.submitted > self.committed {
             self.held.push_back((self.submitted, mem::take(&mut actions.settled)));

@@ -101,7 +101,7 @@ impl Run {
 
     /// The input has ended: what ended before and is not in it is not lost all the same.
     pub(super) fn tell_untold(&mut self) {
-        for id in self.recording.as_ref().map(Recording::untold).unwrap_or_default() {
+        for id in self.recording.as_mut().map(Recording::finish).unwrap_or_default() {
             self.places += 1;
             self.outlet.outcome_again(self.places, id);
         }

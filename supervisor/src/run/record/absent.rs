@@ -78,7 +78,7 @@ impl Recording {
         match self.0 {}
     }
 
-    pub(super) fn untold(&self) -> Vec<u64> {
+    pub(super) fn finish(&mut self) -> Vec<u64> {
         match self.0 {}
     }
 
