@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn seeds_plan_all_that_there_is_and_each_seed_one_thing() {
         let plans: Vec<_> = (0..300).map(|seed| Plan::new(seed, true)).collect();
-        for planted in Planted::ALL {
+        for planted in Planted::all() {
             assert!(plans.iter().any(|plan| plan.jobs.iter().any(|(_, p)| *p == planted)));
         }
         assert!(plans.iter().any(|p| p.ends.iter().any(|(_, end)| *end == Ending::FillDisk)));
