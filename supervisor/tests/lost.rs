@@ -183,6 +183,7 @@ fn outcomes_that_wait_for_their_turn_wait_in_the_journal() {
     let lines = "a\nB\nc\nd\ne\n";
     let run = place.each(lines).with("-w 3 -k").start();
     place.until(5, 1, 4);
+    run.stdout.until("an outcome", |text| text.contains(r#""type":"job""#).then_some(()));
     let run = killed(run);
     assert_eq!(told(&run.records("job")), [("a ok".into(), false)]);
     place.let_go();
