@@ -8,7 +8,7 @@ use crate::{
     hang::Hang,
     os::{
         cpu,
-        examine::{Tree, Used},
+        examine::{Spent, Tree, Used},
         scales::Found,
     },
     pool::{Input, Weight},
@@ -44,13 +44,12 @@ impl Executor {
         }
         // Where there was no first look, there is no time to compare with.
         let first = self.half_time.remove(&worker).filter(|(known, ..)| *known == id);
-        let (_, then, before) = first.unwrap_or((id, now, used));
-        let hang = Box::new(Hang {
-            window: now.duration_since(then),
-            cpu: used.cpu.saturating_sub(before.cpu),
-            unserved: used.unserved.saturating_sub(before.unserved),
-            processes: tree.seen(),
+        let (window, spent) = first.map_or_else(Default::default, |(_, then, before)| {
+            let window = now.duration_since(then);
+            (window, used.since(&before, window))
         });
+        let Spent { cpu, unserved } = spent;
+        let hang = Box::new(Hang { window, cpu, unserved, processes: tree.seen() });
         self.inbox.put(Input::Examined { worker, id, hang });
     }
 
