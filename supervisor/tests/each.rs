@@ -110,24 +110,33 @@ fn what_is_left_behind_is_named_and_ends() {
         "setsid sleep 600 >/dev/null 2>&1 & exec true",
         // A daemon, as far as its parents go.
         "(setsid sh -c 'sleep 600 & sleep 600' >/dev/null 2>&1 &) ; exit 3",
-        // Ends by itself in time.
-        "sleep 0.01 & echo said",
         "true",
     ];
     let run = Run::each(["--"; 0]).with("--shell -j 1").jsonl().given(scripts).finish();
     let jobs = run.jobs();
     let attempt = |job: &Value| job["attempts"][0].clone();
-    assert_eq!(run.statuses(), ["ok", "ok", "failed", "ok", "ok"]);
+    assert_eq!(run.statuses(), ["ok", "ok", "failed", "ok"]);
     for (index, leaked) in [(0, true), (1, false), (2, false)] {
         let attempt = attempt(&jobs[index]);
         assert_eq!(attempt.get("leaked").is_some(), leaked, "{attempt}");
         assert!(!attempt["left"].as_array().unwrap().is_empty(), "{attempt}");
         assert!(attempt["wall_ms"].as_f64().unwrap() < 1000.0, "{attempt}");
     }
-    assert_eq!((attempt(&jobs[3]).get("left"), attempt(&jobs[4]).get("left")), (None, None));
-    assert_eq!(attempt(&jobs[3])["stdout"], "said\n");
+    assert_eq!(attempt(&jobs[3]).get("left"), None);
     assert!(run.stderr.contains("job 1 left 1 process: "), "{}", run.stderr);
     assert!(run.stderr.contains(", which held its output open; killed"), "{}", run.stderr);
+}
+
+#[test]
+fn what_ends_by_itself_in_time_is_not_left_behind() {
+    // A busy machine may not let it end in time.
+    until("the end in time of what goes on for a moment", || {
+        let run = Run::each(["--"; 0]).with("--shell -j 1").jsonl();
+        let run = run.given(["sleep 0.01 & echo said"]).finish();
+        let attempt = &run.jobs()[0]["attempts"][0];
+        assert_eq!((run.statuses(), &attempt["stdout"]), (vec!["ok".into()], &"said\n".into()));
+        attempt.get("left").is_none()
+    });
 }
 
 #[test]
