@@ -19,6 +19,7 @@ pub use self::{error::RunError, record::RecordError};
 use self::{
     look::Places,
     record::{Opening, Recording, Sequence},
+    request::loss,
 };
 use crate::{
     about::About,
@@ -275,6 +276,7 @@ impl Run {
                 }
                 failure = &mut self.failure, if !self.output_failed => {
                     self.output_failed = true;
+                    loss(failure, &self.reports).into_iter().for_each(|text| self.say(text));
                     return Input::Shutdown(self.reason(failure));
                 }
                 news = recorded(self.recording.as_ref()) => {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use support::{
-    Finished, Run, Signal, Value,
+    Finished, Run, Signal, Value, can,
     jobs::{causes, is_untouched},
     procfs, send, until,
 };
@@ -328,14 +328,31 @@ fn a_command_that_does_not_listen_is_killed_after_the_grace() {
 
 #[test]
 fn a_report_that_cannot_be_written_ends_the_run() {
-    let run = Run::each(["true"]).with("--joblog /dev/full").given(["x"]).finish();
-    assert_eq!(run.code(), Some(5), "{}", run.stderr);
     let words = "--joblog /dev/full cannot be written: No space left on device";
-    assert!(run.stderr.contains(words), "{}", run.stderr);
+    let run = Run::each(["true"]).with("--joblog /dev/full").given(["x"]).finish();
+    assert_eq!((run.code(), run.stderr.matches(words).count()), (Some(5), 1), "{}", run.stderr);
     let run = Run::each(["true"]).with("--joblog /nowhere/log").given(["x"]).finish();
     assert_eq!((run.code(), run.stdout_text()), (Some(125), ""));
     let said = "supervisor: --joblog /nowhere/log cannot be written: No such file or directory (os error 2): name another file\n";
     assert_eq!(run.stderr, said);
+}
+
+#[test]
+fn so_does_one_of_which_that_is_known_only_at_its_end() {
+    if !can(&["strace", "-V"]) {
+        return;
+    }
+    let run = Run::each(["true"]).with("--joblog /dev/full").given(["x"]);
+    let said = run.scratch.file("said", "", 0o644);
+    // What is written to these two is late.
+    let late = "exec strace -D -f -o /dev/null -P /dev/full -P said -e trace=write \
+                -e inject=write:delay_enter=300000 \"$0\" \"$@\" 2> said";
+    let run = run.under(["sh", "-c", late]).start();
+    let mut said = fs::File::open(said).unwrap();
+    assert_eq!(run.finish().code(), Some(5));
+    let mut text = String::new();
+    said.read_to_string(&mut text).unwrap();
+    assert!(text.contains("--joblog /dev/full cannot be written: "), "{text}");
 }
 
 #[test]

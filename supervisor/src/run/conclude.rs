@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write as _, rc::Rc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Run, asked, look::end_name, record::Recording, recorded};
+use super::{Run, asked, look::end_name, record::Recording, recorded, request::loss};
 use crate::{
     escape::visible,
     event::ShutdownReason,
@@ -35,6 +35,7 @@ impl Run {
         self.end_strays().await;
         let text = (!quiet).then(|| self.how_it_went(took));
         let (board, output_failed) = (self.board.clone(), self.output_failed);
+        let reports = self.reports.clone();
         let over = RunOver { at: took, status: end_name(end), jobs: board.jobs() };
         let has_jobs = self.settings.jobs.is_some();
         let told = async {
@@ -44,10 +45,7 @@ impl Run {
                 let ends = board.slots().iter().filter_map(|slot| slot.last.as_ref());
                 ends.for_each(|last| outlet.task(last));
             }
-            if let Some(text) = text {
-                tell_the_end(text, &outlet, output_failed);
-            }
-            outlet.writer().flushed().await;
+            tell_the_end(text, &outlet, output_failed, &reports).await;
         };
         tokio::pin!(told);
         let mut patience = self.asked.map(|_| Instant::now() + self.settings.grace);
@@ -125,13 +123,28 @@ impl Run {
     }
 }
 
-fn tell_the_end(mut text: String, outlet: &Outlet, output_failed: bool) {
-    let dropped = outlet.writer().dropped_bytes();
-    if dropped > 0 && !output_failed {
-        let _ = writeln!(
-            text,
-            "supervisor: {dropped} bytes of output were dropped, since nobody read on"
-        );
+async fn tell_the_end(
+    text: Option<String>,
+    outlet: &Outlet,
+    output_failed: bool,
+    reports: &[String],
+) {
+    let writer = outlet.writer();
+    if let Some(mut text) = text {
+        let dropped = writer.dropped_bytes();
+        if dropped > 0 && !output_failed {
+            let _ = writeln!(
+                text,
+                "supervisor: {dropped} bytes of output were dropped, since nobody read on"
+            );
+        }
+        writer.push(Stream::Stderr, text.into_bytes());
     }
-    outlet.writer().push(Stream::Stderr, text.into_bytes());
+    writer.flushed().await;
+    // The last that is written may fail as well.
+    let failure = writer.failure().filter(|_| !output_failed);
+    if let Some(said) = failure.and_then(|failure| loss(failure, reports)) {
+        writer.push(Stream::Stderr, said.into_bytes());
+        writer.flushed().await;
+    }
 }

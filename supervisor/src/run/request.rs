@@ -75,14 +75,15 @@ impl Run {
             Failure::Closed => ShutdownReason::OutputClosed,
             Failure::Failed(_) if self.terminal_closed() => ShutdownReason::Signal(Signal::HUP),
             Failure::Failed(errno) => ShutdownReason::OutputFailed(errno),
-            Failure::Report(number, errno) => {
-                let reason = io::Error::from_raw_os_error(errno);
-                let name = self.reports.get(number).map_or("", String::as_str);
-                self.say(format!(
-                    "supervisor: {name} cannot be written: {reason}; the run is stopped\n"
-                ));
-                ShutdownReason::ReportFailed
-            }
+            Failure::Report(..) => ShutdownReason::ReportFailed,
         }
     }
+}
+
+/// What is said where a report is lost, one of these. (Of stdout the end of the program tells.)
+pub(super) fn loss(failure: Failure, reports: &[String]) -> Option<String> {
+    let Failure::Report(number, errno) = failure else { return None };
+    let name = reports.get(number).map_or("", String::as_str);
+    let reason = io::Error::from_raw_os_error(errno);
+    Some(format!("supervisor: {name} cannot be written: {reason}; the run is stopped\n"))
 }
