@@ -276,7 +276,9 @@ impl Run {
                 }
                 failure = &mut self.failure, if !self.output_failed => {
                     self.output_failed = true;
-                    loss(failure, &self.reports).into_iter().for_each(|text| self.say(text));
+                    if let Some(loss) = loss(failure, &self.reports) {
+                        self.say(format!("supervisor: {loss}; the run is stopped\n"));
+                    }
                     return Input::Shutdown(self.reason(failure));
                 }
                 news = recorded(self.recording.as_ref()) => {

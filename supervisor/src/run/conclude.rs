@@ -92,7 +92,9 @@ impl Run {
         }
         let is_whole = !self.source.as_mut().is_some_and(Source::has_more);
         let text = summary(self.board.jobs(), is_whole, took);
-        let recorded = self.recording.as_ref().map(|recording| recording.summary(is_whole));
+        let recorded = self.recording.as_mut().map(|recording| {
+            recording.take_untold().unwrap_or_default() + &recording.summary(is_whole)
+        });
         text + &recorded.unwrap_or_default()
     }
 
@@ -144,7 +146,7 @@ async fn tell_the_end(
     // The last that is written may fail as well.
     let failure = writer.failure().filter(|_| !output_failed);
     if let Some(said) = failure.and_then(|failure| loss(failure, reports)) {
-        writer.push(Stream::Stderr, said.into_bytes());
+        writer.push(Stream::Stderr, format!("supervisor: {said}\n").into_bytes());
         writer.flushed().await;
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Recording {
     submitted: Sequence,
     committed: Sequence,
     has_failed: bool,
+    /// Outcomes that are not told, since that was said last.
+    untold: usize,
 }
 
 /// What becomes of a job of the input.
@@ -86,6 +88,7 @@ impl Recording {
             submitted: Sequence::default(),
             committed: Sequence::default(),
             has_failed: false,
+            untold: 0,
             rules,
         })
     }
@@ -206,8 +209,8 @@ impl Recording {
         }
         self.submit(records);
         if self.has_failed {
-            // What is not recorded is not told: whoever goes on does these jobs again.
-            actions.settled.retain(|outcome| !outcome.end.is_final());
+            let outcomes = mem::take(&mut actions.settled);
+            actions.settled = self.without_unrecorded(outcomes);
             return;
         }
         // Of a job that was never tried there is nothing to be recorded.
@@ -279,11 +282,28 @@ impl Recording {
         (outcomes, admitted.unwrap_or_default())
     }
 
-    /// Nothing is recorded any more: how many outcomes will not be told.
-    pub(super) fn fail(&mut self) -> usize {
+    /// Nothing is recorded any more: the outcomes that may be told all the same.
+    pub(super) fn fail(&mut self) -> Vec<Outcome> {
         self.has_failed = true;
         self.gate = None;
-        self.held.drain(..).map(|(_, outcomes)| outcomes.len()).sum()
+        let held = mem::take(&mut self.held).into_iter().flat_map(|(_, outcomes)| outcomes);
+        self.without_unrecorded(held.collect())
+    }
+
+    /// What is not recorded is not told: whoever goes on does these jobs again. That a job was not run
+    /// needs no record.
+    fn without_unrecorded(&mut self, mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
+        let all = outcomes.len();
+        outcomes.retain(|outcome| !outcome.end.is_final());
+        self.untold += all - outcomes.len();
+        outcomes
+    }
+
+    /// What is said of outcomes that are not told, since this was asked last.
+    pub(super) fn take_untold(&mut self) -> Option<String> {
+        let untold = mem::take(&mut self.untold);
+        let said = "ended and could not be recorded: they are not told, and will be run again";
+        (untold > 0).then(|| format!("supervisor: {untold} more {said}\n"))
     }
 
     /// These outcomes were written.

@@ -85,5 +85,5 @@ pub(super) fn loss(failure: Failure, reports: &[String]) -> Option<String> {
     let Failure::Report(number, errno) = failure else { return None };
     let name = reports.get(number).map_or("", String::as_str);
     let reason = io::Error::from_raw_os_error(errno);
-    Some(format!("supervisor: {name} cannot be written: {reason}; the run is stopped\n"))
+    Some(format!("{name} cannot be written: {reason}"))
 }

@@ -127,14 +127,11 @@ impl Run {
                 None
             }
             Err(failure) => {
-                let untold = recording.fail();
+                let mut outcomes = recording.fail();
+                let untold = recording.take_untold();
                 self.say(format!("supervisor: {failure}\n"));
-                if untold > 0 {
-                    self.say(format!(
-                        "supervisor: {untold} more ended and could not be recorded: they are not \
-                         told, and will be run again\n"
-                    ));
-                }
+                untold.into_iter().for_each(|text| self.say(text));
+                self.put_out(self.began.elapsed(), &mut outcomes);
                 Some(Input::Shutdown(ShutdownReason::JournalFailed))
             }
         }

@@ -104,7 +104,11 @@ impl Recording {
         match self.0 {}
     }
 
-    pub(super) fn fail(&mut self) -> usize {
+    pub(super) fn fail(&mut self) -> Vec<Outcome> {
+        match self.0 {}
+    }
+
+    pub(super) fn take_untold(&mut self) -> Option<String> {
         match self.0 {}
     }
 
