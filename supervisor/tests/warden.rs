@@ -45,15 +45,22 @@ fn a_supervisor_that_is_killed_before_its_warden_runs_again_leaves_nothing() {
     if !can(&["strace", "-V"]) {
         return;
     }
-    let delay = ["-e", "trace=clone", "-e", "inject=clone:delay_exit=1000000"];
-    let strace = [["strace", "-D", "-o", "/dev/null"], delay].concat();
-    // A worker dies with its supervisor in any case.
-    let run = Run::sh("sleep 1000 & echo up; wait").jsonl().under(strace).start();
-    run.stdout.line(1, "up");
-    let all = procfs::descendants(run.pid());
-    send(run.supervisor(), Signal::SIGKILL);
-    nothing_is_left(&all);
-    assert_eq!(run.finish().signal(), Some(Signal::SIGKILL));
+    let calls = "clone,clone3,fork,vfork";
+    let [trace, inject] = [format!("trace={calls}"), format!("inject={calls}:delay_exit=1000000")];
+    let strace = ["strace", "-D", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    // On a busy machine it may run again before a worker does.
+    until("a warden that is held", || {
+        // A worker dies with its supervisor in any case.
+        let run = Run::sh("sleep 1000 & echo up; wait").jsonl().under(strace).start();
+        run.stdout.line(1, "up");
+        let all = procfs::descendants(run.pid());
+        let supervisor = run.supervisor();
+        let is_held = procfs::stat(run.pid()).is_some_and(|warden| warden.state == 't');
+        send(supervisor, Signal::SIGKILL);
+        nothing_is_left(&all);
+        assert_eq!(run.finish().signal(), Some(Signal::SIGKILL));
+        is_held
+    });
 }
 
 #[test]

@@ -131,7 +131,8 @@ impl Strays {
         let mut found: Vec<Process> = Vec::new();
         while Instant::now() < until {
             let census = self.census().await;
-            // Who lost a parent to this, and its memory with its environment, is known from before.
+            // Known from before is who came to us since its parent was killed here, and who is dying
+            // and has no environment any more.
             let is_known = |stray: &Process| found.iter().any(|known| known.is_same(stray));
             let wanted = self.among(&census).filter(|stray| is_known(stray) || is_wanted(stray));
             let wanted: Vec<&Process> = wanted.collect();

@@ -135,7 +135,7 @@ impl Resume {
     }
 
     /// The input has ended: those of them that were not in it, in order. What was known of jobs is
-    /// let go of; nothing but the counts is to be asked from now on.
+    /// let go of; nothing but the counts and whether it is fresh is to be asked from now on.
     pub fn finish(&mut self) -> Vec<u64> {
         let mut unsent: Vec<u64> = self.gone().filter(|job| self.is_unsent(*job)).collect();
         unsent.sort_unstable();

@@ -122,6 +122,11 @@ proptest! {
             .filter(|((_, state), job)| !is_run(*state) && !sent.contains(job))
             .map(|(_, job)| job)
             .collect();
-        prop_assert_eq!(unsent, expected);
+        prop_assert_eq!(&unsent, &expected);
+        let gone: BTreeSet<u64> = resume.gone().collect();
+        let expected: Vec<u64> = expected.into_iter().filter(|job| gone.contains(job)).collect();
+        let is_fresh = resume.is_fresh();
+        prop_assert_eq!(resume.finish(), expected);
+        prop_assert_eq!((resume.counts(), resume.is_fresh()), (counts, is_fresh));
     }
 }
