@@ -24,7 +24,7 @@ fn of_ten_thousand_jobs_exactly_the_five_bad_ones_are_not_ok() {
     ];
     let word = |id| bad.iter().find(|(bad, ..)| *bad == id).map_or("fine", |(_, word, _)| word);
     let text: String = (1..=10_000).map(|id| format!("{}\n", word(id))).collect();
-    let run = Run::worker("work").with("--workers 2 --depth 16 --timeout 1s --memory 128M");
+    let run = Run::worker("work").with("--workers 2 --depth 16 --timeout 3s --memory 128M");
     let run = run.jsonl().fed(text).finish();
     let jobs = run.jobs();
     assert_eq!(jobs.len(), 10_000);

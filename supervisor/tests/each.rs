@@ -71,18 +71,19 @@ fn every_signal_is_told() {
 #[test]
 fn causes_are_told_apart() {
     let bomb = "python3 -S -c 'x=[b\"x\" * (1<<20) for _ in range(1<<12)]'";
-    let jobs = ["exit 3", "kill -9 $$", "sleep 600", bomb, "no-such-program", "true"];
-    let run = Run::each(["--"; 0]).with("--shell -j 2 --timeout 1s -m 256M").given(jobs);
+    let causes = |lines: &[Vec<String>]| -> Vec<String> {
+        lines.iter().map(|columns| columns[10].clone()).collect()
+    };
+    let jobs = ["exit 3", "kill -9 $$", bomb, "no-such-program", "true"];
+    let run = Run::each(["--"; 0]).with("--shell -j 2 -m 256M").given(jobs);
     let (run, lines) = joblog(run);
-    let told: Vec<_> = lines.iter().map(|columns| columns[10].as_str()).collect();
-    assert_eq!(
-        told,
-        ["exit", "outside", "timeout", "memory (sure)", "exit", "ok"],
-        "{run:?}",
-        run = run.stderr
-    );
-    let peak: u64 = lines[3][11].parse().unwrap();
+    let told = ["exit", "outside", "memory (sure)", "exit", "ok"];
+    assert_eq!(causes(&lines), told, "{}", run.stderr);
+    let peak: u64 = lines[2][11].parse().unwrap();
     assert!((200 << 10..300 << 10).contains(&peak), "{peak} KiB");
+    let run = Run::each(["--"; 0]).with("--shell --timeout 1s").given(["sleep 600"]);
+    let (run, lines) = joblog(run);
+    assert_eq!(causes(&lines), ["timeout"], "{}", run.stderr);
 }
 
 #[test]
@@ -106,10 +107,10 @@ fn what_is_left_behind_is_named_and_ends() {
     let scripts = [
         // Holds the output open.
         "setsid sleep 600 & exit 0",
-        // Does not.
-        "setsid sleep 600 >/dev/null 2>&1 & exec true",
+        // Does not. (A child might be seen before it has let go of it.)
+        "exec >/dev/null 2>&1; setsid sleep 600 & exec true",
         // A daemon, as far as its parents go.
-        "(setsid sh -c 'sleep 600 & sleep 600' >/dev/null 2>&1 &) ; exit 3",
+        "exec >/dev/null 2>&1; (setsid sh -c 'sleep 600 & sleep 600' &) ; exit 3",
         "true",
     ];
     let run = Run::each(["--"; 0]).with("--shell -j 1").jsonl().given(scripts).finish();
@@ -120,7 +121,7 @@ fn what_is_left_behind_is_named_and_ends() {
         let attempt = attempt(&jobs[index]);
         assert_eq!(attempt.get("leaked").is_some(), leaked, "{attempt}");
         assert!(!attempt["left"].as_array().unwrap().is_empty(), "{attempt}");
-        assert!(attempt["wall_ms"].as_f64().unwrap() < 1000.0, "{attempt}");
+        assert!(attempt["wall_ms"].as_f64().unwrap() < 10_000.0, "{attempt}");
     }
     assert_eq!(attempt(&jobs[3]).get("left"), None);
     assert!(run.stderr.contains("job 1 left 1 process: "), "{}", run.stderr);
