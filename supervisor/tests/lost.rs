@@ -305,7 +305,7 @@ fn killed_again_and_again_it_ends_with_each_job_accounted_for() {
             let run = if is_over { run.finish() } else { killed_if_there(run) };
             kills_here += usize::from(run.code().is_none());
             kills += usize::from(run.code().is_none());
-            for record in whole_jobs(&run.stdout) {
+            for record in run.records("job") {
                 let input = record["input"].as_str().unwrap().to_owned();
                 assert_eq!(record["status"], "ok", "{record}");
                 if record["again"] == true {
@@ -339,11 +339,4 @@ fn killed_if_there(mut run: Running) -> support::Finished {
         send(supervisor.pid, Signal::SIGKILL);
     }
     run.finish()
-}
-
-/// The records of jobs; the last one may have been cut off by a death.
-fn whole_jobs(out: &[u8]) -> Vec<Value> {
-    let whole = out.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let records = tap::records(str::from_utf8(&out[..whole]).unwrap());
-    records.into_iter().filter(|record| record["type"] == "job").collect()
 }

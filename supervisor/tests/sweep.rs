@@ -15,8 +15,7 @@ use std::{
 
 use supervisor::journal::{Reader, State};
 use support::{
-    Finished, Run, Running, Signal, Value, can, files::Scratch, journals::scratch, procfs, tap,
-    until,
+    Finished, Run, Running, Signal, can, files::Scratch, journals::scratch, procfs, until,
 };
 
 const JOBS: usize = 200;
@@ -196,9 +195,9 @@ impl Place {
         assert!(begun.values().all(|count| *count <= 2), "{point}: {begun:?}");
         let mut told = BTreeMap::<String, [usize; 2]>::new();
         // What was not begun when the run ended is told as that, and now done.
-        let before = whole_jobs(&struck.run.stdout).into_iter();
+        let before = struck.run.records("job").into_iter();
         let before = before.filter(|record| record["status"] != "not_run");
-        for record in before.chain(whole_jobs(&run.stdout)) {
+        for record in before.chain(run.records("job")) {
             assert_eq!(record["status"], "ok", "{point}: {record}");
             let count = told.entry(record["id"].to_string()).or_default();
             count[usize::from(record["again"] == true)] += 1;
@@ -233,13 +232,6 @@ fn thread_of(run: &Running, name: &str) -> Option<String> {
         })?;
         Some(thread.file_name().into_string().unwrap())
     })
-}
-
-/// The records of jobs; the last one may have been cut off by a death.
-fn whole_jobs(out: &[u8]) -> Vec<Value> {
-    let whole = out.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let records = tap::records(str::from_utf8(&out[..whole]).unwrap());
-    records.into_iter().filter(|record| record["type"] == "job").collect()
 }
 
 impl Struck {

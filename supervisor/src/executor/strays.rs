@@ -131,16 +131,17 @@ impl Strays {
         let mut found: Vec<Process> = Vec::new();
         while Instant::now() < until {
             let census = self.census().await;
-            // Known from before is who came to us since its parent was killed here, and who is dying
-            // and has no environment any more.
-            let is_known = |stray: &Process| found.iter().any(|known| known.is_same(stray));
-            let wanted = self.among(&census).filter(|stray| is_known(stray) || is_wanted(stray));
-            let wanted: Vec<&Process> = wanted.collect();
-            let dying = wanted.iter().map(|stray| stray.pid).collect::<Vec<_>>();
-            for stray in wanted {
+            let mut dying = Vec::new();
+            for stray in self.among(&census) {
+                // Known from before is who came to us since its parent was killed here, and who is
+                // dying and has no environment any more.
+                if !is_among(&found, stray) && !is_wanted(stray) {
+                    continue;
+                }
+                dying.push(stray.pid);
                 for process in [stray].into_iter().chain(census.descendants(stray.pid)) {
                     child::signal_if_still(process, Signal::KILL);
-                    if !process.is_ending && !found.iter().any(|known| known.is_same(process)) {
+                    if !process.is_ending && !is_among(&found, process) {
                         found.push(process.clone());
                     }
                 }
@@ -184,6 +185,10 @@ impl Strays {
         };
         Rc::clone(cell.get_or_init(|| take).await)
     }
+}
+
+fn is_among(found: &[Process], process: &Process) -> bool {
+    found.iter().any(|known| known.is_same(process))
 }
 
 fn names(found: Vec<Process>) -> Vec<String> {
