@@ -11,7 +11,7 @@ use connection::fetch::Limits;
 use connection::reply::Reply;
 use connection::request::{parse_timeout, parse_url};
 use reqwest::Url;
-use worker::quantity::parse_size;
+use text::units::parse_size;
 
 const URL_VARIABLE: &str = "CONNECTION_URL";
 

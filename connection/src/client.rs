@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
+use text::units::show_duration;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
-use worker::quantity::show_duration;
 
 use crate::fetch::{Fetched, Fetcher, Limits, Proxies, SetupError, shown};
 use crate::reply::Reply;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, StatusCode, Url};
-use worker::quantity::{show_duration, show_size};
+use text::units::{show_duration, show_size};
 
 use crate::request::Request;
 use crate::trust;

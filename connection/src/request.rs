@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
-use worker::quantity::parse_duration;
+use text::units::parse_duration;
 
 /// One HTTP request; plain data.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use worker::quantity::{parse_duration, parse_size, show_duration};
+use text::units::{parse_duration, parse_size, show_duration};
 
 use crate::payload::Payload;
 use crate::{posts, sys};

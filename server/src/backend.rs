@@ -8,17 +8,21 @@ use std::{
     rc::Rc,
 };
 
-use supervisor::{
-    executor::process::Process,
+use pool::{
     exit::{Asked, Cause, Evidence, StartFault, StartStep},
-    os::{descriptors::OpenFiles, launch::Launch, procfs::OomWatch},
-    pool::verdict::{self, Circumstances},
-    settings::{Program, Reach},
     signal::Signal,
-    words::describe,
+    verdict::{self, Circumstances},
 };
+use process::{
+    descriptors::OpenFiles,
+    launch::Launch,
+    process::Process,
+    procfs::OomWatch,
+    program::{Program, Reach},
+};
+use supervisor::words::describe;
+use text::units::show_duration;
 use tokio::net::TcpStream;
-use worker::quantity::show_duration;
 
 use crate::program::cannot_start;
 

@@ -3,7 +3,7 @@
 
 use std::{io, os::fd::OwnedFd};
 
-use supervisor::os::descriptors::bytes_waiting;
+use process::descriptors::bytes_waiting;
 use tokio::net::unix::pipe::Receiver;
 
 /// No more is kept; the rest is counted.

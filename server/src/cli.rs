@@ -8,9 +8,10 @@ use std::{
 };
 
 use clap::Parser;
-use supervisor::{limits::Limits, os::signals::die_by};
+use pool::limits::Limits;
+use process::signals::die_by;
+use text::units::{parse_duration, parse_size};
 use tokio::{runtime, task::LocalSet};
-use worker::quantity::{parse_duration, parse_size};
 
 use crate::{
     End,

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use supervisor::{
-    executor::process::{Leader, Process},
-    signal::Signal,
-};
+use pool::signal::Signal;
+use process::process::{Leader, Process};
+use text::units::show_duration;
 use tokio::time::Instant;
-use worker::quantity::show_duration;
 
 use crate::backend::Client;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use supervisor::{
+use pool::{
     exit::{Asked, StopReason},
     signal::{SAME_REQUEST, Signal},
 };

@@ -3,9 +3,8 @@
 
 use std::io;
 
-use supervisor::{
-    exit::StartFault, limits::LimitError, os::descriptors::TooFewFiles, settings::Program,
-};
+use pool::{exit::StartFault, limits::LimitError};
+use process::{descriptors::TooFewFiles, program::Program};
 
 use crate::program;
 

@@ -19,7 +19,7 @@ mod refuse;
 mod serve;
 mod settings;
 
-use supervisor::signal::Signal;
+use pool::signal::Signal;
 
 /// How this process shall end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,6 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    supervisor::os::stub::run_if_called(None);
+    process::stub::run_if_called(None);
     server::cli::main()
 }

@@ -6,19 +6,15 @@ use std::{
     time::Duration,
 };
 
-use supervisor::{
-    escape::visible,
-    executor::process::Process,
-    exit::Status,
-    limits::Limits,
-    os::{descriptors::OpenFiles, launch::Launch, signals::Requests},
-    settings::Reach,
-    signal::Signal,
-    sink::{
-        Stream,
-        writer::{Failure, Writer},
-    },
+use pool::{exit::Status, limits::Limits, signal::Signal};
+use process::{
+    descriptors::OpenFiles, launch::Launch, process::Process, program::Reach, signals::Requests,
 };
+use supervisor::sink::{
+    Stream,
+    writer::{Failure, Writer},
+};
+use text::escape::visible;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{

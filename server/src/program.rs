@@ -1,11 +1,8 @@
 //! What is said when the program cannot be started?
 
 use nix::libc;
-use supervisor::{
-    exit::{StartFault, StartStep},
-    os::lookup,
-    settings::Program,
-};
+use pool::exit::{StartFault, StartStep};
+use process::{lookup, program::Program};
 
 use crate::settings::is_connection;
 

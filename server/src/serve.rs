@@ -2,18 +2,18 @@
 
 use std::{net::SocketAddr, panic, rc::Rc};
 
-use supervisor::os::{
+use process::{
     descriptors::OpenFiles,
     lookup,
     procfs::OomWatch,
     signals::{Request, Requests},
 };
+use text::units::show_duration;
 use tokio::{
     net::TcpStream,
     task::{JoinError, JoinSet},
     time::{Instant, sleep_until},
 };
-use worker::quantity::show_duration;
 
 use crate::{
     End,

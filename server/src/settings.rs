@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use supervisor::{limits::Limits, settings::Program};
+use pool::limits::Limits;
+use process::program::Program;
 
 /// What is run unless another program is named. Looked up here, not in `PATH`.
 pub(crate) const DEFAULT_PROGRAM: &str = "./connection_bin";

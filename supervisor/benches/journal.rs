@@ -19,14 +19,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use supervisor::{
+use pool::{
     event::WorkerId,
     job::{Attempt, AttemptEnd, Payload},
-    journal::{
-        Ending, Header, Journal, OnLost, Opened, Record, Recorded, Settled, Store, Sync,
-        identity::Digest,
-        resume::{Resume, Turn},
-    },
+};
+use supervisor::journal::{
+    Ending, Header, Journal, OnLost, Opened, Record, Recorded, Settled, Store, Sync,
+    identity::Digest,
+    resume::{Resume, Turn},
 };
 
 use crate::table::{Goal, ROUNDS, Table, Turns, rate};

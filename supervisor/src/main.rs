@@ -6,7 +6,7 @@ mod cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    supervisor::os::stub::run_if_called(Some(supervisor::launcher::start));
+    process::stub::run_if_called(Some(supervisor::launcher::start));
     #[cfg(feature = "compare")]
     supervisor::compare::run_if_called();
     cli::main()

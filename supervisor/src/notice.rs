@@ -3,14 +3,12 @@
 
 use std::{ffi::OsStr, fmt::Write, io, time::Duration};
 
-use crate::{
-    event::{Event, Tally},
-    observe::{
-        board::{Board, State},
-        summary::standing,
-    },
-    os::notify::{ServiceManager, monotonic_us},
+use crate::observe::{
+    board::{Board, State},
+    summary::standing,
 };
+use pool::event::{Event, Tally};
+use process::notify::{ServiceManager, monotonic_us};
 
 /// How it fares is told no more often.
 const STATUS_EVERY: Duration = Duration::from_secs(1);

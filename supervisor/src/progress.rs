@@ -14,11 +14,11 @@ use std::{
 };
 
 use crate::{
-    event::Tally,
     observe::{progress::Line, summary::standing},
-    os::terminal,
     settings::{JobSource, Jobs, Progress as How, Separator},
 };
+use pool::event::Tally;
+use process::terminal;
 
 /// A line on a terminal is drawn so often.
 const DRAWN_EVERY: Duration = Duration::from_millis(100);

@@ -24,19 +24,10 @@ use self::{
 use crate::{
     about::About,
     alarm::Alarm,
-    event::{Event, ShutdownReason},
     executor::Executor,
     notice::Notice,
     observe::{board::Board, narrator::Narrator},
     onlook::{Ask, Onlookers},
-    os::{
-        descriptors::OpenFiles,
-        memory,
-        signals::{Request, Requests},
-        stdout, terminal,
-        warden::Ward,
-    },
-    pool::{Actions, Input, Policy, Pool, RunEnd, Tick},
     progress::{Progress, Shown, Total},
     settings::{self, Jobs, Output, Settings},
     sink::{
@@ -45,6 +36,17 @@ use crate::{
         writer::{Failure, Writer},
     },
     source::{Source, Supply},
+};
+use pool::{
+    Actions, Input, Policy, Pool, RunEnd, Tick,
+    event::{Event, ShutdownReason},
+};
+use process::{
+    descriptors::OpenFiles,
+    memory,
+    signals::{Request, Requests},
+    stdout, terminal,
+    warden::Ward,
 };
 
 /// Runs workers until all have ended, and with jobs until all of those have. To be called on the

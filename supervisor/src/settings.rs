@@ -1,12 +1,21 @@
 //! What was a run asked to do? Validated values: once a [`Settings`] exists, nothing in it is
 //! out of range and no `Option` means "the default".
 
+mod commands;
 mod journal;
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
+pub use self::commands::{Capture, Commands};
 pub use self::journal::{Journal, OnLost, Sync};
-use crate::{command::Commands, endpoint::Endpoint, limits::Limits, signal::Signal};
+use pool::{
+    Policy,
+    rules::{Depth, JobRules, Restart, Roll},
+    signal::Signal,
+};
+use process::program::{Program, Reach};
+
+use crate::endpoint::Endpoint;
 
 /// Everything a run is asked to do.
 #[derive(Clone, Debug)]
@@ -37,19 +46,6 @@ pub struct Settings {
     pub name: Option<String>,
     /// The socket of the service manager that is told how it fares.
     pub notify: Option<OsString>,
-}
-
-/// How far the end of a worker, or of a command, reaches.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize, serde::Deserialize)]
-pub enum Reach {
-    /// To all that descends from it, in whatever session: its group is asked, and what is left of
-    /// it when it has ended is killed.
-    #[default]
-    Tree,
-    /// To its process group: what has left that is nobody's business.
-    Group,
-    /// To the process itself: its children are its own business.
-    Leader,
 }
 
 /// What workers that take jobs are given to do.
@@ -114,105 +110,6 @@ pub enum Progress {
     None,
 }
 
-/// What becomes of jobs.
-#[derive(Clone, Debug)]
-pub struct JobRules {
-    /// Further attempts of a job that failed.
-    pub retries: u32,
-    /// From a failure to the next attempt, at first; twice as long each time, to 30 s.
-    pub retry_delay: Duration,
-    /// Which failures count for that.
-    pub retry_on: RetryOn,
-    /// Further attempts, alone in a fresh worker, of a job that killed its worker.
-    pub crash_retries: u32,
-    /// How long an attempt may take.
-    pub timeout: Option<Duration>,
-    /// How long the whole run may take.
-    pub deadline: Option<Duration>,
-    /// How many jobs a worker is sent at a time.
-    pub depth: Depth,
-    /// No two jobs are sent within this time.
-    pub delay: Duration,
-    /// When a run is stopped for how its jobs end.
-    pub halt: Option<Halt>,
-    /// How long a worker may take from its exec to its hello.
-    pub start_timeout: Duration,
-    /// When a worker is replaced by a fresh one.
-    pub recycle: Recycle,
-}
-
-/// Which failures are tried again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RetryOn {
-    /// An error that the worker gave back.
-    pub error: bool,
-    /// A panic that it caught.
-    pub panic: bool,
-    /// A time limit reached.
-    pub timeout: bool,
-}
-
-/// How many jobs a worker is sent at a time: the running one and those that wait behind it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Depth {
-    /// About a millisecond's work, by the time jobs take.
-    Auto,
-    /// The same, but always one more than the running one, so that the next begins without a
-    /// word to us: for commands, of which any number may be begun but none sooner than the one
-    /// before has ended.
-    Ahead,
-    /// Always so many.
-    Fixed(u32),
-}
-
-impl Depth {
-    /// More jobs than this are never sent ahead.
-    pub const MAX: u32 = 1024;
-}
-
-/// Stops a run once so many jobs have ended in a way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Halt {
-    /// Whether running jobs are not waited for.
-    pub now: bool,
-    /// Which ends count.
-    pub when: HaltWhen,
-    /// How many of them.
-    pub count: HaltCount,
-}
-
-/// Which ends of jobs count for a [`Halt`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HaltWhen {
-    /// Those that are not ok.
-    Fail,
-    /// Those that are.
-    Success,
-    /// All.
-    Done,
-}
-
-/// How many ends make a [`Halt`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HaltCount {
-    /// So many.
-    Number(u64),
-    /// This share of those that have ended, in hundredths, once there are three, as GNU parallel
-    /// has it.
-    Percent(u64),
-}
-
-/// When a worker is replaced by a fresh one; the new one is ready before the old one is let go.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Recycle {
-    /// After so many jobs.
-    pub jobs: Option<u64>,
-    /// Once its resident memory is so large, in bytes.
-    pub resident_bytes: Option<u64>,
-    /// Once it is so old.
-    pub age: Option<Duration>,
-}
-
 /// Where jobs come from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum JobSource {
@@ -258,19 +155,6 @@ pub enum Separator {
     Nul,
 }
 
-/// A program and all it is started with.
-#[derive(Clone, Debug)]
-pub struct Program {
-    /// The file, looked up in the workers' `PATH` when it has no slash; then its arguments.
-    pub argv: Vec<OsString>,
-    /// Environment, complete.
-    pub env: Vec<(OsString, OsString)>,
-    /// The directory it starts in; a relative program is looked up from there.
-    pub directory: Option<PathBuf>,
-    /// Resource limits; `--memory` is among them as [`crate::limits::Resource::Data`].
-    pub limits: Limits,
-}
-
 /// How many workers: 1 to [`Workers::MAX`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Workers(u32);
@@ -312,26 +196,6 @@ impl FromStr for Workers {
     }
 }
 
-/// When a worker that ended is started again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Restart {
-    /// Never.
-    Never,
-    /// When it failed: any end but exit code 0.
-    OnFailure,
-    /// Always.
-    Always,
-}
-
-/// How workers are replaced one by one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Roll {
-    /// The new one is ready before the old one is asked to end.
-    StartFirst,
-    /// The old one is gone before the new one starts: for those who own a port.
-    StopFirst,
-}
-
 /// What becomes of the workers' output, and of replies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
@@ -355,6 +219,33 @@ pub enum Output {
     None,
     /// One JSON record a line, and a record for each worker's end or job.
     Jsonl,
+}
+
+impl From<&Settings> for Policy {
+    fn from(settings: &Settings) -> Self {
+        let jobs = settings.jobs.as_ref();
+        Self {
+            workers: settings.workers.get(),
+            restart: settings.restart,
+            roll: settings.roll,
+            grace: settings.grace,
+            stop_signal: settings.stop_signal,
+            limits: settings.program.limits.clone(),
+            jobs: jobs.map(|jobs| paced(jobs.rules.clone())),
+            runs_commands: jobs.is_some_and(|jobs| jobs.commands.is_some()),
+            job_bytes_max: jobs.map_or(0, |jobs| jobs.job_bytes_max() as u64),
+        }
+    }
+}
+
+/// What is sent ahead begins before we hear how the one before it ended: too soon for a delay, and
+/// for a command that a halt was to prevent.
+fn paced(mut rules: JobRules) -> JobRules {
+    let halts = rules.halt.is_some() && rules.depth == Depth::Ahead;
+    if halts || !rules.delay.is_zero() {
+        rules.depth = Depth::Fixed(1);
+    }
+    rules
 }
 
 #[cfg(test)]

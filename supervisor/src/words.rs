@@ -1,13 +1,13 @@
 //! How is an end put in words?
 
-use worker::quantity::show_duration;
+use text::units::show_duration;
 
-use crate::{
-    escape::visible,
+use pool::{
     event::{Ended, Ending, ShutdownReason},
     exit::{Asked, Cause, Evidence, Sender, StopReason},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd},
 };
+use text::escape::visible;
 
 /// The signal, if one ended it, and the cause where that says more: `SIGKILL, outside`.
 #[must_use]
@@ -187,7 +187,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{
+    use pool::{
         exit::{Certainty, Peak, Status},
         signal::Signal,
     };

@@ -15,13 +15,13 @@ use std::{
     time::Duration,
 };
 
-use supervisor::{
+use pool::{
     exit::{Cause, Evidence, Peak, Sender, Status},
     job::{AttemptEnd, Death, Failure, FailureKind},
-    journal::{Header, OnLost, Opened, Record, Settled, State, Sync, identity::Digest},
     limits::{Limits, Resource},
     signal::Signal,
 };
+use supervisor::journal::{Header, OnLost, Opened, Record, Settled, State, Sync, identity::Digest};
 use support::{
     SUPERVISOR, Value,
     files::Scratch,

@@ -69,8 +69,7 @@
 //! ```
 //!
 //! Both sides share length-prefixed [`frame`]s, the [`codec`] inside them, what is said over the
-//! [`wire`], the flight [`recorder`], and the textual [`quantity`] that every program of this
-//! workspace reads alike.
+//! [`wire`], and the flight [`recorder`].
 //!
 //! Small and blocking: no runtime, no command line.
 
@@ -81,7 +80,6 @@ pub mod frame;
 mod intake;
 mod json;
 mod panics;
-pub mod quantity;
 pub mod recorder;
 mod replies;
 mod running;

@@ -19,12 +19,12 @@ use std::{
     time::Duration,
 };
 
+use ::process::child::pidfd;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use supervisor::os::child::pidfd;
 
 /// Nothing here takes a tenth of it, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

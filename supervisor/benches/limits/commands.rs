@@ -8,15 +8,19 @@ use std::{
     time::Duration,
 };
 
+use pool::{
+    rules::{Depth, JobRules, Recycle, Restart, RetryOn, Roll},
+    signal::Signal,
+};
+use process::{
+    program::{Program, Reach},
+    warden,
+};
 use supervisor::{
-    command::{Capture, Commands},
-    os::warden,
     run::run,
     settings::{
-        Depth, JobRules, JobSource, Jobs, Output, Program, Progress, Reach, Recycle, Restart,
-        RetryOn, Roll, Separator, Settings, Workers,
+        Capture, Commands, JobSource, Jobs, Output, Progress, Separator, Settings, Workers,
     },
-    signal::Signal,
     template::{Reading, Template},
 };
 

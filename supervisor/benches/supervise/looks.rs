@@ -25,7 +25,7 @@ pub(crate) fn ps() {
     let mut run = Asked::new(&place);
     run.feed();
     let done = format!("{} ok, {FAILED} failed, 0 running, 0 waiting", JOBS - FAILED);
-    let all = WORKERS.parse().unwrap();
+    let all: usize = WORKERS.parse().unwrap();
     until(|| {
         let shown = run.ps();
         shown.contains(&done) && shown.matches(" ready ").count() == all

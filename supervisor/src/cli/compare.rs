@@ -9,6 +9,8 @@ use std::{
 };
 
 use clap::Args;
+use pool::signal::Signal;
+use process::{signals::die_by, terminal};
 use supervisor::{
     compare::{
         self, Comparison, Progress, Settings, figures, html, jsonl,
@@ -16,12 +18,10 @@ use supervisor::{
         plan::{Fault, Plan, Way, Work},
         table, verdict,
     },
-    os::{signals::die_by, terminal},
     run::status,
     settings::Workers,
-    signal::Signal,
 };
-use worker::quantity::{parse_duration, parse_size, show_size};
+use text::units::{parse_duration, parse_size, show_size};
 
 use super::{report, rules::some_time, run::FormatArgument};
 

@@ -10,6 +10,8 @@ use std::{
 };
 
 use clap::{Args, Subcommand, ValueEnum};
+use pool::signal::Signal;
+use process::signals::die_by;
 use supervisor::{
     control::{
         client::{self, ClientError, Found},
@@ -17,9 +19,7 @@ use supervisor::{
         wire::{Act, Ask, GAP, Worker},
     },
     observe::snapshot::Snapshot,
-    os::signals::die_by,
     run::status::OUTPUT_FAILED,
-    signal::Signal,
 };
 
 use super::report;

@@ -10,21 +10,15 @@ use std::{
 };
 
 use clap::Args;
+use pool::rules::{Depth, JobRules, Recycle, Restart, RetryOn, Roll};
+use process::lookup;
 use supervisor::{
-    command::{Capture, Commands},
     dry_run::dry_run,
-    os::lookup,
-    settings::{
-        Depth, JobRules, JobSource, Jobs, Linked, Output, Recycle, Report, Restart, RetryOn, Roll,
-        Settings, Workers,
-    },
+    settings::{Capture, Commands, JobSource, Jobs, Linked, Output, Report, Settings, Workers},
     template::{Reading, Template},
 };
-use worker::{
-    codec::WIRE_BYTES_MAX,
-    frame::FRAME_BYTES_MAX,
-    quantity::{parse_duration, parse_size, show_size},
-};
+use text::units::{parse_duration, parse_size, show_size};
+use worker::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 
 use super::{
     jobs::{ARGUMENTS_FOLLOW, START_TIMEOUT},

@@ -3,12 +3,10 @@
 use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::Args;
-use supervisor::settings::{Depth, JobRules, JobSource, Jobs, Journal, Recycle, RetryOn};
-use worker::{
-    codec::WIRE_BYTES_MAX,
-    frame::FRAME_BYTES_MAX,
-    quantity::{parse_size, show_size},
-};
+use pool::rules::{Depth, JobRules, Recycle, RetryOn};
+use supervisor::settings::{JobSource, Jobs, Journal};
+use text::units::{parse_size, show_size};
+use worker::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 
 use super::{
     program,

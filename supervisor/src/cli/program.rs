@@ -3,14 +3,16 @@
 use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
-use supervisor::{
-    limits::Limits,
-    os::warden,
-    run::{self, RunError},
-    settings::{Program, Reach, Settings, Workers},
-    signal::Signal,
+use pool::{limits::Limits, signal::Signal};
+use process::{
+    program::{Program, Reach},
+    warden,
 };
-use worker::quantity::{parse_duration, parse_size};
+use supervisor::{
+    run::{self, RunError},
+    settings::{Settings, Workers},
+};
+use text::units::{parse_duration, parse_size};
 
 use super::report;
 

@@ -3,10 +3,8 @@
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use supervisor::{
-    limits::{Limits, Resource, UNLIMITED},
-    settings::{Journal, OnLost, Sync},
-};
+use pool::limits::{Limits, Resource, UNLIMITED};
+use supervisor::settings::{Journal, OnLost, Sync};
 
 use super::{program, rules};
 
@@ -162,7 +160,7 @@ fn limit(resource: Resource, value: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use worker::quantity::{parse_duration, parse_size};
+    use text::units::{parse_duration, parse_size};
 
     use super::*;
 

@@ -5,20 +5,22 @@ use std::{
     process::ExitCode,
 };
 
-use supervisor::{
-    dry_run::DryRunError,
+use pool::{
+    RunEnd,
     event::{Mute, ShutdownReason},
     exit::{ProtocolFault, StartFault},
-    os::{lookup, signals::die_by},
-    pool::RunEnd,
+    signal::Signal,
+};
+use process::{lookup, program::Program, signals::die_by};
+use supervisor::{
+    dry_run::DryRunError,
     run::{
         RunError,
         status::{OUR_FAILURE, OUTPUT_FAILED, USAGE, exit_status},
     },
-    settings::{Program, Settings},
-    signal::Signal,
+    settings::Settings,
 };
-use worker::quantity::show_duration;
+use text::units::show_duration;
 
 pub(super) const EXIT_STATUS: &str = "\
 Exit status: 0 every worker or job ended well, 1 some failed, 2 usage, 3 stopped early by \

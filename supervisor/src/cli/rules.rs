@@ -6,8 +6,9 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use supervisor::settings::{Halt, HaltCount, HaltWhen, Progress, Separator};
-use worker::quantity::parse_duration;
+use pool::rules::{Halt, HaltCount, HaltWhen};
+use supervisor::settings::{Progress, Separator};
+use text::units::parse_duration;
 
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 

@@ -3,7 +3,8 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Args, ValueEnum};
-use supervisor::settings::{Output, Restart, Roll, Settings, Workers};
+use pool::rules::{Restart, Roll};
+use supervisor::settings::{Output, Settings, Workers};
 
 use super::{jobs, program, record, report, views};
 

@@ -14,8 +14,8 @@ use connection::{
     request::{Request, parse_url},
 };
 use serde::{Deserialize, Serialize};
+use text::units::show_duration;
 use tokio::runtime::{Builder, Runtime};
-use worker::quantity::show_duration;
 
 use super::{
     faults,

@@ -21,15 +21,13 @@ use super::{
     part::Part,
     plan::{Plan, Way},
 };
-use crate::{
-    os::{
-        census::Census,
-        child::{Exit, examine, pidfd, signal_group, signal_if_still},
-        scales::Scales,
-        signals::Request,
-    },
-    signal::Signal,
+use ::process::{
+    census::Census,
+    child::{Exit, examine, pidfd, signal_group, signal_if_still},
+    scales::Scales,
+    signals::Request,
 };
+use pool::signal::Signal;
 
 /// News that reach whoever compares. They wait for their turn: who tells faster than we hear,
 /// is heard later.

@@ -4,7 +4,7 @@ use std::{fmt, fs, thread};
 
 use nix::sys::utsname::uname;
 use serde::Serialize;
-use worker::quantity::show_size;
+use text::units::show_size;
 
 /// What there is to know of it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use worker::quantity::{show_duration, show_size};
+use text::units::{show_duration, show_size};
 
 /// What each job does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

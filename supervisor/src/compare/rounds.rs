@@ -13,7 +13,8 @@ use super::{
     records::{self, Run},
     upstream,
 };
-use crate::{os::signals::BlockingRequests, signal::Signal};
+use pool::signal::Signal;
+use process::signals::BlockingRequests;
 
 /// What is to be compared.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use worker::quantity::{show_duration, show_size};
+use text::units::{show_duration, show_size};
 
 use super::{
     figures::{Row, Spread},

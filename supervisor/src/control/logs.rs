@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::wire::GAP;
-use crate::{event::WorkerId, onlook::LogPiece};
+use crate::onlook::LogPiece;
+use pool::event::WorkerId;
 
 /// A line is cut behind so many bytes.
 const LINE_BYTES_MAX: usize = 16 << 10;

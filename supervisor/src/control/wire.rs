@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 pub use crate::about::SCHEMA;
-use crate::event::WorkerId;
+use pool::event::WorkerId;
 
 /// No request is longer.
 pub const REQUEST_BYTES_MAX: usize = 4096;

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, os::fd::OwnedFd};
 
 use super::incoming::Heard;
-use crate::os::child;
+use process::child;
 
 /// The process that does the running job, and the job's number.
 #[derive(Debug, Default)]

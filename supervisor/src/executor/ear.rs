@@ -15,13 +15,9 @@ use super::{
     line::Line,
     relay::Relay,
 };
-use crate::{
-    event::WorkerId,
-    exit::Pipe,
-    os::procfs,
-    pool::{Input, Left, Memory, News, Reply},
-    sink::Outlet,
-};
+use crate::sink::Outlet;
+use pool::{Input, Left, Memory, News, Reply, event::WorkerId, exit::Pipe};
+use process::procfs;
 
 /// After short jobs a worker's memory is looked at no more often than this.
 const MEMORY_LOOK_EVERY: Duration = Duration::from_millis(100);

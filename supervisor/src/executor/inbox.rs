@@ -9,7 +9,7 @@ use std::{
     task::{Poll, Waker},
 };
 
-use crate::pool::Input;
+use pool::Input;
 
 /// So many inputs of one worker wait at most, and the one of its end.
 const SHARE_MAX: u32 = 4;

@@ -9,11 +9,11 @@ use worker::{
     wire::{self, Codec, ToSupervisor, WorkerHello},
 };
 
-use crate::{
+use crate::launcher::report;
+use pool::{
+    Abilities, Answer, Reply,
     exit::ProtocolFault,
-    job::{Failure, Payload},
-    launcher::report,
-    pool::{Abilities, Answer, Reply},
+    job::{Failure, FailureKind, Payload},
 };
 
 /// From this length on a frame is read into a buffer of its own, and not copied again.
@@ -241,5 +241,9 @@ struct Done {
 
 fn own(failure: wire::Failure<'_>) -> Failure {
     let place = Some(failure.place.into_owned()).filter(|place| !place.is_empty());
-    Failure { kind: failure.kind, message: failure.message.into_owned(), place }
+    let kind = match failure.kind {
+        wire::FailureKind::Error => FailureKind::Error,
+        wire::FailureKind::Panic => FailureKind::Panic,
+    };
+    Failure { kind, message: failure.message.into_owned(), place }
 }

@@ -8,17 +8,17 @@ use super::{
     ear::{Ear, Speaker},
     inbox::{Inbox, Share},
     line::Line,
-    process::Process,
     relay::Relay,
     strays::Strays,
 };
-use crate::{
+use crate::sink::{Origin, Outlet, Stream};
+use pool::{
+    Input, Jitter, Left, News,
     event::WorkerId,
     exit::{Evidence, StartFault, StartStep, says_out_of_memory},
-    os::procfs::OomWatch,
-    pool::{Input, Jitter, Left, News},
-    sink::{Origin, Outlet, Stream},
 };
+use process::process::Process;
+use process::procfs::OomWatch;
 
 /// A worker's process and its output.
 pub(super) struct Life {

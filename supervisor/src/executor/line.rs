@@ -30,13 +30,13 @@ use super::{
     incoming::{Heard, Incoming},
     outgoing::Outgoing,
 };
-use crate::{
+use pool::{
+    Answer, Order, Reply,
     event::WorkerId,
     exit::ProtocolFault,
     job::{Failure, FailureKind},
-    os::descriptors::{bytes_waiting, read_waiting},
-    pool::{Answer, Order, Reply},
 };
+use process::descriptors::{bytes_waiting, read_waiting};
 
 /// What the pipes hold when large frames pass.
 const LARGE_PIPE_BYTES: i32 = 1 << 20;

@@ -1,6 +1,6 @@
 //! Which lives are there? By slot, since a slot has two at most: found without a search.
 
-use crate::event::WorkerId;
+use pool::event::WorkerId;
 
 /// Something for each life.
 #[derive(Debug)]

@@ -3,15 +3,11 @@
 use std::{collections::HashMap, time::Instant};
 
 use super::Executor;
-use crate::{
-    event::WorkerId,
-    hang::Hang,
-    os::{
-        cpu,
-        examine::{Spent, Tree, Used},
-        scales::Found,
-    },
-    pool::{Input, Weight},
+use pool::{Input, Weight, event::WorkerId, hang::Hang};
+use process::{
+    cpu,
+    examine::{Spent, Tree, Used},
+    scales::Found,
 };
 
 /// What was seen of workers when half the time of their job was over.

@@ -11,7 +11,6 @@ mod line;
 mod lives;
 mod look;
 mod outgoing;
-pub mod process;
 mod relay;
 mod strays;
 
@@ -35,19 +34,26 @@ use self::{
     line::{Line, Scratch},
     lives::Lives,
     look::HalfTime,
-    process::{Leader, Process},
     strays::Strays,
 };
 use crate::{
-    command::Commands,
+    launcher::orders::Orders,
+    settings::{Commands, Jobs, Settings},
+    sink::Outlet,
+};
+use pool::{
+    Action, Cancelled, Input, Jitter, JobKey, Left, News, Pool,
     event::WorkerId,
     exit::{StartFault, StartStep},
-    launcher::orders::Orders,
-    os::{descriptors::OpenFiles, launch::Launch, procfs::OomWatch, scales::Scales},
-    pool::{Action, Cancelled, Input, Jitter, JobKey, Left, News, Pool},
-    settings::{Jobs, Program, Reach, Settings},
     signal::Signal,
-    sink::Outlet,
+};
+use process::process::{Leader, Process};
+use process::{
+    descriptors::OpenFiles,
+    launch::Launch,
+    procfs::OomWatch,
+    program::{Program, Reach},
+    scales::Scales,
 };
 
 /// The variable that tells each worker its number.

@@ -8,7 +8,7 @@ use worker::{
     wire::{Codec, ToWorker},
 };
 
-use crate::{job::Payload, pool::Order};
+use pool::{Order, job::Payload};
 
 /// A buffer that is empty is kept up to this size.
 const KEPT_BYTES_MAX: usize = 128 << 10;

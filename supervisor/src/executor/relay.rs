@@ -11,10 +11,8 @@ use std::{
 use tokio::net::unix::pipe::Receiver;
 
 use super::line::Line;
-use crate::{
-    os::descriptors::{bytes_waiting, look_ahead},
-    sink::{Held, Origin, Outlet, PIECE_BYTES},
-};
+use crate::sink::{Held, Origin, Outlet, PIECE_BYTES};
+use process::descriptors::{bytes_waiting, look_ahead};
 
 /// What a program says when it dies of want of memory is within its last words; and they are
 /// what a job that killed its worker is parked with.

@@ -17,14 +17,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::process::watch;
-use crate::{
-    event::WorkerId,
-    os::{
-        census::{Census, Process},
-        child, sweep,
-    },
-    signal::Signal,
+use pool::{event::WorkerId, signal::Signal};
+use process::process::watch;
+use process::{
+    census::{Census, Process},
+    child, sweep,
 };
 
 /// What the kernel holds for longer is not waited for: less than what a killed worker has.

@@ -15,7 +15,7 @@ use super::{
     schema::{ATTEMPTS, JOBS, SENT, TOTALS, Table},
     sent::{Change, Ranges},
 };
-use crate::job::{Attempt, AttemptEnd};
+use pool::job::{Attempt, AttemptEnd};
 
 /// What is in the file, as far as the next records depend on it.
 #[derive(Debug)]

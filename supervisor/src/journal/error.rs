@@ -8,7 +8,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode};
 
 use super::{errno, schema::Table};
-use crate::escape::visible;
+use text::escape::visible;
 
 /// Why a journal cannot be used, or written to any more.
 #[derive(Debug, thiserror::Error)]

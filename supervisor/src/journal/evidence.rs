@@ -6,12 +6,12 @@ use std::{borrow::Cow, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::records::{Settled, nanos};
-use crate::{
+use crate::words;
+use pool::{
     command::{Captured, Gap, Ran},
     exit::{Asked, Cause, Evidence, Peak, Status},
     job::{Attempt, AttemptEnd, Death, Failure, FailureKind, Payload},
     signal::Signal,
-    words,
 };
 
 /// The columns that say how an attempt ended.

@@ -2,10 +2,10 @@
 
 use super::identity::Digest;
 use crate::{
-    command::Commands,
-    job::Payload,
+    settings::Commands,
     template::{Filling, Words},
 };
+use pool::job::Payload;
 
 /// What makes the jobs of a run.
 #[derive(Debug)]

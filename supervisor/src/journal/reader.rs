@@ -16,7 +16,7 @@ use super::{
     records::NOT_BEGUN,
     schema::{ATTEMPTS, JOBS, TABLES, Table},
 };
-use crate::job::{JobEnd, Outcome, Payload};
+use pool::job::{JobEnd, Outcome, Payload};
 
 /// So many jobs are read at once.
 const AT_ONCE: u64 = 1000;

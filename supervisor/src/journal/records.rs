@@ -10,7 +10,7 @@ use super::{
     evidence::{self, Columns},
     identity::Digest,
 };
-use crate::{
+use pool::{
     event::WorkerId,
     job::{Attempt, AttemptEnd, JobEnd, Payload},
     limits::{Limits, Resource},

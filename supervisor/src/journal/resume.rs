@@ -8,7 +8,7 @@ use super::{
     identity::{Digest, Known},
     sent::Ranges,
 };
-use crate::escape::visible;
+use text::escape::visible;
 
 /// What a run is to do with a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

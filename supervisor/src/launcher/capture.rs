@@ -13,7 +13,8 @@ use memchr::memrchr;
 use worker::{ServeError, Worker};
 
 use super::{STREAMS, report::Report, stdio::Pipe};
-use crate::{command, command::Gap, exit::says_out_of_memory};
+use crate::settings;
+use pool::{command::Gap, exit::says_out_of_memory};
 
 /// So much is read of one stream before the others are looked at.
 const PIECE_BYTES: usize = 256 << 10;
@@ -27,7 +28,7 @@ const LARGE_BYTES: usize = 1 << 20;
 /// The output of the command in hand.
 #[derive(Debug)]
 pub(super) struct Capture {
-    how: command::Capture,
+    how: settings::Capture,
     pipes: Option<[Pipe; 2]>,
     files: Option<[File; 2]>,
     streams: [Kept; 2],
@@ -48,9 +49,9 @@ struct Kept {
 }
 
 impl Capture {
-    pub(super) fn new(how: command::Capture) -> Self {
+    pub(super) fn new(how: settings::Capture) -> Self {
         let bytes_max = match how {
-            command::Capture::Keep { bytes_max } => {
+            settings::Capture::Keep { bytes_max } => {
                 usize::try_from(bytes_max).unwrap_or(usize::MAX)
             }
             _ => LAST_WORDS_BYTES,
@@ -72,21 +73,21 @@ impl Capture {
     pub(super) fn begin(&mut self, number: u64, attempt: u32, payload: &[u8]) {
         self.streams.iter_mut().for_each(Kept::clear);
         match &self.how {
-            command::Capture::Pass { tag: true, .. } => {
+            settings::Capture::Pass { tag: true, .. } => {
                 self.prefix.clear();
                 let shown = payload.iter().map(|byte| if *byte == 0 { b' ' } else { *byte });
                 self.prefix.extend(shown);
                 self.prefix.push(b'\t');
             }
-            command::Capture::Files(_) if attempt == 1 => self.name = number.to_string(),
-            command::Capture::Files(_) => self.name = format!("{number}.{attempt}"),
+            settings::Capture::Files(_) if attempt == 1 => self.name = number.to_string(),
+            settings::Capture::Files(_) => self.name = format!("{number}.{attempt}"),
             _ => {}
         }
     }
 
     /// The descriptors it writes to.
     pub(super) fn open(&mut self) -> io::Result<[RawFd; 2]> {
-        if let command::Capture::Files(directory) = &self.how {
+        if let settings::Capture::Files(directory) = &self.how {
             let files = open_files(directory, &self.name)?;
             return Ok(self.files.insert(files).each_ref().map(AsRawFd::as_raw_fd));
         }
@@ -126,7 +127,7 @@ impl Capture {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) => return Err(error.into()),
         };
-        if let command::Capture::Pass { lines, .. } = self.how {
+        if let settings::Capture::Pass { lines, .. } = self.how {
             self.pass_on(index, before, lines, worker)?;
         }
         self.streams[index].bound();
@@ -151,7 +152,7 @@ impl Capture {
 
     fn waits(&self, index: usize) -> bool {
         let pipe = self.pipes.as_ref().map(|pipes| &pipes[index]);
-        pipe.is_some_and(|pipe| crate::os::descriptors::bytes_waiting(pipe.reader()) > 0)
+        pipe.is_some_and(|pipe| process::descriptors::bytes_waiting(pipe.reader()) > 0)
     }
 
     /// What was kept from `before` on comes out.
@@ -201,7 +202,7 @@ impl Capture {
         self.files = None;
         let mut report = report;
         self.reply.clear();
-        if let command::Capture::Keep { .. } = self.how {
+        if let settings::Capture::Keep { .. } = self.how {
             self.streams.iter_mut().for_each(Kept::cut);
             report.written = self.streams.each_ref().map(|kept| kept.bytes.len() as u64);
             report.gaps = self.streams.each_ref().map(|kept| kept.gap);

@@ -4,7 +4,7 @@
 use nix::sys::signalfd::SignalFd;
 use worker::ServeError;
 
-use crate::os::sweep;
+use process::sweep;
 
 /// More are not named.
 const NAMES_MAX: usize = 16;

@@ -30,12 +30,9 @@ use self::{
     stdio::Stdio,
     sys::{Command, Spawner},
 };
-use crate::{
-    exit::{StartFault, StartStep},
-    os::{procfs, sweep},
-    settings::Reach,
-    template::{Filling, Words},
-};
+use crate::template::{Filling, Words};
+use pool::exit::{StartFault, StartStep};
+use process::{procfs, program::Reach, sweep};
 
 /// Runs the commands of the jobs that come, until there are no more or it is asked to end; the
 /// exit status. `env` is that of the commands, and so are the working directory and whatever else

@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 use worker::codec::{self, CodecError};
 
 use crate::{
-    command::{Capture, Commands},
-    limits::Limits,
-    settings::Reach,
-    signal::Signal,
+    settings::{Capture, Commands},
     template::Template,
 };
+use pool::{limits::Limits, signal::Signal};
+use process::program::Reach;
 
 /// All that is the same for each command of a slot.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use worker::codec;
 
-use crate::{
+use pool::{
     command::{Captured, Gap, Ran},
     exit::{Asked, Cause, Evidence, Peak, StartFault, Status, StopReason},
     job::Payload,

@@ -23,14 +23,11 @@ use super::{
     signals::{Signals, Told},
     sys::{self, Child},
 };
-use crate::{
-    limits::Resource,
-    os::{
-        child, procfs,
-        sweep::{self, Reaped},
-    },
-    settings::Reach,
-    signal::Signal,
+use pool::{limits::Resource, signal::Signal};
+use process::{
+    child, procfs,
+    program::Reach,
+    sweep::{self, Reaped},
 };
 
 /// A command from its start to the reaping of all it left.

@@ -23,15 +23,15 @@ use super::{
     orders::Orders,
     report::{End, Report},
 };
-use crate::{
+use crate::template::Words;
+use pool::{
     exit::{StartFault, StartStep},
     limits::Limits,
-    os::{
-        exec::{self, Strings},
-        limits,
-        lookup::{DEFAULT_PATH, candidates},
-    },
-    template::Words,
+};
+use process::{
+    exec::{self, Strings},
+    limits,
+    lookup::{DEFAULT_PATH, candidates},
 };
 
 /// What the steps from the clone to the exec need.

@@ -6,10 +6,10 @@ use super::{
     history::{History, Sample},
     settled::{Counts, Settled},
 };
-use crate::{
+use crate::words::cause_name;
+use pool::{
     event::{Ended, Event, Next, ShutdownReason, Tally, WorkerId},
     job::Outcome,
-    words::cause_name,
 };
 
 /// What a run looks like now.
@@ -184,7 +184,7 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::{Cause, StartFault, StartStep};
+    use pool::exit::{Cause, StartFault, StartStep};
 
     fn worker(life: u32) -> WorkerId {
         WorkerId { slot: 1, life }

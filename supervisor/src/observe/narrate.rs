@@ -3,18 +3,21 @@
 
 use std::fmt::Write;
 
-use worker::quantity::{show_duration, show_size};
+use text::units::{show_duration, show_size};
 
 use crate::{
-    escape::visible,
+    settings::Settings,
+    template::INPUT_SEPARATOR,
+    words::{self, describe, failure},
+};
+use pool::{
     event::{Again, Ended, Ending, Event, Next, ShutdownReason},
     exit::{Cause, Status, StopReason},
     job::{Attempt, AttemptEnd, JobEnd, Outcome},
     limits::{Limits, Resource},
-    settings::{Restart, Settings},
-    template::INPUT_SEPARATOR,
-    words::{self, describe, failure},
+    rules::Restart,
 };
+use text::escape::visible;
 
 /// The line for an event, with its newline; `None` where there is nothing to say.
 #[must_use]

@@ -4,10 +4,10 @@
 use std::{fmt::Write as _, time::Duration};
 
 use super::narrate;
-use crate::{
+use crate::settings::Settings;
+use pool::{
     event::{Ended, Event, Next, WorkerId},
     job::{Attempt, AttemptEnd, JobEnd, Outcome},
-    settings::Settings,
 };
 
 /// Lines about jobs in a second; nobody reads so many.
@@ -109,7 +109,7 @@ impl Narrator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Payload;
+    use pool::job::Payload;
 
     fn outcome(end: JobEnd) -> Outcome {
         let payload = Payload::copy(b"");

@@ -12,7 +12,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
 use super::summary::standing;
-use crate::event::Tally;
+use pool::event::Tally;
 
 /// The line as it stands; `indicatif` knows rates and estimates, and draws it.
 #[derive(Debug)]

@@ -4,10 +4,10 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::histogram::Histogram;
-use crate::{
+use crate::words::{attempt_cause, outcome_name};
+use pool::{
     command::Captured,
     job::{AttemptEnd, JobEnd, Outcome, Payload},
-    words::{attempt_cause, outcome_name},
 };
 
 /// So many jobs that did not end well are kept.
@@ -187,7 +187,7 @@ fn tail(bytes: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use pool::{
         event::WorkerId,
         job::{Attempt, Failure, FailureKind},
     };

@@ -2,9 +2,9 @@
 
 use std::{fmt::Write, time::Duration};
 
-use worker::quantity::show_duration;
+use text::units::show_duration;
 
-use crate::event::Tally;
+use pool::event::Tally;
 
 /// The summary, with its last newline. Where the input was not read to its end, there may be
 /// more jobs than these.

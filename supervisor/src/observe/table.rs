@@ -2,13 +2,11 @@
 
 use std::{collections::HashMap, fmt::Write};
 
-use worker::quantity::show_duration;
+use text::units::show_duration;
 
 use super::board::{Board, Live, SlotView, State};
-use crate::{
-    event::{Ended, WorkerId},
-    words::why,
-};
+use crate::words::why;
+use pool::event::{Ended, WorkerId};
 
 const HEAD: [&str; 7] = ["worker", "PID", "code", "cause", "wall", "CPU", "peak memory"];
 /// Columns of text; numbers are set to the right.

@@ -15,10 +15,12 @@ use super::{
 };
 use crate::{
     about::{About, SCHEMA},
-    event::{Ended, WorkerId},
-    job::{AttemptEnd, JobEnd, Outcome},
     template::INPUT_SEPARATOR,
     words::{attempt_cause, cause_name, describe, failure, outcome_name, shutdown},
+};
+use pool::{
+    event::{Ended, WorkerId},
+    job::{AttemptEnd, JobEnd, Outcome},
 };
 
 /// The boundaries of the service time's buckets, as powers of two of nanoseconds: 1 us, 4 us, and
@@ -225,7 +227,7 @@ fn failed_job(failed: &Failed) -> Failure {
     }
 }
 
-fn attempt(attempt: &crate::job::Attempt) -> Attempt {
+fn attempt(attempt: &pool::job::Attempt) -> Attempt {
     let output = match &attempt.end {
         AttemptEnd::Ran(ran) if ran.output.stderr().is_empty() => ran.output.stdout(),
         AttemptEnd::Ran(ran) => ran.output.stderr(),
@@ -274,7 +276,7 @@ fn milliseconds(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use pool::{
         event::{Event, Next, Tally},
         exit::{Cause, StartFault, StartStep},
         job::Payload,

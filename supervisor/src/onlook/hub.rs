@@ -8,7 +8,9 @@ use tokio::{
 };
 
 use super::Ask;
-use crate::{event::WorkerId, observe::view::View, os::scales::Scales};
+use crate::observe::view::View;
+use pool::event::WorkerId;
+use process::scales::Scales;
 
 /// Memory is looked at no more often.
 const MEASURED_EVERY: Duration = Duration::from_secs(1);

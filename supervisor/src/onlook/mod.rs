@@ -20,7 +20,8 @@ pub use self::{
     hub::{Hub, Lines},
     stream::{SKIPPED_EVERY, Stream},
 };
-use crate::{control::wire::Act, event::WorkerId, observe::view::View};
+use crate::{control::wire::Act, observe::view::View};
+use pool::event::WorkerId;
 
 /// More questions than this wait with those who ask.
 const ASKS_MAX: usize = 64;

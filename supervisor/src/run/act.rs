@@ -4,11 +4,13 @@
 use super::Run;
 use crate::{
     control::wire::{Act, Worker},
+    observe::settled::INPUT_BYTES_MAX,
+    settings::Workers,
+};
+use pool::{
+    Action, Input, Standing,
     event::{Ending, ShutdownReason, WorkerId},
     job::{Accepted, Job, JobEnd},
-    observe::settled::INPUT_BYTES_MAX,
-    pool::{Action, Input, Standing},
-    settings::Workers,
 };
 
 type Done = Result<(String, Option<Input>), String>;

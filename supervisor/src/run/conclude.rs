@@ -6,14 +6,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Run, asked, look::end_name, record::Recording, recorded, request::loss};
 use crate::{
-    escape::visible,
-    event::ShutdownReason,
     observe::{summary::summary, table::table},
-    pool::{Input, RunEnd, Tick},
-    signal::SAME_REQUEST,
     sink::{Outlet, Stream, reports::RunOver},
     source::Source,
 };
+use pool::{Input, RunEnd, Tick, event::ShutdownReason, signal::SAME_REQUEST};
+use text::escape::visible;
 
 impl Run {
     /// Says how it all ended up, and waits until that is written: for a reader that has

@@ -3,9 +3,8 @@
 use std::io;
 
 use super::RecordError;
-use crate::{
-    os::descriptors::TooFewFiles, sink::reports::ReportError, source::SourceError, web::ServeError,
-};
+use crate::{sink::reports::ReportError, source::SourceError, web::ServeError};
+use process::descriptors::TooFewFiles;
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]

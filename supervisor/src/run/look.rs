@@ -14,18 +14,16 @@ use super::{Run, RunError};
 use crate::{
     about::About,
     control,
-    event::Event,
-    job::Outcome,
     notice::Notice,
     observe::view::{RunningJob, View},
     onlook::{Ask, Onlookers},
-    pool::{Input, RunEnd, Tick},
     progress::Total,
     settings::Settings,
     sink::{Stream, events, writer::Writer},
     template::{Filling, Template},
     web::{self, Server},
 };
+use pool::{Input, RunEnd, Tick, event::Event, job::Outcome};
 
 /// What the run is.
 pub(super) fn about(settings: &Settings) -> About {

@@ -16,20 +16,21 @@ pub(super) use self::opening::Opening;
 pub use self::opening::RecordError;
 pub(super) use crate::journal::{Failure, Sequence};
 use crate::{
-    command::Commands,
-    escape::visible,
-    event::{Event, WorkerId},
-    job::{Accepted, Job, Outcome, Payload},
     journal::{
         Ending, Identity, Journal, Record, Settled, Store,
         identity::Digest,
         resume::{Resume, Turn},
         too_long,
     },
-    pool::{Action, Actions, Pool, Tick},
-    settings::{self, JobSource, Jobs, OnLost},
+    settings::{self, Commands, JobSource, Jobs, OnLost},
     source::{Source, Supply},
 };
+use pool::{
+    Action, Actions, Pool, Tick,
+    event::{Event, WorkerId},
+    job::{Accepted, Job, Outcome, Payload},
+};
+use text::escape::visible;
 
 /// The journal of a run that goes on.
 #[derive(Debug)]

@@ -6,18 +6,15 @@ use tokio::time::Instant;
 
 use super::Run;
 use crate::{
-    event::ShutdownReason,
     observe::{summary::standing, table::table},
-    os::{
-        freeze::Frozen,
-        signals::{Request, suspend},
-        terminal,
-    },
-    pool::Input,
-    settings::Restart,
-    signal::Signal,
     sink::writer::Failure,
 };
+use ::process::{
+    freeze::Frozen,
+    signals::{Request, suspend},
+    terminal,
+};
+use pool::{Input, event::ShutdownReason, rules::Restart, signal::Signal};
 
 impl Run {
     pub(super) fn requested(&mut self, request: Request) -> Option<Input> {

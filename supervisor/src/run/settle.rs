@@ -6,10 +6,10 @@ use super::{
     record::{Failure, Recording, Sequence, Taken},
     status::exit_status,
 };
-use crate::{
+use pool::{
+    Action, Actions, Input, RunEnd, Tick,
     event::ShutdownReason,
     job::{Accepted, Job, Outcome, Payload},
-    pool::{Action, Actions, Input, RunEnd, Tick},
     signal::SAME_REQUEST,
 };
 

@@ -1,6 +1,6 @@
 //! With which status does a run end?
 
-use crate::{event::ShutdownReason, pool::RunEnd, signal::Signal};
+use pool::{RunEnd, event::ShutdownReason, signal::Signal};
 
 /// Some worker or job failed.
 pub const FAILED: u8 = 1;

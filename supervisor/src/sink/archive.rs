@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Sink, Stream, writer::Writer};
-use crate::job::Outcome;
+use pool::job::Outcome;
 
 /// Where outcomes are kept.
 pub trait Archive: fmt::Debug {
@@ -165,7 +165,7 @@ pub(super) fn put(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{JobEnd, Payload};
+    use pool::job::{JobEnd, Payload};
 
     #[derive(Debug)]
     struct Replies;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::record::{Measured, Who, Why, evidence, is_false, text_or_base64};
-use crate::{
+use crate::words::attempt_cause;
+use pool::{
     command::{Gap, Ran},
     exit::Cause,
     hang::{Hang, Seen},
     job::{Attempt, AttemptEnd, Death},
-    words::attempt_cause,
 };
 
 #[derive(Serialize)]

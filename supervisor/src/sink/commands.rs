@@ -4,13 +4,13 @@
 use std::io::{self, IsTerminal};
 
 use super::{Held, Origin, Sink, Stream};
-use crate::{
+use crate::template::INPUT_SEPARATOR;
+use pool::{
     command::Captured,
-    escape::visible,
     event::{Ended, Event},
     job::{AttemptEnd, Outcome},
-    template::INPUT_SEPARATOR,
 };
+use text::escape::visible;
 
 /// The output of commands.
 #[derive(Debug)]

@@ -12,9 +12,11 @@ use super::{
 };
 use crate::{
     about::{About, SCHEMA},
+    words::{attempt_cause, failure, outcome_name, shutdown, stop},
+};
+use pool::{
     event::{Again, Event, Tally},
     job::{Attempt, JobEnd, Outcome},
-    words::{attempt_cause, failure, outcome_name, shutdown, stop},
 };
 
 /// Of a job's input, so many bytes are told, and of the words for why it failed.
@@ -295,7 +297,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{
+    use pool::{
         event::{ShutdownReason, WorkerId},
         exit::StopReason,
         job::{AttemptEnd, Failure, FailureKind, Payload},

@@ -7,7 +7,7 @@ use super::{
     Held, Origin, Sink, Stream, outcome,
     record::{Record, Who, push},
 };
-use crate::{
+use pool::{
     event::{Ended, Event},
     job::Outcome,
     limits::Limits,

@@ -44,10 +44,12 @@ use self::{
 };
 use crate::{
     about::About,
-    event::{Ended, Event, WorkerId},
-    job::{AttemptEnd, Outcome},
     onlook::LogPiece,
     settings::{Jobs, Output, Settings},
+};
+use pool::{
+    event::{Ended, Event, WorkerId},
+    job::{AttemptEnd, Outcome},
 };
 
 /// Whose output it is.

@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, env, io};
 
 use super::spill::{Spill, Store, Temporary};
-use crate::{escape::visible, job::Payload};
+use pool::job::Payload;
+use text::escape::visible;
 
 /// What an entry costs in memory beside its bytes.
 const ENTRY_BYTES: usize = 64;

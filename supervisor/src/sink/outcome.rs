@@ -10,10 +10,10 @@ use super::{
     attempt::{AttemptRecord, why},
     record::{Why, is_false, push, push_value, text_or_base64},
 };
-use crate::{
+use crate::words::outcome_name;
+use pool::{
     job::{Attempt, AttemptEnd, JobEnd, Outcome},
     limits::Limits,
-    words::outcome_name,
 };
 
 /// Appends the record of a job; `limits` are those in force.
@@ -183,7 +183,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{
+    use pool::{
         event::WorkerId,
         exit::{Cause, Certainty, Evidence, Peak, ProtocolFault, Status},
         job::{Death, Failure, FailureKind, Payload},
@@ -318,7 +318,7 @@ mod tests {
             let mut serde = Vec::new();
             push(&mut serde, &Record::new(&done, &Limits::default()));
             let text = text(&done);
-            prop_assert!(!text.trim_end_matches('\n').chars().any(crate::escape::is_obeyed));
+            prop_assert!(!text.trim_end_matches('\n').chars().any(text::escape::is_obeyed));
             let by_serde: Value = serde_json::from_slice(&serde).unwrap();
             prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), by_serde);
         }

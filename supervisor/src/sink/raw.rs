@@ -2,7 +2,7 @@
 //! replies alone go to stdout.
 
 use super::{Held, Origin, Sink, Stream, text};
-use crate::{
+use pool::{
     event::{Ended, Event},
     job::{JobEnd, Outcome},
 };

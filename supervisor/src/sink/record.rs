@@ -11,13 +11,13 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
 use super::{Origin, Stream, lines::Line};
-use crate::{
-    escape::is_obeyed,
+use crate::words;
+use pool::{
     event::{Ended, Next, WorkerId},
     exit::{Cause, Certainty, Evidence, Sender, Status},
     job::AttemptEnd,
-    words,
 };
+use text::escape::is_obeyed;
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

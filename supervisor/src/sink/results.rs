@@ -7,7 +7,7 @@ use super::{
     order::{Ordered, SpillError},
     writer::Writer,
 };
-use crate::job::Outcome;
+use pool::job::Outcome;
 
 /// What waits for its turn takes so much memory at most; the rest goes to a file.
 const ORDER_BYTES_MAX: usize = 8 << 20;
@@ -249,10 +249,8 @@ fn deliver_both(waited: &mut Vec<u8>, errors: &mut Vec<u8>, writer: &Writer) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        job::{JobEnd, Payload},
-        sink::raw::Raw,
-    };
+    use crate::sink::raw::Raw;
+    use pool::job::{JobEnd, Payload};
 
     fn outcome(id: u64) -> Outcome {
         let (payload, last, earlier) = (Payload::copy(b""), None, Vec::new());

@@ -1,7 +1,7 @@
 //! Nothing on stdout: replies, or the output of programs that take no jobs, are not wanted.
 
 use super::{Held, Origin, Sink, Stream, text::Text};
-use crate::{
+use pool::{
     event::{Ended, Event},
     job::Outcome,
 };

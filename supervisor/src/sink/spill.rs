@@ -14,7 +14,7 @@ use std::{
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
-use crate::job::Payload;
+use pool::job::Payload;
 
 /// A segment that is being read has a buffer of this size.
 const BUFFER_BYTES: usize = 32 << 10;

@@ -7,11 +7,11 @@ use std::{
 };
 
 use super::{Held, Origin, Sink, Stream, lines::Line};
-use crate::{
-    escape::visible,
+use pool::{
     event::{Ended, Event},
     job::{JobEnd, Outcome},
 };
+use text::escape::visible;
 
 /// Each line with the worker's number in front.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ pub(super) fn task_line(ended: &Ended, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::WorkerId;
+    use pool::event::WorkerId;
 
     fn reply(tag: bool, stdout_is_terminal: bool, job: &[u8], reply: &[u8]) -> String {
         let text = Text { tag, stdout_is_terminal, ..Text::new(false, false, true) };

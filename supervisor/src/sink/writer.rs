@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::status::Status;
-use crate::os::descriptors::{write, write_over};
+use process::descriptors::{write, write_over};
 
 /// While fewer bytes wait, there is room for a worker's output.
 const ROOM_BYTES: usize = 256 << 10;

@@ -6,10 +6,8 @@ use std::mem;
 use memchr::memchr_iter;
 
 use super::Supply;
-use crate::{
-    job::{Job, Payload},
-    settings::Separator,
-};
+use crate::settings::Separator;
+use pool::job::{Job, Payload};
 
 /// A batch has at most so many jobs.
 pub(super) const BATCH_JOBS_MAX: usize = 1024;

@@ -27,11 +27,9 @@ use self::{
     product::Product,
     read::Input,
 };
-use crate::{
-    escape::visible,
-    job::{Job, Payload},
-    settings::{JobSource, Separator},
-};
+use crate::settings::{JobSource, Separator};
+use pool::job::{Job, Payload};
+use text::escape::visible;
 
 /// What a source has to give.
 #[derive(Clone, PartialEq, Eq, Debug)]

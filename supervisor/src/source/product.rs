@@ -1,7 +1,8 @@
 //! Which jobs do several lists make? One for each way to choose from them, made as they are
 //! wanted: there may be more than anybody could hold.
 
-use crate::{job::Payload, settings::Linked, template::INPUT_SEPARATOR};
+use crate::{settings::Linked, template::INPUT_SEPARATOR};
+use pool::job::Payload;
 
 /// The choices of a product of lists, the last running fastest.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use super::{
     lines::{Batches, Splitter, Unwanted},
     shown,
 };
-use crate::os::stdout;
+use process::stdout;
 
 /// So much is asked for at a time.
 pub(super) const READ_BYTES: usize = 256 << 10;

@@ -34,8 +34,8 @@ use self::{
 use crate::{
     endpoint::Endpoint,
     onlook::{Hub, Task},
-    os::listen,
 };
+use process::listen;
 
 /// A request's head has to be there by then.
 const HEAD_TIME: Duration = Duration::from_secs(5);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use supervisor::{
+use pool::{
     event::WorkerId,
     job::{Attempt, AttemptEnd, Payload},
-    journal::{Ending, Record, Settled, identity::Digest},
 };
+use supervisor::journal::{Ending, Record, Settled, identity::Digest};
 
 use super::files::Scratch;
 

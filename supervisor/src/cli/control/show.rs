@@ -9,11 +9,11 @@ use supervisor::{
         logs::LogRecord,
         wire::{self, Ask},
     },
-    escape::visible,
     observe::snapshot::{Attempt, Failure, Snapshot, Worker},
     sink::events::unix_ms,
 };
-use worker::quantity::{show_duration, show_size};
+use text::escape::visible;
+use text::units::{show_duration, show_size};
 
 /// A record, with its newline.
 pub(super) fn record(value: &impl Serialize) -> String {

@@ -11,13 +11,15 @@ use std::{
 };
 
 use clap::{Args, Subcommand, ValueEnum};
-use supervisor::{
+use pool::{
     job::{JobEnd, Outcome},
-    journal::{Account, Error, Reader, Run, State},
     limits::Limits,
-    os::signals::die_by,
-    run::status,
     signal::Signal,
+};
+use process::signals::die_by;
+use supervisor::{
+    journal::{Account, Error, Reader, Run, State},
+    run::status,
     sink::reports::Export,
 };
 

@@ -6,17 +6,15 @@ use std::{
     path::Path,
 };
 
+use pool::{exit::Evidence, job::AttemptEnd, limits::Limits};
 use serde_json::json;
 use supervisor::{
-    escape::visible,
-    exit::Evidence,
-    job::AttemptEnd,
     journal::{Account, Attempted, Run, Settled},
-    limits::Limits,
     sink::reports::wall_clock,
     words,
 };
-use worker::quantity::{show_duration, show_size};
+use text::escape::visible;
+use text::units::{show_duration, show_size};
 
 use super::StateArgument;
 

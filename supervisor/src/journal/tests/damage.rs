@@ -12,7 +12,7 @@ use super::{
     super::{Error, Opened, Reader, Record, Settled, State, Sync},
     ENDING, Place, attempt, begin, done, job, started,
 };
-use crate::{
+use pool::{
     exit::{Cause, Sender},
     job::{AttemptEnd, Death},
 };

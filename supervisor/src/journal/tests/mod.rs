@@ -15,7 +15,7 @@ use std::{
 use super::{
     Ending, Header, OnLost, Opened, Record, Recorded, Settled, Store, Sync, identity::Digest,
 };
-use crate::{
+use pool::{
     event::WorkerId,
     job::{Attempt, AttemptEnd, Payload},
 };

@@ -12,12 +12,12 @@ use super::{
     },
     ENDING, Place, attempt, begin, begin_with, done, job, started,
 };
-use crate::{
+use crate::journal::identity::Digest;
+use pool::{
     command::{Captured, Gap, Ran},
     event::WorkerId,
     exit::{Asked, Cause, Certainty, Evidence, Peak, ProtocolFault, Sender, Status, StopReason},
     job::{Attempt, AttemptEnd, Death, Failure, FailureKind, JobEnd, Payload},
-    journal::identity::Digest,
     limits::{Limits, Resource},
     signal::Signal,
 };

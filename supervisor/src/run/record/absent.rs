@@ -4,11 +4,13 @@ use std::{convert::Infallible, time::Duration};
 
 use super::status::USAGE;
 use crate::{
-    event::WorkerId,
-    job::{Accepted, Job, Outcome},
-    pool::{Action, Actions, Pool, Tick},
     settings::{Jobs, Settings},
     sink::Archive,
+};
+use pool::{
+    Action, Actions, Pool, Tick,
+    event::WorkerId,
+    job::{Accepted, Job, Outcome},
 };
 
 pub(super) type Failure = Infallible;

@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 
-use crate::{event::WorkerId, journal::Sequence, pool::Action};
+use crate::journal::Sequence;
+use pool::{Action, event::WorkerId};
 
 /// Actions that wait for a commit, in order.
 #[derive(Debug, Default)]

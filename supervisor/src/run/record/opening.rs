@@ -8,16 +8,16 @@ use super::{
     Recording,
 };
 use crate::{
-    job::Outcome,
     journal::{
         self, Header, Opened, Reader,
         identity::Digest,
         resume::{self, Resume},
     },
-    os::lookup,
     settings::{self, Jobs, OnLost, Settings},
     sink::Archive,
 };
+use pool::job::Outcome;
+use process::lookup;
 
 /// Why nothing can be recorded.
 #[derive(Debug, thiserror::Error)]

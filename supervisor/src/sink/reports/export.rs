@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{Report, joblog::Joblog};
-use crate::{job::Outcome, limits::Limits};
+use pool::{job::Outcome, limits::Limits};
 
 /// A report of what was recorded, in memory.
 #[derive(Debug)]

@@ -8,12 +8,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{
+use crate::{sink::record::evidence, template::Template, words};
+use pool::{
     job::{Attempt, AttemptEnd, Outcome},
     signal::Signal,
-    sink::record::evidence,
-    template::Template,
-    words,
 };
 
 #[derive(Debug)]
@@ -76,7 +74,7 @@ impl Joblog {
 
 /// As a shell has it for a program that it cannot start.
 fn not_run_code(attempt: &Attempt) -> i32 {
-    use crate::exit::Cause;
+    use pool::exit::Cause;
     match &attempt.end {
         AttemptEnd::Ran(ran) => match ran.cause {
             Cause::CouldNotStart(fault) => i32::from(fault.exit_status()),

@@ -3,11 +3,8 @@
 
 use std::io::Write;
 
-use crate::{
-    job::{Attempt, AttemptEnd, JobEnd, Outcome},
-    template::Template,
-    words::failure,
-};
+use crate::{template::Template, words::failure};
+use pool::job::{Attempt, AttemptEnd, JobEnd, Outcome};
 
 /// Of each stream, so much of its end is shown.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;

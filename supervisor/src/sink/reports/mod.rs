@@ -16,15 +16,13 @@ use std::{
 pub use self::export::{Export, wall_clock};
 use self::{joblog::Joblog, junit::Junit};
 use super::{events, outcome};
-use crate::{
-    about::About,
-    escape::visible,
+use crate::{about::About, settings, template::Template};
+use pool::{
     event::{Event, Tally},
     job::Outcome,
     limits::Limits,
-    settings,
-    template::Template,
 };
+use text::escape::visible;
 
 /// Why a report could not be begun.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use supervisor::observe::snapshot::{Snapshot, Worker};
-use worker::quantity::{show_duration, show_size};
+use text::units::{show_duration, show_size};
 
 use super::{super::show::name, text::plain};
 

@@ -8,7 +8,7 @@ use ratatui::{
     widgets::Sparkline,
 };
 use supervisor::observe::snapshot::{Failure, Snapshot, Worker};
-use worker::quantity::show_size;
+use text::units::show_size;
 
 use super::{
     super::show,

@@ -22,14 +22,14 @@ use std::{
 };
 
 use crossterm::event::{self, Event};
+use pool::signal::Signal;
+use process::signals::{BlockingRequests, Request, die_by, suspend};
 use supervisor::{
     control::{
         client::{self, ClientError},
         wire::{Act, Ask},
     },
     observe::snapshot::Snapshot,
-    os::signals::{BlockingRequests, Request, die_by, suspend},
-    signal::Signal,
 };
 
 use self::{

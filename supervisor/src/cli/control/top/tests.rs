@@ -2,7 +2,8 @@
 
 use crossterm::event::KeyCode;
 use ratatui::{Terminal, backend::TestBackend};
-use supervisor::{escape::is_obeyed, observe::snapshot::Snapshot};
+use supervisor::observe::snapshot::Snapshot;
+use text::escape::is_obeyed;
 
 use super::{draw::draw, made_up, palette::Palette, state::Top};
 

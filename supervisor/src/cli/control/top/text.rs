@@ -1,7 +1,7 @@
 //! How does a foreign text come onto the screen? As a line, cut where its room ends.
 
 use ratatui::text::Span;
-use supervisor::escape::visible;
+use text::escape::visible;
 
 /// A text on one line, with nothing in it that a terminal would obey.
 pub(super) fn plain(text: &str) -> String {

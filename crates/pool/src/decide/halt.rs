@@ -1,0 +1,49 @@
+//! Have enough jobs ended in the way that stops the run? `--halt` and `--max-fail`.
+
+use crate::{
+    event::Tally,
+    rules::{Halt, HaltCount, HaltWhen},
+};
+
+/// Shares are of no use before so many jobs have ended; GNU parallel has the same rule.
+const SHARE_OF_MIN: u64 = 3;
+
+/// Whether the run is to be stopped.
+pub(super) fn is_due(halt: Halt, tally: Tally) -> bool {
+    let bad = tally.failed + tally.crashed;
+    let ended = match halt.when {
+        HaltWhen::Fail => bad,
+        HaltWhen::Success => tally.ok,
+        HaltWhen::Done => tally.ok + bad,
+    };
+    match halt.count {
+        HaltCount::Number(number) => ended >= number,
+        HaltCount::Percent(percent) => {
+            let all = tally.ok + bad;
+            all >= SHARE_OF_MIN && ended * 100 >= all * percent
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_shares_are_reached() {
+        let tally = Tally { ok: 6, failed: 1, crashed: 1, ..Tally::default() };
+        for (when, count, due) in [
+            (HaltWhen::Fail, HaltCount::Number(2), true),
+            (HaltWhen::Fail, HaltCount::Number(3), false),
+            (HaltWhen::Success, HaltCount::Number(6), true),
+            (HaltWhen::Done, HaltCount::Number(9), false),
+            (HaltWhen::Fail, HaltCount::Percent(25), true),
+            (HaltWhen::Fail, HaltCount::Percent(26), false),
+        ] {
+            assert_eq!(is_due(Halt { now: false, when, count }, tally), due, "{when:?} {count:?}");
+        }
+        let early = Tally { failed: 2, ..Tally::default() };
+        let all = Halt { now: false, when: HaltWhen::Fail, count: HaltCount::Percent(100) };
+        assert!(!is_due(all, early));
+    }
+}

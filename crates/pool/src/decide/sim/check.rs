@@ -1,0 +1,218 @@
+//! Do the promises hold, after every step?
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    deliver::Kind,
+    process::Process,
+    world::{World, is_roll},
+};
+use crate::{
+    decide::{
+        halt,
+        slot::{Slot, State},
+    },
+    event::{Tally, WorkerId},
+    rules::JobRules,
+};
+
+impl World {
+    pub(super) fn check(&mut self) {
+        self.check_slots();
+        self.check_time();
+        self.check_starts();
+        if self.nature.jobs {
+            self.check_attempts();
+            self.check_hands();
+            self.check_tally();
+            self.check_halts();
+        }
+        self.dying = None;
+        self.spawned = false;
+    }
+
+    fn check_slots(&self) {
+        let held: BTreeSet<WorkerId> = (1..)
+            .zip(&self.pool.slots)
+            .flat_map(|(slot, held)| {
+                held.lives_held().into_iter().map(move |life| WorkerId { slot, life })
+            })
+            .collect();
+        let live: BTreeSet<WorkerId> = self.processes.keys().copied().collect();
+        assert_eq!(held, live, "the pool holds what lives");
+        let mut doubled = BTreeMap::new();
+        live.iter().for_each(|worker| *doubled.entry(worker.slot).or_insert(0) += 1);
+        assert!(doubled.values().all(|count| *count <= 2), "two processes a slot: {doubled:?}");
+        self.check_rolls();
+        for slot in &self.pool.slots {
+            let serves = slot.outgoing.as_ref().is_some_and(|old| old.stopping.is_none());
+            let is_lost = serves && matches!(slot.state, State::Retired(_));
+            assert!(!is_lost, "slot {} is given up, and its worker serves", slot.number);
+        }
+        for (worker, process) in &self.processes {
+            assert!(process.killed || !process.fault_heard, "{worker} broke the protocol");
+        }
+        assert_eq!(self.pool.late_news(), self.stale_news, "what is stale is counted, and no more");
+        assert_eq!(self.pool.end().is_some(), self.finished(), "the run ends when all is at rest");
+    }
+
+    /// One new worker at a time is waited for, and few old ones finish at a time, never all.
+    fn check_rolls(&self) {
+        let slots = &self.pool.slots;
+        let comes = |slot: &&Slot| slot.outgoing.as_ref().is_some_and(|old| old.stopping.is_none());
+        assert!(slots.iter().filter(comes).count() <= 1, "one comes up at a time");
+        let finishes = |(_, process): &(&WorkerId, &Process)| {
+            process.stopping.is_some_and(|(why, _)| is_roll(why)) && !process.line.is_empty()
+        };
+        let most = slots.len().clamp(2, 5) - 1;
+        let count = self.processes.iter().filter(finishes).count();
+        assert!(count <= most, "{count} finish their jobs");
+    }
+
+    /// Once all jobs are known, nothing is started that has none to do.
+    fn check_starts(&self) {
+        let slots = &self.pool.slots;
+        let manned = slots.iter().filter(|slot| slot.is_manned()).count() as u64;
+        let is_more = manned > self.pool.ledger.open();
+        let over = self.stopping.is_some() || self.is_done() || !self.source_ended;
+        let is_known = self.nature.jobs && self.spawned && !over;
+        let unbegun = slots.iter().any(Slot::is_unbegun);
+        assert!(!is_known || !is_more || !unbegun, "a worker is started for nothing");
+    }
+
+    /// At rest: no process, and none to come.
+    fn finished(&self) -> bool {
+        self.processes.is_empty() && (self.to_start.is_empty() || self.is_done())
+    }
+
+    fn check_time(&self) {
+        let (pool, deadline) = (&self.pool, self.pool.next_deadline());
+        assert!(deadline.is_none_or(|at| at > self.now), "what was due is done");
+        let stopping = self.processes.values().any(|process| process.stopping.is_some());
+        assert!(!stopping || deadline.is_some(), "a stop always has its deadline");
+        let slots =
+            pool.slots.iter().filter_map(|slot| slot.deadline(&pool.policy, pool.silence_noted));
+        if let Some(due) = slots.chain(pool.jobs_deadline(self.now)).min() {
+            assert!(deadline.is_some_and(|at| at <= due), "the timer is late: {due:?}");
+        }
+    }
+
+    /// What ended is what the world knows to have ended, and nothing else.
+    fn check_attempts(&mut self) {
+        for expected in std::mem::take(&mut self.expected) {
+            let answer = self.answers.get(&expected.id);
+            let found = self.fresh.iter().position(|(id, attempt)| {
+                *id == expected.id
+                    && attempt.number == expected.attempt
+                    && attempt.worker == expected.worker
+                    && (expected.perhaps || Kind::of(attempt, answer) == expected.end)
+            });
+            assert!(found.is_some() || expected.perhaps, "{expected:?}, not {:?}", self.fresh);
+            if let Some(found) = found {
+                self.fresh.swap_remove(found);
+            }
+        }
+        assert!(self.fresh.is_empty(), "attempts that did not end so: {:?}", self.fresh);
+    }
+
+    /// Each worker has in hand what the pool believes, in that order.
+    fn check_hands(&self) {
+        for slot in &self.pool.slots {
+            let lives = [Some((slot.current, &slot.work))]
+                .into_iter()
+                .chain([slot.outgoing.as_ref().map(|old| (old.life, &old.work))])
+                .flatten();
+            for (life, work) in lives {
+                let believed = work.keys().map(|key| self.pool.order(key).id);
+                let worker = WorkerId { slot: slot.number, life };
+                let process = self.processes.get(&worker);
+                let line = process.into_iter().flat_map(|process| &process.line);
+                assert!(believed.eq(line.map(|sent| sent.id)), "{worker} has these in hand");
+                assert!(work.makes_sense(&self.pool.ledger), "{worker} adds up: {work:?}");
+            }
+        }
+    }
+
+    fn check_tally(&self) {
+        let tally = self.pool.ledger.tally();
+        assert_eq!(self.told, tally, "how the jobs stand is told");
+        let accepted = u64::try_from(self.jobs.len()).unwrap();
+        assert_eq!(tally.accepted, accepted, "jobs are numbered as they come");
+        let count = |is: fn(&super::world::Record) -> bool| {
+            u64::try_from(self.jobs.iter().filter(|job| is(job)).count()).unwrap()
+        };
+        assert_eq!(tally.settled(), count(|job| job.settled), "settled");
+        assert_eq!(tally.in_flight, count(|job| job.holder.is_some()), "in flight");
+        let queued = count(|job| !job.settled && job.holder.is_none());
+        assert_eq!(tally.queued, queued, "queued");
+        assert_eq!(self.pool.ledger.queued_keys() as u64, queued, "what is queued is in a queue");
+        assert!(self.pool.ledger.is_in_order(), "a job waits behind a younger one");
+    }
+
+    fn check_halts(&self) {
+        let Some(rules) = &self.policy.jobs else { return };
+        let over = self.stopping.is_some() || self.is_done() || self.pool.end().is_some();
+        let halted = rules.halt.is_some_and(|halt| halt::is_due(halt, self.pool.ledger.tally()));
+        assert!(over || !halted, "enough jobs have ended");
+        assert!(over || rules.deadline.is_none_or(|at| self.now < at), "the time is over");
+        let is_late = rules.deadline.is_some_and(|at| self.now >= at) && !self.is_done();
+        for (worker, process) in &self.processes {
+            let is_ended = process.asked.is_some() || process.killed;
+            assert!(!is_late || process.line.is_empty() || is_ended, "{worker} has no more time");
+        }
+        // Nothing that could be sent to an idle worker waits.
+        let paced = self.sent.is_some_and(|at| self.now < at + rules.delay);
+        let queued = self.pool.ledger.ready() > 0 && !self.hold && !paced;
+        for (worker, process) in &self.processes {
+            let idle = process.ready && process.stopping.is_none() && process.line.is_empty();
+            let free = idle && !process.recall_asked && !process.killed && !process.closed_heard;
+            let free = free && process.asleep.is_none_or(|asleep| self.may_wake(asleep));
+            let has_all = |max| process.answered >= max;
+            let free = free && !rules.recycle.jobs.is_some_and(has_all);
+            let turn = self.pool.slots[worker.slot as usize - 1].current == worker.life;
+            assert!(over || !queued || !free || !turn, "{worker} is idle, and jobs wait");
+            let recalled = process.recall_asked || process.stalled || process.stopping.is_some();
+            let asleep = process.asleep.is_some();
+            assert!(!asleep || process.line.len() < 2 || process.lied, "{worker} sleeps on many");
+            let recalled = recalled || asleep || process.closed_heard;
+            let stalls = process.abilities.recorder && process.line.len() > 1 && !recalled;
+            let since = process.last_heard + Duration::from_millis(1);
+            assert!(!stalls || self.now < since, "{worker} stalls, and jobs wait behind");
+        }
+        let slots = &self.pool.slots;
+        let helped = slots.iter().any(Slot::is_coming) || !slots.iter().any(Slot::may_make_way);
+        let waits = self.pool.ledger.has_lonely() && !self.hold && !paced;
+        assert!(over || !waits || helped, "a job waits for a fresh worker, and none makes way");
+    }
+
+    pub(super) fn check_budgets(&mut self, id: u64) {
+        let JobRules { retries, crash_retries, .. } = self.policy.jobs.clone().unwrap();
+        let job = self.job(id);
+        let failures = job.count(|end| matches!(Kind::of_end(end), Kind::Error | Kind::Timeout));
+        assert!(failures <= retries as usize + 1, "job {id} has failed too often");
+        assert!(job.crashes() <= crash_retries as usize + 1, "job {id} has killed too often");
+        let returned = job.count(|end| Kind::of_end(end) == Kind::Returned);
+        assert!(returned <= 5, "job {id} has come back too often");
+        for (number, attempt) in (1..).zip(&job.attempts) {
+            assert_eq!(attempt.number, number, "attempts of job {id} are numbered in order");
+        }
+    }
+
+    /// The run has ended: so has everything.
+    pub(super) fn check_ends(&self) {
+        for (slot, lives) in &self.lives {
+            for life in 1..=*lives {
+                let worker = WorkerId { slot: *slot, life };
+                let told = self.ended.contains(&worker);
+                assert!(told != self.abandoned.contains(&worker), "{worker} has one end");
+            }
+        }
+        let open = self.jobs.iter().position(|job| !job.settled);
+        assert_eq!(open, None, "every job is settled");
+        let Tally { queued, in_flight, .. } = self.pool.ledger.tally();
+        assert_eq!((queued, in_flight), (0, 0));
+    }
+}

@@ -1,0 +1,41 @@
+//! Somebody cancels jobs, and wants more workers or fewer, by chance.
+
+use super::world::World;
+use crate::decide::{Input, slot::Slot};
+
+impl World {
+    /// Any job, also one that is settled.
+    pub(super) fn cancel_some(&mut self) -> Input {
+        let nth = self.chance.index(self.jobs.len());
+        let id = u64::try_from(nth + 1).unwrap();
+        if !self.jobs[nth].settled {
+            self.cancelled.insert(id);
+            for process in self.processes.values_mut() {
+                let is_ending = process.asked.is_some() || process.killed;
+                if !is_ending && process.line.front().is_some_and(|head| head.id == id) {
+                    process.cancelled = Some(id);
+                }
+            }
+        }
+        Input::Cancel { id, now: self.chance.one_in(2) }
+    }
+
+    /// Slots that come, or come again, start a worker each; those that go have no other.
+    pub(super) fn scale_by_chance(&mut self) -> Input {
+        let workers = 1 + u32::try_from(self.chance.below(8)).unwrap();
+        let before = if self.scale > 0 { self.scale } else { self.policy.workers };
+        let is_over = self.stopping.is_some() || self.is_done() || self.pool.end().is_some();
+        if !is_over {
+            self.scale = workers;
+            self.to_start.retain(|slot, _| *slot <= workers);
+            let is_manned = |slot: u32| {
+                let index = usize::try_from(slot - 1).unwrap();
+                self.pool.slots.get(index).is_some_and(|slot: &Slot| slot.retired().is_none())
+            };
+            for slot in (before + 1..=workers).filter(|slot| !is_manned(*slot)) {
+                self.to_start.insert(slot, self.now);
+            }
+        }
+        Input::Scale(workers)
+    }
+}

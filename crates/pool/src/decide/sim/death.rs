@@ -1,0 +1,98 @@
+//! How does a simulated process end, and what is then found?
+
+use std::time::Duration;
+
+use super::{Chance, nature::Nature, process::Process};
+use crate::{
+    command::{Captured, Ran},
+    decide::{Answer, Jitter, Left, News},
+    exit::{Asked, Cause, Evidence, Peak, StartFault, StartStep, Status, StopReason},
+    signal::Signal,
+};
+
+impl Process {
+    /// It ends in some way of its own, or by somebody else's hand.
+    pub(super) fn fall(&mut self, nature: &Nature, chance: &mut Chance) {
+        let signal = |signal| Status::Signal { signal, core: false };
+        let status = match chance.below(if nature.jobs { 9 } else { 3 }) {
+            _ if nature.killed => signal(chance.pick(&[Signal::KILL, Signal::TERM])),
+            0 => signal(Signal::KILL),
+            1 | 3 => Status::Code(0),
+            2 | 4 => Status::Code(1),
+            5 => signal(Signal::TERM),
+            6 => signal(Signal::XCPU),
+            _ => signal(Signal::SEGV),
+        };
+        self.die(status);
+        if let Some(Ok(evidence)) = &mut self.end
+            && nature.jobs
+        {
+            evidence.says_out_of_memory = !nature.killed && chance.one_in(8);
+            evidence.kernel_oom = !nature.killed && chance.one_in(8);
+            evidence.own_cpu = Duration::from_secs(chance.below(4));
+        }
+    }
+
+    pub(super) fn die(&mut self, status: Status) {
+        self.end = Some(Ok(evidence(status)));
+    }
+
+    /// It is not begun after all, unless it was already.
+    pub(super) fn retract(&mut self, chance: &mut Chance) {
+        if self.executed || self.end.is_some() || self.held || chance.one_in(3) {
+            return;
+        }
+        (self.retracted, self.noticed) = (true, true);
+        let end = Err(StartFault { step: StartStep::Spawn, errno: 0 });
+        self.end = Some(end.clone());
+        let (left, jitter) = (Left::default(), Jitter::from_random(chance.draw()));
+        self.news.push_back(News::Ended { pid: None, end, left, jitter });
+    }
+
+    /// The supervisor sees that it is dead, and gathers what it left.
+    pub(super) fn notice(&mut self, nature: &Nature, chance: &mut Chance) {
+        if self.noticed || !nature.obedient && chance.one_in(2) {
+            return;
+        }
+        self.noticed = true;
+        let Some(end) = self.end.clone() else { return };
+        let mut left = Left::default();
+        if self.executed {
+            left.started = self.spoken.then_some(self.started);
+            left.broken = self.broken;
+            if self.broken.is_none() {
+                left.replies.append(&mut self.pipe);
+                left.replies.append(&mut self.tail);
+            }
+        }
+        let jitter = Jitter::from_random(chance.draw());
+        self.news.push_back(News::Ended { pid: Some(7), end, left, jitter });
+    }
+}
+
+/// How a command ended that was run in place of such an answer.
+pub(super) fn ran(answer: &Answer, cancelled: bool) -> Answer {
+    let code = u8::from(!matches!(answer, Answer::Done(_)));
+    let asked = Asked { why: StopReason::Timeout, killed: false };
+    Answer::Ran(Box::new(Ran {
+        pid: 9,
+        cause: Cause::Exit,
+        evidence: Some(evidence(Status::Code(code))),
+        asked: cancelled.then_some(asked),
+        output: Captured::none(),
+        leaked: false,
+    }))
+}
+
+fn evidence(status: Status) -> Evidence {
+    Evidence {
+        status,
+        wall: Duration::ZERO,
+        cpu: Duration::ZERO,
+        own_cpu: Duration::ZERO,
+        peak: Peak { bytes: 0, exact: true },
+        says_out_of_memory: false,
+        kernel_oom: false,
+        left: Vec::new(),
+    }
+}

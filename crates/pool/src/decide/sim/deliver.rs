@@ -1,0 +1,257 @@
+//! What must the pool make of what it hears? Before each piece of news is handed over, the world
+//! works out from its own truth which attempts have ended, and how.
+
+use super::{
+    process::{Process, Sent},
+    world::World,
+};
+use crate::{
+    decide::{Answer, News, Reply},
+    event::WorkerId,
+    exit::{Cause, Evidence, ProtocolFault, Status, StopReason},
+    job::{Attempt, AttemptEnd, Payload},
+    limits::Resource,
+    signal::Signal,
+};
+
+/// An attempt that ends in this step.
+#[derive(Debug)]
+pub(super) struct Expected {
+    pub(super) id: u64,
+    pub(super) attempt: u32,
+    pub(super) worker: WorkerId,
+    pub(super) end: Kind,
+    /// Whoever did it has lied: it may end otherwise.
+    pub(super) perhaps: bool,
+}
+
+/// How an attempt ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Ok(Payload),
+    Error,
+    Timeout,
+    Crashed,
+    Returned,
+}
+
+impl Kind {
+    pub(super) fn of(attempt: &Attempt, ok: Option<&Payload>) -> Self {
+        match Self::of_end(&attempt.end) {
+            Self::Ok(none) => Self::Ok(ok.cloned().unwrap_or(none)),
+            kind => kind,
+        }
+    }
+
+    pub(super) fn of_end(end: &AttemptEnd) -> Self {
+        match end {
+            AttemptEnd::Ok => Self::Ok(Payload::copy(b"")),
+            AttemptEnd::Error(_) => Self::Error,
+            AttemptEnd::Timeout(_) => Self::Timeout,
+            AttemptEnd::Crashed(death) => {
+                let charged = match death.cause {
+                    Cause::Protocol(fault) => charges(fault),
+                    cause => !matches!(cause, Cause::AskedToStop(_) | Cause::CpuLimit),
+                };
+                assert!(charged, "{:?} charges nobody", death.cause);
+                Self::Crashed
+            }
+            AttemptEnd::Returned(_) | AttemptEnd::Lost => Self::Returned,
+            AttemptEnd::Ran(ran) if ran.is_ok() => Self::Ok(Payload::copy(b"")),
+            AttemptEnd::Ran(ran) => match ran.cause {
+                Cause::Timeout => Self::Timeout,
+                Cause::AskedToStop(_) => Self::Returned,
+                _ => Self::Error,
+            },
+        }
+    }
+}
+
+impl World {
+    /// Takes the next news of a process.
+    pub(super) fn deliver(&mut self, worker: WorkerId) -> Option<News> {
+        let process = self.processes.get_mut(&worker)?;
+        let news = process.news.pop_front()?;
+        match &news {
+            News::Executed { .. } => process.heard = true,
+            News::Hello(_) => process.ready = process.stopping.is_none(),
+            News::Broken(_) => process.fault_heard = true,
+            News::Closed(_) => process.closed_heard = true,
+            News::Replies { replies, .. } => {
+                let whole = self.hear(worker, replies);
+                self.process(worker).fault_heard |= !whole;
+            }
+            News::Recalled { replies, started } => self.recalled(worker, replies, *started),
+            News::Ended { end, left, .. } => {
+                self.hear(worker, &left.replies);
+                match end {
+                    Ok(evidence) => self.dies(worker, evidence),
+                    Err(fault) if fault.is_transient() => {
+                        self.transient.insert(worker.slot);
+                    }
+                    Err(_) => {}
+                }
+                let process = self.processes.remove(&worker)?;
+                self.give_back(process.line.iter());
+                self.dying = Some((worker, process));
+            }
+        }
+        Some(news)
+    }
+
+    pub(super) fn process(&mut self, worker: WorkerId) -> &mut Process {
+        self.processes
+            .get_mut(&worker)
+            .unwrap_or_else(|| panic!("{worker} is not there to be dealt with"))
+    }
+
+    /// Replies, each for the head of its line; false at the first that is not.
+    fn hear(&mut self, worker: WorkerId, replies: &[Reply]) -> bool {
+        let now = self.now;
+        if self.process(worker).fault_heard {
+            return true;
+        }
+        for reply in replies {
+            let process = self.process(worker);
+            let head = process.line.front().copied();
+            let Some(head) = head.filter(|it| (it.id, it.attempt) == (reply.id, reply.attempt))
+            else {
+                assert!(process.lied, "{worker} has answered in order");
+                return false;
+            };
+            process.line.pop_front();
+            process.done = head.nth;
+            process.answered += 1;
+            process.head_since = now;
+            process.last_heard = now;
+            process.stalled &= !process.line.is_empty();
+            (process.asleep, process.resumed) = (None, false);
+            let cancelled = process.overdue.take() == Some(head.id);
+            let unwanted = process.cancelled.take() == Some(head.id);
+            let end = match &reply.answer {
+                Answer::Done(payload) => Kind::Ok(payload.clone()),
+                Answer::Failed(_) if unwanted => Kind::Returned,
+                Answer::Failed(_) if cancelled => Kind::Timeout,
+                Answer::Failed(_) => Kind::Error,
+                // By what was asked of it, whenever it ended.
+                Answer::Ran(ran) => match (ran.asked, ran.evidence.as_ref()) {
+                    (Some(_), _) if unwanted => Kind::Returned,
+                    (Some(_), _) => Kind::Timeout,
+                    (_, Some(evidence)) if evidence.status.is_success() => {
+                        Kind::Ok(Payload::copy(b""))
+                    }
+                    _ => Kind::Error,
+                },
+            };
+            let (id, attempt) = (head.id, head.attempt);
+            self.expected.push(Expected { id, attempt, worker, end, perhaps: false });
+            self.give_back([head].iter());
+        }
+        true
+    }
+
+    fn recalled(&mut self, worker: WorkerId, replies: &[Reply], started: Option<u64>) {
+        let now = self.now;
+        let process = self.process(worker);
+        process.recall_asked = false;
+        process.last_heard = now;
+        if process.fault_heard {
+            return;
+        }
+        let whole = self.hear(worker, replies);
+        let process = self.process(worker);
+        process.fault_heard |= !whole;
+        if started.is_none() && whole {
+            let since = process.asleep.map_or(now, |(since, _)| since);
+            process.asleep = Some((since, now));
+        }
+        let Some(started) = started.filter(|_| whole) else { return };
+        let makes_sense =
+            started == process.done || process.line.iter().any(|sent| sent.nth == started);
+        if !makes_sense {
+            assert!(process.lied, "{worker} kept its record");
+            process.fault_heard = true;
+            return;
+        }
+        let kept = process.line.iter().filter(|sent| sent.nth <= started).count();
+        let back = process.line.split_off(kept);
+        let was_asleep = process.asleep.take().is_some();
+        if kept == 0 && !back.is_empty() && replies.is_empty() && !was_asleep {
+            process.asleep = Some((now, now));
+        }
+        process.stalled = !process.line.is_empty();
+        process.overdue = process.overdue.filter(|_| !process.line.is_empty());
+        self.give_back(back.iter());
+    }
+
+    pub(super) fn give_back<'a>(&mut self, jobs: impl Iterator<Item = &'a Sent>) {
+        for sent in jobs {
+            self.job(sent.id).holder = None;
+        }
+    }
+
+    /// Who ran a job at that moment has it charged, or not; whoever waited behind it has not.
+    fn dies(&mut self, worker: WorkerId, evidence: &Evidence) {
+        let limited = self.policy.limits.get(Resource::Cpu).is_some();
+        let process = self.process(worker);
+        let Some(head) = process.line.front().copied() else { return };
+        let end = verdict(process, evidence, limited);
+        let end = match end {
+            // It was another that took too long.
+            Kind::Timeout if process.overdue != Some(head.id) => Kind::Returned,
+            end => end,
+        };
+        let perhaps = process.lied;
+        if !perhaps {
+            let Some(running) = process.running else { return };
+            assert_eq!(running.id, head.id, "{worker} does its jobs in order");
+        }
+        let Sent { id, attempt, .. } = head;
+        self.expected.push(Expected { id, attempt, worker, end, perhaps });
+    }
+
+    /// The kernel holds it, and it is waited for no longer: what it was said to run is over.
+    pub(super) fn abandon(&mut self, worker: WorkerId) {
+        let process = self.process(worker);
+        assert!(process.killed, "{worker} abandoned but not killed");
+        let process = self.processes.remove(&worker).unwrap();
+        self.abandoned.insert(worker);
+        self.give_back(process.line.iter());
+        let Some(Sent { id, attempt, .. }) = process.line.front().copied() else { return };
+        let end = match process.stopping {
+            Some((StopReason::Timeout, _)) if process.overdue == Some(id) => Kind::Timeout,
+            Some((StopReason::Protocol(fault), _)) if charges(fault) => Kind::Crashed,
+            Some((StopReason::Memory, _)) => Kind::Crashed,
+            _ => Kind::Returned,
+        };
+        self.expected.push(Expected { id, attempt, worker, end, perhaps: false });
+    }
+}
+
+/// Whether the job in hand is to blame for this.
+fn charges(fault: ProtocolFault) -> bool {
+    !matches!(fault, ProtocolFault::SecondReply { .. })
+}
+
+/// Who is to blame for a death: its job, its job's length, or nobody that we know.
+fn verdict(process: &Process, evidence: &Evidence, limited: bool) -> Kind {
+    let asked = process.asked.is_some() || process.dismissed || process.killed;
+    let asked_for = match process.stopping {
+        Some((StopReason::Timeout, _)) => Kind::Timeout,
+        Some((StopReason::Protocol(fault), _)) if charges(fault) => Kind::Crashed,
+        Some((StopReason::Memory, _)) => Kind::Crashed,
+        _ => Kind::Returned,
+    };
+    let memory =
+        |killed: bool| killed && evidence.kernel_oom || limited && evidence.says_out_of_memory;
+    match evidence.status {
+        Status::Code(_) if asked => asked_for,
+        Status::Code(_) => Kind::Crashed,
+        Status::Signal { signal: Signal::KILL, .. } if process.killed => asked_for,
+        Status::Signal { signal: Signal::TERM, .. } if asked => asked_for,
+        Status::Signal { signal, .. } if memory(signal == Signal::KILL) => Kind::Crashed,
+        Status::Signal { signal: Signal::XCPU, .. } if limited => Kind::Returned,
+        Status::Signal { signal, .. } if signal.is_own_fault() => Kind::Crashed,
+        Status::Signal { .. } => Kind::Returned,
+    }
+}

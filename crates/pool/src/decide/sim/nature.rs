@@ -1,0 +1,98 @@
+//! What kind of world is it? Its policy and its processes' habits, by chance.
+
+use std::time::Duration;
+
+use super::Chance;
+use crate::{
+    decide::Policy,
+    limits::Limits,
+    rules::{Depth, Halt, HaltCount, HaltWhen, JobRules, Recycle, Restart, RetryOn, Roll},
+    signal::Signal,
+};
+
+/// What all processes of a world have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nature {
+    pub(super) jobs: bool,
+    pub(super) has_timeout: bool,
+    /// They run commands.
+    pub(super) launches: bool,
+    /// Their memory is looked at.
+    pub(super) weighs: bool,
+    /// One step in so many is a fault.
+    pub(super) trouble: u64,
+    pub(super) stillborn: u64,
+    /// Nothing ends them but an operator.
+    pub(super) killed: bool,
+    pub(super) mute: u64,
+    pub(super) vile: bool,
+    /// At the end all are made to obey.
+    pub(super) obedient: bool,
+}
+
+impl Nature {
+    pub(super) fn new(policy: &Policy, chance: &mut Chance) -> Self {
+        let rules = policy.jobs.as_ref();
+        Self {
+            jobs: rules.is_some(),
+            has_timeout: rules.is_some_and(|rules| rules.timeout.is_some()),
+            launches: rules.is_some() && chance.one_in(4),
+            weighs: rules.is_some_and(|rules| rules.recycle.resident_bytes.is_some()),
+            trouble: chance.pick(&[u64::MAX, 1000, 200, 60, 20]),
+            killed: rules.is_some() && chance.one_in(8),
+            stillborn: if rules.is_some() { chance.pick(&[1000, 30, 3]) } else { 10 },
+            mute: chance.pick(&[1000, 10, 2]),
+            vile: chance.one_in(3),
+            obedient: false,
+        }
+    }
+}
+
+pub(super) fn policy(has_jobs: bool, chance: &mut Chance) -> Policy {
+    let rules = has_jobs.then(|| rules(chance));
+    let restart = [Restart::Never, Restart::OnFailure, Restart::Always, Restart::Always];
+    let limits = if has_jobs && chance.one_in(2) { "cpu=2,data=64M" } else { "" };
+    let memory = (chance.one_in(3) && (!has_jobs || !limits.is_empty())).then_some(64 << 20);
+    Policy {
+        workers: u32::try_from(1 + chance.below(6)).unwrap(),
+        restart: if has_jobs { Restart::Always } else { chance.pick(&restart) },
+        roll: chance.pick(&[Roll::StartFirst, Roll::StopFirst]),
+        grace: Duration::from_millis(chance.below(12_000)),
+        runs_commands: false,
+        stop_signal: Signal::TERM,
+        limits: Limits::gather(&[limits.parse().unwrap_or_default()], memory),
+        jobs: rules,
+        job_bytes_max: 1000,
+    }
+}
+
+fn rules(chance: &mut Chance) -> JobRules {
+    let ms = Duration::from_millis;
+    let (few, age) = (1 + chance.below(10), ms(100 + chance.below(20_000)));
+    let count = chance.pick(&[HaltCount::Number(few), HaltCount::Percent(40)]);
+    let when = chance.pick(&[HaltWhen::Fail, HaltWhen::Success, HaltWhen::Done]);
+    let halt = Halt { now: chance.one_in(2), when, count };
+    let (timeout, deadline) = (ms(1 + chance.below(2000)), ms(chance.below(100_000)));
+    let depth = Depth::Fixed(u32::try_from(few).unwrap());
+    JobRules {
+        retries: u32::try_from(chance.below(4)).unwrap(),
+        retry_delay: chance.pick(&[Duration::ZERO, ms(10), ms(1000)]),
+        retry_on: RetryOn {
+            error: !chance.one_in(4),
+            panic: !chance.one_in(4),
+            timeout: !chance.one_in(4),
+        },
+        crash_retries: u32::try_from(chance.below(3)).unwrap(),
+        timeout: chance.one_in(2).then_some(timeout),
+        deadline: chance.one_in(10).then_some(deadline),
+        depth: chance.pick(&[Depth::Auto, Depth::Ahead, depth, depth]),
+        delay: if chance.one_in(10) { ms(chance.below(50)) } else { Duration::ZERO },
+        halt: chance.one_in(8).then_some(halt),
+        start_timeout: chance.pick(&[ms(200), ms(5000), ms(30_000)]),
+        recycle: Recycle {
+            jobs: chance.one_in(4).then_some(few),
+            resident_bytes: chance.one_in(4).then_some(60),
+            age: chance.one_in(4).then_some(age),
+        },
+    }
+}

@@ -1,0 +1,398 @@
+//! Does each action keep to what may be done, at the moment it is done?
+
+use std::time::Duration;
+
+use super::{
+    deliver::Kind,
+    process::{Frame, Process, Sent},
+    world::{Record, World, is_roll},
+};
+use crate::{
+    decide::{
+        Action, Cancelled, JobKey, RunEnd, Tick,
+        slot::{Slot, State},
+    },
+    event::{Again, Event, Next, ShutdownReason, WorkerId},
+    exit::{Cause, StopReason},
+    job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
+    rules::{Depth, JobRules, Restart},
+};
+
+impl World {
+    pub(super) fn perform(&mut self, action: Action) {
+        let now = self.now;
+        match action {
+            Action::Spawn(worker) => self.spawn(worker),
+            Action::Send { worker, resume, jobs } => {
+                let process = self.live(worker);
+                assert!(!process.recall_asked, "{worker} is being recalled, and is sent jobs");
+                if resume {
+                    process.resumed = true;
+                    process.read(Frame::Resume);
+                }
+                match &jobs[..] {
+                    [] => assert!(process.asleep.is_some_and(|(since, _)| since == now)),
+                    jobs => self.send(worker, jobs),
+                }
+            }
+            Action::Recall(worker) => {
+                let process = self.live(worker);
+                assert!(process.abilities.recorder, "{worker} could not hear a recall");
+                assert!(!process.recall_asked, "{worker} recalled twice");
+                if let Some((since, looked)) = process.asleep {
+                    let pause = (looked - since).min(Duration::from_secs(1));
+                    let due = looked + pause.max(Duration::from_millis(1));
+                    assert!(due <= now, "{worker} sleeps, and is looked at again too soon");
+                }
+                process.recall_asked = true;
+                let Some(process) = self.processes.get_mut(&worker) else { return };
+                process.recall(&mut self.chance);
+            }
+            Action::Cancel { worker, id, why } => {
+                assert_ne!(why, Cancelled::Memory, "only commands are ended for their memory");
+                self.cancel(worker, id);
+            }
+            Action::Examine { worker, id, is_over } => {
+                self.on_time_of(worker, id, is_over);
+            }
+            Action::Weigh { workers, limit } => self.weigh(workers, limit),
+            Action::Dismiss(worker) => {
+                let process = self.live(worker);
+                assert!(process.ready && process.stopping.is_some(), "{worker} is not to end");
+                assert!(process.line.is_empty(), "{worker} dismissed with a job in hand");
+                assert!(!process.dismissed, "{worker} dismissed twice");
+                process.dismissed = true;
+                process.read(Frame::End);
+            }
+            Action::Ask(worker) => {
+                let process = self.live(worker);
+                assert!(process.heard, "{worker} asked before it could hear");
+                assert!(process.asked.replace(now).is_none(), "{worker} asked twice");
+                let why = process.stopping.map(|(why, _)| why);
+                let is_its_own = matches!(
+                    why,
+                    Some(StopReason::Timeout | StopReason::Cancelled | StopReason::Protocol(_))
+                );
+                let may_finish = self.nature.jobs && !self.process(worker).line.is_empty();
+                let is_late = self.hurries.is_some_and(|at| at + self.policy.grace <= now);
+                let has_time = !is_late && !self.at_once && !self.pressed;
+                assert!(is_its_own || !may_finish || !has_time, "{worker} may finish its job");
+            }
+            Action::Retract(worker) => {
+                let process = self.live(worker);
+                assert!(!process.heard && process.stopping.is_some(), "{worker} is wanted");
+                let Some(process) = self.processes.get_mut(&worker) else { return };
+                process.retract(&mut self.chance);
+            }
+            Action::Kill(worker) => self.kill(worker),
+            Action::TakenBack { .. } => {}
+            Action::Tell(event) => self.told(event),
+        }
+    }
+
+    fn live(&mut self, worker: WorkerId) -> &mut Process {
+        let process = self.process(worker);
+        assert!(!process.killed, "{worker} is killed already");
+        process
+    }
+
+    fn kill(&mut self, worker: WorkerId) {
+        let (now, grace, pressed) = (self.now, self.policy.grace, self.pressed);
+        let process = self.live(worker);
+        let Some((why, since)) = process.stopping else { panic!("{worker} killed for nothing") };
+        // For one that could not be asked before its exec, the grace counts from the decision.
+        let asked = process.asked.filter(|_| process.ready).unwrap_or(since);
+        let due = asked + grace <= now;
+        let is_fault = matches!(why, StopReason::Protocol(_)) || self.is_too_heavy(worker, why);
+        assert!(due || pressed || is_fault, "{worker} killed before its grace was over");
+        self.process(worker).killed = true;
+    }
+
+    fn spawn(&mut self, worker: WorkerId) {
+        let WorkerId { slot, life } = worker;
+        assert!(self.stopping.is_none(), "{worker} started during shutdown");
+        assert!(!self.was_done, "{worker} started when all was done");
+        let lives = self.lives.entry(slot).or_default();
+        *lives += 1;
+        assert_eq!(*lives, life, "lives are numbered in order");
+        if self.policy.restart == Restart::Never && !self.transient.contains(&slot) {
+            assert_eq!(life, 1, "{worker} is a restart");
+        }
+        let not_before = self.to_start.remove(&slot).unwrap_or_default();
+        assert!(self.now >= not_before, "{worker} started before its time");
+        assert!(self.scale == 0 || slot <= self.scale, "{worker} is one too many");
+        self.spawned = true;
+        self.processes.insert(worker, Process::new(&self.nature, &mut self.chance));
+    }
+
+    fn send(&mut self, worker: WorkerId, jobs: &[JobKey]) {
+        assert!(self.stopping.is_none(), "{worker} is sent jobs, and the run stops");
+        let depth = self.policy.jobs.as_ref().map_or(0, depth);
+        let now = self.now;
+        let delay = self.policy.jobs.as_ref().map_or(Duration::ZERO, |rules| rules.delay);
+        let is_paced = self.sent.is_none_or(|at| at + delay <= now);
+        assert!(is_paced && (delay.is_zero() || jobs.len() == 1), "jobs are sent too soon");
+        self.sent = Some(now);
+        let process = self.live(worker);
+        assert!(process.ready, "{worker} has not said hello");
+        assert!(process.stopping.is_none(), "{worker} is to end, and is sent jobs");
+        assert!(!process.fault_heard, "{worker} broke the protocol, and is sent jobs");
+        assert!(!process.stalled, "{worker} was recalled, and is sent jobs behind its long one");
+        let depth = if process.abilities.recorder { depth } else { 1 };
+        assert!(process.line.len() + jobs.len() <= depth, "{worker} has more than its depth");
+        let depth = if process.resumed { 1 } else { depth };
+        assert!(process.line.len() + jobs.len() <= depth, "{worker} may not wake, and has many");
+        let asleep = process.asleep;
+        let in_all = process.answered + (process.line.len() + jobs.len()) as u64;
+        let was_kept = self.lives.get(&worker.slot) > Some(&worker.life);
+        let max = self.policy.jobs.as_ref().and_then(|rules| rules.recycle.jobs);
+        assert!(was_kept || max.is_none_or(|max| in_all <= max), "{worker} is to be recycled");
+        let process = self.live(worker);
+        if process.line.is_empty() {
+            process.head_since = now;
+        }
+        process.last_heard = now;
+        let head = process.line.front().map(|head| head.id);
+        let is_due = asleep.is_none_or(|asleep| self.may_wake(asleep));
+        assert!(is_due, "{worker} sleeps, not all do");
+        let is_apart = |world: &mut Self, id| world.job(id).crashes() > 0;
+        assert!(!head.is_some_and(|id| is_apart(self, id)), "{worker} has a job alone");
+        for key in jobs {
+            let order = self.pool.order(*key);
+            let (id, attempt) = (order.id, order.attempt);
+            let payload = order.payload.as_bytes().to_vec();
+            if is_apart(self, id) {
+                let sent = self.process(worker).sent;
+                assert!(sent == 0 && jobs.len() == 1, "job {id} is not alone in a fresh worker");
+            }
+            let hold = self.hold;
+            let job = self.job(id);
+            let was_sent = std::mem::replace(&mut job.was_sent, true);
+            assert!(was_sent || !hold, "job {id} begun with, and outcomes have nowhere to go");
+            assert_eq!(payload, job.position.to_string().as_bytes(), "job {id} as it came");
+            assert!(!job.settled, "job {id} is settled, and sent");
+            assert_eq!(job.holder.replace(worker), None, "job {id} is with two workers");
+            assert_eq!(attempt as usize, job.attempts.len() + 1, "attempts of job {id}");
+            assert!(job.not_before <= now, "job {id} before its time");
+            let process = self.process(worker);
+            process.sent += 1;
+            process.line.push_back(Sent { nth: process.sent, id, attempt });
+            process.read(Frame::Job { id, attempt });
+            self.begun(id, true);
+        }
+    }
+
+    /// Whether who has slept since then is to have a job: no other takes any, or will.
+    pub(super) fn may_wake(&self, (since, _): (Tick, Tick)) -> bool {
+        let serves = |process: &Process| {
+            let serves = process.ready && process.stopping.is_none() && !process.killed;
+            serves && process.asleep.is_none() && !process.closed_heard
+        };
+        // Not so one that this step is yet to start.
+        let is_there = |slot: &&Slot| {
+            let worker = WorkerId { slot: slot.number, life: slot.current };
+            self.processes.contains_key(&worker) || !matches!(slot.state, State::Starting { .. })
+        };
+        let helped = self.pool.slots.iter().filter(is_there).any(Slot::is_coming)
+            || self.processes.values().any(serves);
+        !helped && since + Duration::from_secs(1) <= self.now
+    }
+
+    /// It is looked at twice: when half its time is over, and when all is.
+    fn on_time_of(&mut self, worker: WorkerId, id: u64, is_over: bool) {
+        let timeout = self.policy.jobs.as_ref().and_then(|rules| rules.timeout).unwrap();
+        let (now, part) = (self.now, if is_over { 1 } else { 2 });
+        let process = self.process(worker);
+        assert_eq!(process.line.front().map(|head| head.id), Some(id), "{worker} runs another");
+        assert!(process.head_since + timeout / part <= now, "{worker} still has time for {id}");
+        let looks = (id, process.head_since, is_over);
+        assert!(process.examined.insert(looks), "{worker} is looked at again for {id}");
+    }
+
+    fn cancel(&mut self, worker: WorkerId, id: u64) {
+        let timeout = self.policy.jobs.as_ref().and_then(|rules| rules.timeout);
+        let now = self.now;
+        let process = self.live(worker);
+        assert!(process.abilities.cancels, "{worker} hears no cancel");
+        assert_eq!(process.line.front().map(|head| head.id), Some(id), "{worker} runs another");
+        let over = timeout.is_some_and(|timeout| process.head_since + timeout <= now);
+        let wanted = process.cancelled != Some(id);
+        assert!(over || !wanted, "{worker} still has time for job {id}");
+        process.overdue = Some(id);
+        process.hear_cancel(id);
+    }
+
+    fn told(&mut self, event: Event) {
+        match event {
+            Event::Ended(ended) => {
+                assert!(self.ended.insert(ended.worker), "{} ended twice", ended.worker);
+                if ended.cause == Cause::Timeout && self.is_to_blame(ended.worker) {
+                    let at_once = ended.next == Next::Again(Duration::ZERO);
+                    assert!(!at_once, "{} took no job, and is started at once", ended.worker);
+                }
+                if self.dying.as_ref().is_some_and(|(_, process)| process.retracted) {
+                    let is_ours = matches!(ended.cause, Cause::AskedToStop(_));
+                    assert!(is_ours && ended.next == Next::Done, "{} never was", ended.worker);
+                }
+                if let Next::Again(delay) = ended.next {
+                    self.to_start.insert(ended.worker.slot, self.now + delay);
+                }
+            }
+            Event::Stopping { worker, why, kill } => self.stops(worker, why, kill),
+            Event::ShuttingDown { reason } => {
+                let is_second = self.stopping.is_some();
+                self.stopping.get_or_insert(reason);
+                let hurried = self.at_once || self.hurries.is_some();
+                let is_late = reason == ShutdownReason::Deadline && !self.at_once;
+                assert!(!is_second || !hurried || is_late, "the run stops twice");
+                match reason {
+                    ShutdownReason::Signal(_) => self.hurries = Some(self.now),
+                    ShutdownReason::SourceFailed | ShutdownReason::Halted { now: false } => {
+                        assert!(!is_second, "the run stops twice, and for no haste");
+                    }
+                    _ => self.at_once = true,
+                }
+                self.climbed = Some(self.now);
+                self.to_start.clear();
+            }
+            Event::RollCalledOff { worker } => {
+                let dying = self.dying.as_ref().filter(|(dying, _)| *dying == worker);
+                let (_, process) = dying.unwrap_or_else(|| panic!("{worker} still is there"));
+                let rolled = process.stopping.is_some_and(|(why, _)| is_roll(why));
+                assert!(!rolled, "{worker} made way, and its roll is called off");
+            }
+            Event::Jobs(tally) => self.told = tally,
+            Event::Undead { .. }
+            | Event::TriedAgain { .. }
+            | Event::Started { .. }
+            | Event::Ready { .. }
+            | Event::StillSilent { .. } => {}
+        }
+    }
+
+    fn stops(&mut self, worker: WorkerId, why: StopReason, kill: bool) {
+        let (now, grace) = (self.now, self.policy.grace);
+        let timeout = self.policy.jobs.as_ref().and_then(|rules| rules.timeout);
+        let process = self.process(worker);
+        let (_, since) = process.stopping.unwrap_or((why, now));
+        if why == StopReason::Timeout && !kill {
+            let head = process.line.front().unwrap_or_else(|| panic!("{worker} has no job"));
+            let patience = if process.overdue.is_some() { grace } else { Duration::ZERO };
+            let due = timeout.map(|timeout| process.head_since + timeout + patience);
+            assert!(due.is_some_and(|due| due <= now), "{worker} still has time");
+            process.overdue = Some(head.id);
+        }
+        process.stopping = Some((why, since));
+    }
+
+    pub(super) fn tried_again(&mut self, id: u64, attempt: &Attempt, again: Again) {
+        let retry_on = self.policy.jobs.as_ref().map(|rules| rules.retry_on).unwrap();
+        let counts = match (&attempt.end, again) {
+            (AttemptEnd::Error(failure), Again::After(_)) => match failure.kind {
+                FailureKind::Error => retry_on.error,
+                FailureKind::Panic => retry_on.panic,
+            },
+            (AttemptEnd::Timeout(_), Again::After(_)) => retry_on.timeout,
+            (AttemptEnd::Ran(_), Again::After(_)) => match Kind::of(attempt, None) {
+                Kind::Timeout => retry_on.timeout,
+                kind => kind == Kind::Error && retry_on.error,
+            },
+            (AttemptEnd::Crashed(_), Again::Alone) | (AttemptEnd::Returned(_), Again::Next) => true,
+            _ => false,
+        };
+        assert!(counts, "job {id} is tried again {again:?} after {:?}", attempt.end);
+        assert!(self.stopping.is_none(), "job {id} is tried again, and the run stops");
+        let now = self.now;
+        let job = self.job(id);
+        if let Again::After(delay) = again {
+            job.not_before = now + delay;
+        }
+        job.attempts.push(attempt.clone());
+        self.fresh.push((id, attempt.clone()));
+    }
+
+    /// The worker has died, and never did a job, and no job had its death.
+    fn is_to_blame(&self, worker: WorkerId) -> bool {
+        let dying = self.dying.as_ref().filter(|(dying, _)| *dying == worker);
+        let idle = dying.is_some_and(|(_, process)| process.done == 0);
+        idle && self.expected.iter().all(|expected| expected.worker != worker)
+    }
+
+    pub(super) fn job(&mut self, id: u64) -> &mut Record {
+        let index = usize::try_from(id).unwrap() - 1;
+        self.jobs.get_mut(index).unwrap_or_else(|| panic!("job {id} was never accepted"))
+    }
+
+    /// What a journal keeps: each attempt that was begun ends, or was none, and that is told.
+    pub(super) fn begun(&mut self, id: u64, is_begun: bool) {
+        let is_new = if is_begun { self.begun.insert(id) } else { self.begun.remove(&id) };
+        assert!(is_new, "job {id}: begun {is_begun}, again");
+    }
+
+    pub(super) fn settle(&mut self, outcome: &Outcome) {
+        let id = outcome.id;
+        let is_cancelled = self.cancelled.contains(&id);
+        let gave_up = self.pool.end() == Some(RunEnd::GaveUp);
+        let is_over = gave_up || self.pool.shutdown.reason().is_some();
+        let job = self.job(id);
+        assert!(!job.settled, "job {id} is settled twice");
+        assert_eq!(job.holder, None, "job {id} is settled in the hands of a worker");
+        assert_eq!(outcome.position, job.position);
+        job.settled = true;
+        let all: Vec<Attempt> = outcome.attempts().cloned().collect();
+        let known = job.attempts.len();
+        assert_eq!(&all[..known], &job.attempts[..], "the attempts of job {id} as they were told");
+        assert!(all.len() <= known + 1, "attempts of job {id} that nobody heard of");
+        let is_new = all.len() > known;
+        job.attempts = all;
+        if is_new {
+            self.begun(id, false);
+        }
+        assert!(!self.begun.contains(&id), "of job {id} an attempt has no end");
+        let job = self.job(id);
+        let last = job.attempts.last().map(|attempt| &attempt.end);
+        let ok = match &outcome.end {
+            JobEnd::Ok(reply) => Some(reply),
+            _ => None,
+        };
+        let fits = match outcome.end {
+            JobEnd::Ok(_) => matches!(last.map(Kind::of_end), Some(Kind::Ok(_))),
+            JobEnd::Failed => {
+                is_cancelled || matches!(last.map(Kind::of_end), Some(Kind::Error | Kind::Timeout))
+            }
+            JobEnd::Crashed => {
+                matches!(last.map(Kind::of_end), Some(Kind::Crashed | Kind::Returned))
+            }
+            JobEnd::TooLong { bytes, cap } => last.is_none() && bytes > cap,
+            JobEnd::NotRun => is_over || is_cancelled,
+        };
+        assert!(fits, "job {id} ended {:?} after {last:?}", outcome.end);
+        if let Some(attempt) = job.attempts.get(known).cloned() {
+            let _ = Kind::of(&attempt, ok);
+            self.fresh.push((id, attempt));
+        }
+        if let Some(reply) = ok {
+            self.answers.insert(id, reply.clone());
+        }
+        if !is_cancelled {
+            self.check_budgets(id);
+        }
+    }
+}
+
+impl Record {
+    pub(super) fn crashes(&self) -> usize {
+        self.count(|end| matches!(end, AttemptEnd::Crashed(_)))
+    }
+
+    pub(super) fn count(&self, is: impl Fn(&AttemptEnd) -> bool) -> usize {
+        self.attempts.iter().filter(|attempt| is(&attempt.end)).count()
+    }
+}
+
+fn depth(rules: &JobRules) -> usize {
+    match rules.depth {
+        Depth::Auto | Depth::Ahead => Depth::MAX as usize,
+        Depth::Fixed(depth) => depth as usize,
+    }
+}

@@ -1,0 +1,385 @@
+//! What happens next in the simulated world? Time passes, processes live, news arrive late but
+//! in order, jobs come, people press keys: all of it by chance.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use super::{
+    Chance,
+    deliver::Expected,
+    nature::{self, Nature},
+    process::Process,
+};
+use crate::{
+    decide::{Action, Actions, Input, Jitter, Left, News, Policy, Pool, Tick},
+    event::{Event, ShutdownReason, Tally, WorkerId},
+    exit::{ProtocolFault, StartFault, StartStep, StopReason},
+    job::{Accepted, Attempt, Job, Payload},
+    signal::{SAME_REQUEST, Signal},
+};
+
+/// A job, as the world knows it.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) position: u64,
+    pub(super) holder: Option<WorkerId>,
+    /// Sent to some worker, ever.
+    pub(super) was_sent: bool,
+    pub(super) not_before: Tick,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) settled: bool,
+}
+
+pub(super) struct World {
+    pub(super) chance: Chance,
+    pub(super) pool: Pool,
+    pub(super) policy: Policy,
+    pub(super) nature: Nature,
+    pub(super) now: Tick,
+    /// How fast time passes, and how much happens meanwhile.
+    pace: Duration,
+    bustle: u64,
+    pub(super) processes: BTreeMap<WorkerId, Process>,
+    /// The one whose end the pool hears of in this step.
+    pub(super) dying: Option<(WorkerId, Process)>,
+    pub(super) abandoned: BTreeSet<WorkerId>,
+    pub(super) lives: BTreeMap<u32, u32>,
+    /// Starts that were announced, and when they may be. Of slot 1, 2, ...
+    pub(super) to_start: BTreeMap<u32, Tick>,
+    pub(super) ended: BTreeSet<WorkerId>,
+    pub(super) transient: BTreeSet<u32>,
+    /// When the run was last asked to end, and whether more than once.
+    pub(super) climbed: Option<Tick>,
+    pub(super) pressed: bool,
+    /// Since when jobs have no longer than the grace, and whether they have no time at all.
+    pub(super) hurries: Option<Tick>,
+    pub(super) at_once: bool,
+    pub(super) stopping: Option<ShutdownReason>,
+    pub(super) stale_news: u64,
+
+    pub(super) jobs: Vec<Record>,
+    pub(super) told: Tally,
+    pub(super) expected: Vec<Expected>,
+    pub(super) answers: BTreeMap<u64, Payload>,
+    /// Attempts that this step has told of.
+    pub(super) fresh: Vec<(u64, Attempt)>,
+    pub(super) hold: bool,
+    /// When jobs were sent last.
+    pub(super) sent: Option<Tick>,
+    pub(super) source_ended: bool,
+    /// Something was started in this step.
+    pub(super) spawned: bool,
+    /// All was done before this step.
+    pub(super) was_done: bool,
+    /// Jobs that nobody wants any more.
+    pub(super) cancelled: BTreeSet<u64>,
+    /// Jobs of which an attempt was begun, as far as anybody was told.
+    pub(super) begun: BTreeSet<u64>,
+    /// How many workers there shall be.
+    pub(super) scale: u32,
+    /// Those whose memory is being looked at, and those found too heavy in this step.
+    pub(super) on_scales: VecDeque<Vec<WorkerId>>,
+    pub(super) too_heavy: BTreeSet<WorkerId>,
+    to_come: u64,
+    position: u64,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, has_jobs: bool) -> Self {
+        let mut chance = Chance(seed);
+        let policy = nature::policy(has_jobs, &mut chance);
+        let nature = Nature::new(&policy, &mut chance);
+        let (bustle, pace_us) = if has_jobs {
+            (chance.pick(&[2, 6, 20]), chance.pick(&[20, 1000, 50_000, 400_000]))
+        } else {
+            (1, 400_000)
+        };
+        Self {
+            pool: Pool::new(policy.clone()),
+            to_start: (1..=policy.workers).map(|slot| (slot, Tick::ZERO)).collect(),
+            policy,
+            nature,
+            now: Tick::ZERO,
+            pace: Duration::from_micros(pace_us),
+            bustle,
+            processes: BTreeMap::new(),
+            dying: None,
+            abandoned: BTreeSet::new(),
+            lives: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            transient: BTreeSet::new(),
+            climbed: None,
+            pressed: false,
+            hurries: None,
+            at_once: false,
+            stopping: None,
+            stale_news: 0,
+            jobs: Vec::new(),
+            told: Tally::default(),
+            expected: Vec::new(),
+            answers: BTreeMap::new(),
+            fresh: Vec::new(),
+            hold: false,
+            sent: None,
+            source_ended: false,
+            spawned: false,
+            was_done: false,
+            cancelled: BTreeSet::new(),
+            begun: BTreeSet::new(),
+            scale: 0,
+            on_scales: VecDeque::new(),
+            too_heavy: BTreeSet::new(),
+            to_come: chance.below(61),
+            position: 0,
+            chance,
+        }
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.step(Input::Timer);
+    }
+
+    /// Something happens by chance; time passes first.
+    pub(super) fn go_on(&mut self) {
+        for _ in 0..self.bustle {
+            self.let_live();
+        }
+        let input = self.chance_input();
+        self.step(input);
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut actions = Actions::default();
+        if let Input::Shutdown(reason) = input {
+            let wish = matches!(reason, ShutdownReason::Signal(_));
+            let hurries = self.hurries.is_some() || self.at_once;
+            if self.climbed.is_some_and(|at| wish && hurries && self.now >= at + SAME_REQUEST) {
+                self.pressed = true;
+                self.climbed = Some(self.now);
+            }
+        }
+        self.pool.step(self.now, input, &mut actions);
+        for action in &actions.list {
+            // First of all: what has settled a job in this step was told behind that.
+            match action {
+                Action::Tell(Event::Undead { worker }) => self.abandon(*worker),
+                Action::Tell(Event::TriedAgain { id, attempt, again }) => {
+                    self.tried_again(*id, attempt, *again);
+                    self.begun(*id, false);
+                }
+                Action::TakenBack { id } => self.begun(*id, false),
+                _ => {}
+            }
+        }
+        for outcome in &actions.settled {
+            self.settle(outcome);
+        }
+        for action in actions.list {
+            self.perform(action);
+        }
+        self.check();
+        self.check_weights();
+        self.was_done = self.is_done();
+    }
+
+    /// Whether there is nothing more to be done.
+    pub(super) fn is_done(&self) -> bool {
+        self.nature.jobs && self.source_ended && self.jobs.iter().all(|job| job.settled)
+    }
+
+    fn let_live(&mut self) {
+        if self.processes.is_empty() {
+            return;
+        }
+        let nth = self.chance.index(self.processes.len());
+        if let Some(process) = self.processes.values_mut().nth(nth) {
+            process.live(&self.nature, &mut self.chance);
+        }
+    }
+
+    fn chance_input(&mut self) -> Input {
+        let pace = u64::try_from(self.pace.as_micros()).unwrap();
+        let mut passes = Duration::from_micros(self.chance.below(pace));
+        if self.chance.one_in(if self.nature.jobs { 30 } else { 6 }) {
+            passes = Duration::from_millis(self.chance.below(40_000));
+        }
+        let due = self.pool.next_deadline().filter(|deadline| *deadline <= self.now + passes);
+        self.now += passes;
+        match due {
+            // Other input may come before the timer that is due.
+            Some(_) if self.chance.one_in(8) => {}
+            Some(deadline) => {
+                self.now = deadline;
+                return Input::Timer;
+            }
+            None => {}
+        }
+        let rarely = if self.nature.jobs { 40 } else { 8 };
+        match self.chance.below(40) {
+            0 => Input::Roll,
+            1 if self.chance.one_in(rarely) => Input::Shutdown(self.wish()),
+            1 if self.chance.one_in(rarely) => Input::Shutdown(ShutdownReason::OutputClosed),
+            1 if self.nature.jobs && self.chance.one_in(rarely) => {
+                Input::Shutdown(ShutdownReason::SourceFailed)
+            }
+            2..=3 => self.stale_news(),
+            4 => Input::Timer,
+            10..=14 => self.weights().unwrap_or(Input::Timer),
+            15 if self.nature.jobs && !self.jobs.is_empty() => self.cancel_some(),
+            16 if self.nature.jobs && self.chance.one_in(rarely) => self.scale_by_chance(),
+            5..=9 if self.nature.jobs => self.job_input(),
+            _ => self.news().unwrap_or(Input::Timer),
+        }
+    }
+
+    fn wish(&mut self) -> ShutdownReason {
+        ShutdownReason::Signal(self.chance.pick(&[Signal::INT, Signal::TERM]))
+    }
+
+    fn job_input(&mut self) -> Input {
+        if self.chance.one_in(15) {
+            self.hold = !self.hold;
+            return Input::Hold(self.hold);
+        }
+        if self.source_ended {
+            return self.news().unwrap_or(Input::Timer);
+        }
+        if self.to_come == 0 {
+            // Some sources never end.
+            if self.chance.one_in(3) {
+                self.source_ended = true;
+                return Input::SourceEnded;
+            }
+            return self.news().unwrap_or(Input::Timer);
+        }
+        self.position += 1;
+        if self.chance.one_in(20) {
+            self.to_come -= 1;
+            self.record();
+            let (id, place) = (self.jobs.len() as u64, self.jobs.len() as u64);
+            return Input::TooLong { id, place, position: self.position, bytes: 2000 };
+        }
+        let count = (1 + self.chance.below(12)).min(self.to_come);
+        self.to_come -= count;
+        let mut jobs = Vec::new();
+        for _ in 0..count {
+            let payload = Payload::copy(self.position.to_string().as_bytes());
+            self.record();
+            let (id, job) = (self.jobs.len() as u64, Job { payload, position: self.position });
+            jobs.push(Accepted { id, place: id, job });
+            self.position += 1;
+        }
+        Input::Jobs(jobs)
+    }
+
+    fn record(&mut self) {
+        self.jobs.push(Record {
+            position: self.position,
+            holder: None,
+            was_sent: false,
+            not_before: Tick::ZERO,
+            attempts: Vec::new(),
+            settled: false,
+        });
+    }
+
+    fn stale_news(&mut self) -> Input {
+        let slot = u32::try_from(self.chance.below(9)).unwrap();
+        let lives = self.lives.get(&slot).copied().unwrap_or_default();
+        let life = u32::try_from(self.chance.below(u64::from(lives) + 3)).unwrap();
+        let worker = WorkerId { slot, life };
+        if self.processes.contains_key(&worker) {
+            return Input::Timer;
+        }
+        self.stale_news += 1;
+        let end = Err(StartFault { step: StartStep::Exec, errno: crate::errno::EAGAIN });
+        let jitter = Jitter::from_random(self.chance.draw());
+        let news = match self.chance.below(5) {
+            0 => News::Executed { pid: 7 },
+            1 if self.nature.jobs => {
+                News::Replies { replies: Vec::new(), memory: None, printed: false }
+            }
+            2 if self.nature.jobs => News::Recalled { replies: Vec::new(), started: Some(1) },
+            3 if self.nature.jobs => News::Broken(ProtocolFault::Garbage),
+            _ => News::Ended { pid: Some(7), end, left: Left::default(), jitter },
+        };
+        Input::Worker { worker, news }
+    }
+
+    /// News of a process of the world, if any has some.
+    fn news(&mut self) -> Option<Input> {
+        let talkers = self.processes.iter().filter(|(_, process)| !process.news.is_empty());
+        let talkers: Vec<WorkerId> = talkers.map(|(worker, _)| *worker).collect();
+        if talkers.is_empty() {
+            return None;
+        }
+        let worker = talkers[self.chance.index(talkers.len())];
+        Some(Input::Worker { worker, news: self.deliver(worker)? })
+    }
+
+    /// The end: either the run is asked to stop, and ends soon, whatever its processes do; or
+    /// they do as they should, and all that is to be done gets done.
+    pub(super) fn wind_down(&mut self) {
+        let asks = !self.nature.jobs || self.chance.one_in(2);
+        self.nature.obedient = !self.nature.jobs || !asks || self.chance.one_in(2);
+        let began = self.now;
+        if asks {
+            self.source_ended |= self.chance.one_in(2);
+            let wish = self.wish();
+            self.step(Input::Shutdown(wish));
+        } else {
+            self.finish_source();
+        }
+        self.run_out();
+        let (undead, grace) = (Duration::from_secs(2), self.policy.grace);
+        let bound = match (asks, self.nature.jobs) {
+            (true, false) => grace + undead,
+            (true, true) => grace + undead + grace + undead,
+            (false, _) => Duration::from_secs(600),
+        };
+        assert!(self.now <= began + bound, "the end is bounded: {:?}", self.now - began);
+        self.check_ends();
+    }
+
+    fn finish_source(&mut self) {
+        self.hold = false;
+        self.step(Input::Hold(false));
+        while self.to_come > 0 {
+            let input = self.job_input();
+            self.step(input);
+        }
+        self.hold = false;
+        self.step(Input::Hold(false));
+        self.source_ended = true;
+        self.step(Input::SourceEnded);
+    }
+
+    /// Time passes only where nothing else happens.
+    fn run_out(&mut self) {
+        /// So long, and whoever still says nothing will not.
+        const SILENCE: u32 = 40;
+        let (mut turns, mut silent) = (0, 0);
+        while self.pool.end().is_none() {
+            turns += 1;
+            assert!(turns < 20_000, "the run does not end");
+            for _ in 0..self.processes.len() * 2 {
+                self.let_live();
+            }
+            let input = self.weights().or_else(|| self.news());
+            silent = if input.is_some() { 0 } else { silent + 1 };
+            let is_quiet = self.processes.values().all(Process::is_quiet);
+            if silent > SILENCE || input.is_none() && is_quiet {
+                self.now = self.pool.next_deadline().unwrap_or(self.now).max(self.now);
+                silent = 0;
+            }
+            self.step(input.unwrap_or(Input::Timer));
+        }
+    }
+}
+
+/// Why a worker makes way in a roll.
+pub(super) fn is_roll(why: StopReason) -> bool {
+    matches!(why, StopReason::Roll | StopReason::Recycle)
+}
