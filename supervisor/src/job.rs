@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-pub use worker::wire::FailureKind;
+pub use protocol::wire::FailureKind;
 
 use crate::{
     command::Ran,

@@ -10,6 +10,7 @@ use std::{
 };
 
 use clap::Args;
+use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 use supervisor::{
     command::{Capture, Commands},
     dry_run::dry_run,
@@ -20,11 +21,7 @@ use supervisor::{
     },
     template::{Reading, Template},
 };
-use worker::{
-    codec::WIRE_BYTES_MAX,
-    frame::FRAME_BYTES_MAX,
-    quantity::{parse_duration, parse_size, show_size},
-};
+use worker::quantity::{parse_duration, parse_size, show_size};
 
 use super::{
     jobs::{ARGUMENTS_FOLLOW, START_TIMEOUT},

@@ -3,12 +3,9 @@
 use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::Args;
+use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 use supervisor::settings::{Depth, JobRules, JobSource, Jobs, Journal, Recycle, RetryOn};
-use worker::{
-    codec::WIRE_BYTES_MAX,
-    frame::FRAME_BYTES_MAX,
-    quantity::{parse_size, show_size},
-};
+use worker::quantity::{parse_size, show_size};
 
 use super::{
     program,

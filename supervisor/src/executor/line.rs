@@ -14,14 +14,14 @@ use std::{
 
 use bytes::BufMut;
 use nix::fcntl::{FcntlArg, fcntl};
+use protocol::{
+    recorder::Recorder,
+    wire::{SupervisorHello, ToWorker, VERSION},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, Interest, ReadBuf, Ready},
     net::unix::pipe::{Receiver, Sender},
     task::AbortHandle,
-};
-use worker::{
-    recorder::Recorder,
-    wire::{SupervisorHello, ToWorker, VERSION},
 };
 
 use super::{

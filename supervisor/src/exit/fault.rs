@@ -2,7 +2,8 @@
 
 use std::{fmt, io};
 
-use worker::{quantity::show_size, wire::VERSION};
+use protocol::wire::VERSION;
+use worker::quantity::show_size;
 
 use crate::limits::Resource;
 

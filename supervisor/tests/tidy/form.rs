@@ -16,9 +16,9 @@ const UNSAFE: [&str; 9] = [
     "supervisor/src/journal/errno.rs",
     "supervisor/src/launcher/sys.rs",
     "supervisor/src/compare/faults.rs",
-    "worker/src/sys.rs",
-    "worker/src/recorder.rs",
-    "worker/src/fork.rs",
+    "crates/protocol/src/recorder.rs",
+    "crates/protocol/src/sys.rs",
+    "crates/worker/src/sys.rs",
     "connection/src/sys.rs",
 ];
 

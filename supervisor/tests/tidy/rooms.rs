@@ -35,7 +35,8 @@ const BANNED: &[(&str, &[&str])] = &[
     ("supervisor/src/hang.rs", VOCABULARY),
     ("supervisor/src/job.rs", VOCABULARY),
     ("supervisor/src/settings.rs", VOCABULARY),
-    ("worker/src/", &["tokio", "clap"]),
+    ("crates/protocol/src/", &["tokio", "clap"]),
+    ("crates/worker/src/", &["tokio", "clap"]),
 ];
 
 /// What plain data have nothing to do with.
@@ -104,7 +105,9 @@ fn is_primitive(name: &str) -> bool {
 
 /// No polling, no queue without a bound, no wall clock but where it is shown.
 pub(crate) fn nowhere(source: &Source) -> Vec<String> {
-    let is_ours = ["supervisor/src/", "worker/src/"].iter().any(|place| source.is_in(place));
+    let is_ours = ["supervisor/src/", "crates/protocol/src/", "crates/worker/src/"]
+        .iter()
+        .any(|place| source.is_in(place));
     if !is_ours || is_test(source) {
         return Vec::new();
     }

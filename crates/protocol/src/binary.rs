@@ -5,8 +5,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    codec::CodecError,
-    frame::HEADER_BYTES,
+    error::CodecError,
     wire::{Failure, FailureKind, ToSupervisor, ToWorker},
 };
 
@@ -25,11 +24,11 @@ const OK: u32 = 0;
 const ERR: u32 = 1;
 
 /// What stands before a job's payload: variant, id, attempt, length.
-pub(crate) const JOB_HEAD_BYTES: usize = 4 + 8 + 4 + 8;
+pub const JOB_HEAD_BYTES: usize = 4 + 8 + 4 + 8;
 
 /// What stands before the result of a job that ended well: variant, id, attempt, nanoseconds,
 /// `Ok`, length.
-pub(crate) const REPLY_HEAD_BYTES: usize = 4 + 8 + 4 + 8 + 4 + 8;
+pub const REPLY_HEAD_BYTES: usize = 4 + 8 + 4 + 8 + 4 + 8;
 
 /// What stands before a job's payload. In one array, so that it is one copy.
 pub(crate) fn job_head(id: u64, attempt: u32, length: usize) -> [u8; JOB_HEAD_BYTES] {
@@ -41,35 +40,22 @@ pub(crate) fn job_head(id: u64, attempt: u32, length: usize) -> [u8; JOB_HEAD_BY
     head
 }
 
-/// What stands before a result, and before that room for the header of its frame.
-fn result_head(
+/// What stands before the result of a job that ended well. In one array, so that it is one copy.
+#[inline]
+pub(crate) fn reply_head(
     id: u64,
     attempt: u32,
     service_ns: u64,
     length: usize,
-) -> [u8; HEADER_BYTES + REPLY_HEAD_BYTES] {
-    let mut head = [0; HEADER_BYTES + REPLY_HEAD_BYTES];
-    head[4..8].copy_from_slice(&REPLY.to_le_bytes());
-    head[8..16].copy_from_slice(&id.to_le_bytes());
-    head[16..20].copy_from_slice(&attempt.to_le_bytes());
-    head[20..28].copy_from_slice(&service_ns.to_le_bytes());
-    head[28..32].copy_from_slice(&OK.to_le_bytes());
-    head[32..40].copy_from_slice(&(length as u64).to_le_bytes());
+) -> [u8; REPLY_HEAD_BYTES] {
+    let mut head = [0; REPLY_HEAD_BYTES];
+    head[0..4].copy_from_slice(&REPLY.to_le_bytes());
+    head[4..12].copy_from_slice(&id.to_le_bytes());
+    head[12..16].copy_from_slice(&attempt.to_le_bytes());
+    head[16..24].copy_from_slice(&service_ns.to_le_bytes());
+    head[24..28].copy_from_slice(&OK.to_le_bytes());
+    head[28..36].copy_from_slice(&(length as u64).to_le_bytes());
     head
-}
-
-/// The frame of a reply up to its result, which can then be written from where it lies.
-/// `None` when a frame cannot be so long.
-pub(crate) fn framed_result_head(
-    id: u64,
-    attempt: u32,
-    service_ns: u64,
-    length: usize,
-) -> Option<[u8; HEADER_BYTES + REPLY_HEAD_BYTES]> {
-    let body = u32::try_from(length.checked_add(REPLY_HEAD_BYTES)?).ok()?;
-    let mut head = result_head(id, attempt, service_ns, length);
-    head[..HEADER_BYTES].copy_from_slice(&body.to_le_bytes());
-    Some(head)
 }
 
 /// Reads what stands before a payload that is not in memory yet: id, attempt, length.
@@ -135,8 +121,7 @@ pub(crate) fn write_to_supervisor(message: &ToSupervisor<'_>, out: &mut Vec<u8>)
     match message {
         ToSupervisor::Reply { id, attempt, service_ns, result: Ok(result) } => {
             out.reserve(REPLY_HEAD_BYTES + result.len());
-            let head = result_head(*id, *attempt, *service_ns, result.len());
-            out.extend_from_slice(&head[HEADER_BYTES..]);
+            out.extend_from_slice(&reply_head(*id, *attempt, *service_ns, result.len()));
             out.extend_from_slice(result);
         }
         ToSupervisor::Reply { id, attempt, service_ns, result: Err(failure) } => {

@@ -74,21 +74,20 @@
 //!
 //! Small and blocking: no runtime, no command line.
 
-mod binary;
-pub mod codec;
 mod connect;
-pub mod frame;
 mod intake;
-mod json;
 mod panics;
 pub mod quantity;
-pub mod recorder;
 mod replies;
 mod running;
 mod serve;
 mod sys;
-pub mod wire;
+
+pub use protocol::{
+    codec, frame,
+    wire::{self, CancelReason},
+};
 
 pub use connect::{ServeError, is_worker};
-pub use running::{CancelReason, Heard, Stream};
+pub use running::{Heard, Stream};
 pub use serve::{Job, Worker, serve, serve_json};

@@ -81,6 +81,22 @@ pub enum ToWorker<'a> {
     Bye,
 }
 
+/// Why a job shall end early.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CancelReason {
+    /// Its time is over. (So it is taken where the supervisor gives a reason that this library
+    /// does not know.)
+    Timeout,
+    /// It holds more memory than it may: it is to have no more time.
+    Memory,
+}
+
+impl From<&str> for CancelReason {
+    fn from(reason: &str) -> Self {
+        if reason == "memory" { Self::Memory } else { Self::Timeout }
+    }
+}
+
 /// What a worker says after its hello.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ToSupervisor<'a> {

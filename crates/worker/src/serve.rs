@@ -11,13 +11,13 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use protocol::wire::{Codec, Failure, FailureKind, ToWorker};
+
 use crate::{
-    binary,
     connect::{ServeError, Wire, greet},
     intake::{Intake, Large, Taken},
     panics,
     replies::{Replies, Run},
-    wire::{Failure, FailureKind, ToWorker},
 };
 
 /// A job to be done.
@@ -212,7 +212,7 @@ impl Worker {
                     continue;
                 }
             };
-            match binary::read_to_worker(&self.intake.buffer()[frame.clone()])? {
+            match Codec::Bincode.read_to_worker(&self.intake.buffer()[frame.clone()])? {
                 ToWorker::Job { id, attempt, payload } => {
                     // The payload is the end of its frame.
                     let payload = frame.end - payload.len()..frame.end;

@@ -8,7 +8,7 @@ use std::{
     sync::Once,
 };
 
-use crate::wire::{Failure, FailureKind};
+use protocol::wire::{Failure, FailureKind};
 
 thread_local! {
     /// Where this thread panicked last. Of a thread's own, since a panic elsewhere is not the job's.

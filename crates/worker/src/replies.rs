@@ -9,14 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    binary::{self, REPLY_HEAD_BYTES},
-    connect::ServeError,
+use protocol::{
+    codec::{self, REPLY_HEAD_BYTES},
     frame,
-    intake::LARGE_BYTES,
-    recorder::Keeper,
-    wire::{Failure, FailureKind, ToSupervisor},
+    recorder::RecorderWriter,
+    wire::{Codec, Failure, FailureKind, ToSupervisor},
 };
+
+use crate::{connect::ServeError, intake::LARGE_BYTES};
 
 /// How long ago the job of the oldest unwritten reply may have begun.
 const UNWRITTEN_MAX: Duration = Duration::from_micros(600);
@@ -27,7 +27,7 @@ const MESSAGE_BYTES_MAX: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Replies {
     pipe: File,
-    keeper: Option<Keeper>,
+    keeper: Option<RecorderWriter>,
     max_frame: usize,
     /// When the job of the oldest unwritten reply began.
     oldest: Option<Instant>,
@@ -42,7 +42,7 @@ pub(crate) struct Run {
 }
 
 impl Replies {
-    pub(crate) fn new(pipe: File, keeper: Option<Keeper>, max_frame: usize) -> Self {
+    pub(crate) fn new(pipe: File, keeper: Option<RecorderWriter>, max_frame: usize) -> Self {
         Self { pipe, keeper, max_frame, oldest: None }
     }
 
@@ -69,12 +69,10 @@ impl Replies {
         let wrote = match result {
             Err(failure) => self.push_failure(run, service_ns, failure)?,
             Ok(result) => {
-                let head =
-                    binary::framed_result_head(run.id, run.attempt, service_ns, result.len())
-                        .filter(|_| result.len() + REPLY_HEAD_BYTES <= self.max_frame);
-                match head {
-                    Some(head) => self.push_frame(&head, result)?,
-                    None => self.push_failure(run, service_ns, &self.too_long(result.len()))?,
+                let (id, attempt, bytes) = (run.id, run.attempt, result.len());
+                match codec::reply_frame_head(id, attempt, service_ns, bytes, self.max_frame) {
+                    Ok(head) => self.push_frame(&head, result)?,
+                    Err(_) => self.push_failure(run, service_ns, &self.too_long(result.len()))?,
                 }
             }
         };
@@ -115,7 +113,7 @@ impl Replies {
         let message = ToSupervisor::Reply { id, attempt, service_ns, result: Err(failure) };
         let mut bytes = Vec::new();
         frame::append(&mut bytes, self.max_frame, |out| {
-            binary::write_to_supervisor(&message, out);
+            Codec::Bincode.write_to_supervisor(&message, out);
         })?;
         self.push_frame(&bytes, &[])
     }
@@ -144,7 +142,7 @@ impl Replies {
     pub(crate) fn say(&mut self, message: &ToSupervisor<'_>) -> Result<(), ServeError> {
         let mut bytes = Vec::new();
         frame::append(&mut bytes, self.max_frame, |out| {
-            binary::write_to_supervisor(message, out);
+            Codec::Bincode.write_to_supervisor(message, out);
         })?;
         self.push_frame(&bytes, &[])?;
         self.flush()

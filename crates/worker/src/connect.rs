@@ -10,13 +10,14 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::{
+use protocol::{
     codec::{CodecError, HELLO_BYTES_MAX, WIRE_BYTES_MAX},
     frame::{self, FrameTooLong, HEADER_BYTES},
-    recorder::Keeper,
-    sys,
+    recorder::RecorderWriter,
     wire::{Codec, RECORDER, SupervisorHello, VARIABLE, VERSION, WorkerHello},
 };
+
+use crate::sys;
 
 /// Why a worker cannot begin or go on.
 #[derive(thiserror::Error)]
@@ -153,7 +154,7 @@ impl Announced {
 #[derive(Debug)]
 pub(crate) struct Agreed {
     pub(crate) max_frame: usize,
-    pub(crate) keeper: Option<Keeper>,
+    pub(crate) keeper: Option<RecorderWriter>,
 }
 
 /// Hears the supervisor's hello and answers it. The answer goes out even to a supervisor that
@@ -166,7 +167,7 @@ pub(crate) fn greet(
 ) -> Result<Agreed, ServeError> {
     let hello = SupervisorHello::from_bytes(&first_frame(jobs)?)?;
     // Memory that cannot be mapped is no reason to refuse work: every reply then goes at once.
-    let keeper = recorder.and_then(|memory| Keeper::open(memory.as_fd(), 0).ok());
+    let keeper = recorder.and_then(|memory| RecorderWriter::open(memory.as_fd(), 0).ok());
     let recorder = keeper.iter().map(|_| RECORDER);
     let capabilities = recorder.chain(capabilities.iter().copied()).map(str::to_owned).collect();
     let answer =

@@ -8,24 +8,19 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use crate::{
-    binary::{self, JOB_HEAD_BYTES},
-    codec::CodecError,
-    connect::ServeError,
+use protocol::{
+    codec::{self, CodecError, JOB_FRAME_HEAD_BYTES, JOB_HEAD_BYTES},
     frame::{self, HEADER_BYTES},
-    running::CancelReason,
-    sys,
-    wire::ToWorker,
+    wire::{CancelReason, Codec, ToWorker},
 };
+
+use crate::{connect::ServeError, sys};
 
 /// As much as a pipe holds.
 const GULP_BYTES: usize = 64 << 10;
 
 /// A frame from this size on is large: reading it twice would cost more than a read more.
 pub(crate) const LARGE_BYTES: usize = 32 << 10;
-
-/// What stands before a job's payload, header of the frame included.
-const HEAD_BYTES: usize = HEADER_BYTES + JOB_HEAD_BYTES;
 
 /// What has come in and was not yet worked off.
 #[derive(Debug)]
@@ -86,7 +81,7 @@ impl Intake {
     pub(crate) fn holds_cancel(&self, job: u64) -> Result<Option<CancelReason>, CodecError> {
         let mut there = &self.buffer[self.start..self.end];
         while let Some((body, rest)) = frame::split(there, self.max_frame)? {
-            if let ToWorker::Cancel { id, reason } = binary::read_to_worker(body)?
+            if let ToWorker::Cancel { id, reason } = Codec::Bincode.read_to_worker(body)?
                 && id == job
             {
                 return Ok(Some(CancelReason::from(&*reason)));
@@ -106,7 +101,7 @@ impl Intake {
             self.was_large = false;
             return Ok(Taken::Frame(from..self.start));
         }
-        let is_large = length >= LARGE_BYTES && there.len() >= HEAD_BYTES;
+        let is_large = length >= LARGE_BYTES && there.len() >= JOB_FRAME_HEAD_BYTES;
         Ok(if is_large { Taken::Large(length) } else { Taken::Nothing })
     }
 
@@ -116,8 +111,8 @@ impl Intake {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        let is_head = self.was_large && self.end < HEAD_BYTES;
-        let limit = if is_head { HEAD_BYTES } else { GULP_BYTES };
+        let is_head = self.was_large && self.end < JOB_FRAME_HEAD_BYTES;
+        let limit = if is_head { JOB_FRAME_HEAD_BYTES } else { GULP_BYTES };
         let read = loop {
             match self.pipe.read(&mut self.buffer[self.end..limit]) {
                 Err(fault) if fault.kind() == std::io::ErrorKind::Interrupted => {}
@@ -133,7 +128,7 @@ impl Intake {
     pub(crate) fn read_large(&mut self, length: usize) -> Result<Large, ServeError> {
         let from = self.start + HEADER_BYTES;
         let (head, more) = self.buffer[from..self.end].split_at(JOB_HEAD_BYTES);
-        let job = binary::read_job_head(head)?;
+        let job = codec::read_job_head(head)?;
         let mut rest = Vec::with_capacity(length - JOB_HEAD_BYTES);
         rest.extend_from_slice(more);
         let head: Vec<u8> = head.into();
@@ -149,7 +144,7 @@ impl Intake {
                 Ok(Large::Job { id, attempt, payload: rest })
             }
             Some(_) => Err(CodecError::Short.into()),
-            None => match binary::read_to_worker(&[head, rest].concat())? {
+            None => match Codec::Bincode.read_to_worker(&[head, rest].concat())? {
                 ToWorker::Cancel { .. } => Ok(Large::Other),
                 // A fixed few bytes, all of them.
                 ToWorker::Job { .. } | ToWorker::Resume | ToWorker::Bye => {
@@ -163,7 +158,6 @@ impl Intake {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Codec;
     use proptest::prelude::*;
     use std::io::{Write, pipe};
 
@@ -191,7 +185,7 @@ mod tests {
                     Large::Other | Large::End => panic!("not a job"),
                 },
                 Taken::Frame(frame) => {
-                    match binary::read_to_worker(&intake.buffer()[frame]).unwrap() {
+                    match Codec::Bincode.read_to_worker(&intake.buffer()[frame]).unwrap() {
                         ToWorker::Job { payload, .. } => found.push(payload.into_owned()),
                         other => panic!("{other:?}"),
                     }

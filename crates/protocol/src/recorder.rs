@@ -122,16 +122,16 @@ impl Recorder {
 
 /// The worker's side.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub struct RecorderWriter {
     page: Page,
     /// What the page says, which only we change.
     base: u64,
     filled: usize,
 }
 
-impl Keeper {
+impl RecorderWriter {
     /// Maps the page; `position` is how many bytes were written to the reply pipe before.
-    pub(crate) fn open(memory: BorrowedFd<'_>, position: u64) -> io::Result<Self> {
+    pub fn open(memory: BorrowedFd<'_>, position: u64) -> io::Result<Self> {
         let page = Page::map(memory)?;
         page.word(BASE).store(position, Release);
         Ok(Self { page, base: position, filled: 0 })
@@ -139,7 +139,7 @@ impl Keeper {
 
     /// Whether job number `seq` of this life may be run. If so, the page says from now on that it
     /// runs; if not, it and all that follow were recalled.
-    pub(crate) fn start(&self, seq: u64) -> bool {
+    pub fn start(&self, seq: u64) -> bool {
         let gate = self.page.word(GATE);
         let mut seen = gate.load(Relaxed);
         // From whatever it is: those that were recalled never stood there.
@@ -153,12 +153,12 @@ impl Keeper {
     }
 
     /// From here on, jobs count again.
-    pub(crate) fn resume(&self) {
+    pub fn resume(&self) {
         self.page.word(GATE).fetch_and(!RECALLED, AcqRel);
     }
 
     /// Adds a reply of two parts to the buffer; `false` where it does not fit behind the others.
-    pub(crate) fn append(&mut self, head: &[u8], body: &[u8]) -> bool {
+    pub fn append(&mut self, head: &[u8], body: &[u8]) -> bool {
         let length = head.len() + body.len();
         if length > BUFFER_BYTES - self.filled {
             return false;
@@ -176,14 +176,14 @@ impl Keeper {
     }
 
     /// The replies in the buffer, to be written to the pipe.
-    pub(crate) fn unwritten(&self) -> &[u8] {
+    pub fn unwritten(&self) -> &[u8] {
         // SAFETY: in the mapping, and written by `append` alone, which borrows this value
         // exclusively; the supervisor only reads here.
         unsafe { slice::from_raw_parts(self.page.0.start().add(BUFFER).as_ptr(), self.filled) }
     }
 
     /// The buffer was written to the pipe, all of it.
-    pub(crate) fn written(&mut self) {
+    pub fn written(&mut self) {
         let length = self.filled as u64;
         self.filled = 0;
         // In this order: after a death between the two, the buffer is empty at a place that the
@@ -193,7 +193,7 @@ impl Keeper {
     }
 
     /// So many bytes went to the pipe and never through the buffer, which is empty.
-    pub(crate) fn passed(&mut self, bytes: u64) {
+    pub fn passed(&mut self, bytes: u64) {
         self.base += bytes;
         self.page.word(BASE).store(self.base, Release);
         // Whoever sees what is next put into the buffer shall see the new base too.
@@ -206,9 +206,9 @@ mod tests {
     use super::*;
     use std::{iter, sync::atomic::AtomicBool, thread};
 
-    fn pair() -> (Recorder, Keeper) {
+    fn pair() -> (Recorder, RecorderWriter) {
         let (recorder, memory) = Recorder::create().unwrap();
-        let keeper = Keeper::open(memory.as_fd(), 100).unwrap();
+        let keeper = RecorderWriter::open(memory.as_fd(), 100).unwrap();
         (recorder, keeper)
     }
 
@@ -275,8 +275,8 @@ mod tests {
         let (_recorder, memory) = Recorder::create().unwrap();
         let file = std::fs::File::from(memory);
         assert!(file.set_len(0).is_err() && file.set_len(1 << 20).is_err());
-        assert!(Keeper::open(file.as_fd(), 0).is_ok());
-        assert!(Keeper::open(sealed_memory(4096).unwrap().as_fd(), 0).is_err());
+        assert!(RecorderWriter::open(file.as_fd(), 0).is_ok());
+        assert!(RecorderWriter::open(sealed_memory(4096).unwrap().as_fd(), 0).is_err());
     }
 
     /// Of a start and a recall, one is first, and both sides agree which.

@@ -280,7 +280,7 @@ fn hellos_are_json_and_name_a_version_that_is_not_ours() {
 /// What the page for authors shows is what there is.
 #[test]
 fn the_protocol_page_is_true() {
-    let page = include_str!("../../PROTOCOL.md");
+    let page = include_str!("../../../PROTOCOL.md");
     assert!(page.contains(include_str!("../examples/worker.py")));
     let job = ToWorker::Job { id: 1, attempt: 1, payload: Cow::Borrowed(b"hi") };
     let mut bytes = Vec::new();

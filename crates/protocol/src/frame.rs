@@ -57,8 +57,12 @@ pub fn split(bytes: &[u8], cap: usize) -> Result<Option<Split<'_>>, FrameTooLong
     Ok(rest.split_at_checked(length(*header, cap)?))
 }
 
-/// What a header claims.
-pub(crate) fn length(header: [u8; HEADER_BYTES], cap: usize) -> Result<usize, FrameTooLong> {
+/// Decodes the length of a frame body from its header.
+///
+/// # Errors
+/// The length is over `cap`; the stream cannot be read on.
+#[inline]
+pub fn length(header: [u8; HEADER_BYTES], cap: usize) -> Result<usize, FrameTooLong> {
     let length = u32::from_le_bytes(header) as usize;
     if length > cap {
         return Err(FrameTooLong { length, cap });

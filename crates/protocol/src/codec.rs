@@ -15,6 +15,10 @@ use crate::{
     json,
     wire::{Codec, ToSupervisor, ToWorker},
 };
+pub use crate::{
+    binary::{JOB_HEAD_BYTES, REPLY_HEAD_BYTES},
+    error::CodecError,
+};
 
 /// Without the limit, a nine-byte message that claims a string of 4 GB allocates 4 GB.
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<FRAME_BYTES_MAX>> =
@@ -25,57 +29,6 @@ pub const WIRE_BYTES_MAX: usize = 1 << 30;
 
 /// The longest hello that is read: whoever says more has another protocol in mind.
 pub const HELLO_BYTES_MAX: usize = 64 << 10;
-
-/// Why bytes and a message could not be turned into one another.
-#[derive(Debug, thiserror::Error)]
-pub enum CodecError {
-    /// The message has no bincode form.
-    #[error("message cannot be encoded")]
-    Encode(#[from] bincode::error::EncodeError),
-    /// The bytes are no message of that type.
-    #[error("bytes are not such a message")]
-    Decode(#[from] bincode::error::DecodeError),
-    /// The message is over the cap of its frame.
-    #[error(transparent)]
-    TooLong(#[from] FrameTooLong),
-    /// The bytes hold a message and something after it.
-    #[error("{0} bytes follow the message")]
-    Trailing(usize),
-    /// The bytes end before the message does.
-    #[error("the message ends too early")]
-    Short,
-    /// A number that stands for none of the forms there are.
-    #[error("there is no {of} {variant}")]
-    Variant {
-        /// Of what.
-        of: &'static str,
-        /// The number.
-        variant: u32,
-    },
-    /// What should be text is not UTF-8.
-    #[error("a text is not UTF-8")]
-    Text(#[from] std::str::Utf8Error),
-    /// Not JSON, or a field of another type.
-    #[error("not such a message in JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    /// JSON with another `type` than those there are.
-    #[error("unknown \"type\": \"{0}\"")]
-    UnknownType(String),
-    /// JSON without what its `type` needs.
-    #[error("a \"{of}\" without \"{field}\"")]
-    Missing {
-        /// Its `type`.
-        of: &'static str,
-        /// What it needs.
-        field: &'static str,
-    },
-    /// JSON that says two things where its `type` has room for one.
-    #[error("a \"{0}\" with more than one result")]
-    Ambiguous(&'static str),
-    /// A field that should be base64 and is not.
-    #[error("\"{0}\" is not base64")]
-    Base64(&'static str),
-}
 
 /// Appends the bytes of `message` to `out`.
 ///
@@ -110,17 +63,67 @@ pub fn job_frame_head(
     payload_bytes: usize,
     cap: usize,
 ) -> Result<[u8; JOB_FRAME_HEAD_BYTES], FrameTooLong> {
-    let length = payload_bytes.saturating_add(binary::JOB_HEAD_BYTES);
-    let fits = u32::try_from(length).ok().filter(|_| length <= cap);
-    let header = fits.ok_or(FrameTooLong { length, cap })?;
+    let header = frame_header(payload_bytes, JOB_HEAD_BYTES, cap)?;
     let mut head = [0; JOB_FRAME_HEAD_BYTES];
-    head[..HEADER_BYTES].copy_from_slice(&header.to_le_bytes());
+    head[..HEADER_BYTES].copy_from_slice(&header);
     head[HEADER_BYTES..].copy_from_slice(&binary::job_head(id, attempt, payload_bytes));
     Ok(head)
 }
 
-/// What stands in the frame of a job before its payload.
-pub const JOB_FRAME_HEAD_BYTES: usize = HEADER_BYTES + binary::JOB_HEAD_BYTES;
+/// Bytes in the frame of a job, in bincode's form, before its payload.
+pub const JOB_FRAME_HEAD_BYTES: usize = HEADER_BYTES + JOB_HEAD_BYTES;
+
+/// Bytes in the frame of a successful reply, in bincode's form, before its result.
+pub const REPLY_FRAME_HEAD_BYTES: usize = HEADER_BYTES + REPLY_HEAD_BYTES;
+
+/// Encodes the frame of a successful reply, in bincode's form, up to its result of
+/// `result_bytes` bytes. The caller writes the result behind it from where it lies.
+///
+/// # Errors
+/// The frame body would be longer than `cap`.
+#[inline]
+pub fn reply_frame_head(
+    id: u64,
+    attempt: u32,
+    service_ns: u64,
+    result_bytes: usize,
+    cap: usize,
+) -> Result<[u8; REPLY_FRAME_HEAD_BYTES], FrameTooLong> {
+    let header = frame_header(result_bytes, REPLY_HEAD_BYTES, cap)?;
+    let mut head = [0; REPLY_FRAME_HEAD_BYTES];
+    head[..HEADER_BYTES].copy_from_slice(&header);
+    head[HEADER_BYTES..].copy_from_slice(&binary::reply_head(
+        id,
+        attempt,
+        service_ns,
+        result_bytes,
+    ));
+    Ok(head)
+}
+
+/// The header of a frame whose body is a head of `head_bytes` and `rest_bytes` behind it.
+#[inline]
+fn frame_header(
+    rest_bytes: usize,
+    head_bytes: usize,
+    cap: usize,
+) -> Result<[u8; HEADER_BYTES], FrameTooLong> {
+    let length = rest_bytes.saturating_add(head_bytes);
+    match u32::try_from(length) {
+        Ok(header) if length <= cap => Ok(header.to_le_bytes()),
+        _ => Err(FrameTooLong { length, cap }),
+    }
+}
+
+/// Decodes the first [`JOB_HEAD_BYTES`] of a message to a worker in bincode's form, before the
+/// rest has arrived: the job's id, its attempt and the length of its payload in bytes. `None` if
+/// the message is not a job.
+///
+/// # Errors
+/// Fewer bytes than [`JOB_HEAD_BYTES`].
+pub fn read_job_head(head: &[u8]) -> Result<Option<(u64, u32, u64)>, CodecError> {
+    binary::read_job_head(head)
+}
 
 /// The bodies of the frames after the hellos. What is read borrows its payload where its form
 /// allows that, and nothing is allocated on the word of a length that the bytes do not bear out.

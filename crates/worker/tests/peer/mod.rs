@@ -10,11 +10,12 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use worker::{
-    Job, ServeError, Worker, frame,
+use protocol::{
+    frame,
     recorder::Recorder,
     wire::{Codec, Failure, SupervisorHello, ToSupervisor, ToWorker, VARIABLE, WorkerHello},
 };
+use worker::{Job, ServeError, Worker};
 
 pub(crate) const MAX_FRAME: usize = 8 << 20;
 

@@ -3,10 +3,11 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+use protocol::wire::{CANCELS, CancelReason, ToSupervisor};
+
 use crate::{
     connect::{ServeError, Wire},
     serve::Worker,
-    wire::{CANCELS, ToSupervisor},
 };
 
 /// What was heard while a job runs.
@@ -21,22 +22,6 @@ pub enum Heard {
     Deaf,
     /// The pipe has ended: nobody wants the job any more.
     Gone,
-}
-
-/// Why a job shall end early.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CancelReason {
-    /// Its time is over. (So it is taken where the supervisor gives a reason that this library
-    /// does not know.)
-    Timeout,
-    /// It holds more memory than it may: it is to have no more time.
-    Memory,
-}
-
-impl From<&str> for CancelReason {
-    fn from(reason: &str) -> Self {
-        if reason == "memory" { Self::Memory } else { Self::Timeout }
-    }
 }
 
 /// One of the streams a program writes to.

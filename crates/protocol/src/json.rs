@@ -11,7 +11,7 @@ use base64::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    codec::CodecError,
+    error::CodecError,
     frame::HEADER_BYTES,
     wire::{
         Codec, Failure, FailureKind, SupervisorHello, ToSupervisor, ToWorker, VERSION, WorkerHello,
