@@ -1,6 +1,7 @@
-//! What are the bytes of a wire message in bincode's form? Written by hand, byte for byte what
-//! bincode with fixed-width integers makes of the same types, because a job and its reply pass
-//! here millions of times; a property test holds the two forms together.
+//! The bincode form of messages, encoded and decoded by hand.
+//!
+//! The bytes are exactly those of bincode with fixed-width integers. The code is written by hand
+//! because every job and every reply passes through it; a property test compares it with bincode.
 
 use std::borrow::Cow;
 
@@ -23,14 +24,14 @@ const BYE_SUPERVISOR: u32 = 4;
 const OK: u32 = 0;
 const ERR: u32 = 1;
 
-/// What stands before a job's payload: variant, id, attempt, length.
+/// Bytes of a job, in bincode form, before its payload: variant, id, attempt, length.
 pub const JOB_HEAD_BYTES: usize = 4 + 8 + 4 + 8;
 
-/// What stands before the result of a job that ended well: variant, id, attempt, nanoseconds,
-/// `Ok`, length.
+/// Bytes of a successful reply, in bincode form, before its result: variant, id, attempt,
+/// nanoseconds, `Ok`, length.
 pub const REPLY_HEAD_BYTES: usize = 4 + 8 + 4 + 8 + 4 + 8;
 
-/// What stands before a job's payload. In one array, so that it is one copy.
+/// Encodes a job up to its payload, as one array so that it is copied at once.
 pub(crate) fn job_head(id: u64, attempt: u32, length: usize) -> [u8; JOB_HEAD_BYTES] {
     let mut head = [0; JOB_HEAD_BYTES];
     head[0..4].copy_from_slice(&JOB.to_le_bytes());
@@ -40,7 +41,7 @@ pub(crate) fn job_head(id: u64, attempt: u32, length: usize) -> [u8; JOB_HEAD_BY
     head
 }
 
-/// What stands before the result of a job that ended well. In one array, so that it is one copy.
+/// Encodes a successful reply up to its result, as one array so that it is copied at once.
 #[inline]
 pub(crate) fn reply_head(
     id: u64,
@@ -58,8 +59,8 @@ pub(crate) fn reply_head(
     head
 }
 
-/// Reads what stands before a payload that is not in memory yet: id, attempt, length.
-/// `None` when that message is no job.
+/// Decodes the head of a job whose payload has not arrived: id, attempt, length of the payload.
+/// `None` if the message is not a job.
 pub(crate) fn read_job_head(head: &[u8]) -> Result<Option<(u64, u32, u64)>, CodecError> {
     let mut reader = Reader(head);
     if reader.u32()? != JOB {
@@ -85,7 +86,8 @@ pub(crate) fn write_to_worker(message: &ToWorker<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Nearly all that comes is jobs: those are read off one array. All else takes the long way.
+/// Decodes a message to a worker. Nearly all are jobs, and these are read from one array; the
+/// others take the slow path.
 #[inline]
 pub(crate) fn read_to_worker(bytes: &[u8]) -> Result<ToWorker<'_>, CodecError> {
     match bytes.split_first_chunk::<JOB_HEAD_BYTES>() {
@@ -155,7 +157,8 @@ pub(crate) fn write_to_supervisor(message: &ToSupervisor<'_>, out: &mut Vec<u8>)
     }
 }
 
-/// As [`read_to_worker`], for replies that are no failure.
+/// Decodes a message from a worker. Nearly all are successful replies, and these are read from
+/// one array; the others take the slow path.
 #[inline]
 pub(crate) fn read_to_supervisor(bytes: &[u8]) -> Result<ToSupervisor<'_>, CodecError> {
     match bytes.split_first_chunk::<REPLY_HEAD_BYTES>() {
@@ -200,14 +203,14 @@ fn read_any_to_supervisor(bytes: &[u8]) -> Result<ToSupervisor<'_>, CodecError> 
     Ok(message)
 }
 
-/// The number at a place of an array that has room for it there.
+/// The `u32` at this offset of an array, which must have four bytes there.
 fn u32_at<const N: usize>(array: &[u8; N], at: usize) -> u32 {
     let mut value = [0; 4];
     value.copy_from_slice(&array[at..at + 4]);
     u32::from_le_bytes(value)
 }
 
-/// As [`u32_at`].
+/// The `u64` at this offset of an array, which must have eight bytes there.
 fn u64_at<const N: usize>(array: &[u8; N], at: usize) -> u64 {
     let mut value = [0; 8];
     value.copy_from_slice(&array[at..at + 8]);
@@ -227,7 +230,8 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// What is left to be read. Allocates nothing: a length is compared with the bytes there are.
+/// The bytes of a message that are not decoded yet. Allocates nothing: each length is compared
+/// with the number of bytes left.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

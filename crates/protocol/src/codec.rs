@@ -1,10 +1,13 @@
-//! How does a message become the bytes of a frame, and back? With bincode 2, fixed-width
-//! integers (a third faster to decode than variable ones), little-endian; or in JSON, for
-//! workers in other languages.
+//! The two encodings of messages: bincode for workers in Rust, JSON for all others.
 //!
-//! The bytes are those of bincode 1.3's plain `serialize`, so the pinned crate can be replaced
-//! without a change of protocol. Message types must not be recursive and must not hold
-//! collections of zero-sized types: no limit stops those.
+//! The methods of [`Codec`] encode and decode the messages of [`crate::wire`]. [`encode`] and
+//! [`decode`] do the same for any other serde type, for private channels between a supervisor and
+//! its helpers.
+//!
+//! The bincode form has fixed-width little-endian integers, which decode a third faster than
+//! variable-width ones. Its bytes are those of bincode 1.3's plain `serialize`, so the pinned
+//! crate can be replaced without a change of the protocol. A type for [`decode`] must not be
+//! recursive and must not hold a collection of zero-sized values, since no limit stops those.
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,31 +23,36 @@ pub use crate::{
     error::CodecError,
 };
 
-/// Without the limit, a nine-byte message that claims a string of 4 GB allocates 4 GB.
+/// Limits what a message may allocate: without it, nine bytes that announce a string of 4 GB
+/// would allocate 4 GB.
 const CONFIG: Configuration<LittleEndian, Fixint, Limit<FRAME_BYTES_MAX>> =
     bincode::config::legacy().with_limit::<FRAME_BYTES_MAX>();
 
-/// The largest cap of a frame that two sides may agree on (`--max-frame`): 1 GiB.
+/// The largest cap on a frame body that the two ends may agree on (`--max-frame`): 1 GiB.
 pub const WIRE_BYTES_MAX: usize = 1 << 30;
 
-/// The longest hello that is read: whoever says more has another protocol in mind.
+/// The longest body of a hello that either end accepts. A longer one belongs to some other
+/// protocol.
 pub const HELLO_BYTES_MAX: usize = 64 << 10;
 
-/// Appends the bytes of `message` to `out`.
+/// Appends the bincode form of `message` to `out`.
 ///
 /// # Errors
-/// A message that has no such form; `out` may then hold a part of it.
+/// The message has no bincode form. `out` may then hold a part of it.
 pub fn encode(message: &impl Serialize, out: &mut Vec<u8>) -> Result<(), CodecError> {
     bincode::serde::encode_into_std_write(message, out, CONFIG)?;
     Ok(())
 }
 
-/// Reads the one message that `bytes` hold, exactly.
+/// Decodes one message in bincode form, which must fill `bytes` exactly.
 ///
 /// # Errors
-/// Too few bytes, too many, or a value its type does not have.
+/// There are too few bytes, too many, or a value that its type does not have.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    #[expect(clippy::disallowed_methods, reason = "the one place: limited, and its length checked")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the only call: limited, and the length is checked"
+    )]
     let (message, length) = bincode::serde::decode_from_slice(bytes, CONFIG)?;
     match bytes.len() - length {
         0 => Ok(message),
@@ -52,11 +60,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     }
 }
 
-/// The frame of a job in bincode's form up to its payload, which can then be written from where
-/// it lies.
+/// Encodes the frame of a job in bincode form, up to its payload of `payload_bytes` bytes. The
+/// caller writes the payload after it, without copying it first.
 ///
 /// # Errors
-/// The whole is longer than `cap`.
+/// The frame body would be longer than `cap` bytes.
 pub fn job_frame_head(
     id: u64,
     attempt: u32,
@@ -70,17 +78,17 @@ pub fn job_frame_head(
     Ok(head)
 }
 
-/// Bytes in the frame of a job, in bincode's form, before its payload.
+/// Bytes in the frame of a job, in bincode form, before its payload.
 pub const JOB_FRAME_HEAD_BYTES: usize = HEADER_BYTES + JOB_HEAD_BYTES;
 
-/// Bytes in the frame of a successful reply, in bincode's form, before its result.
+/// Bytes in the frame of a successful reply, in bincode form, before its result.
 pub const REPLY_FRAME_HEAD_BYTES: usize = HEADER_BYTES + REPLY_HEAD_BYTES;
 
-/// Encodes the frame of a successful reply, in bincode's form, up to its result of
-/// `result_bytes` bytes. The caller writes the result behind it from where it lies.
+/// Encodes the frame of a successful reply in bincode form, up to its result of `result_bytes`
+/// bytes. The caller writes the result after it, without copying it first.
 ///
 /// # Errors
-/// The frame body would be longer than `cap`.
+/// The frame body would be longer than `cap` bytes.
 #[inline]
 pub fn reply_frame_head(
     id: u64,
@@ -101,7 +109,7 @@ pub fn reply_frame_head(
     Ok(head)
 }
 
-/// The header of a frame whose body is a head of `head_bytes` and `rest_bytes` behind it.
+/// Encodes the header of a frame whose body has `head_bytes` and then `rest_bytes` bytes.
 #[inline]
 fn frame_header(
     rest_bytes: usize,
@@ -115,20 +123,21 @@ fn frame_header(
     }
 }
 
-/// Decodes the first [`JOB_HEAD_BYTES`] of a message to a worker in bincode's form, before the
-/// rest has arrived: the job's id, its attempt and the length of its payload in bytes. `None` if
-/// the message is not a job.
+/// Decodes the first [`JOB_HEAD_BYTES`] of a message to a worker in bincode form, before the rest
+/// has arrived. Returns the job's id, its attempt and the length of its payload in bytes, or
+/// `None` if the message is not a job.
 ///
 /// # Errors
-/// Fewer bytes than [`JOB_HEAD_BYTES`].
+/// There are fewer bytes than [`JOB_HEAD_BYTES`].
 pub fn read_job_head(head: &[u8]) -> Result<Option<(u64, u32, u64)>, CodecError> {
     binary::read_job_head(head)
 }
 
-/// The bodies of the frames after the hellos. What is read borrows its payload where its form
-/// allows that, and nothing is allocated on the word of a length that the bytes do not bear out.
+/// Encoding and decoding of frame bodies after the hellos. A decoded message borrows its payload
+/// from the bytes where the form allows it. No length is trusted: memory is allocated only for
+/// bytes that are there.
 impl Codec {
-    /// Appends what a supervisor says to `out`.
+    /// Appends the encoded message to `out`.
     #[inline]
     pub fn write_to_worker(self, message: &ToWorker<'_>, out: &mut Vec<u8>) {
         match self {
@@ -137,10 +146,10 @@ impl Codec {
         }
     }
 
-    /// Reads what a supervisor said.
+    /// Decodes a message from a supervisor.
     ///
     /// # Errors
-    /// Bytes that are not exactly one message.
+    /// `bytes` are not exactly one message.
     #[inline]
     pub fn read_to_worker(self, bytes: &[u8]) -> Result<ToWorker<'_>, CodecError> {
         match self {
@@ -149,7 +158,7 @@ impl Codec {
         }
     }
 
-    /// Appends what a worker says to `out`.
+    /// Appends the encoded message to `out`.
     #[inline]
     pub fn write_to_supervisor(self, message: &ToSupervisor<'_>, out: &mut Vec<u8>) {
         match self {
@@ -158,10 +167,10 @@ impl Codec {
         }
     }
 
-    /// Reads what a worker said.
+    /// Decodes a message from a worker.
     ///
     /// # Errors
-    /// Bytes that are not exactly one message.
+    /// `bytes` are not exactly one message.
     #[inline]
     pub fn read_to_supervisor(self, bytes: &[u8]) -> Result<ToSupervisor<'_>, CodecError> {
         match self {
@@ -185,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_fixed() {
+    fn the_bincode_form_never_changes() {
         let mut out = Vec::new();
         encode(&Message::Tuple(258, Some(-2)), &mut out).unwrap();
         assert_eq!(out, [1, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 1, 254, 255, 255, 255]);
@@ -201,7 +210,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn messages_come_back_as_they_went(name in ".*", list in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..9)) {
+        fn decoding_restores_what_was_encoded(name in ".*", list in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..9)) {
             let message = Message::Fields { name, list };
             let mut out = Vec::new();
             encode(&message, &mut out).unwrap();

@@ -1,54 +1,54 @@
-//! [`CodecError`]: the reasons why bytes and a message cannot be turned into one another.
+//! [`CodecError`]: why bytes are not a message, or a message has no bytes.
 
 use crate::frame::FrameTooLong;
 
-/// Why bytes and a message could not be turned into one another.
+/// Why a message could not be encoded, or bytes could not be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
     /// The message has no bincode form.
     #[error("message cannot be encoded")]
     Encode(#[from] bincode::error::EncodeError),
-    /// The bytes are no message of that type.
+    /// The bytes are not a message of the expected type.
     #[error("bytes are not such a message")]
     Decode(#[from] bincode::error::DecodeError),
-    /// The message is over the cap of its frame.
+    /// The message exceeds the cap on its frame.
     #[error(transparent)]
     TooLong(#[from] FrameTooLong),
-    /// The bytes hold a message and something after it.
+    /// The message is complete, but more bytes follow: this many.
     #[error("{0} bytes follow the message")]
     Trailing(usize),
     /// The bytes end before the message does.
     #[error("the message ends too early")]
     Short,
-    /// A number that stands for none of the forms there are.
+    /// A variant number that is not assigned.
     #[error("there is no {of} {variant}")]
     Variant {
-        /// Of what.
+        /// What the number should identify, such as `message`.
         of: &'static str,
-        /// The number.
+        /// The number that was found.
         variant: u32,
     },
-    /// What should be text is not UTF-8.
+    /// A text field is not UTF-8.
     #[error("a text is not UTF-8")]
     Text(#[from] std::str::Utf8Error),
-    /// Not JSON, or a field of another type.
+    /// The bytes are not JSON, or a field has the wrong type.
     #[error("not such a message in JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// JSON with another `type` than those there are.
+    /// The JSON object has a `type` that the protocol does not define.
     #[error("unknown \"type\": \"{0}\"")]
     UnknownType(String),
-    /// JSON without what its `type` needs.
+    /// The JSON object lacks a field that its `type` requires.
     #[error("a \"{of}\" without \"{field}\"")]
     Missing {
-        /// Its `type`.
+        /// The object's `type`.
         of: &'static str,
-        /// What it needs.
+        /// The name of the field.
         field: &'static str,
     },
-    /// JSON that says two things where its `type` has room for one.
+    /// The JSON object of this `type` has several fields of which only one is allowed.
     #[error("a \"{0}\" with more than one result")]
     Ambiguous(&'static str),
-    /// A field that should be base64 and is not.
+    /// The field of this name is not valid base64.
     #[error("\"{0}\" is not base64")]
     Base64(&'static str),
 }

@@ -1,26 +1,28 @@
-//! How are messages told apart in a stream of bytes? Each is a frame: a `u32` little-endian
-//! length, then that many bytes. Sans-IO: this file never reads or writes anything but memory.
+//! Frames, which separate messages in a stream of bytes.
+//!
+//! A frame is a `u32` little-endian length, then that many bytes of body. The module does no I/O:
+//! it reads and writes memory only, so that both ends of a pipe and all tests can use it.
 
-/// The largest frame body accepted unless a side says otherwise: 64 MiB.
+/// The default cap on a frame body: 64 MiB.
 pub const FRAME_BYTES_MAX: usize = 64 << 20;
 
-/// Bytes of the length in front of each frame.
+/// The size of a frame's header, which holds the length of its body.
 pub const HEADER_BYTES: usize = 4;
 
-/// A length over the agreed cap. Found before anything is allocated for it.
+/// A frame body longer than the cap. Found before any memory is allocated for the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a frame of {length} bytes is over the cap of {cap} bytes")]
 pub struct FrameTooLong {
-    /// What the header claimed, or what was to be written.
+    /// The length of the body in bytes, as the header or the writer states it.
     pub length: usize,
-    /// What is allowed.
+    /// The longest body allowed, in bytes.
     pub cap: usize,
 }
 
-/// Appends one frame with the body that `write` leaves behind the header.
+/// Appends a frame whose body is what `write` appends.
 ///
 /// # Errors
-/// A body over `cap`; `out` is then as it was.
+/// The body is longer than `cap` bytes. `out` is then unchanged.
 pub fn append(
     out: &mut Vec<u8>,
     cap: usize,
@@ -42,14 +44,14 @@ pub fn append(
     }
 }
 
-/// The body of a frame, and the bytes after it.
+/// The body of a frame, and the bytes that follow the frame.
 pub type Split<'a> = (&'a [u8], &'a [u8]);
 
-/// Takes the first whole frame off `bytes`: its body, and what follows it.
-/// `None` while the frame is not whole.
+/// Splits the first frame off `bytes`: returns its body and the bytes that follow it, or `None`
+/// if the frame is not complete yet.
 ///
 /// # Errors
-/// A header that claims more than `cap`; the stream cannot be read on.
+/// The header states more than `cap` bytes. The stream cannot be read any further.
 pub fn split(bytes: &[u8], cap: usize) -> Result<Option<Split<'_>>, FrameTooLong> {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Ok(None);
@@ -60,7 +62,7 @@ pub fn split(bytes: &[u8], cap: usize) -> Result<Option<Split<'_>>, FrameTooLong
 /// Decodes the length of a frame body from its header.
 ///
 /// # Errors
-/// The length is over `cap`; the stream cannot be read on.
+/// The length is over `cap` bytes. The stream cannot be read any further.
 #[inline]
 pub fn length(header: [u8; HEADER_BYTES], cap: usize) -> Result<usize, FrameTooLong> {
     let length = u32::from_le_bytes(header) as usize;
@@ -76,13 +78,13 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_hostile_length_is_refused_from_its_header_alone() {
+    fn a_length_over_the_cap_is_refused_by_its_header_alone() {
         let fault = split(&[0xff; HEADER_BYTES], 1024).unwrap_err();
         assert_eq!(fault, FrameTooLong { length: 0xffff_ffff, cap: 1024 });
     }
 
     #[test]
-    fn a_body_over_the_cap_leaves_the_buffer_as_it_was() {
+    fn a_body_over_the_cap_leaves_the_buffer_unchanged() {
         let mut out = vec![7];
         assert!(append(&mut out, 3, |body| body.extend_from_slice(b"four")).is_err());
         assert_eq!(out, [7]);
@@ -90,7 +92,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_survive_a_cut_at_every_byte(
+        fn frames_are_split_correctly_wherever_the_stream_is_cut(
             bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6),
             cut in any::<prop::sample::Index>(),
         ) {
@@ -113,7 +115,7 @@ mod tests {
         }
 
         #[test]
-        fn garbage_never_panics_nor_reads_past_its_end(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn garbage_neither_panics_nor_is_read_past_its_end(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(Some((body, rest))) = split(&bytes, 32) {
                 prop_assert!(body.len() <= 32 && body.len() + rest.len() + HEADER_BYTES == bytes.len());
             }

@@ -1,5 +1,7 @@
-//! What does a wire message look like in JSON? One object to a frame, told apart by `type`;
-//! fields that nobody knows are passed over. The hellos are always in this form.
+//! The JSON form of messages: one object per frame, whose `type` names the message.
+//!
+//! Unknown fields are ignored, so that later versions can add some. The hellos always have this
+//! form, because they are sent before the two ends agree on a codec.
 
 use std::borrow::Cow;
 
@@ -18,22 +20,23 @@ use crate::{
     },
 };
 
-/// Padding is written, and not asked for.
+/// The standard alphabet. Padding is written, but not required.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// How much of an unknown `type` is repeated in an error.
+/// The longest part of an unknown `type`, in characters, that an error message repeats.
 const SHOWN_CHARS_MAX: usize = 40;
 
-/// A text of the message. A type of its own, because serde copies an `Option<Cow>` and borrows
-/// an option of this.
+/// A text field. A separate type because serde copies an `Option<Cow<str>>`, but lets an
+/// `Option<Text>` borrow.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Every field of every message, so that `type` may stand anywhere and nothing is read twice.
+/// All fields of all messages, so that `type` may stand anywhere in the object and the object is
+/// parsed once.
 #[derive(Default, Serialize, Deserialize)]
 struct Form<'a> {
     #[serde(rename = "type", borrow)]
@@ -84,7 +87,7 @@ impl<'a> Form<'a> {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        // Nothing here is without a form in JSON, and a vector takes whatever is written to it.
+        // This cannot fail: every field has a JSON form, and writing to a vector succeeds.
         let _ = serde_json::to_writer(out, self);
     }
 }
@@ -94,7 +97,7 @@ impl<'a> Text<'a> {
         Some(Self(Cow::Borrowed(text)))
     }
 
-    /// As text, or else as base64.
+    /// The bytes as text if they are UTF-8 (first field), otherwise as base64 (second field).
     fn either(bytes: &'a [u8]) -> (Option<Self>, Option<Self>) {
         match str::from_utf8(bytes) {
             Ok(text) => (Self::some(text), None),
@@ -115,7 +118,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The field, or an error that names it.
+/// Returns the field's value, or an error that names the field.
 fn need<T>(of: &'static str, field: &'static str, value: Option<T>) -> Result<T, CodecError> {
     value.ok_or(CodecError::Missing { of, field })
 }
@@ -250,7 +253,7 @@ fn read_result(form: Form<'_>) -> Result<Result<Cow<'_, [u8]>, Failure<'_>>, Cod
     }
 }
 
-/// A hello with its `type`.
+/// A hello together with its `type`.
 #[derive(Serialize)]
 struct Tagged<'a, T> {
     #[serde(rename = "type")]
@@ -259,7 +262,7 @@ struct Tagged<'a, T> {
     hello: &'a T,
 }
 
-/// What every hello of every version begins with, as far as one can know.
+/// The fields that hellos of every version are assumed to have.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(rename = "type", borrow)]
@@ -269,14 +272,15 @@ struct Head<'a> {
 
 fn hello_frame(hello: &impl Serialize) -> Vec<u8> {
     let mut frame = vec![0; HEADER_BYTES];
-    // As above: nothing in it is without a form in JSON.
+    // This cannot fail: every field has a JSON form, and writing to a vector succeeds.
     let _ = serde_json::to_writer(&mut frame, &Tagged { tag: "hello", hello });
     let length = u32::try_from(frame.len() - HEADER_BYTES).unwrap_or(u32::MAX);
     frame[..HEADER_BYTES].copy_from_slice(&length.to_le_bytes());
     frame
 }
 
-/// The hello; or, of another version, whose fields nobody here knows, only that version.
+/// Decodes a hello. The fields of other versions are unknown, so `of_version` makes the result
+/// from the version alone.
 fn read_hello<T: DeserializeOwned>(
     bytes: &[u8],
     of_version: impl FnOnce(u32) -> T,
@@ -290,39 +294,39 @@ fn read_hello<T: DeserializeOwned>(
 }
 
 impl SupervisorHello {
-    /// The whole frame, header included.
+    /// Encodes the complete frame, header included.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
         hello_frame(self)
     }
 
-    /// Reads the body of a first frame. Of another version than [`VERSION`] only that is read,
-    /// and the rest is empty: compare it first.
+    /// Decodes the body of a first frame. If its version is not [`VERSION`], the other fields of
+    /// the result are empty: compare the version first.
     ///
     /// # Errors
-    /// Whatever is no hello.
+    /// The body is not a hello.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
-        let nothing =
+        let empty =
             |version| Self { version, codecs: Vec::new(), max_frame: 0, worker: String::new() };
-        read_hello(bytes, nothing)
+        read_hello(bytes, empty)
     }
 }
 
 impl WorkerHello {
-    /// The whole frame, header included.
+    /// Encodes the complete frame, header included.
     #[must_use]
     pub fn to_frame(&self) -> Vec<u8> {
         hello_frame(self)
     }
 
-    /// Reads the body of a first frame. Of another version than [`VERSION`] only that is read,
-    /// and the rest is empty: compare it first.
+    /// Decodes the body of a first frame. If its version is not [`VERSION`], the other fields of
+    /// the result are empty: compare the version first.
     ///
     /// # Errors
-    /// Whatever is no hello.
+    /// The body is not a hello.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
-        let nothing =
+        let empty =
             |version| Self { version, codec: Codec::Json, pid: 0, capabilities: Vec::new() };
-        read_hello(bytes, nothing)
+        read_hello(bytes, empty)
     }
 }

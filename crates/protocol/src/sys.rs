@@ -9,24 +9,24 @@ use std::{
     ptr::{self, NonNull},
 };
 
-/// Nameless memory of this size, which can be mapped elsewhere and never be given another size:
-/// so that nobody who shares it can make us touch what is no longer there (SIGBUS).
+/// Creates anonymous memory of this size that other processes can map and that cannot be resized,
+/// so that no process that shares it can make an access fault (SIGBUS) by truncating it.
 pub(crate) fn sealed_memory(bytes: usize) -> io::Result<OwnedFd> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // SAFETY: the name is a C string, and is copied.
+    // SAFETY: the name is a C string, which the kernel copies.
     let number = check(unsafe { libc::memfd_create(c"recorder".as_ptr(), flags) })?;
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: the descriptor was just created and has no other owner.
     let memory = unsafe { OwnedFd::from_raw_fd(number) };
     let length = libc::off_t::try_from(bytes).map_err(io::Error::other)?;
     let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
-    // SAFETY: integers only.
+    // SAFETY: the call takes integers only.
     check(unsafe { libc::ftruncate(number, length) })?;
-    // SAFETY: integers only.
+    // SAFETY: the call takes integers only.
     check(unsafe { libc::fcntl(number, libc::F_ADD_SEALS, seals) })?;
     Ok(memory)
 }
 
-/// Memory that is shared with another process.
+/// A mapping of memory that is shared with another process.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     start: NonNull<u8>,
@@ -34,7 +34,7 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Maps that many bytes of what `file` is; refuses a file of another size.
+    /// Maps `file`, which must have exactly this size.
     pub(crate) fn new(file: BorrowedFd<'_>, bytes: usize) -> io::Result<Self> {
         let length = std::fs::File::from(file.try_clone_to_owned()?).metadata()?.len();
         if length != bytes as u64 {
@@ -42,7 +42,7 @@ impl Mapping {
         }
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let (shared, file) = (libc::MAP_SHARED, file.as_raw_fd());
-        // SAFETY: the kernel chooses a place where nothing is yet.
+        // SAFETY: the kernel chooses an address range that is not in use.
         let start = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, shared, file, 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -51,7 +51,7 @@ impl Mapping {
         Ok(Self { start, bytes })
     }
 
-    /// The first byte: at the beginning of a page, and valid as long as this value lives.
+    /// The address of the first byte: page-aligned, and valid while this value lives.
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.start
     }
@@ -59,14 +59,14 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new`, and whatever points into it borrows from this value.
+        // SAFETY: `new` mapped this range, and every pointer into it borrows from this value.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
     }
 }
 
-// SAFETY: an address and a length that never change, at home in no thread.
+// SAFETY: the value is an address and a length, neither of which is tied to a thread.
 unsafe impl Send for Mapping {}
-// SAFETY: as above; what is done at the address is for those to answer who do it.
+// SAFETY: address and length never change. Code that accesses the memory must synchronise it.
 unsafe impl Sync for Mapping {}
 
 fn check(result: i32) -> io::Result<i32> {

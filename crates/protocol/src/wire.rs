@@ -1,29 +1,31 @@
-//! What do a supervisor and its worker say to one another? `PROTOCOL.md` tells it to authors in
-//! other languages; this is the same in types. [`crate::codec`] turns it into bytes.
+//! The messages that a supervisor and its worker exchange, as types.
+//!
+//! `PROTOCOL.md` describes the same messages for authors of workers in other languages.
+//! [`crate::codec`] turns them into bytes and back.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-/// The version of the protocol. The first frame each way names it, as JSON.
+/// The version of the protocol. The first frame in each direction carries it, as JSON.
 pub const VERSION: u32 = 1;
 
-/// The variable that announces the descriptors: `PID:JOBS:REPLIES:RECORDER`.
+/// The environment variable that announces the descriptors: `PID:JOBS:REPLIES:RECORDER`.
 ///
-/// With the process id, as `LISTEN_PID` has it, so that a worker's own child that inherits the
-/// variable does not take itself for a worker.
+/// It holds the worker's process id, as `LISTEN_PID` does, so that a child of the worker that
+/// inherits the variable does not take itself for a worker.
 pub const VARIABLE: &str = "SUPERVISOR_WIRE";
 
 /// The capability of a worker that keeps the flight recorder.
 pub const RECORDER: &str = "recorder";
-/// The capability of a worker that hears [`ToWorker::Cancel`] while it runs a job.
+/// The capability of a worker that reads [`ToWorker::Cancel`] while it runs a job.
 pub const CANCELS: &str = "cancels";
 
-/// How frames after the first are written.
+/// The encoding of all frames after the hellos.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Codec {
-    /// For workers that link this library.
+    /// Compact and fast; for workers in Rust.
     Bincode,
     /// For workers in other languages.
     Json,
@@ -32,11 +34,11 @@ pub enum Codec {
 /// The supervisor's first frame.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SupervisorHello {
-    /// [`VERSION`].
+    /// The supervisor's version of the protocol; see [`VERSION`].
     pub version: u32,
-    /// The codecs it knows, by name.
+    /// The names of the codecs that the supervisor knows.
     pub codecs: Vec<String>,
-    /// The longest frame body, in bytes, that it sends or accepts.
+    /// The longest frame body, in bytes, that the supervisor sends or accepts.
     pub max_frame: u64,
     /// The worker's name, such as `w2.7`.
     pub worker: String,
@@ -45,49 +47,52 @@ pub struct SupervisorHello {
 /// The worker's first frame.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WorkerHello {
-    /// [`VERSION`].
+    /// The worker's version of the protocol; see [`VERSION`].
     pub version: u32,
-    /// How both sides write from now on.
+    /// The codec of all later frames, in both directions.
     pub codec: Codec,
-    /// Its process id.
+    /// The worker's process id.
     pub pid: u32,
-    /// What it can do: [`RECORDER`], [`CANCELS`]. Unknown ones are ignored.
+    /// What the worker can do: [`RECORDER`], [`CANCELS`]. The supervisor ignores names that it
+    /// does not know.
     #[serde(default)]
     pub capabilities: Vec<String>,
 }
 
-/// What a supervisor says after its hello.
+/// A message from the supervisor, after its hello.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ToWorker<'a> {
-    /// A job to be done. Jobs are done in the order they come.
+    /// A job. The worker runs jobs in the order in which they arrive.
     Job {
-        /// Its number.
+        /// The job's id.
         id: u64,
-        /// Which try of it this is, from 1.
+        /// The number of this attempt, from 1.
         attempt: u32,
-        /// What is to be done, in the words of whoever wrote the job.
+        /// The job's input. Its meaning is between the author of the job and the worker.
         payload: Cow<'a, [u8]>,
     },
-    /// Jobs that came before this and were recalled are forgotten; those after it count.
+    /// Ends a retraction: the worker discards retracted jobs that arrived before this message,
+    /// and runs those that arrive after it.
     Resume,
-    /// The job, if it still runs, shall end early. For workers that said [`CANCELS`].
+    /// Asks the worker to end the job early if it still runs. Only for workers with the
+    /// capability [`CANCELS`].
     Cancel {
-        /// Its number.
+        /// The job's id.
         id: u64,
-        /// Why: `timeout`, or `memory` for one that holds too much and is to have no more time.
+        /// Why, in the words of the wire; [`CancelReason`] interprets them.
         reason: Cow<'a, str>,
     },
-    /// There are no more jobs: the worker shall end.
+    /// No more jobs will follow; the worker exits.
     Bye,
 }
 
-/// Why a job shall end early.
+/// Why the supervisor cancels a job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CancelReason {
-    /// Its time is over. (So it is taken where the supervisor gives a reason that this library
-    /// does not know.)
+    /// The job reached its time limit. A reason that this library does not know counts as this
+    /// one.
     Timeout,
-    /// It holds more memory than it may: it is to have no more time.
+    /// The job exceeds its memory limit. The worker ends it without a grace period.
     Memory,
 }
 
@@ -97,66 +102,67 @@ impl From<&str> for CancelReason {
     }
 }
 
-/// What a worker says after its hello.
+/// A message from the worker, after its hello.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ToSupervisor<'a> {
-    /// How a job ended.
+    /// The end of a job.
     Reply {
-        /// The job's number.
+        /// The job's id.
         id: u64,
-        /// The attempt, as it came with the job.
+        /// The number of the attempt, as it came with the job.
         attempt: u32,
-        /// How long the job ran, in nanoseconds; 0 if that was not measured.
+        /// How long the job ran, in nanoseconds; 0 if the worker did not measure it.
         service_ns: u64,
-        /// What came of it.
+        /// The job's output, or why the job failed.
         result: Result<Cow<'a, [u8]>, Failure<'a>>,
     },
-    /// The job is run by this process of its own. May be left out for jobs under 10 ms.
+    /// A child process of the worker runs the job. A worker may leave this out for jobs shorter
+    /// than 10 ms.
     Started {
-        /// The job's number.
+        /// The job's id.
         id: u64,
-        /// The process.
+        /// The child's process id.
         pid: u32,
     },
-    /// Output that surely belongs to the job.
+    /// Output that is known to belong to the job.
     Output {
-        /// The job's number.
+        /// The job's id.
         id: u64,
         /// 1 for stdout, 2 for stderr.
         stream: u8,
-        /// As it came.
+        /// The output, unchanged.
         bytes: Cow<'a, [u8]>,
     },
-    /// How far the job has come.
+    /// The progress of a job.
     Progress {
-        /// The job's number.
+        /// The job's id.
         id: u64,
-        /// From 0 to 1.
+        /// The part of the job that is done, from 0 to 1.
         fraction: f64,
-        /// For people.
+        /// A description for people; may be empty.
         note: Cow<'a, str>,
     },
-    /// The worker will say nothing more.
+    /// The worker sends nothing after this message, and exits.
     Bye,
 }
 
-/// Why a job came to nothing.
+/// Why a job failed while its worker goes on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure<'a> {
-    /// Whether the worker's code gave an error back, or panicked.
+    /// Whether the worker's code returned an error or panicked.
     pub kind: FailureKind,
-    /// For people.
+    /// A message for people.
     pub message: Cow<'a, str>,
-    /// Where in the source, such as `src/main.rs:7:5`; empty if it is not known.
+    /// The place in the source, such as `src/main.rs:7:5`; empty if it is not known.
     pub place: Cow<'a, str>,
 }
 
-/// The ways in which a job fails and its worker goes on.
+/// The ways in which a job fails while its worker goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// An error was given back.
+    /// The job's code returned an error.
     Error,
-    /// A panic was caught.
+    /// The job's code panicked, and the worker caught the panic.
     Panic,
 }

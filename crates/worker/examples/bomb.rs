@@ -1,12 +1,15 @@
-//! `bomb MODE MIB [FILE]`: takes so much memory as fast as it can, touches it, and notes in FILE
-//! (of 4 KiB) how many MiB have been touched by all of its processes. Then it waits.
+//! `bomb MODE MIB [FILE]`: allocates and touches MIB mebibytes of memory as fast as it can, then
+//! waits. In FILE, of 4 KiB, it counts the mebibytes that all of its processes have touched.
 //!
-//! `private`: one process, each piece of its own. `shared`: one process, one shared mapping.
-//! `children`: eight processes, an eighth each. `sharers`: eight processes that all read one shared
-//! mapping, which one of them wrote.
+//! MODE is one of:
+//!
+//! - `private`: one process with private mappings of 1 MiB;
+//! - `shared`: one process with one shared mapping;
+//! - `children`: eight processes, each with an eighth of the memory;
+//! - `sharers`: eight processes that read one shared mapping, which their parent wrote.
 
 #![expect(unsafe_code, reason = "mappings and forks")]
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::unwrap_used, reason = "a panic here fails the test")]
 
 use std::{
     env,
@@ -48,13 +51,14 @@ fn main() {
     }
 }
 
-/// Where the MiB are counted: shared with whoever opens the file.
+/// The counter of mebibytes: a mapping that is shared with every process that opens the file.
 fn counter(path: Option<String>) -> &'static AtomicU64 {
     let Some(path) = path else { return Box::leak(Box::default()) };
     let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
     file.set_len(PAGE as u64).unwrap();
     let (access, fd) = (libc::PROT_READ | libc::PROT_WRITE, file.as_raw_fd());
-    // SAFETY: a page of a file that is that long, never unmapped: aligned, and zeroes at first.
+    // SAFETY: the mapping is a whole page of a file of that length, so it is aligned and starts as
+    // zeroes. It is never unmapped.
     unsafe {
         let page = libc::mmap(ptr::null_mut(), PAGE, access, libc::MAP_SHARED, fd, 0);
         assert_ne!(page, libc::MAP_FAILED);
@@ -62,10 +66,10 @@ fn counter(path: Option<String>) -> &'static AtomicU64 {
     }
 }
 
-/// New memory. There is none: then that is said, as programs do.
+/// Maps new memory. If there is none, prints a message and aborts, as Rust's allocator does.
 fn map(bytes: usize, kind: libc::c_int) -> *mut u8 {
     let access = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: new memory, which nobody else refers to.
+    // SAFETY: the kernel chooses an address range that is not in use.
     let memory =
         unsafe { libc::mmap(ptr::null_mut(), bytes, access, kind | libc::MAP_ANONYMOUS, -1, 0) };
     if memory == libc::MAP_FAILED {
@@ -77,7 +81,7 @@ fn map(bytes: usize, kind: libc::c_int) -> *mut u8 {
 
 fn write(memory: *mut u8, mib: usize, touched: &AtomicU64) {
     for page in 0..mib * MIB / PAGE {
-        // SAFETY: within what was mapped.
+        // SAFETY: the page is within the mapping.
         unsafe { memory.add(page * PAGE).write_volatile(1) };
         if (page + 1).is_multiple_of(MIB / PAGE) {
             touched.fetch_add(1, Ordering::Relaxed);
@@ -86,14 +90,14 @@ fn write(memory: *mut u8, mib: usize, touched: &AtomicU64) {
 }
 
 fn read(memory: *mut u8, mib: usize) {
-    // SAFETY: within what was mapped.
+    // SAFETY: the pages are within the mapping.
     (0..mib * MIB / PAGE).for_each(|page| unsafe {
         memory.add(page * PAGE).read_volatile();
     });
 }
 
-/// So many children; true in each of them.
+/// Forks `count` children; returns true in each of them.
 fn fork(count: usize) -> bool {
-    // SAFETY: there is but this thread.
+    // SAFETY: this process has a single thread.
     (0..count).any(|_| unsafe { libc::fork() } == 0)
 }

@@ -1,7 +1,7 @@
-//! `deaf block|ignore|both PROGRAM ARGS…`: blocks or ignores every signal it can, and becomes
-//! the program. What a careless parent hands down.
+//! `deaf block|ignore|both PROGRAM ARGS…`: blocks or ignores all signals that it can, then executes
+//! the program, which inherits that state. It stands for a careless parent process.
 
-#![expect(unsafe_code, reason = "the standard library's exec unblocks all signals")]
+#![expect(unsafe_code, reason = "the standard library resets the signal mask before exec")]
 
 use std::{env, ffi::CString, io, mem::MaybeUninit, os::unix::ffi::OsStringExt, ptr};
 
@@ -10,12 +10,12 @@ fn main() {
     let what = args.next().unwrap_or_default();
     let (block, ignore) = (what != "ignore", what != "block");
     for signal in (1..=64).filter(|_| ignore) {
-        // SAFETY: ignoring runs no code; what cannot be ignored is refused.
+        // SAFETY: SIG_IGN runs no code, and the kernel refuses signals that cannot be ignored.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
     if block {
         let mut all = MaybeUninit::uninit();
-        // SAFETY: sigfillset fills the set that sigprocmask then reads.
+        // SAFETY: sigfillset initialises the set that sigprocmask then reads.
         unsafe {
             libc::sigfillset(all.as_mut_ptr());
             libc::sigprocmask(libc::SIG_BLOCK, all.as_ptr(), ptr::null_mut());
@@ -23,7 +23,7 @@ fn main() {
     }
     let argv: Vec<CString> = args.filter_map(|arg| CString::new(arg.into_vec()).ok()).collect();
     let pointers: Vec<_> = argv.iter().map(|arg| arg.as_ptr()).chain([ptr::null()]).collect();
-    // SAFETY: an array of C strings that ends with null, all alive.
+    // SAFETY: the array holds pointers to live C strings and ends with null.
     unsafe { libc::execvp(pointers[0], pointers.as_ptr()) };
     eprintln!("deaf: {}", io::Error::last_os_error());
     std::process::exit(127);

@@ -1,4 +1,4 @@
-//! Replies with the payload: the smallest worker there is.
+//! Replies with the payload. This is the smallest possible worker.
 
 use std::convert::Infallible;
 

@@ -1,4 +1,4 @@
-//! Takes memory and touches it, in steps of 1 MiB, until there is no more to be had.
+//! Allocates and touches memory in steps of 1 MiB until an allocation fails.
 
 use std::hint::black_box;
 

@@ -1,11 +1,14 @@
-//! `report [stay] ARGS…`: says in one line of JSON what it finds itself with. With `stay` it then
-//! waits to be ended.
+//! `report [stay] ARGS…`: prints the state that it inherited as one line of JSON. With `stay` it
+//! then waits until it is killed.
 //!
-//! Without Rust's runtime, which ignores SIGPIPE, catches SIGSEGV, and opens `/dev/null` where a
-//! standard stream is missing: all that is what this program is to look for.
+//! It runs without the Rust runtime, which would change that state: the runtime ignores SIGPIPE,
+//! catches SIGSEGV, and opens `/dev/null` in place of a missing standard stream.
 
 #![no_main]
-#![expect(unsafe_code, reason = "asks the kernel what the standard library does not tell")]
+#![expect(
+    unsafe_code,
+    reason = "an entry point without the runtime, and system calls that the standard library lacks"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +28,7 @@ extern "C" fn main() -> i32 {
         .map(|(name, value)| (name.to_string_lossy().into(), value.to_string_lossy().into()))
         .collect();
     let mut death_signal = 0;
-    // SAFETY: these take and give integers; PR_GET_PDEATHSIG stores one at the address given.
+    // SAFETY: the calls take and return integers; PR_GET_PDEATHSIG stores one at the given address.
     let (pgid, sid) = unsafe {
         libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut death_signal);
         (libc::getpgrp(), libc::getsid(0))
@@ -43,45 +46,45 @@ extern "C" fn main() -> i32 {
         "argv": argv,
         "env": environment,
     });
-    // One write, so that the line comes out whole.
+    // One write, so that the line is not split.
     let _ = io::stdout().write_all(format!("{seen}\n").as_bytes());
     if argv.get(1).is_some_and(|arg| arg == "stay") {
-        // SAFETY: pause takes nothing.
+        // SAFETY: pause takes no arguments and touches no memory.
         unsafe { libc::pause() };
     }
     0
 }
 
-/// Every open descriptor: where it leads and whether it is non-blocking.
+/// All open descriptors: the target of each, and whether it is non-blocking.
 fn descriptors() -> BTreeMap<String, Value> {
-    // The one that the listing itself needs is closed again when its links are read.
+    // The listing's own descriptor is closed before the links are read, so it is left out.
     let listing = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let paths: Vec<_> = listing.map(|entry| entry.path()).collect();
     let open = paths.iter().filter_map(|path| Some((path, fs::read_link(path).ok()?)));
     open.map(|(path, target)| {
         let number = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // SAFETY: fcntl takes integers; a number that is none is refused.
+        // SAFETY: fcntl takes integers, and refuses a number that is not a descriptor.
         let flags = unsafe { libc::fcntl(number.parse().unwrap_or(-1), libc::F_GETFL) };
         (number, json!({ "target": target, "nonblocking": flags & libc::O_NONBLOCK != 0 }))
     })
     .collect()
 }
 
-/// What the kernel tells of signals and privileges.
+/// The state of signals and privileges, from `/proc/self/status`.
 fn status() -> BTreeMap<String, String> {
     let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let told = ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt", "NoNewPrivs"];
+    let names = ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt", "NoNewPrivs"];
     text.lines()
         .filter_map(|line| line.split_once(":\t"))
-        .filter(|(name, _)| told.contains(name))
+        .filter(|(name, _)| names.contains(name))
         .map(|(name, value)| (name.into(), value.into()))
         .collect()
 }
 
-/// Soft and hard limit.
+/// The soft and the hard limit of a resource.
 fn rlimit(resource: libc::__rlimit_resource_t) -> [u64; 2] {
     let mut limit = MaybeUninit::<libc::rlimit>::zeroed();
-    // SAFETY: getrlimit fills in the limit, for which all zeroes are a value too.
+    // SAFETY: getrlimit writes to the limit, for which all zeroes is a valid value as well.
     let limit = unsafe {
         libc::getrlimit(resource, limit.as_mut_ptr());
         limit.assume_init()

@@ -1,5 +1,5 @@
-//! Spins for as many microseconds as its argument says in each job, by the clock, and replies
-//! with the payload.
+//! `spin MICROSECONDS`: keeps the processor busy for that long in each job, by the clock, then
+//! replies with the payload. The default is 100.
 
 use std::{
     convert::Infallible,

@@ -1,8 +1,9 @@
-//! Sleeps for as long as each job says, and writes to the end of the file that its argument
-//! names when the job began and ended. A job is `ID MICROSECONDS`, a line `ID BEGAN ENDED`, in
-//! nanoseconds of the monotonic clock. Replies with the payload.
+//! `stamp FILE`: sleeps as long as each job asks, and appends the times of its start and end to FILE.
+//!
+//! A job is `ID MICROSECONDS`. A line of FILE is `ID START END`, in nanoseconds of the monotonic
+//! clock. The reply is the payload.
 
-#![expect(unsafe_code, reason = "the monotonic clock, as other processes read it")]
+#![expect(unsafe_code, reason = "reads the monotonic clock, which other processes share")]
 
 use std::{env, fs::OpenOptions, io::Write, thread, time::Duration};
 
@@ -15,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (id, time) = text.split_once(' ').ok_or("`ID MICROSECONDS`")?;
         let time = time.parse().map_err(|fault| format!("`{time}`: {fault}"))?;
         thread::sleep(Duration::from_micros(time));
-        // One write, since another worker writes there too.
+        // One write, since other workers append to the same file.
         let line = format!("{id} {began} {}\n", now());
         file.write_all(line.as_bytes()).map_err(|fault| fault.to_string())?;
         Ok::<_, String>(text.as_bytes().to_vec())
@@ -25,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn now() -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: clock_gettime fills in the timespec it is given.
+    // SAFETY: clock_gettime writes to the timespec that it is given.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }

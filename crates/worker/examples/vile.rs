@@ -1,15 +1,25 @@
-//! `vile MODE`: a worker that does what no worker should.
+//! `vile MODE`: a worker that breaks the rules of the protocol.
 //!
-//! `garbage` `hostile-length` `wrong-id` `twice`: an answer that is none, to the first job or to
-//! each. `again`: each job is answered with the reply of the one before. `version`: of another version. `mute`: never says hello. `deaf`: says hello and never
-//! reads. `hang-up`: closes its pipes after its hello and lives on. `flood`: 10 MB of valid frames
-//! before it reads its first job. `chatter`: prints all the time and works properly. `half N
-//! [END]`: ends behind N bytes of its first reply. `before-read [END]`, `mid-frame [END]` (of a
-//! job), `before-reply [END]`, `mid-reply [END]`, `after-reply [END]`: ends there. END is a signal
-//! such as `SIGSEGV`, or an exit code; SIGKILL if not given.
+//! | mode | what it does |
+//! |---|---|
+//! | `garbage`, `hostile-length`, `wrong-id`, `twice` | sends an invalid reply to every job |
+//! | `again` | answers each job with the reply of the job before |
+//! | `version` | sends a hello of another version |
+//! | `mute` | never sends a hello |
+//! | `deaf` | sends its hello and never reads a job |
+//! | `hang-up` | closes its pipes after its hello and lives on |
+//! | `deafens` | answers its first job, closes the pipe of jobs and lives on |
+//! | `flood` | sends 10 MB of valid frames before it reads its first job |
+//! | `leaves-flood [END]` | dies at its first job and leaves a child that keeps sending frames |
+//! | `chatter` | prints all the time and works correctly |
+//! | `answers-one [END]` | answers its first job, and dies when there is another to read |
+//! | `half N [END]` | dies after N bytes of its first reply |
+//! | `before-read [END]`, `mid-frame [END]` (of a job), `before-reply [END]`, `mid-reply [END]`, `after-reply [END]` | dies at that point |
 //!
-//! It speaks the wire by hand and without a recorder, but for those of the last kind that are
-//! not about half a reply.
+//! END is the name of a signal, such as `SIGSEGV`, or an exit code; the default is SIGKILL.
+//!
+//! Most modes use the pipes directly and no recorder. `hang-up`, `chatter` and the last row, apart
+//! from `mid-reply`, use the library.
 
 use std::{
     env,
@@ -59,29 +69,29 @@ fn main() -> Result<(), Fault> {
         "chatter" => chatter(),
         "before-read" => {
             Worker::connect()?;
-            death::as_told(arg(1))
+            death::by(arg(1))
         }
         "mid-frame" => {
             let _worker = Worker::connect()?;
             Wire::open()?.jobs.read_exact(&mut [0; 10])?;
-            death::as_told(arg(1))
+            death::by(arg(1))
         }
         "before-reply" => {
             let mut worker = Worker::connect()?;
             worker.next_job()?;
-            death::as_told(arg(1))
+            death::by(arg(1))
         }
         "after-reply" => {
             let mut worker = Worker::connect()?;
             let payload = worker.next_job()?.map(worker::Job::into_bytes).unwrap_or_default();
             worker.reply(Ok(&payload))?;
-            death::as_told(arg(1))
+            death::by(arg(1))
         }
         other => Err(format!("no such mode: `{other}`").into()),
     }
 }
 
-/// Both pipes, by hand.
+/// Both pipes, used without the library.
 struct Wire {
     jobs: File,
     replies: File,
@@ -107,7 +117,7 @@ impl Wire {
         Ok(self.replies.write_all(&hello.to_frame())?)
     }
 
-    /// The next frame; `None` at the end.
+    /// Reads the next frame; `None` at the end of the pipe.
     fn frame(&mut self) -> Result<Option<Vec<u8>>, Fault> {
         loop {
             if let Some((body, rest)) = frame::split(&self.unread, usize::MAX)? {
@@ -124,8 +134,8 @@ impl Wire {
         }
     }
 
-    /// Says hello, then sends for each job what `answer` makes of its number and of what gives
-    /// the reply under any number.
+    /// Sends a hello, then sends the bytes that `answer` returns for each job. `answer` gets the
+    /// job's id and a function that makes the reply for any id.
     fn serve(
         mut self,
         mut answer: impl FnMut(u64, &dyn Fn(u64) -> Vec<u8>) -> Vec<u8>,
@@ -144,7 +154,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Answers a job with its payload.
+    /// Answers the job in this frame with its payload.
     fn answer(&mut self, body: &[u8]) -> Result<(), Fault> {
         if let ToWorker::Job { id, attempt, payload } = Codec::Bincode.read_to_worker(body)? {
             let reply = ToSupervisor::Reply { id, attempt, service_ns: 0, result: Ok(payload) };
@@ -153,7 +163,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Answers each job with these bytes.
+    /// Answers every job with these bytes.
     fn answer_with(self, bytes: &[u8]) -> Result<(), Fault> {
         self.serve(|_, _| bytes.to_vec())
     }
@@ -161,7 +171,7 @@ impl Wire {
 
 fn framed(message: &ToSupervisor<'_>) -> Vec<u8> {
     let mut out = Vec::new();
-    // The cap is the largest there is, so no frame is over it.
+    // This cannot fail: no frame exceeds this cap.
     let _ = frame::append(&mut out, usize::MAX, |out| {
         Codec::Bincode.write_to_supervisor(message, out);
     });
@@ -177,7 +187,7 @@ fn flood() -> Result<(), Fault> {
     for _ in 0..FLOOD_BYTES.div_ceil(both.len()) {
         wire.replies.write_all(&both)?;
     }
-    // Its hello is out already: the supervisor's is the first frame that `serve` passes over.
+    // Skip the supervisor's hello.
     wire.frame()?;
     while let Some(body) = wire.frame()? {
         wire.answer(&body)?;
@@ -185,8 +195,7 @@ fn flood() -> Result<(), Fault> {
     Ok(())
 }
 
-/// Answers its first job, closes the pipe of its jobs, whether there is another in it or not, and
-/// lives on.
+/// Answers the first job, closes the pipe of jobs even if it holds another job, and lives on.
 fn deafens() -> Result<(), Fault> {
     let mut wire = Wire::open()?;
     wire.frame()?;
@@ -197,17 +206,17 @@ fn deafens() -> Result<(), Fault> {
     Err(shell.args(["-c", "exec 3<&-; exec sleep 1000"]).exec().into())
 }
 
-/// Dies at its first job, and leaves behind who writes on for ever in its name.
+/// Dies at the first job, and leaves a child that writes to the pipe of replies forever.
 fn leaves_flood(how: Option<&str>) -> Result<(), Fault> {
     let mut wire = Wire::open()?;
     wire.frame()?;
     wire.hello(VERSION)?;
     let mut child = process::Command::new(env::current_exe()?);
     let child = child.arg("floods-on").stdout(process::Stdio::piped()).spawn()?;
-    // It is at it.
+    // Wait until the child has started to write.
     child.stdout.ok_or("no stdout")?.read_exact(&mut [0])?;
     wire.frame()?;
-    death::as_told(how)
+    death::by(how)
 }
 
 fn floods_on() -> Result<(), Fault> {
@@ -222,7 +231,7 @@ fn floods_on() -> Result<(), Fault> {
     }
 }
 
-/// The first bytes of its first reply, and no more.
+/// Sends the first bytes of the first reply, then dies.
 fn half(bytes: usize, how: Option<&str>) -> Result<(), Fault> {
     let mut wire = Wire::open()?;
     wire.frame()?;
@@ -234,10 +243,10 @@ fn half(bytes: usize, how: Option<&str>) -> Result<(), Fault> {
     let reply = ToSupervisor::Reply { id, attempt, service_ns: 0, result: Ok(payload) };
     let frame = framed(&reply);
     wire.replies.write_all(&frame[..bytes.min(frame.len())])?;
-    death::as_told(how)
+    death::by(how)
 }
 
-/// Answers its first job, and dies once there is another to be read.
+/// Answers the first job, and dies when there is another to read.
 fn answers_one(how: Option<&str>) -> Result<(), Fault> {
     let mut wire = Wire::open()?;
     wire.frame()?;

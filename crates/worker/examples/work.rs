@@ -1,10 +1,11 @@
-//! Does what the words of a job say, one after the other, with `;` between them: `sleep MS`,
-//! `spin US`, `fail TEXT`, `panic TEXT`, `segv`, `abort`, `exit N`, `hang`, `stop`, `leak`,
-//! `kill`, `die HOW`, `keep MIB`, `print TEXT`, `complain TEXT`, `big N`, `log PATH TEXT`,
-//! `once PATH` (fails while that file is empty, and fills it), `sh COMMAND`. Replies with the
-//! payload.
+//! Executes the commands in a job, which are separated by `;`, and replies with the payload.
+//!
+//! The commands are `sleep MS`, `spin US`, `fail TEXT`, `panic TEXT`, `segv`, `abort`, `exit N`,
+//! `hang`, `stop`, `leak`, `kill`, `die HOW`, `keep MIB`, `print TEXT`, `complain TEXT`, `big N`
+//! (replies with N bytes), `log PATH TEXT`, `once PATH` (fails if the file is empty, and writes to
+//! it) and `sh COMMAND`. Other words do nothing.
 
-#![expect(unsafe_code, reason = "a real segmentation fault")]
+#![expect(unsafe_code, reason = "causes a real segmentation fault")]
 
 use std::{
     fs::OpenOptions,
@@ -29,7 +30,7 @@ fn main() -> Result<(), worker::ServeError> {
     })
 }
 
-/// Does one thing; gives the reply if it is not to be the payload.
+/// Executes one command. Returns the reply if it is not the payload.
 fn act(words: &str) -> Result<Option<Vec<u8>>, String> {
     let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
     let number = || rest.parse::<u64>().map_err(|fault| format!("`{words}`: {fault}"));
@@ -43,14 +44,14 @@ fn act(words: &str) -> Result<Option<Vec<u8>>, String> {
         "abort" => process::abort(),
         "exit" => process::exit(i32::try_from(number()?).unwrap_or(1)),
         "hang" => death::wait_for_ever(),
-        // SAFETY: raising takes an integer.
+        // SAFETY: raise takes an integer.
         "stop" => unsafe {
             libc::raise(libc::SIGSTOP);
         },
         "leak" => leak(),
         "kill" => death::by_signal(libc::SIGKILL),
-        "die" => death::as_told(Some(rest)),
-        // Never given back.
+        "die" => death::by(Some(rest)),
+        // Never freed.
         "keep" => _ = black_box(vec![1u8; usize::try_from(number()? << 20).unwrap_or(0)]).leak(),
         "print" => println!("{rest}"),
         "complain" => eprintln!("{rest}"),
@@ -69,9 +70,9 @@ fn spin(duration: Duration) {
     }
 }
 
-/// Touches what is not there, with the default action in force.
+/// Causes a segmentation fault, after restoring its default action.
 fn fault() {
-    // SAFETY: none: this is what a segmentation fault is made of.
+    // SAFETY: none is claimed: the fault is the purpose.
     unsafe {
         libc::signal(libc::SIGSEGV, libc::SIG_DFL);
         ptr::without_provenance_mut::<u8>(black_box(1)).write_volatile(0);
@@ -85,7 +86,7 @@ fn leak() -> ! {
     }
 }
 
-/// One write to the end of the file: the text, and who wrote it.
+/// Appends the text and this process's id to the file, in one write.
 fn log(rest: &str) -> Result<(), String> {
     let (path, text) = rest.split_once(' ').unwrap_or((rest, ""));
     let line = format!("{text} {}\n", process::id());

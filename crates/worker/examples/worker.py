@@ -6,7 +6,7 @@ pid, jobs, replies, _ = os.environ.get("SUPERVISOR_WIRE", ":::").split(":")
 if pid != str(os.getpid()):
     sys.exit("this program is a worker: start it with `supervisor run -a JOBS PROGRAM`")
 for fd in int(jobs), int(replies):
-    os.set_inheritable(fd, False)  # programs that we start must not hold our pipes
+    os.set_inheritable(fd, False)  # child processes must not inherit the pipes
 jobs, replies = open(int(jobs), "rb"), open(int(replies), "wb")
 
 def read():

@@ -1,5 +1,7 @@
-//! How does a worker find its supervisor? By the variable `SUPERVISOR_WIRE` with its own process
-//! id and three descriptors; then each says hello.
+//! The connection of a worker to its supervisor.
+//!
+//! The variable `SUPERVISOR_WIRE` names the worker's process id and three descriptors. Over them
+//! the two ends exchange hellos.
 
 use std::{
     env, fmt,
@@ -19,47 +21,47 @@ use protocol::{
 
 use crate::sys;
 
-/// Why a worker cannot begin or go on.
+/// Why a worker cannot start or continue.
 #[derive(thiserror::Error)]
 pub enum ServeError {
-    /// Nobody started this process as a worker.
+    /// No supervisor started this process.
     #[error("this program is a worker: start it with `supervisor run -a JOBS PROGRAM`")]
     NotAWorker,
-    /// This process took up its wire before.
+    /// This process is already connected.
     #[error("this process serves its supervisor already")]
     Twice,
-    /// The variable is not of its form.
+    /// The value of the variable is malformed.
     #[error("{VARIABLE} is `{0}`, not PID:JOBS:REPLIES:RECORDER")]
     Variable(String),
-    /// One of the descriptors that the variable names cannot be had.
+    /// A descriptor that the variable names cannot be used.
     #[error("descriptor {number} of {VARIABLE}: {source}")]
     Descriptor {
-        /// Its number.
+        /// The number of the descriptor.
         number: RawFd,
-        /// What is the matter with it.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// The supervisor is of another version.
+    /// The supervisor speaks this other version of the protocol.
     #[error("the supervisor speaks version {0} of the protocol, this worker version {VERSION}")]
     Version(u32),
-    /// The supervisor does not know the form in which this library writes.
+    /// The supervisor does not know the codec that this library uses.
     #[error("the supervisor does not read bincode")]
     NoBincode,
-    /// The supervisor has ended, or does not want this worker any more.
+    /// The supervisor has exited or closed its end of the pipes.
     #[error("the supervisor is gone")]
     Gone,
-    /// A reply was given while no job was being run.
+    /// The worker sent a reply while no job was running.
     #[error("a reply without a job")]
     NoJob,
-    /// What the supervisor said cannot be understood, or what is to be said has no form.
+    /// A message from the supervisor cannot be decoded, or one to it cannot be encoded.
     #[error("on the wire: {0}")]
     Codec(#[from] CodecError),
-    /// The pipes fail.
+    /// A pipe cannot be read or written.
     #[error("on the wire: {0}")]
     Io(io::Error),
 }
 
-/// As [`fmt::Display`], because this is what a `main` that gives the error back shows to people.
+/// Same as [`fmt::Display`], because a `main` that returns the error prints it with `Debug`.
 impl fmt::Debug for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -81,15 +83,16 @@ impl From<FrameTooLong> for ServeError {
     }
 }
 
-/// Whether a supervisor started this very process as a worker, and not one further up: for a
-/// program that does other things as well. It takes up nothing, and may be asked at any time.
+/// Returns whether a supervisor started this process as a worker. A program that has other modes
+/// calls this to choose one. The answer is false in a child of a worker. The call has no side
+/// effects.
 #[must_use]
 pub fn is_worker() -> bool {
     let announced = env::var(VARIABLE).ok().and_then(|text| Announced::read(&text));
-    announced.is_some_and(|announced| announced.is_for_us())
+    announced.is_some_and(|announced| announced.is_for_this_process())
 }
 
-/// The descriptors of a worker.
+/// The descriptors that a worker inherits.
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) jobs: OwnedFd,
@@ -98,14 +101,14 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Takes up what the variable announces.
+    /// Takes ownership of the descriptors that the variable announces.
     pub(crate) fn take() -> Result<Self, ServeError> {
         static IS_TAKEN: AtomicBool = AtomicBool::new(false);
         let text = env::var(VARIABLE).map_err(|_| ServeError::NotAWorker)?;
         let Some(announced) = Announced::read(&text) else {
             return Err(ServeError::Variable(text));
         };
-        if !announced.is_for_us() {
+        if !announced.is_for_this_process() {
             return Err(ServeError::NotAWorker);
         }
         if IS_TAKEN.swap(true, Ordering::Relaxed) {
@@ -144,21 +147,21 @@ impl Announced {
         (next().is_none() && is_distinct).then_some(Self { pid, jobs, replies, recorder })
     }
 
-    /// Or else it was for a process further up, whose descriptors these numbers are.
-    fn is_for_us(&self) -> bool {
+    /// If false, the variable was meant for an ancestor, and the numbers are its descriptors.
+    fn is_for_this_process(&self) -> bool {
         self.pid == process::id()
     }
 }
 
-/// What the hellos agreed on.
+/// The result of the exchange of hellos.
 #[derive(Debug)]
 pub(crate) struct Agreed {
     pub(crate) max_frame: usize,
-    pub(crate) keeper: Option<RecorderWriter>,
+    pub(crate) recorder: Option<RecorderWriter>,
 }
 
-/// Hears the supervisor's hello and answers it. The answer goes out even to a supervisor that
-/// this worker cannot serve, which can then say so better than this worker.
+/// Reads the supervisor's hello and answers it. A supervisor that this worker cannot serve is
+/// answered as well, because it can report the mismatch better than the worker can.
 pub(crate) fn greet(
     jobs: &File,
     mut replies: &File,
@@ -166,10 +169,10 @@ pub(crate) fn greet(
     capabilities: &[&str],
 ) -> Result<Agreed, ServeError> {
     let hello = SupervisorHello::from_bytes(&first_frame(jobs)?)?;
-    // Memory that cannot be mapped is no reason to refuse work: every reply then goes at once.
-    let keeper = recorder.and_then(|memory| RecorderWriter::open(memory.as_fd(), 0).ok());
-    let recorder = keeper.iter().map(|_| RECORDER);
-    let capabilities = recorder.chain(capabilities.iter().copied()).map(str::to_owned).collect();
+    // The worker can do without the recorder; it then writes every reply at once.
+    let recorder = recorder.and_then(|memory| RecorderWriter::open(memory.as_fd(), 0).ok());
+    let keeps = recorder.iter().map(|_| RECORDER);
+    let capabilities = keeps.chain(capabilities.iter().copied()).map(str::to_owned).collect();
     let answer =
         WorkerHello { version: VERSION, codec: Codec::Bincode, pid: process::id(), capabilities };
     let frame = answer.to_frame();
@@ -181,11 +184,11 @@ pub(crate) fn greet(
         return Err(ServeError::NoBincode);
     }
     let max_frame = usize::try_from(hello.max_frame).unwrap_or(usize::MAX).min(WIRE_BYTES_MAX);
-    let keeper = keeper.map(|mut keeper| {
-        keeper.passed(frame.len() as u64);
-        keeper
+    let recorder = recorder.map(|mut recorder| {
+        recorder.advance(frame.len() as u64);
+        recorder
     });
-    Ok(Agreed { max_frame, keeper })
+    Ok(Agreed { max_frame, recorder })
 }
 
 fn first_frame(mut jobs: &File) -> Result<Vec<u8>, ServeError> {
@@ -206,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_variable_is_read_or_refused() {
+    fn the_variable_is_parsed_or_refused() {
         let read = Announced::read("7:3:4:5");
         assert_eq!(read, Some(Announced { pid: 7, jobs: 3, replies: 4, recorder: Some(5) }));
         assert_eq!(Announced::read("7:3:4:-").unwrap().recorder, None);
@@ -218,14 +221,16 @@ mod tests {
     }
 
     #[test]
-    fn only_the_process_that_was_started_is_a_worker() {
+    fn only_the_process_that_the_variable_names_is_a_worker() {
         let announced = |pid: u32| Announced::read(&format!("{pid}:3:4:-")).unwrap();
-        assert!(announced(process::id()).is_for_us() && !announced(1).is_for_us());
-        assert!(!is_worker(), "a test is none");
+        assert!(
+            announced(process::id()).is_for_this_process() && !announced(1).is_for_this_process()
+        );
+        assert!(!is_worker(), "a test is not a worker");
     }
 
     #[test]
-    fn whoever_starts_a_worker_by_hand_is_told_how() {
+    fn a_worker_started_by_hand_explains_how_to_start_it() {
         let fault = Wire::take().unwrap_err();
         assert!(format!("{fault:?}").contains("supervisor run -a JOBS PROGRAM"));
     }

@@ -1,6 +1,6 @@
-//! What a worker program links, and what both sides of a pipe share.
+//! The library that a worker program links.
 //!
-//! A worker is a program that does jobs which a supervisor sends it. This is a whole one:
+//! A worker is a program that runs jobs for a supervisor. This is a complete one:
 //!
 //! ```no_run
 //! fn main() -> Result<(), worker::ServeError> {
@@ -14,12 +14,12 @@
 //! }
 //! ```
 //!
-//! `supervisor run -a JOBS PROGRAM` starts as many of it as there are cores, and sends each line
-//! of the file `JOBS` to one of them. An `Err` and a panic are failures of that job; a crash
-//! costs that job, and the worker is replaced. `print!` what you like: the protocol has pipes of
-//! its own.
+//! `supervisor run -a JOBS PROGRAM` starts one such worker per core, and sends each line of the
+//! file `JOBS` to one of them. If the code returns an `Err` or panics, that job has failed. If it
+//! crashes, that job is charged, and the supervisor replaces the worker. `print!` is safe to use:
+//! the protocol has its own pipes.
 //!
-//! Jobs and results in JSON, with types of your own:
+//! [`serve_json`] decodes jobs from JSON and encodes results as JSON:
 //!
 //! ```no_run
 //! #[derive(serde::Deserialize)]
@@ -32,9 +32,9 @@
 //! }
 //! ```
 //!
-//! A program that has another trade besides asks [`is_worker`] first.
+//! A program that has other modes calls [`is_worker`] first.
 //!
-//! The loop is also to be had by its parts, and over any two pipes, as here:
+//! [`Worker`] is for programs with a loop of their own. It also works over any two pipes:
 //!
 //! ```
 //! use std::io::{Read, Write, pipe};
@@ -68,17 +68,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Both sides share length-prefixed [`frame`]s, the [`codec`] inside them, what is said over the
-//! [`wire`], the flight [`recorder`], and the textual [`quantity`] that every program of this
-//! workspace reads alike.
+//! The modules [`wire`], [`codec`] and [`frame`] come from the crate `protocol`, which both ends of
+//! a pipe share. [`quantity`] parses and prints sizes and durations.
 //!
-//! Small and blocking: no runtime, no command line.
+//! The crate is small and blocking. It needs no async runtime.
 
 mod connect;
-mod intake;
+mod job_reader;
 mod panics;
 pub mod quantity;
-mod replies;
+mod reply_writer;
 mod running;
 mod serve;
 mod sys;

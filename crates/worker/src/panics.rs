@@ -1,5 +1,6 @@
-//! What became of a job whose code panicked? The panic is caught, with its message and its place;
-//! whoever else listens for panics (stderr, as a rule) hears of it all the same.
+//! Turns a panic of a job's code into a failure of that job, with the panic's message and place.
+//!
+//! The previous panic hook still runs, so the usual report still appears on stderr.
 
 use std::{
     any::Any,
@@ -11,11 +12,11 @@ use std::{
 use protocol::wire::{Failure, FailureKind};
 
 thread_local! {
-    /// Where this thread panicked last. Of a thread's own, since a panic elsewhere is not the job's.
+    /// The place of this thread's last panic. Panics of other threads do not belong to the job.
     static PLACE: Cell<Option<String>> = const { Cell::new(None) };
 }
 
-/// Listens for the place of every panic from now on.
+/// Installs a panic hook that records the place of every panic. Later calls do nothing.
 pub(crate) fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -27,18 +28,19 @@ pub(crate) fn watch() {
     });
 }
 
-/// Runs `code`; a panic of it is a failure.
+/// Runs `code`, and turns a panic into a failure.
 pub(crate) fn catch<T>(code: impl FnOnce() -> T) -> Result<T, Failure<'static>> {
-    // What the code left half done is its own: the next job finds it as an error would leave it.
-    catch_unwind(AssertUnwindSafe(code)).map_err(|what| Failure {
+    // A panic leaves the state of `code` as an error in the same place would, so the next job may
+    // use it.
+    catch_unwind(AssertUnwindSafe(code)).map_err(|payload| Failure {
         kind: FailureKind::Panic,
-        message: message(&*what).into(),
+        message: message(&*payload).into(),
         place: PLACE.take().unwrap_or_default().into(),
     })
 }
 
-fn message(what: &(dyn Any + Send)) -> String {
-    let text = what.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| what.downcast_ref::<String>().map(String::as_str));
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a message").into()
 }

@@ -1,5 +1,7 @@
-//! What may a worker say and hear of a job while it runs it? Output and progress that surely
-//! belong to it, the process that does it, and that it shall end early.
+//! Messages about a job while it runs.
+//!
+//! A worker can forward output and progress that belong to the job, name the process that runs it,
+//! and learn that the supervisor cancels it.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -10,44 +12,43 @@ use crate::{
     serve::Worker,
 };
 
-/// What was heard while a job runs.
+/// What [`Worker::hear`] learned about the running job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Heard {
-    /// Nothing that is about the job.
+    /// Nothing that concerns the job.
     Nothing,
-    /// The job shall end early.
+    /// The supervisor cancels the job.
     Cancel(CancelReason),
-    /// Nothing, and nothing more can be heard before the job has ended: the jobs that wait fill
-    /// the room there is.
+    /// Nothing, and no cancel can arrive before the job ends: the buffer is full of jobs that wait.
     Deaf,
-    /// The pipe has ended: nobody wants the job any more.
+    /// The pipe has ended: the supervisor no longer wants the job.
     Gone,
 }
 
-/// One of the streams a program writes to.
+/// An output stream of a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stream {
-    /// Data.
+    /// Standard output.
     Stdout,
-    /// What is said about them.
+    /// Standard error.
     Stderr,
 }
 
 impl Worker {
-    /// As [`Worker::connect`], and says that this worker hears it when a job shall end early: it
-    /// watches [`Worker::jobs`] while a job runs.
+    /// Connects like [`Worker::connect`], and announces that this worker supports cancels. It must
+    /// watch [`Worker::jobs`] while a job runs.
     ///
     /// # Errors
-    /// As [`crate::serve`].
+    /// The same as those of [`crate::serve`].
     pub fn connect_cancellable() -> Result<Self, ServeError> {
         let Wire { jobs, replies, recorder } = Wire::take()?;
         Self::over_cancellable(jobs, replies, recorder)
     }
 
-    /// As [`Worker::over`], for one that hears cancels.
+    /// Connects like [`Worker::over`], and announces that this worker supports cancels.
     ///
     /// # Errors
-    /// As [`crate::serve`].
+    /// The same as those of [`crate::serve`].
     pub fn over_cancellable(
         jobs: OwnedFd,
         replies: OwnedFd,
@@ -56,67 +57,71 @@ impl Worker {
         Self::greeting(jobs, replies, recorder, &[CANCELS])
     }
 
-    /// The pipe that jobs and cancels come by: when it is readable, [`Worker::hear`] does not
-    /// wait.
+    /// The pipe through which jobs and cancels arrive. [`Worker::hear`] does not block while it is
+    /// readable.
     #[must_use]
     pub fn jobs(&self) -> BorrowedFd<'_> {
-        self.intake.pipe()
+        self.reader.pipe()
     }
 
-    /// Waits until something comes by the pipe of jobs, and tells what it is to the running one.
-    /// Jobs that come so are kept for [`Worker::next_job`].
+    /// Waits until something arrives through the pipe of jobs, and reports what it means for the
+    /// running job. Jobs that arrive are kept for [`Worker::next_job`].
     ///
     /// # Errors
-    /// A supervisor that is not understood.
+    /// The pipe cannot be read, or the supervisor violates the protocol.
     pub fn hear(&mut self) -> Result<Heard, ServeError> {
         let Some(run) = self.running else { return Ok(Heard::Nothing) };
-        if !self.intake.has_room() {
+        if !self.reader.has_room() {
             return Ok(Heard::Deaf);
         }
-        if !self.intake.read()? {
+        if !self.reader.read()? {
             return Ok(Heard::Gone);
         }
-        Ok(self.intake.holds_cancel(run.id)?.map_or(Heard::Nothing, Heard::Cancel))
+        Ok(self.reader.find_cancel(run.id)?.map_or(Heard::Nothing, Heard::Cancel))
     }
 
-    /// Says that the running job is done by a process of its own, whose process group shall end
-    /// if this worker dies.
+    /// Reports that a child process runs the job. The supervisor kills that process's group if this
+    /// worker dies.
     ///
     /// # Errors
-    /// No job that runs, or a supervisor that is gone.
+    /// No job is running, or the supervisor is gone.
     pub fn started(&mut self, pid: u32) -> Result<(), ServeError> {
-        self.say(|id| ToSupervisor::Started { id, pid })
+        self.send(|id| ToSupervisor::Started { id, pid })
     }
 
-    /// Passes on output of the running job, at once.
+    /// Sends output of the running job to the supervisor, at once.
     ///
     /// # Errors
-    /// No job that runs, or a supervisor that is gone.
+    /// No job is running, or the supervisor is gone.
     pub fn output(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), ServeError> {
-        /// Small enough for any cap, and large enough to be cheap.
+        /// The smallest piece: cheap to send, and within any cap.
         const PIECE_BYTES: usize = 2 << 10;
         let number = if stream == Stream::Stdout { 1 } else { 2 };
-        let piece_bytes = PIECE_BYTES.max(self.replies.frame_bytes_max().min(64 << 10) / 2);
+        let piece_bytes = PIECE_BYTES.max(self.writer.frame_bytes_max().min(64 << 10) / 2);
         bytes.chunks(piece_bytes).try_for_each(|piece| {
-            self.say(|id| ToSupervisor::Output { id, stream: number, bytes: piece.into() })
+            self.send(|id| ToSupervisor::Output { id, stream: number, bytes: piece.into() })
         })
     }
 
-    /// Says how far the running job has come: from 0 to 1, and in words.
+    /// Reports the progress of the running job: the part that is done, from 0 to 1, and a note for
+    /// people.
     ///
     /// # Errors
-    /// No job that runs, or a supervisor that is gone.
+    /// No job is running, or the supervisor is gone.
     pub fn progress(&mut self, fraction: f64, note: &str) -> Result<(), ServeError> {
-        self.say(|id| ToSupervisor::Progress { id, fraction, note: note.into() })
+        self.send(|id| ToSupervisor::Progress { id, fraction, note: note.into() })
     }
 
-    fn say<'a>(&mut self, what: impl FnOnce(u64) -> ToSupervisor<'a>) -> Result<(), ServeError> {
+    fn send<'a>(
+        &mut self,
+        message: impl FnOnce(u64) -> ToSupervisor<'a>,
+    ) -> Result<(), ServeError> {
         let run = self.running.ok_or(ServeError::NoJob)?;
-        self.replies.say(&what(run.id))
+        self.writer.send(&message(run.id))
     }
 }
 
 impl Stream {
-    /// Both.
+    /// Both streams.
     pub const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
 }

@@ -1,4 +1,6 @@
-//! How does a worker do its jobs? One after the other, in the order they come: see [`serve`].
+//! The main loop of a worker: it runs jobs one after another, in the order in which they arrive.
+//!
+//! [`serve`] is the whole loop; [`Worker`] is for programs that write their own.
 
 use std::{
     borrow::Cow,
@@ -11,58 +13,58 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use protocol::wire::{Codec, Failure, FailureKind, ToWorker};
+use protocol::wire::{Failure, FailureKind};
 
 use crate::{
     connect::{ServeError, Wire, greet},
-    intake::{Intake, Large, Taken},
+    job_reader::{JobReader, Message, Payload, Received, Taken},
     panics,
-    replies::{Replies, Run},
+    reply_writer::{ReplyWriter, RunningJob},
 };
 
-/// A job to be done.
+/// A job to run.
 #[derive(Debug)]
 pub struct Job<'a> {
-    /// Its number.
+    /// The job's id.
     pub id: u64,
-    /// Which try of it this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: u32,
     payload: Cow<'a, [u8]>,
 }
 
 impl Job<'_> {
-    /// What is to be done, in the words of whoever wrote the job.
+    /// The payload: the job's input, exactly as its author wrote it.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.payload
     }
 
-    /// The same, as text.
+    /// The payload as text.
     ///
     /// # Errors
-    /// Bytes that are not UTF-8.
+    /// The payload is not UTF-8.
     pub fn text(&self) -> Result<&str, std::str::Utf8Error> {
         str::from_utf8(&self.payload)
     }
 
-    /// The same, to be kept. A large payload is not copied for it.
+    /// The payload as an owned vector. A large payload is not copied.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.payload.into_owned()
     }
 }
 
-/// Does every job that comes, until there are no more: the whole of a worker's `main`.
+/// Runs `work` for each job until there are no more. This is all that a worker's `main` needs.
 ///
-/// An error given back and a panic are failures of that job, and the worker goes on. What ends
-/// the process, such as a segmentation fault or `exit`, is seen by the supervisor, which charges
-/// it to the job and starts another worker.
+/// If `work` returns an error or panics, the job has failed and the worker goes on. If the process
+/// ends, for example by a segmentation fault or `exit`, the supervisor charges the job and starts
+/// another worker.
 ///
-/// For async code, give each job to a runtime: `worker::serve(|job| runtime.block_on(work(job)))`.
+/// For async code, pass each job to a runtime: `worker::serve(|job| runtime.block_on(work(job)))`.
 ///
 /// # Errors
-/// [`ServeError::NotAWorker`] in a process that no supervisor started; else a supervisor that is
-/// gone or not understood. The end of the jobs is no error.
+/// [`ServeError::NotAWorker`] if no supervisor started this process; otherwise the supervisor is
+/// gone or violates the protocol. The end of the jobs is not an error.
 pub fn serve<R, E>(mut work: impl FnMut(Job<'_>) -> Result<R, E>) -> Result<(), ServeError>
 where
     R: Into<Vec<u8>>,
@@ -71,11 +73,11 @@ where
     Worker::connect()?.serve(&mut work)
 }
 
-/// As [`serve`], for jobs and results in JSON. A payload that is no `J` is a failed job that says
-/// why.
+/// Runs `work` for each job like [`serve`], with inputs and results in JSON. A job whose payload is
+/// not a `J` fails, with the reason as its message.
 ///
 /// # Errors
-/// As [`serve`].
+/// The same as those of [`serve`].
 pub fn serve_json<J, R, E>(mut work: impl FnMut(J) -> Result<R, E>) -> Result<(), ServeError>
 where
     J: DeserializeOwned,
@@ -90,32 +92,33 @@ where
     })
 }
 
-/// A worker whose loop is your own: [`Worker::next_job`], then [`Worker::reply`], and so on.
+/// A worker with a loop of your own, which calls [`Worker::next_job`] and [`Worker::reply`] in turn.
 #[derive(Debug)]
 pub struct Worker {
-    pub(crate) intake: Intake,
-    pub(crate) replies: Replies,
-    /// Jobs that came, those that were recalled included.
-    came: u64,
-    pub(crate) running: Option<Run>,
-    /// The end of one job is the beginning of the next: a reading of the clock each is enough.
+    pub(crate) reader: JobReader,
+    pub(crate) writer: ReplyWriter,
+    /// The number of jobs received, including retracted ones.
+    received: u64,
+    pub(crate) running: Option<RunningJob>,
+    /// The last reading of the clock. The end of one job is the start of the next, so that each job
+    /// needs only one reading.
     now: Instant,
 }
 
 impl Worker {
-    /// Greets the supervisor that started this process.
+    /// Connects to the supervisor that started this process.
     ///
     /// # Errors
-    /// As [`serve`].
+    /// The same as those of [`serve`].
     pub fn connect() -> Result<Self, ServeError> {
         let Wire { jobs, replies, recorder } = Wire::take()?;
         Self::over(jobs, replies, recorder)
     }
 
-    /// Greets the supervisor at the other end of these pipes.
+    /// Connects to the supervisor at the other end of these pipes.
     ///
     /// # Errors
-    /// As [`serve`].
+    /// The same as those of [`serve`].
     pub fn over(
         jobs: OwnedFd,
         replies: OwnedFd,
@@ -124,7 +127,7 @@ impl Worker {
         Self::greeting(jobs, replies, recorder, &[])
     }
 
-    /// Greets with these capabilities, beside those of the recorder.
+    /// Exchanges hellos, and announces these capabilities in addition to the recorder.
     pub(crate) fn greeting(
         jobs: OwnedFd,
         replies: OwnedFd,
@@ -134,18 +137,18 @@ impl Worker {
         let (jobs, replies) = (File::from(jobs), File::from(replies));
         let agreed = greet(&jobs, &replies, recorder, capabilities)?;
         Ok(Self {
-            intake: Intake::new(jobs, agreed.max_frame),
-            replies: Replies::new(replies, agreed.keeper, agreed.max_frame),
-            came: 0,
+            reader: JobReader::new(jobs, agreed.max_frame),
+            writer: ReplyWriter::new(replies, agreed.recorder, agreed.max_frame),
+            received: 0,
             running: None,
             now: Instant::now(),
         })
     }
 
-    /// Does every job that comes, as the function [`serve`].
+    /// Runs `work` for each job, like the function [`serve`].
     ///
     /// # Errors
-    /// As [`serve`].
+    /// The same as those of the function [`serve`].
     pub fn serve<R, E>(
         mut self,
         mut work: impl FnMut(Job<'_>) -> Result<R, E>,
@@ -165,20 +168,21 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits for the next job; `None` when there are no more. A job before it that has no reply
-    /// gets one that says so.
+    /// Waits for the next job. Returns `None` when no more will follow. If the job before it has no
+    /// reply, the supervisor gets a failure that says so.
     ///
     /// # Errors
-    /// A supervisor that is gone or not understood.
+    /// The supervisor is gone, or violates the protocol.
     pub fn next_job(&mut self) -> Result<Option<Job<'_>>, ServeError> {
         self.next_job_unless(|_| Ok(false))
     }
 
-    /// The same, but for that before it waits for the pipe of jobs it asks whether it shall: `ends`
-    /// may wait for more than that pipe, and says whether there are to be no more jobs.
+    /// Waits for the next job like [`Worker::next_job`], but calls `ends` before each wait for the
+    /// pipe of jobs. `ends` may wait for that pipe and for other events; if it returns true, there
+    /// are no more jobs.
     ///
     /// # Errors
-    /// As above, and those of `ends`.
+    /// The same as those of [`Worker::next_job`], and those of `ends`.
     pub fn next_job_unless(
         &mut self,
         mut ends: impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
@@ -187,89 +191,94 @@ impl Worker {
             self.fail("the worker gave no reply")?;
         }
         loop {
-            let frame = match self.intake.take()? {
-                Taken::Frame(frame) => frame,
-                Taken::Large(length) => {
-                    self.replies.flush()?;
-                    match self.intake.read_large(length)? {
-                        Large::Job { id, attempt, payload } => {
-                            self.now = Instant::now();
-                            if self.starts(id, attempt) {
-                                return Ok(Some(Job { id, attempt, payload: payload.into() }));
-                            }
-                        }
-                        Large::Other => {}
-                        Large::End => return Ok(None),
-                    }
-                    continue;
-                }
-                Taken::Nothing => {
-                    self.replies.flush()?;
-                    if ends(self.intake.pipe())? || !self.intake.read()? {
-                        return Ok(None);
-                    }
-                    self.now = Instant::now();
-                    continue;
-                }
-            };
-            match Codec::Bincode.read_to_worker(&self.intake.buffer()[frame.clone()])? {
-                ToWorker::Job { id, attempt, payload } => {
-                    // The payload is the end of its frame.
-                    let payload = frame.end - payload.len()..frame.end;
-                    if self.starts(id, attempt) {
-                        let payload = Cow::Borrowed(&self.intake.buffer()[payload]);
-                        return Ok(Some(Job { id, attempt, payload }));
+            match self.next_message(&mut ends)? {
+                Message::Job(job) => {
+                    if self.start(&job) {
+                        return Ok(Some(self.job(job)));
                     }
                 }
-                ToWorker::Resume => self.replies.resume(),
-                // For a job that has ended meanwhile, or for a worker that does not listen.
-                ToWorker::Cancel { .. } => {}
-                ToWorker::Bye => {
-                    self.replies.flush()?;
+                Message::Resume => self.writer.resume(),
+                Message::Cancel => {}
+                Message::Bye => {
+                    self.writer.flush()?;
                     return Ok(None);
                 }
             }
         }
     }
 
-    /// Whether the job that has just come is to be run. From here on it is, for the recorder.
-    fn starts(&mut self, id: u64, attempt: u32) -> bool {
-        self.came += 1;
-        let may_start = self.replies.may_start(self.came);
+    /// Waits for the next message. Writes all replies first if the wait may be long.
+    fn next_message(
+        &mut self,
+        ends: &mut impl FnMut(BorrowedFd<'_>) -> io::Result<bool>,
+    ) -> Result<Message, ServeError> {
+        loop {
+            match self.reader.take()? {
+                Taken::Message(message) => return Ok(message),
+                Taken::Large(length) => {
+                    self.writer.flush()?;
+                    let message = self.reader.read_large(length)?;
+                    self.now = Instant::now();
+                    return Ok(message);
+                }
+                Taken::Incomplete => {
+                    self.writer.flush()?;
+                    if ends(self.reader.pipe())? || !self.reader.read()? {
+                        return Ok(Message::Bye);
+                    }
+                    self.now = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// Starts a job that has arrived, unless it is retracted. The recorder names it from now on.
+    fn start(&mut self, job: &Received) -> bool {
+        self.received += 1;
+        let may_start = self.writer.may_start(self.received);
         if may_start {
-            self.running = Some(Run { id, attempt, start: self.now });
+            let (id, attempt) = (job.id, job.attempt);
+            self.running = Some(RunningJob { id, attempt, start: self.now });
         }
         may_start
     }
 
-    /// Says what came of the job.
+    fn job(&self, Received { id, attempt, payload }: Received) -> Job<'_> {
+        let payload = match payload {
+            Payload::Buffered(range) => Cow::Borrowed(&self.reader.buffer()[range]),
+            Payload::Owned(payload) => Cow::Owned(payload),
+        };
+        Job { id, attempt, payload }
+    }
+
+    /// Sends the reply to the running job.
     ///
     /// # Errors
-    /// No job that is without a reply, or a supervisor that is gone.
+    /// No job is running, or the supervisor is gone.
     pub fn reply(&mut self, result: Result<&[u8], &Failure<'_>>) -> Result<(), ServeError> {
         let run = self.running.take().ok_or(ServeError::NoJob)?;
         self.now = Instant::now();
-        if self.replies.push(run, self.now, result)? {
+        if self.writer.push(run, self.now, result)? {
             self.now = Instant::now();
         }
         Ok(())
     }
 
-    /// Says that the job came to nothing, and why, for people.
+    /// Reports that the running job failed, with a message for people.
     ///
     /// # Errors
-    /// As [`Worker::reply`].
+    /// The same as those of [`Worker::reply`].
     pub fn fail(&mut self, message: &str) -> Result<(), ServeError> {
         let (kind, message) = (FailureKind::Error, Cow::Borrowed(message));
         self.reply(Err(&Failure { kind, message, place: "".into() }))
     }
 
-    /// Puts replies on their way that would else wait for others, as before the end of a worker
-    /// that does not wait for the end of its jobs.
+    /// Writes the replies that are buffered. A worker that exits before [`Worker::next_job`] returns
+    /// `None` should call this first.
     ///
     /// # Errors
-    /// A supervisor that is gone.
+    /// The supervisor is gone.
     pub fn flush(&mut self) -> Result<(), ServeError> {
-        self.replies.flush()
+        self.writer.flush()
     }
 }

@@ -1,24 +1,24 @@
-//! Which syscalls does the standard library not have for us? A handful, each made safe here.
+//! System calls that the standard library lacks, each with a safe interface.
 
-#![expect(unsafe_code, reason = "the C library's calls")]
+#![expect(unsafe_code, reason = "calls into the C library")]
 
 use std::{
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
-/// Takes over a descriptor that this process was started with, and keeps it from whatever this
-/// process starts.
+/// Takes ownership of a descriptor that this process inherited, and marks it close-on-exec so that
+/// no child inherits it.
 pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: fcntl takes integers, and refuses a number that is no descriptor.
+    // SAFETY: fcntl takes integers, and refuses a number that is not a descriptor.
     check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
-    // SAFETY: it is open, and whoever started this process says that it is for us alone; the
-    // caller asks once.
+    // SAFETY: the descriptor is open, the supervisor passed it to this process for this use, and the
+    // caller adopts it only once.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// One read of at most `limit` bytes to the end of `out`, into room that nobody filled with
-/// zeroes before. 0 at the end of the file.
+/// Appends to `out` what one read of at most `limit` bytes returns, without filling the room with
+/// zeroes first. Returns the number of bytes; 0 at the end of the file.
 pub(crate) fn read_more(
     file: BorrowedFd<'_>,
     out: &mut Vec<u8>,
@@ -28,7 +28,7 @@ pub(crate) fn read_more(
     let room = out.spare_capacity_mut();
     let limit = limit.min(room.len());
     loop {
-        // SAFETY: the room is ours and as long as that; the kernel writes into it only.
+        // SAFETY: the room is at least `limit` bytes long, and the kernel only writes into it.
         let read = unsafe { libc::read(file.as_raw_fd(), room.as_mut_ptr().cast(), limit) };
         let Ok(read) = usize::try_from(read) else {
             let fault = io::Error::last_os_error();
@@ -38,7 +38,7 @@ pub(crate) fn read_more(
             return Err(fault);
         };
         let length = out.len() + read;
-        // SAFETY: the kernel has filled in that many bytes behind the old length.
+        // SAFETY: the kernel has initialised this many bytes after the old length.
         unsafe { out.set_len(length) };
         return Ok(read);
     }

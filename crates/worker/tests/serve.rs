@@ -111,7 +111,7 @@ fn what_is_recalled_is_forgotten_until_resume() {
     let mut peer = Peer::thread(true, work);
     peer.jobs(&[(11, b"wait"), (12, b"x"), (13, b"x")]);
     assert_eq!(is_begun.recv().unwrap(), 11);
-    assert_eq!((peer.recorder().recall(), peer.recorder().recall()), (Some(1), None));
+    assert_eq!((peer.recorder().retract(), peer.recorder().retract()), (Some(1), None));
     peer.jobs(&[(14, b"x")]);
     peer.say(&[ToWorker::Resume]);
     peer.jobs(&[(15, b"wait")]);

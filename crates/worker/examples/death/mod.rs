@@ -1,12 +1,12 @@
-//! The ways in which our fixtures die.
+//! The ways in which example workers die.
 
 #![expect(unsafe_code, reason = "signals")]
 
 use std::{os::fd::AsRawFd, process};
 
-/// Dies by this signal, which Rust's own runtime would otherwise take the first of.
+/// Dies by this signal. Restores its default action first, since Rust's runtime handles some signals.
 pub(crate) fn by_signal(signal: i32) -> ! {
-    // SAFETY: the default action runs no code of ours; raising takes an integer.
+    // SAFETY: the default action runs no code of this program, and raise takes an integer.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
@@ -14,27 +14,27 @@ pub(crate) fn by_signal(signal: i32) -> ! {
     wait_for_ever()
 }
 
-/// Until something from outside ends it.
+/// Waits until a signal ends the process.
 pub(crate) fn wait_for_ever() -> ! {
     loop {
-        // SAFETY: pause takes nothing and touches nothing.
+        // SAFETY: pause takes no arguments and touches no memory.
         unsafe { libc::pause() };
     }
 }
 
-/// Once there is something to be read, which it leaves unread.
-#[allow(dead_code, reason = "not every fixture waits for it")]
+/// Dies as [`by`] describes, once the pipe has bytes to read, and leaves them unread.
+#[allow(dead_code, reason = "not every example uses it")]
 pub(crate) fn once_readable(pipe: &impl AsRawFd, how: Option<&str>) -> ! {
     let mut watched = libc::pollfd { fd: pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: one structure, which outlives the call.
+    // SAFETY: poll gets one structure, which outlives the call.
     unsafe { libc::poll(&raw mut watched, 1, -1) };
-    as_told(how)
+    by(how)
 }
 
-/// Ends as told: `SIGSEGV` and the like, or an exit code; SIGSTOP only stops. By SIGKILL if
-/// nothing is told.
-#[allow(dead_code, reason = "not every fixture is told how")]
-pub(crate) fn as_told(how: Option<&str>) -> ! {
+/// Dies by the signal of this name, such as `SIGSEGV`, or exits with this code. The default is
+/// SIGKILL; SIGSTOP only stops the process.
+#[allow(dead_code, reason = "not every example uses it")]
+pub(crate) fn by(how: Option<&str>) -> ! {
     let signals = [
         ("SIGKILL", libc::SIGKILL),
         ("SIGSEGV", libc::SIGSEGV),

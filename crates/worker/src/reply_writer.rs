@@ -1,6 +1,9 @@
-//! When do replies go to the pipe? Together, when the worker would otherwise wait, when the
-//! buffer is full, or when the oldest belongs to a job that began long enough ago. The buffer is
-//! the flight recorder's, so that replies outlive the worker; without one, each goes at once.
+//! [`ReplyWriter`], which writes replies to the supervisor in batches.
+//!
+//! ReplyWriter wait in the flight recorder's buffer, where the supervisor finds them even if the worker
+//! dies. They are written together when the worker would otherwise wait, when the buffer is full,
+//! or when the oldest of them has waited long enough. Without a recorder each reply is written at
+//! once.
 
 use std::{
     borrow::Cow,
@@ -16,51 +19,53 @@ use protocol::{
     wire::{Codec, Failure, FailureKind, ToSupervisor},
 };
 
-use crate::{connect::ServeError, intake::LARGE_BYTES};
+use crate::{connect::ServeError, job_reader::LARGE_BYTES};
 
-/// How long ago the job of the oldest unwritten reply may have begun.
+/// When a job ends, all replies are written if the oldest one belongs to a job that started longer
+/// ago than this.
 const UNWRITTEN_MAX: Duration = Duration::from_micros(600);
 
-/// How much of what a failure says is passed on.
+/// The longest part of a failure's message that is sent.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Debug)]
-pub(crate) struct Replies {
+pub(crate) struct ReplyWriter {
     pipe: File,
-    keeper: Option<RecorderWriter>,
+    recorder: Option<RecorderWriter>,
     max_frame: usize,
-    /// When the job of the oldest unwritten reply began.
+    /// When the job of the oldest unwritten reply started.
     oldest: Option<Instant>,
 }
 
-/// A job that was run.
+/// The job that runs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Run {
+pub(crate) struct RunningJob {
     pub(crate) id: u64,
     pub(crate) attempt: u32,
     pub(crate) start: Instant,
 }
 
-impl Replies {
-    pub(crate) fn new(pipe: File, keeper: Option<RecorderWriter>, max_frame: usize) -> Self {
-        Self { pipe, keeper, max_frame, oldest: None }
+impl ReplyWriter {
+    pub(crate) fn new(pipe: File, recorder: Option<RecorderWriter>, max_frame: usize) -> Self {
+        Self { pipe, recorder, max_frame, oldest: None }
     }
 
-    /// Whether this job, the `seq`-th, may be run.
+    /// Claims the `seq`-th job that arrived; false if it is retracted.
     pub(crate) fn may_start(&self, seq: u64) -> bool {
-        self.keeper.as_ref().is_none_or(|keeper| keeper.start(seq))
+        self.recorder.as_ref().is_none_or(|recorder| recorder.start(seq))
     }
 
+    /// Ends a retraction.
     pub(crate) fn resume(&self) {
-        if let Some(keeper) = &self.keeper {
-            keeper.resume();
+        if let Some(recorder) = &self.recorder {
+            recorder.resume();
         }
     }
 
-    /// Sends a reply, now or soon; `true` if that took a write.
+    /// Sends a reply, at once or with later ones. Returns whether it wrote to the pipe.
     pub(crate) fn push(
         &mut self,
-        run: Run,
+        run: RunningJob,
         now: Instant,
         result: Result<&[u8], &Failure<'_>>,
     ) -> Result<bool, ServeError> {
@@ -97,11 +102,11 @@ impl Replies {
 
     fn push_failure(
         &mut self,
-        run: Run,
+        run: RunningJob,
         service_ns: u64,
         failure: &Failure<'_>,
     ) -> Result<bool, ServeError> {
-        // Of a message that is too long, the beginning; with room for what stands before it.
+        // A long message is cut so that the frame, with all other fields, stays within the cap.
         let room = self.max_frame.saturating_sub(REPLY_HEAD_BYTES + 2 * 8 + failure.place.len());
         let message = beginning(&failure.message, room.min(MESSAGE_BYTES_MAX));
         let failure = Failure {
@@ -118,28 +123,28 @@ impl Replies {
         self.push_frame(&bytes, &[])
     }
 
-    /// A whole frame, in two parts.
+    /// Sends a complete frame, given in two parts. Returns whether it wrote to the pipe.
     fn push_frame(&mut self, head: &[u8], body: &[u8]) -> Result<bool, ServeError> {
         let is_large = body.len() >= LARGE_BYTES;
-        let Some(keeper) = &mut self.keeper else {
+        let Some(recorder) = &mut self.recorder else {
             write_parts(&self.pipe, head, body)?;
             return Ok(true);
         };
-        if !is_large && keeper.append(head, body) {
+        if !is_large && recorder.append(head, body) {
             return Ok(false);
         }
         self.flush()?;
-        if let Some(keeper) = &mut self.keeper
-            && (is_large || !keeper.append(head, body))
+        if let Some(recorder) = &mut self.recorder
+            && (is_large || !recorder.append(head, body))
         {
             write_parts(&self.pipe, head, body)?;
-            keeper.passed((head.len() + body.len()) as u64);
+            recorder.advance((head.len() + body.len()) as u64);
         }
         Ok(true)
     }
 
-    /// Says something of the running job, at once, behind all replies before it.
-    pub(crate) fn say(&mut self, message: &ToSupervisor<'_>) -> Result<(), ServeError> {
+    /// Sends a message at once, after all earlier replies.
+    pub(crate) fn send(&mut self, message: &ToSupervisor<'_>) -> Result<(), ServeError> {
         let mut bytes = Vec::new();
         frame::append(&mut bytes, self.max_frame, |out| {
             Codec::Bincode.write_to_supervisor(message, out);
@@ -153,23 +158,23 @@ impl Replies {
     }
 
     fn is_empty(&self) -> bool {
-        self.keeper.as_ref().is_none_or(|keeper| keeper.unwritten().is_empty())
+        self.recorder.as_ref().is_none_or(|recorder| recorder.unwritten().is_empty())
     }
 
-    /// Writes what is unwritten.
+    /// Writes all buffered replies to the pipe.
     pub(crate) fn flush(&mut self) -> Result<(), ServeError> {
         self.oldest = None;
-        if let Some(keeper) = &mut self.keeper
-            && !keeper.unwritten().is_empty()
+        if let Some(recorder) = &mut self.recorder
+            && !recorder.unwritten().is_empty()
         {
-            (&self.pipe).write_all(keeper.unwritten())?;
-            keeper.written();
+            (&self.pipe).write_all(recorder.unwritten())?;
+            recorder.clear();
         }
         Ok(())
     }
 }
 
-/// Writes both parts from where they lie.
+/// Writes both parts without joining them first.
 fn write_parts(mut pipe: &File, head: &[u8], body: &[u8]) -> io::Result<()> {
     let mut both = [IoSlice::new(head), IoSlice::new(body)];
     let mut left = &mut both[..];
@@ -184,7 +189,7 @@ fn write_parts(mut pipe: &File, head: &[u8], body: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// At most that many bytes of the text, and no half character.
+/// Returns at most the first `bytes_max` bytes of the text, cut between characters.
 fn beginning(text: &str, bytes_max: usize) -> &str {
     let cut = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     &text[..cut.unwrap_or(0)]
