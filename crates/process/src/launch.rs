@@ -17,11 +17,11 @@ use std::{
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
 };
-use serde::{Deserialize, Serialize};
-use worker::{
+use protocol::{
     codec::{self, CodecError},
     frame::{self, FRAME_BYTES_MAX},
 };
+use serde::{Deserialize, Serialize};
 
 use super::descriptors::OpenFiles;
 use crate::program::Program;

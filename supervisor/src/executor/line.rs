@@ -14,14 +14,14 @@ use std::{
 
 use bytes::BufMut;
 use nix::fcntl::{FcntlArg, fcntl};
+use protocol::{
+    recorder::Recorder,
+    wire::{SupervisorHello, ToWorker, VERSION},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, Interest, ReadBuf, Ready},
     net::unix::pipe::{Receiver, Sender},
     task::AbortHandle,
-};
-use worker::{
-    recorder::Recorder,
-    wire::{SupervisorHello, ToWorker, VERSION},
 };
 
 use super::{
@@ -287,7 +287,7 @@ impl Line {
     /// # Errors
     /// What it said is not the protocol.
     pub(super) fn recall(&self, heard: &mut Heard) -> Result<Option<u64>, ProtocolFault> {
-        let Some(started) = self.recorder.recall() else { return Ok(None) };
+        let Some(started) = self.recorder.retract() else { return Ok(None) };
         self.catch_up(heard)?;
         self.in_hand.borrow_mut().recalled(started);
         Ok(Some(started))

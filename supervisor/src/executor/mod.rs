@@ -24,8 +24,8 @@ use std::{
 };
 
 use nix::sys::signalfd::SignalFd;
+use protocol::wire::{self, ToWorker};
 use tokio::net::unix::pipe;
-use worker::wire::{self, ToWorker};
 
 use self::{
     inbox::{Inbox, Share},

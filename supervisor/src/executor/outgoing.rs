@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::VecDeque, io::IoSlice};
 
-use worker::{
+use protocol::{
     frame::{self, FrameTooLong},
     wire::{Codec, ToWorker},
 };
@@ -86,7 +86,8 @@ impl Outgoing {
         let Order { id, attempt, payload } = order;
         let before = self.added;
         if codec == Codec::Bincode && payload.is_shared() {
-            let head = worker::codec::job_frame_head(id, attempt, payload.len(), frame_bytes_max)?;
+            let head =
+                protocol::codec::job_frame_head(id, attempt, payload.len(), frame_bytes_max)?;
             self.push_frame(&head);
             self.added += payload.len() as u64;
             self.job_at = before;

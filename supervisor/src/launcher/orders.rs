@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use protocol::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
-use worker::codec::{self, CodecError};
 
 use crate::{
     settings::{Capture, Commands},

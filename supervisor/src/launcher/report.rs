@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use protocol::codec;
 use serde::{Deserialize, Serialize};
-use worker::codec;
 
 use pool::{
     command::{Captured, Gap, Ran},

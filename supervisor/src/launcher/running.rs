@@ -12,7 +12,8 @@ use nix::{
     poll::{PollFd, PollFlags, ppoll},
     sys::{signalfd::SignalFd, time::TimeSpec},
 };
-use worker::{CancelReason, Heard, ServeError, Worker};
+use protocol::wire::CancelReason;
+use worker::{Heard, ServeError, Worker};
 
 use super::{
     CLOSING, DRAIN, TOLD_AFTER,
