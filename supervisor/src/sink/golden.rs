@@ -9,8 +9,8 @@ use super::{
     record::{Record, Who, push},
     reports::Export,
 };
-use crate::{
-    about::About,
+use crate::about::About;
+use pool::{
     command::{Captured, Gap, Ran},
     event::{Again, Ended, Ending, Event, Mute, Next, ShutdownReason, Tally, WorkerId},
     exit::{
