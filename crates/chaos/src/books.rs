@@ -1,5 +1,5 @@
-//! The ledgers, as they are compared: what was submitted, what the jobs witnessed, what the journal
-//! says and what was put out; and what was done to whom. Plain data.
+//! The ledgers of a round, as plain data: what was submitted, what the jobs witnessed, what the
+//! journal records and what the supervisor wrote to stdout; and the harm that was done.
 
 use std::collections::BTreeMap;
 
@@ -7,59 +7,60 @@ use nix::sys::signal::Signal;
 
 use crate::planted::Planted;
 
-/// All that is known of a round.
+/// Everything that is known about a round.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     pub(crate) rules: Rules,
-    /// The first ledger: jobs by number.
+    /// The first ledger: the behaviour of each submitted job, by its number.
     pub(crate) submitted: BTreeMap<u64, Planted>,
-    /// The second.
+    /// The second ledger: lines that the jobs wrote.
     pub(crate) witnessed: Vec<Witnessed>,
-    /// The third.
+    /// The third ledger.
     pub(crate) journal: Journal,
-    /// What its reader got of it.
+    /// The fourth ledger: records that the reader of stdout received.
     pub(crate) shown: Vec<Shown>,
-    /// Signals that were sent to workers, by PID.
+    /// The signals that were sent to workers, with the worker's process id.
     pub(crate) signals: Vec<(i32, Signal)>,
-    /// How often the supervisor was started.
+    /// The number of times that the supervisor was started.
     pub(crate) starts: usize,
 }
 
-/// The budgets of the run.
+/// The retry rules that the supervisor was given.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rules {
     pub(crate) retries: usize,
     pub(crate) crash_retries: usize,
-    /// A job that may have run when the supervisor died has failed, and is never begun again.
+    /// Whether a job that may have run when the supervisor died counts as failed and never starts
+    /// again (`--on-lost fail`).
     pub(crate) lost_fails: bool,
 }
 
-/// A line of the jobs' own.
+/// A line that a job wrote when it started or ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Witnessed {
     pub(crate) job: u64,
-    /// Else its start.
+    /// Whether the line marks the end of the job, and not its start.
     pub(crate) is_end: bool,
     pub(crate) attempt: u32,
     pub(crate) pid: i32,
     pub(crate) supervisor: i32,
 }
 
-/// What a journal says.
+/// The contents of a journal.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
-    /// The supervisors, in order.
+    /// The process ids of the supervisors, in order.
     pub(crate) runs: Vec<i32>,
-    /// The numbers of the jobs by their payloads, in order.
+    /// The numbers of the jobs, taken from their payloads, in order.
     pub(crate) jobs: Vec<u64>,
     pub(crate) attempts: Vec<Attempt>,
 }
 
-/// A row of its attempts.
+/// A row of the journal's table of attempts.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     pub(crate) job: u64,
-    /// From 1.
+    /// The number of the run, from 1.
     pub(crate) run: usize,
     pub(crate) number: u32,
     pub(crate) pid: i32,
@@ -67,11 +68,11 @@ pub(crate) struct Attempt {
     pub(crate) settles: Option<String>,
 }
 
-/// A record on stdout.
+/// A job's record on stdout.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
     pub(crate) job: u64,
     pub(crate) status: String,
-    /// It may have been put out before.
+    /// Whether the record is marked as possibly repeated.
     pub(crate) again: bool,
 }

@@ -1,4 +1,4 @@
-//! Round after round, until the time is over or something is wrong.
+//! Plays rounds until the time is up or a violation is found.
 
 use std::{
     env, fs,
@@ -17,10 +17,10 @@ use crate::{
     tally::Tally,
 };
 
-/// More would bury the first.
-const HISTORIES_MOST: usize = 5;
+/// The largest number of job histories that are printed; more would bury the first.
+const HISTORIES_MAX: usize = 5;
 
-/// Whether all was well.
+/// Runs the whole campaign. Returns whether no violation was found.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool, Fault> {
     let supervisor = supervisor(arguments.supervisor.as_deref())?;
     let directory = arguments.dir.clone().unwrap_or_else(env::temp_dir);
@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool, Fault> {
     fs::create_dir_all(&directory)?;
     let directory = directory.canonicalize()?;
     let ground = ground(supervisor, &directory);
-    let seed = arguments.seed.unwrap_or_else(some_seed);
+    let seed = arguments.seed.unwrap_or_else(new_seed);
     eprintln!("chaos: seed {seed}, {} seconds", arguments.seconds);
 
     let (begun, time) = (Instant::now(), Duration::from_secs(arguments.seconds));
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool, Fault> {
         tally.add(&books, &violations);
         if !violations.is_empty() {
             is_well = false;
-            tell(seed, &books, &violations, &place);
+            print_violations(seed, &books, &violations, &place);
             break;
         }
         fs::remove_dir_all(&place)?;
@@ -64,49 +64,53 @@ fn supervisor(given: Option<&Path>) -> Result<PathBuf, Fault> {
         None => env::current_exe()?.with_file_name("supervisor"),
     };
     path.canonicalize().map_err(|fault| {
-        format!("{}: {fault}: build it, or name another by --supervisor", path.display()).into()
+        format!("{}: {fault}; build it, or name another with --supervisor", path.display()).into()
     })
 }
 
-/// What can be done here; what cannot is said aloud.
+/// Finds out which kinds of harm this machine permits, and reports those that it does not.
 fn ground(supervisor: PathBuf, directory: &Path) -> Ground {
     let disk = Disk::mount(&directory.join("disk"));
     if let Err(fault) = &disk {
-        eprintln!("chaos: LEFT OUT are full disks: a tmpfs of our own cannot be mounted: {fault}");
+        eprintln!(
+            "chaos: LEFT OUT: full disks, because a private tmpfs cannot be mounted: {fault}"
+        );
     }
     let mut clock = Command::new("unshare");
     clock.args(["--time", "--monotonic", "1", "true"]).stderr(Stdio::null());
     let has_clocks = clock.status().is_ok_and(|status| status.success());
     if !has_clocks {
-        eprintln!("chaos: LEFT OUT are steps of the clock between runs: no namespace of time");
+        eprintln!(
+            "chaos: LEFT OUT: clock steps between runs, because there are no time namespaces"
+        );
     }
     eprintln!(
-        "chaos: LEFT OUT are steps of the wall clock: it is everybody's on this machine, and \
-         namespaces have none of their own"
+        "chaos: LEFT OUT: steps of the wall clock, because the whole machine shares it and \
+         namespaces cannot have their own"
     );
     Ground { supervisor, disk: disk.ok(), has_clocks }
 }
 
-fn tell(seed: u64, books: &Books, violations: &[Violation], place: &Path) {
-    println!("round {seed} is not well; its files are kept in {}", place.display());
-    println!("to do the like again: chaos --seed {seed}");
+fn print_violations(seed: u64, books: &Books, violations: &[Violation], place: &Path) {
+    println!("round {seed} has violations; its files are kept in {}", place.display());
+    println!("to play it again: chaos --seed {seed}");
     let stories = stories(books);
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     for Violation { kind, job, what } in violations {
         let Some(job) = job else {
             println!("{kind}: {what}");
             continue;
         };
         println!("{kind}: job {job}: {what}");
-        if !told.contains(job) && told.len() < HISTORIES_MOST {
-            told.push(*job);
+        if !printed.contains(job) && printed.len() < HISTORIES_MAX {
+            printed.push(*job);
             print!("{}", stories.get(job).map_or(String::new(), ToString::to_string));
         }
     }
     println!("signals to workers: {:?}", books.signals);
 }
 
-fn some_seed() -> u64 {
+fn new_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::from(now.subsec_nanos()) ^ u64::from(process::id()) << 32
 }

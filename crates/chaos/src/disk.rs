@@ -1,5 +1,6 @@
-//! A small disk that can be full: a tmpfs that nobody but us and our children sees, and that is
-//! gone when we are.
+//! A small disk that can be filled: a tmpfs in a private mount namespace.
+//!
+//! Only this program and its children see it, and it disappears when they exit.
 
 use std::{
     fs::{self, File},
@@ -18,12 +19,12 @@ use crate::Fault;
 const SIZE: &str = "size=32m";
 const FILLER: &str = "filler";
 
-/// That disk.
+/// A mounted small disk.
 #[derive(Debug)]
 pub(crate) struct Disk(PathBuf);
 
 impl Disk {
-    /// Mounts it there. To be called before there is any thread.
+    /// Mounts the disk at this path. Call this while the process has a single thread.
     pub(crate) fn mount(at: &Path) -> Result<Self, Fault> {
         let (user, group) = (geteuid(), getegid());
         if user.is_root() {
@@ -45,7 +46,7 @@ impl Disk {
         &self.0
     }
 
-    /// Until nothing fits.
+    /// Fills the disk until no byte fits.
     pub(crate) fn fill(&self) -> Result<(), Fault> {
         let mut filler = File::create(self.0.join(FILLER))?;
         for piece in [1 << 16, 1 << 12, 1] {
@@ -58,7 +59,7 @@ impl Disk {
         self.0.join(FILLER).exists()
     }
 
-    /// There is room again.
+    /// Makes room again.
     pub(crate) fn relieve(&self) -> Result<(), Fault> {
         match fs::remove_file(self.0.join(FILLER)) {
             Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -66,7 +67,7 @@ impl Disk {
         }
     }
 
-    /// Takes what a round that is over has on it to a place that stays.
+    /// Moves the files of a finished round to a directory that persists.
     pub(crate) fn empty(&self, into: &Path) -> Result<(), Fault> {
         for entry in fs::read_dir(&self.0)? {
             let entry = entry?;
@@ -79,7 +80,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Else it goes with us.
+        // If this fails, the mount disappears with the process's namespace.
         let _ = umount2(&self.0, MntFlags::MNT_DETACH);
     }
 }

@@ -1,4 +1,4 @@
-//! What is done to a run while it goes on.
+//! Harms a run while it goes on: signals to workers, pauses of the supervisor, and its end.
 
 use std::{
     thread,
@@ -17,32 +17,33 @@ use crate::{
     tally::Tally,
 };
 
-/// What workers get. (The first SIGSEGV from outside a program in Rust takes for its own, and lives.)
+/// The signals that workers receive. (A Rust program survives the first SIGSEGV from outside, because
+/// its runtime handles it.)
 const SIGNALS: [Signal; 5] =
     [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGSEGV, Signal::SIGABRT, Signal::SIGSTOP];
-/// No run takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest time that a run may take.
+const RUN_MAX: Duration = Duration::from_secs(60);
 
-/// What ended a run.
+/// How a run ended.
 #[derive(Debug)]
 pub(crate) struct Struck {
-    /// What we did to end it.
+    /// What this program did to end it.
     pub(crate) by: Option<Ending>,
-    /// How it ended; `None` where it did not, and had to be killed.
+    /// The supervisor's exit; `None` if it did not exit in time and must be killed.
     pub(crate) end: Option<End>,
 }
 
-/// Harm to one run.
+/// The harm that is done to one run.
 pub(crate) struct Disturbance<'a> {
     random: &'a mut Random,
     tally: &'a mut Tally,
     disk: Option<&'a Disk>,
     ending: Option<(Duration, Ending)>,
-    /// At how many of a hundred looks a worker is harmed: jobs that take long want to be let be.
+    /// The chance per step, in percent, that a worker is harmed. Low values let long jobs finish.
     fury: u64,
-    /// Who was stopped, until when.
+    /// The stopped processes, and when each continues.
     stopped: Vec<(Instant, i32)>,
-    /// What was sent to workers.
+    /// The signals that were sent to workers.
     pub(crate) signals: Vec<(i32, Signal)>,
 }
 
@@ -57,7 +58,7 @@ impl<'a> Disturbance<'a> {
         Self { random, tally, disk, ending, fury, stopped: Vec::new(), signals: Vec::new() }
     }
 
-    /// Until the run has ended.
+    /// Harms the run until it ends.
     pub(crate) fn run(
         &mut self,
         running: &mut Running,
@@ -69,7 +70,7 @@ impl<'a> Disturbance<'a> {
             if let Some(end) = running.end()? {
                 break Some(end);
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > RUN_MAX {
                 break None;
             }
             self.wake(Instant::now());
@@ -78,7 +79,7 @@ impl<'a> Disturbance<'a> {
                     self.ending = None;
                     by = self.strike(running, ending)?.then_some(ending).or(by);
                 }
-                // Nothing more befalls one that is about to end.
+                // A run that is about to end is not harmed any more.
                 _ if by.is_none() && goes_on() => self.harm(running),
                 _ => {}
             }
@@ -88,14 +89,14 @@ impl<'a> Disturbance<'a> {
         Ok(Struck { by, end })
     }
 
-    /// Until the next look: not beyond the instant at which the run is to be ended.
+    /// The time until the next step. It does not go past the time at which the run is to end.
     fn pause(&mut self, begun: Instant) -> Duration {
         let pause = Duration::from_millis(self.random.between(2, 30));
         let due = self.ending.map(|(after, _)| after.saturating_sub(begun.elapsed()));
         due.map_or(pause, |due| due.min(pause))
     }
 
-    /// Whether there was somebody to be struck.
+    /// Ends the run in this way. Returns false if the processes to strike do not exist.
     fn strike(&mut self, running: &mut Running, ending: Ending) -> Result<bool, Fault> {
         let (warden, supervisor) = (running.warden(), running.supervisor());
         let supervisor = || supervisor.filter(|pid| procfs::is_child(*pid, warden));
@@ -107,7 +108,7 @@ impl<'a> Disturbance<'a> {
             }
             (Ending::KillWarden, Some(_)) => send(warden, Signal::SIGKILL),
             (Ending::Terminate, Some(_)) => {
-                // One that is stopped hears nothing.
+                // A stopped process does not receive the signal.
                 self.wake_all();
                 send(warden, Signal::SIGTERM);
             }
@@ -119,7 +120,7 @@ impl<'a> Disturbance<'a> {
         Ok(true)
     }
 
-    /// Something, or nothing.
+    /// Harms a worker or the supervisor, or does nothing, by chance.
     fn harm(&mut self, running: &mut Running) {
         match self.random.between(0, 99) {
             lot if lot < self.fury => {

@@ -1,4 +1,4 @@
-//! The third ledger: the journal, in plain SQL, as its schema explains itself.
+//! Reads the third ledger, the journal, with plain SQL and no code of the supervisor.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ const ATTEMPTS: &str = "SELECT CAST(jobs.payload AS TEXT), attempts.run, attempt
     attempts.pid, attempts.cause, attempts.settles \
     FROM attempts LEFT JOIN jobs ON jobs.job = attempts.job ORDER BY attempts.attempt";
 
-/// What it says.
+/// Reads the whole journal.
 pub(crate) fn read(path: &Path) -> Result<Journal, Fault> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let payloads: Vec<String> = all(&connection, JOBS, |row| row.get(0))?;
@@ -50,8 +50,10 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     })
 }
 
-/// A payload begins with the job's number.
+/// The number of the job, with which its payload begins.
 fn number(payload: &str) -> Result<u64, Fault> {
     let number = payload.split(' ').next().and_then(|number| number.parse().ok());
-    number.ok_or_else(|| format!("the journal has a job that is none of ours: `{payload}`").into())
+    number.ok_or_else(|| {
+        format!("the journal has a job that this program did not submit: `{payload}`").into()
+    })
 }

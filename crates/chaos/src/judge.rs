@@ -1,4 +1,4 @@
-//! Do the ledgers agree? Pure.
+//! Compares the ledgers and reports every contradiction. Pure: it reads nothing but [`Books`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,34 +13,34 @@ use crate::{
     story::{Story, stories},
 };
 
-/// A job whose worker ended so many times through no fault of its own is parked.
+/// The supervisor quarantines a job after this many worker deaths that were not the job's fault.
 const RETURNS_MAX: usize = 5;
 
-/// A start that was recorded, and taken back: no attempt.
+/// The cause of a start that was recorded and then retracted, which is not an attempt.
 const NOT_BEGUN: &str = "not begun";
 
-/// What must never be.
+/// The kinds of contradiction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Kind {
-    /// A job that was submitted, and has no end, or one that nobody was told of.
+    /// A submitted job that was never settled, or whose outcome was never written.
     Lost,
-    /// A job, an attempt or an end that never was.
+    /// A job, attempt or outcome that never happened.
     Phantom,
-    /// A job with two ends.
+    /// A job with two outcomes.
     Twice,
-    /// More starts than there were reasons for.
+    /// More starts of a job than its retries and the supervisor's deaths explain.
     Starts,
-    /// A cause that is not what was planted, nor what was done to its worker.
+    /// A cause that is neither the planted behaviour nor the harm done to the worker.
     Blame,
-    /// The supervisor itself did what it should not.
+    /// Wrong behaviour of the supervisor itself.
     Conduct,
 }
 
-/// One of these.
+/// A contradiction between ledgers.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Violation {
     pub(crate) kind: Kind,
-    /// The job it befell, if it is about one.
+    /// The job that it concerns, if any.
     pub(crate) job: Option<u64>,
     pub(crate) what: String,
 }
@@ -63,7 +63,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// All that does not agree.
+/// Finds all contradictions in the books.
 pub(crate) fn violations(books: &Books) -> Vec<Violation> {
     let mut signals = BTreeMap::<i32, BTreeSet<Signal>>::new();
     for (pid, signal) in &books.signals {
@@ -86,17 +86,17 @@ pub(crate) fn violations(books: &Books) -> Vec<Violation> {
     found
 }
 
-/// Of one without an end nobody knows more than that it is lost.
+/// The cause of an attempt. An attempt without an end counts as lost.
 fn cause(attempt: &Attempt) -> &str {
     attempt.cause.as_deref().unwrap_or("lost")
 }
 
-/// Whether this signal of ours explains that a worker ended so.
+/// Whether this signal, sent by this program, explains that cause of a worker's death.
 pub(crate) fn explains(signal: Signal, cause: &str) -> bool {
     match signal {
         Signal::SIGKILL | Signal::SIGTERM => cause == "outside",
         Signal::SIGSEGV | Signal::SIGABRT => cause == "signal",
-        // It stopped for longer than it had.
+        // The worker was stopped past the job's time limit.
         Signal::SIGSTOP => cause == "timeout",
         _ => false,
     }
@@ -115,11 +115,11 @@ impl Judge<'_> {
             return Vec::new();
         }
         let is_open = attempts.iter().any(|attempt| attempt.cause.is_none());
-        said([
+        violated([
             (*rows == 0, "the journal does not have it"),
             (self.story.ends().next().is_none(), "it was never settled"),
             (is_open, "an attempt has no end"),
-            (shown.is_empty(), "its end was never put out"),
+            (shown.is_empty(), "its record was never written"),
         ])
     }
 
@@ -127,8 +127,8 @@ impl Judge<'_> {
         let story = self.story;
         let is_witnessed = |attempt: &Attempt| match cause(attempt) {
             "ok" | "error" | "panic" => story.has_witness(attempt.pid, true),
-            // What was done to its worker may have come before its first line.
-            cause if self.is_planted(cause) && !self.was_done(attempt.pid, cause) => {
+            // Harm to the worker may have come before the job's first line.
+            cause if self.is_planted(cause) && !self.was_inflicted(attempt.pid, cause) => {
                 story.has_witness(attempt.pid, false)
             }
             _ => true,
@@ -138,36 +138,36 @@ impl Judge<'_> {
         let last = self.books.journal.runs.len();
         let is_repeated =
             story.ends().any(|end| end.run == last) && story.shown.iter().any(|shown| shown.again);
-        said([
-            (story.planted.is_none(), "nobody submitted it"),
+        violated([
+            (story.planted.is_none(), "it was never submitted"),
             (
                 !story.attempts.iter().all(|a| is_witnessed(a)),
-                "an attempt that it knows nothing of",
+                "the job did not witness one of its attempts",
             ),
-            (contradicts, "what was put out is not what the journal says"),
-            (is_repeated, "its end is marked as repeated, and nobody died since"),
+            (contradicts, "a record on stdout contradicts the journal"),
+            (is_repeated, "its record is marked as repeated, but no supervisor died since"),
         ])
     }
 
     fn twice(&self) -> Vec<String> {
         let story = self.story;
         let first_shown = story.shown.iter().filter(|shown| !shown.again).count();
-        // Where its supervisor stands among those of the journal.
+        // The index of the supervisor with this process id among the journal's runs.
         let run = |pid| self.books.journal.runs.iter().rposition(|run| *run == pid);
         let settled = story.ends().next().map(|end| end.run);
         let began_later = story.starts().any(|start| {
             settled.zip(run(start.supervisor)).is_some_and(|(settled, run)| run + 1 > settled)
         });
-        said([
+        violated([
             (story.rows > 1, "the journal has it twice"),
             (story.ends().count() > 1, "it was settled more than once"),
-            (first_shown > 1, "its end was put out more than once, unmarked"),
-            (began_later, "it was begun in a later run than the one that settled it"),
+            (first_shown > 1, "its record was written more than once, unmarked"),
+            (began_later, "it started in a later run than the one that settled it"),
         ])
     }
 
-    /// One, one more for each attempt after which the journal has another, and one more for each
-    /// time that the supervisor died, unless a job that may have run then is not begun again.
+    /// A job may start once, once more for each attempt after which it was retried, and once more
+    /// for each death of the supervisor, unless lost jobs count as failed.
     fn starts(&self) -> Vec<String> {
         let is_retried =
             |a: &Attempt| a.settles.is_none() && !matches!(cause(a), "lost" | NOT_BEGUN);
@@ -175,16 +175,16 @@ impl Judge<'_> {
         let may_rerun = !self.books.rules.lost_fails;
         let deaths = if may_rerun { self.books.starts.saturating_sub(1) } else { 0 };
         let (starts, most) = (self.story.starts().count(), 1 + retries + deaths);
-        let what = format!("{starts} starts, of which {retries} retries and {deaths} deaths of");
-        let what = format!("{what} the supervisor explain {most} at most");
-        said([(starts > most, what.as_str())])
+        let what = format!("{starts} starts, but {retries} retries and {deaths} deaths of");
+        let what = format!("{what} the supervisor explain at most {most}");
+        violated([(starts > most, what.as_str())])
     }
 
     fn blame(&self) -> Vec<String> {
         let story = self.story;
         let mut found: Vec<_> = story.attempts.iter().filter_map(|a| self.unexplained(a)).collect();
         let Some(end) = story.ends().next() else { return found };
-        // The budgets are those of a run.
+        // Each run has its own retry budgets.
         let of_run = || story.attempts.iter().filter(|attempt| attempt.run == end.run);
         let count = |class| of_run().filter(|a| Class::of(a) == class).count();
         let returns = story.attempts.iter().filter(|a| Class::of(a) == Class::Returned).count();
@@ -202,7 +202,7 @@ impl Judge<'_> {
             let settles = end.settles.as_deref().unwrap_or("nothing");
             found.push(format!(
                 "`{settles}` does not follow from {failures} failures, {crashes} crashes and \
-                 {returns} ends that were no fault of its own"
+                 {returns} deaths that were not its fault"
             ));
         }
         found
@@ -213,8 +213,8 @@ impl Judge<'_> {
         planted.is_some_and(|planted| cause.starts_with(planted))
     }
 
-    /// Whether it is what we did to that worker.
-    fn was_done(&self, pid: i32, cause: &str) -> bool {
+    /// Whether a signal that this program sent to the worker explains the cause.
+    fn was_inflicted(&self, pid: i32, cause: &str) -> bool {
         let signals = self.signals.get(&pid);
         signals.is_some_and(|all| all.iter().any(|signal| explains(*signal, cause)))
     }
@@ -223,19 +223,23 @@ impl Judge<'_> {
         let cause = cause(attempt);
         let was_interrupted = attempt.run < self.books.journal.runs.len();
         let is_explained = match cause {
-            // Unless the worker got it once more, which its supervisor did not live to record.
+            // A start that the supervisor died before recording may have happened as well.
             NOT_BEGUN => was_interrupted || !self.story.has_witness(attempt.pid, false),
             "lost" => was_interrupted,
             stopped if stopped.starts_with("asked to stop") => was_interrupted,
-            _ => self.is_planted(cause) || self.was_done(attempt.pid, cause),
+            _ => self.is_planted(cause) || self.was_inflicted(attempt.pid, cause),
         };
         let planted = self.story.planted.map_or("nothing", Planted::name);
-        (!is_explained)
-            .then(|| format!("planted was {planted}, and PID {} is told as {cause}", attempt.pid))
+        (!is_explained).then(|| {
+            format!(
+                "the planted behaviour is {planted}, but PID {} is recorded as {cause}",
+                attempt.pid
+            )
+        })
     }
 }
 
-/// What an attempt spends.
+/// The budget that an attempt uses up.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Ok,
@@ -258,7 +262,7 @@ impl Class {
     }
 }
 
-fn said<const N: usize>(all: [(bool, &str); N]) -> Vec<String> {
+fn violated<const N: usize>(all: [(bool, &str); N]) -> Vec<String> {
     all.into_iter().filter(|(is_so, _)| *is_so).map(|(_, what)| what.into()).collect()
 }
 

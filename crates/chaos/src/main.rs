@@ -1,9 +1,9 @@
-//! Does its worst to a supervisor, and proves that nothing was lost.
+//! Harms a supervisor in every way, and proves that no job was lost.
 //!
-//! Round after round it writes an input whose jobs do what no job should, has it run with a
-//! journal, kills, stops, fills and slows whatever there is, and gives the same command again until
-//! each job is settled. Then what was submitted, what the jobs witnessed themselves, what the
-//! journal says and what was put out must agree.
+//! In each round it writes an input whose jobs misbehave, and runs it with a journal. Meanwhile it
+//! kills and stops processes, fills the disk and slows the reader of stdout. It repeats the same
+//! command until every job is settled. Then four ledgers must agree: what was submitted, what the
+//! jobs witnessed, what the journal records, and what the supervisor wrote to stdout.
 
 mod books;
 mod campaign;
@@ -28,26 +28,26 @@ use std::{env, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
-/// What went wrong with ourselves, for people.
+/// An error of this program, with a message for people.
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-/// Does its worst to a supervisor, and proves that nothing was lost
+/// Harm a supervisor in every way, and prove that no job was lost
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// How long; the round that is under way then comes to its end
+    /// Time to run; the current round is then completed
     #[arg(long, value_name = "N", default_value_t = 20)]
     seconds: u64,
 
-    /// What is done follows from it [default: another each time]
+    /// Seed of the harm that is done [default: a new one each time]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
 
-    /// The supervisor [default: the one beside this program]
+    /// Supervisor program [default: the one next to this program]
     #[arg(long, value_name = "PATH")]
     supervisor: Option<PathBuf>,
 
-    /// Where files are kept, in a directory that is made for them [default: that of temporary
+    /// Directory in which a new directory for all files is created [default: that of temporary
     /// files]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,

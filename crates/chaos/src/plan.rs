@@ -1,42 +1,42 @@
-//! What is to happen in a round? Drawn from its seed.
+//! The plan of a round: everything that can be decided in advance, drawn from the seed.
 
 use std::time::Duration;
 
 use crate::{books::Rules, planted::Planted, random::Random, reader::Pace};
 
-/// A round: one input and one journal, until each job is settled.
+/// The plan of a round, which has one input and one journal and lasts until every job is settled.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) jobs: Vec<(u64, Planted)>,
-    /// Jobs that are added to the input when it is continued.
+    /// Jobs that are added to the input before the second run.
     pub(crate) added: Vec<(u64, Planted)>,
     pub(crate) reorders: bool,
     pub(crate) rules: Rules,
     pub(crate) options: Vec<String>,
     pub(crate) pace: Pace,
     pub(crate) on_disk: Option<OnDisk>,
-    /// How its runs end, and when; the one after these comes to its own end.
+    /// How the runs end, and after which time; the run after these ends by itself.
     pub(crate) ends: Vec<(Duration, Ending)>,
 }
 
-/// What lies on the small disk.
+/// The file that is on the small disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum OnDisk {
     Journal,
     Output,
 }
 
-/// What ends a run before its jobs are done.
+/// How a run is ended before its jobs are done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ending {
     KillSupervisor,
     KillWarden,
-    /// In the same instant.
+    /// Kills the warden, then the supervisor, at the same moment.
     KillBoth,
-    /// It is asked to end.
+    /// Asks the run to stop, with SIGTERM.
     Terminate,
     FillDisk,
-    /// It begins on a disk that is full.
+    /// Starts the run on a full disk.
     StayFull,
 }
 
@@ -46,9 +46,9 @@ impl Ending {
             Self::KillSupervisor => "supervisor: kill -9",
             Self::KillWarden => "warden: kill -9",
             Self::KillBoth => "supervisor and warden: kill -9",
-            Self::Terminate => "supervisor: asked to end",
+            Self::Terminate => "supervisor: asked to stop",
             Self::FillDisk => "disk: full",
-            Self::StayFull => "disk: full from the beginning",
+            Self::StayFull => "disk: full from the start",
         }
     }
 }
@@ -75,8 +75,8 @@ impl Plan {
     }
 }
 
-/// Many that are over at once, or fewer that take their time; and some among them that hurt. How
-/// many workers they want.
+/// Draws the jobs and the number of workers: many short jobs or fewer long ones, with harmful jobs
+/// among them.
 fn jobs(random: &mut Random) -> (Vec<(u64, Planted)>, u64) {
     let is_stream = random.chance(30);
     let (count, workers) = match is_stream {
@@ -115,7 +115,7 @@ fn options(random: &mut Random, rules: Rules, workers: u64) -> Vec<String> {
 }
 
 fn ends(random: &mut Random, has_disk: bool) -> Vec<(Duration, Ending)> {
-    // One death after the other.
+    // A series of quick deaths.
     if random.chance(20) {
         let after = |random: &mut Random| Duration::from_millis(random.between(5, 150));
         let deaths = 0..random.between(20, 60);
@@ -131,7 +131,7 @@ fn ends(random: &mut Random, has_disk: bool) -> Vec<(Duration, Ending)> {
     ];
     let mut ends = Vec::new();
     for _ in 0..random.between(0, 10) {
-        // Some in the midst of beginning.
+        // Some runs end while they start.
         let latest = if random.chance(30) { 60 } else { 1000 };
         let after = Duration::from_millis(random.between(5, latest));
         let fills = has_disk && random.chance(40);
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seeds_plan_all_that_there_is_and_each_seed_one_thing() {
+    fn the_seeds_cover_all_harm_and_each_seed_has_one_plan() {
         let plans: Vec<_> = (0..300).map(|seed| Plan::new(seed, true)).collect();
         for planted in Planted::all() {
             assert!(plans.iter().any(|plan| plan.jobs.iter().any(|(_, p)| *p == planted)));

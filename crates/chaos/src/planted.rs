@@ -1,43 +1,43 @@
-//! What may a job do, and how must that be told?
+//! The behaviours that are planted in jobs, and the cause that the journal must record for each.
 
-/// What a job does when it is run.
+/// The planted behaviour of a job.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Planted {
-    /// Replies.
+    /// Replies at once.
     Fine,
     /// Replies after some milliseconds.
     Slow,
-    /// Prints what nobody asked for, and replies.
+    /// Prints noise to stdout, then replies.
     Chatters,
-    /// Replies at length.
+    /// Sends a large reply.
     Large,
-    /// Leaves a daemon in a session of its own behind, and replies.
+    /// Leaves a daemon in a new session behind, then replies.
     Daemon,
-    /// Says that it failed.
+    /// Reports a failure.
     Fails,
     /// Panics.
     Panics,
-    /// Opens files until it may not, and says that it failed.
+    /// Opens files until the limit refuses one, then reports a failure.
     Descriptors,
-    /// A segmentation fault.
+    /// Dies by a segmentation fault.
     Segv,
     /// Aborts.
     Aborts,
-    /// Exits in the midst of it.
+    /// Exits without a reply.
     Exits,
-    /// Takes memory without end.
+    /// Allocates memory without end.
     Leaks,
-    /// Sends what is no message, and waits.
+    /// Sends bytes that are not a message, then waits.
     Garbage,
-    /// Closes its pipes, and lives on as another program.
+    /// Closes its pipes, then lives on as another program.
     HangsUp,
-    /// Waits for ever.
+    /// Waits forever.
     Hangs,
-    /// Is busy for ever.
+    /// Keeps the processor busy forever.
     Spins,
     /// Stops its own process.
     Stops,
-    /// Kills its own process, which nobody can tell from somebody else's doing.
+    /// Kills its own process, which looks the same as a kill from outside.
     KillsItself,
 }
 
@@ -47,7 +47,7 @@ use Planted::{
 };
 
 impl Planted {
-    /// Those that are over soon, and hurt.
+    /// The harmful behaviours that end soon.
     pub(crate) const QUICK: [Self; 12] = [
         Chatters,
         Large,
@@ -62,15 +62,15 @@ impl Planted {
         HangsUp,
         KillsItself,
     ];
-    /// Those that take their time: a limit's, or a memory's.
+    /// The harmful behaviours that last until the time limit or the memory limit.
     pub(crate) const LONG: [Self; 4] = [Leaks, Hangs, Spins, Stops];
 
-    /// All of them.
+    /// All behaviours.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         [Fine, Slow].into_iter().chain(Self::QUICK).chain(Self::LONG)
     }
 
-    /// The word for it in a payload.
+    /// The word for this behaviour in a payload.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Fine => "fine",
@@ -98,7 +98,7 @@ impl Planted {
         Self::all().find(|planted| planted.name() == name)
     }
 
-    /// How the cause of its attempts must begin, where nobody interferes.
+    /// How the recorded cause must begin if the worker is not harmed from outside.
     pub(crate) fn cause(self) -> &'static str {
         match self {
             Fine | Slow | Chatters | Large | Daemon => "ok",
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_a_name_of_its_own() {
+    fn each_behaviour_has_its_own_name() {
         for planted in Planted::all() {
             assert_eq!(Planted::from_name(planted.name()), Some(planted));
         }

@@ -1,6 +1,6 @@
-//! Chance, drawn from a seed: the same seed plans the same.
+//! Random numbers from a seed, so that a seed reproduces its plan.
 
-/// A sequence of numbers that look random: SplitMix64.
+/// A generator of random numbers: SplitMix64.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
@@ -16,7 +16,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// From `least` to `most`, both included.
+    /// A number from `least` to `most`, inclusive.
     pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.number() % (most.saturating_sub(least) + 1)
     }
@@ -25,7 +25,7 @@ impl Random {
         self.number() % 100 < percent
     }
 
-    /// One of these; `None` where there are none.
+    /// A random element; `None` if there is none.
     pub(crate) fn pick<T: Copy>(&mut self, all: &[T]) -> Option<T> {
         let last = all.len().checked_sub(1)? as u64;
         all.get(usize::try_from(self.between(0, last)).ok()?).copied()
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_says_all_that_follows() {
+    fn a_seed_determines_the_whole_sequence() {
         let draw = |seed| {
             let mut random = Random::new(seed);
             let mut all: Vec<u64> = (0..50).map(|_| random.between(3, 9)).collect();

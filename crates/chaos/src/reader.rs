@@ -1,4 +1,4 @@
-//! Whoever reads what the supervisor puts out: promptly, slowly, or with long rests.
+//! The reader of the supervisor's stdout, which reads promptly, slowly, or with long pauses.
 
 use std::{
     fs::{self, File},
@@ -11,7 +11,7 @@ use std::{
 
 use crate::random::Random;
 
-/// How it reads.
+/// How the reader reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Pace {
     Prompt,
@@ -35,7 +35,7 @@ impl Output {
         Self::Pipe(thread::spawn(move || read(stdout, pace, &mut Random::new(seed))))
     }
 
-    /// All of it, once everybody is gone who could write to it.
+    /// Returns the whole output. Call this after every process that can write to it has ended.
     pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
         match self {
             Self::Pipe(reader) => {
@@ -65,7 +65,7 @@ fn read(mut pipe: impl Read, pace: Pace, random: &mut Random) -> io::Result<Vec<
     }
 }
 
-/// A file to which a run writes.
+/// Creates a file that serves as the stdout of a run.
 pub(crate) fn file(path: &PathBuf) -> io::Result<(File, Output)> {
     Ok((File::create(path)?, Output::File(path.clone())))
 }

@@ -1,4 +1,4 @@
-//! A round: one input and one journal, run and continued until each job is settled.
+//! A round: one input and one journal, run again and again until every job is settled.
 
 use std::{
     env,
@@ -25,23 +25,23 @@ use crate::{
     witness,
 };
 
-/// The variable by which all that descends from a run is known.
+/// The environment variable that marks all descendants of a run.
 pub(crate) const MARK: &str = "CHAOS_RUN";
-/// What jobs leave behind.
+/// The command line of the daemons that jobs leave behind.
 const DAEMON: &str = "sleep 600";
-/// A hundred days, so that a clock that goes back is seen as such.
-const CLOCK_STEP_MOST: u64 = 8_640_000;
+/// The largest clock step in seconds: 100 days.
+const CLOCK_STEP_MAX: u64 = 8_640_000;
 
-/// What all rounds have in common.
+/// The conditions that all rounds share.
 #[derive(Debug)]
 pub(crate) struct Ground {
     pub(crate) supervisor: PathBuf,
     pub(crate) disk: Option<Disk>,
-    /// Whether a run may be given a clock of its own.
+    /// Whether a run can have its own monotonic clock.
     pub(crate) has_clocks: bool,
 }
 
-/// A round under way.
+/// A round in progress.
 pub(crate) struct Round<'a> {
     ground: &'a Ground,
     tally: &'a mut Tally,
@@ -65,7 +65,7 @@ impl<'a> Round<'a> {
         Self { ground, tally, directory, plan, random, books, violations: Vec::new() }
     }
 
-    /// Plays it to its end. `goes_on` says whether there is time left for more harm.
+    /// Plays the round to its end. `goes_on` returns whether there is time for more harm.
     pub(crate) fn play(
         mut self,
         goes_on: &dyn Fn() -> bool,
@@ -85,7 +85,7 @@ impl<'a> Round<'a> {
             self.alter_input()?;
         }
         self.books.witnessed = witness::read(&self.witness())?;
-        // Of a round that is broken off there need be none.
+        // A round that was broken off may have no journal.
         if self.violations.is_empty() {
             self.books.journal = journal::read(&self.journal())?;
         } else {
@@ -97,7 +97,7 @@ impl<'a> Round<'a> {
         Ok((self.books, self.violations))
     }
 
-    /// One run of the supervisor. Whether it came to its own end.
+    /// Runs the supervisor once. Returns whether the run settled every job and ended by itself.
     fn run(
         &mut self,
         ending: Option<(Duration, Ending)>,
@@ -112,8 +112,9 @@ impl<'a> Round<'a> {
         let mut disturbance = Disturbance::new(&mut self.random, self.tally, disk, ending);
         let struck = disturbance.run(&mut running, goes_on)?;
         let signals = std::mem::take(&mut disturbance.signals);
-        // A daemon survives where both are killed in the same instant.
-        let survives = |who: &str| struck.by == Some(Ending::KillBoth) && who.ends_with(DAEMON);
+        // A daemon survives if the warden and the supervisor are killed at the same moment.
+        let survives =
+            |process: &str| struck.by == Some(Ending::KillBoth) && process.ends_with(DAEMON);
         let left = running.left(survives);
         let output = running.finish()?;
         self.books.shown.extend(shown::read(&output)?);
@@ -123,7 +124,7 @@ impl<'a> Round<'a> {
         Ok(matches!(struck.end, Some(End::Code(0 | 1))))
     }
 
-    /// Is that how such a run should end? `crashed` says that we made workers crash.
+    /// Checks that the run ended as it should. `crashed` says that this program made workers crash.
     fn judge_conduct(
         &mut self,
         struck: &Struck,
@@ -131,12 +132,12 @@ impl<'a> Round<'a> {
         left: &[String],
     ) -> Result<(), Fault> {
         let said = fs::read_to_string(self.stderr())?;
-        let is_told = || said.contains("No space left on device");
+        let reports_full_disk = || said.contains("No space left on device");
         let is_meant = match (struck.by, struck.end) {
             (_, Some(End::Code(code @ (0 | 1)))) => code == self.status()?,
-            // The first of them, before they spoke: like a program that is no worker.
+            // The first workers crashed before their hello, like a program that is not a worker.
             (_, Some(End::Code(2))) => crashed && said.contains("without speaking the worker"),
-            (Some(Ending::FillDisk | Ending::StayFull), Some(End::Code(5))) => is_told(),
+            (Some(Ending::FillDisk | Ending::StayFull), Some(End::Code(5))) => reports_full_disk(),
             (Some(Ending::Terminate), Some(End::Signal(signal))) => signal == 15,
             (
                 Some(Ending::KillSupervisor | Ending::KillWarden | Ending::KillBoth),
@@ -158,7 +159,7 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// The status of a run that settled each job: as the jobs that were not done say.
+    /// The exit status of a run that settled every job: 1 if a job failed, otherwise 0.
     fn status(&self) -> Result<i32, Fault> {
         let journal = journal::read(&self.journal())?;
         let is_bad = |settles: &str| settles != "ok";
@@ -177,7 +178,7 @@ impl<'a> Round<'a> {
         command.args(["run", "--jobs-from"]).arg(self.input());
         command.arg("--journal").arg(self.journal()).args(&self.plan.options);
         command.arg("--").arg(env::current_exe()?).arg("worker").arg(self.witness());
-        // A backtrace takes more memory than a worker may have.
+        // A backtrace needs more memory than a worker may use.
         command.env("RUST_BACKTRACE", "0");
         command.env(MARK, &mark).stdin(Stdio::null()).stderr(stderr);
         let mark = format!("{MARK}={mark}");
@@ -194,13 +195,14 @@ impl<'a> Round<'a> {
         Ok(Running::new(child, Output::of_pipe(pipe, pace, self.random.number()), mark))
     }
 
-    /// With a clock of its own now and then, which may stand before that of the last run.
+    /// The command of the supervisor, sometimes with its own clock, which may be behind that of the
+    /// previous run.
     fn command(&mut self) -> Command {
         if !(self.ground.has_clocks && self.random.chance(30)) {
             return Command::new(&self.ground.supervisor);
         }
         self.tally.inject("clock: step between runs");
-        let step = self.random.between(0, CLOCK_STEP_MOST).to_string();
+        let step = self.random.between(0, CLOCK_STEP_MAX).to_string();
         let mut command = Command::new("unshare");
         command.args(["--time", "--monotonic", &step, "--boottime", &step]);
         command.arg(&self.ground.supervisor);
@@ -226,17 +228,17 @@ impl<'a> Round<'a> {
         self.submit(added)
     }
 
-    /// What it thinks of its journal itself.
+    /// Lets the supervisor verify the journal.
     fn verify(&mut self) -> Result<(), Fault> {
         let journal = self.journal();
-        // It died before it had made one.
+        // The supervisor died before it created the journal.
         if !journal.exists() {
             return Ok(());
         }
         let mut verify = Command::new(&self.ground.supervisor);
         let verified = verify.args(["journal", "verify"]).arg(journal).output()?;
         let said = String::from_utf8_lossy(&verified.stderr).into_owned();
-        // Or in the midst of making it.
+        // Or it died while it created the journal.
         if !verified.status.success() && !said.contains("nothing was ever recorded in it") {
             self.misconduct(format!("its journal is not sound: {said}"));
         }

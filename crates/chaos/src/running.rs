@@ -1,4 +1,4 @@
-//! A supervisor under way: what of it is to be found, and that nothing of it stays.
+//! A running supervisor: finds its processes, and kills all of them at the end.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -14,9 +14,9 @@ use nix::{
 
 use crate::{Fault, procfs, reader::Output};
 
-/// Nothing that is over takes so long to be gone.
-const PATIENCE: Duration = Duration::from_secs(15);
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// The longest time that processes of an ended run may take to disappear.
+const CLEANUP_MAX: Duration = Duration::from_secs(15);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// One run of the supervisor.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Running {
     output: Option<Output>,
 }
 
-/// How it ended.
+/// How the run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum End {
     Code(i32),
@@ -44,12 +44,12 @@ impl Running {
         Ok(status.and_then(how))
     }
 
-    /// Whom we started.
+    /// The process that this program started.
     pub(crate) fn warden(&self) -> i32 {
         self.child.id().cast_signed()
     }
 
-    /// The warden's first child, once it is there.
+    /// The warden's first child, once it exists.
     pub(crate) fn supervisor(&mut self) -> Option<i32> {
         if self.supervisor.is_none() {
             self.supervisor = procfs::children(self.warden()).first().copied();
@@ -57,26 +57,27 @@ impl Running {
         self.supervisor
     }
 
-    /// Its workers, and those that become workers.
+    /// The workers, and the processes that are about to become workers.
     pub(crate) fn workers(&mut self) -> Vec<i32> {
         self.supervisor().map_or_else(Vec::new, procfs::children)
     }
 
-    /// Once it has ended: who is left of it that should not be, after it had time to see to that.
+    /// After the end of the run: waits for its processes to disappear, and returns those that are
+    /// left although they may not stay.
     pub(crate) fn left(&self, may_stay: impl Fn(&str) -> bool) -> Vec<String> {
         let begun = Instant::now();
         loop {
             let all = procfs::marked(&self.mark).into_iter();
             let all = all.map(|pid| format!("{pid} {}", procfs::command(pid)));
-            let left: Vec<_> = all.filter(|who| !may_stay(who)).collect();
-            if left.is_empty() || begun.elapsed() > PATIENCE {
+            let left: Vec<_> = all.filter(|process| !may_stay(process)).collect();
+            if left.is_empty() || begun.elapsed() > CLEANUP_MAX {
                 return left;
             }
-            thread::sleep(LOOK_AGAIN);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// What it put out, once nobody is left who could add to it.
+    /// Kills every process that could still write, and returns the output.
     pub(crate) fn finish(mut self) -> Result<Vec<u8>, Fault> {
         self.end_all();
         Ok(self.output.take().map_or_else(|| Ok(Vec::new()), Output::finish)?)
@@ -87,24 +88,24 @@ impl Running {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-        Self::sweep(&self.mark);
+        Self::kill_marked(&self.mark);
     }
 
-    /// All that is left of it, whatever that may be.
-    fn sweep(mark: &str) {
+    /// Kills all processes with this mark.
+    fn kill_marked(mark: &str) {
         let begun = Instant::now();
         loop {
             let left = procfs::marked(mark);
-            if left.is_empty() || begun.elapsed() > PATIENCE {
+            if left.is_empty() || begun.elapsed() > CLEANUP_MAX {
                 return;
             }
             left.into_iter().for_each(|pid| send(pid, Signal::SIGKILL));
-            thread::sleep(LOOK_AGAIN);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 }
 
-/// Whatever happens to us, nothing stays.
+/// Kills all processes of the run, so that an error leaves none behind.
 impl Drop for Running {
     fn drop(&mut self) {
         self.end_all();
@@ -115,7 +116,7 @@ fn how(status: ExitStatus) -> Option<End> {
     status.code().map(End::Code).or_else(|| status.signal().map(End::Signal))
 }
 
-/// One that is gone already need not be told.
+/// Sends a signal. A process that has already ended is not an error.
 pub(crate) fn send(pid: i32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid), signal);
 }

@@ -1,4 +1,4 @@
-//! What happened to each job, from all ledgers?
+//! Collects what all ledgers say about each job.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,19 +7,19 @@ use crate::{
     planted::Planted,
 };
 
-/// All that the ledgers say of a job.
+/// Everything that the ledgers say about a job.
 #[derive(Debug, Default)]
 pub(crate) struct Story<'a> {
-    /// `None` where nobody submitted it.
+    /// The planted behaviour; `None` if the job was never submitted.
     pub(crate) planted: Option<Planted>,
     pub(crate) witnessed: Vec<&'a Witnessed>,
-    /// How often the journal has it.
+    /// The number of rows that the journal has for the job.
     pub(crate) rows: usize,
     pub(crate) attempts: Vec<&'a Attempt>,
     pub(crate) shown: Vec<&'a Shown>,
 }
 
-/// The story of each job that any ledger names.
+/// The story of every job that occurs in any ledger.
 pub(crate) fn stories(books: &Books) -> BTreeMap<u64, Story<'_>> {
     let mut stories = BTreeMap::<u64, Story<'_>>::new();
     for (job, planted) in &books.submitted {
@@ -41,7 +41,7 @@ pub(crate) fn stories(books: &Books) -> BTreeMap<u64, Story<'_>> {
 }
 
 impl<'a> Story<'a> {
-    /// The attempts that settled it: one, if all is well.
+    /// The attempts that settled the job. There should be one.
     pub(crate) fn ends(&self) -> impl Iterator<Item = &'a Attempt> {
         self.attempts.iter().copied().filter(|attempt| attempt.settles.is_some())
     }
@@ -50,16 +50,16 @@ impl<'a> Story<'a> {
         self.witnessed.iter().copied().filter(|line| !line.is_end)
     }
 
-    /// Whether the job itself says that this process began it, or ended it.
+    /// Whether the job witnessed its start or its end in this process.
     pub(crate) fn has_witness(&self, pid: i32, is_end: bool) -> bool {
         self.witnessed.iter().any(|line| line.pid == pid && line.is_end == is_end)
     }
 }
 
-/// Ledger by ledger.
+/// Prints the story, ledger by ledger.
 impl fmt::Display for Story<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let planted = self.planted.map_or("nothing: nobody did", Planted::name);
+        let planted = self.planted.map_or("never", Planted::name);
         writeln!(f, "    submitted   {planted}")?;
         for Witnessed { is_end, attempt, pid, supervisor, .. } in self.witnessed.iter().copied() {
             let what = if *is_end { "end  " } else { "start" };
@@ -67,7 +67,7 @@ impl fmt::Display for Story<'_> {
         }
         for Attempt { run, number, pid, cause, settles, .. } in self.attempts.iter() {
             let (cause, settles) = (cause.as_deref(), settles.as_deref());
-            let cause = cause.unwrap_or("has no end");
+            let cause = cause.unwrap_or("no end");
             let settles = settles.map_or(String::new(), |settles| format!(", settles: {settles}"));
             writeln!(
                 f,
@@ -76,7 +76,7 @@ impl fmt::Display for Story<'_> {
         }
         for Shown { status, again, .. } in self.shown.iter().copied() {
             let again = if *again { ", marked as repeated" } else { "" };
-            writeln!(f, "    put out     {status}{again}")?;
+            writeln!(f, "    stdout      {status}{again}")?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What was done, and what of it was seen? The table at the end.
+//! Counts the faults that were injected and observed, for the table at the end.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -8,7 +8,7 @@ use crate::{
     story::stories,
 };
 
-/// All rounds together.
+/// The counts of all rounds.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     rounds: u64,
@@ -20,7 +20,8 @@ pub(crate) struct Tally {
     violations: BTreeMap<Kind, usize>,
 }
 
-/// How often; seen is what was to be seen: not each signal meets a worker with a job.
+/// How often a fault was injected and observed. Not every fault can be observed: a signal may hit a
+/// worker without a job, for example.
 #[derive(Debug, Default)]
 struct Count {
     injected: usize,
@@ -28,12 +29,12 @@ struct Count {
 }
 
 impl Tally {
-    /// Something was done to the supervisor or its surroundings.
+    /// Counts a fault of the supervisor or its environment.
     pub(crate) fn inject(&mut self, what: &str) {
         self.faults.entry(what.into()).or_default().injected += 1;
     }
 
-    /// And it was told of, or it ended the run.
+    /// Counts a fault that ended the run as it should.
     pub(crate) fn see(&mut self, what: &str) {
         *self.faults.entry(what.into()).or_default().seen.get_or_insert(0) += 1;
     }
@@ -67,7 +68,7 @@ impl Tally {
         }
     }
 
-    /// What befell the supervisor and what it depends on; jobs that reply are no faults.
+    /// The number of injected faults. Jobs that only reply are not faults.
     fn faults(&self) -> usize {
         let fine = ["fine", "slow"].map(|name| format!("job: {name}"));
         let faults = self.faults.iter().filter(|(what, _)| !fine.contains(what));

@@ -1,10 +1,10 @@
-//! The second ledger: what the jobs themselves witnessed.
+//! Reads the second ledger: the lines that the jobs wrote.
 
 use std::{fs, path::Path};
 
 use crate::{Fault, books::Witnessed};
 
-/// Each line, in order.
+/// Reads all lines, in order.
 pub(crate) fn read(path: &Path) -> Result<Vec<Witnessed>, Fault> {
     let text = fs::read_to_string(path)?;
     let line = |line| parse(line).ok_or_else(|| format!("{}: `{line}`", path.display()).into());

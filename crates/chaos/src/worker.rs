@@ -1,5 +1,6 @@
-//! The worker of all this: it does what was planted in its jobs, and witnesses each in a file that
-//! the supervisor never opens.
+//! The worker that the supervisor runs: it behaves as its jobs were planted to behave.
+//!
+//! It notes the start and end of every job in a file that the supervisor never opens.
 
 use std::{
     env,
@@ -24,22 +25,22 @@ use crate::{Fault, planted::Planted};
 
 const LARGE_BYTES: usize = 100_000;
 
-/// Does every job that comes.
+/// Runs all jobs.
 pub(crate) fn serve(witness: &Path) -> Result<(), Fault> {
     let mut witness = OpenOptions::new().append(true).open(witness)?;
     let mut worker = Worker::connect()?;
     while let Some(job) = worker.next_job()? {
         let attempt = job.attempt;
         let (number, planted) = read(job.text()?)?;
-        // One write each: whole lines, however many processes append them.
-        let who = format!("{number} {attempt} {} {}\n", id(), parent_id());
-        witness.write_all(format!("start {who}").as_bytes())?;
+        // One write per line, so that lines of several processes do not mix.
+        let ids = format!("{number} {attempt} {} {}\n", id(), parent_id());
+        witness.write_all(format!("start {ids}").as_bytes())?;
         if planted == Planted::Garbage {
-            // What lies in front of it is to be read as it is meant.
+            // The garbage must not follow replies that are still in the buffer.
             worker.flush()?;
         }
         let done = catch_unwind(|| act(planted));
-        witness.write_all(format!("end {who}").as_bytes())?;
+        witness.write_all(format!("end {ids}").as_bytes())?;
         match done {
             Ok(Ok(())) => worker.reply(Ok(&reply(number, planted)))?,
             Ok(Err(fault)) => worker.fail(&fault.to_string())?,
@@ -53,8 +54,8 @@ pub(crate) fn serve(witness: &Path) -> Result<(), Fault> {
 }
 
 fn read(payload: &str) -> Result<(u64, Planted), Fault> {
-    let (number, name) = payload.split_once(' ').ok_or("a payload without a word")?;
-    Ok((number.parse()?, Planted::from_name(name).ok_or("a word that is not known")?))
+    let (number, name) = payload.split_once(' ').ok_or("a payload without a behaviour")?;
+    Ok((number.parse()?, Planted::from_name(name).ok_or("an unknown behaviour")?))
 }
 
 fn reply(number: u64, planted: Planted) -> Vec<u8> {
@@ -78,7 +79,7 @@ fn act(planted: Planted) -> Result<(), Fault> {
         Planted::Panics => return panics(),
         Planted::Descriptors => return take_descriptors(),
         Planted::Segv => loop {
-            // The first is Rust's own, who then gives way.
+            // Rust's runtime handles the first one, and restores the default action.
             raise(Signal::SIGSEGV)?;
         },
         Planted::Aborts => abort(),
@@ -93,7 +94,7 @@ fn act(planted: Planted) -> Result<(), Fault> {
         },
         Planted::Stops => {
             raise(Signal::SIGSTOP)?;
-            // Whoever wakes it must not take it for one that is well.
+            // If something continues the process, it must not reply.
             wait_for_ever();
         }
         Planted::KillsItself => raise(Signal::SIGKILL)?,
@@ -119,7 +120,7 @@ fn leak() -> ! {
     }
 }
 
-/// Writes into the pipe of replies, past the library.
+/// Writes to the pipe of replies directly, without the library.
 fn garbage() -> Result<(), Fault> {
     let wire = env::var(VARIABLE)?;
     let replies = wire.split(':').nth(2).ok_or("no pipe of replies")?;

@@ -1,4 +1,4 @@
-//! Is each violation found? One is planted at a time in books that agree.
+//! Plants one violation at a time in books that agree, and checks that it is found.
 
 use super::*;
 use crate::books::{Journal, Rules, Shown, Witnessed};
@@ -16,8 +16,9 @@ fn shown(job: u64, status: &str, again: bool) -> Shown {
     Shown { job, status: status.into(), again }
 }
 
-/// 1 is fine, and was lost with its supervisor once; 2 crashes twice; 3 is fine, and its worker
-/// was killed; 4 fails twice, and was told of again. Supervisors 500 and 600, workers 51 and up.
+/// Books without a violation. Job 1 succeeds after it was lost with its supervisor; job 2 crashes
+/// twice; job 3 succeeds after its worker was killed; job 4 fails twice, and its record is repeated.
+/// The supervisors are 500 and 600, the workers 51 and up.
 fn agreeing() -> Books {
     let planted = [Planted::Fine, Planted::Segv, Planted::Slow, Planted::Fails];
     let witnessed = [
@@ -56,7 +57,7 @@ fn agreeing() -> Books {
     }
 }
 
-/// What is found when one thing is changed, in words.
+/// The violations after this change to books that agree.
 fn found(change: impl FnOnce(&mut Books)) -> Vec<(Kind, Option<u64>)> {
     let mut books = agreeing();
     change(&mut books);
@@ -67,12 +68,12 @@ fn found(change: impl FnOnce(&mut Books)) -> Vec<(Kind, Option<u64>)> {
 }
 
 #[test]
-fn books_that_agree_are_let_be() {
+fn books_that_agree_have_no_violation() {
     assert_eq!(violations(&agreeing()), []);
 }
 
 #[test]
-fn a_job_that_is_lost_is_found_wherever_it_was_lost() {
+fn a_lost_job_is_found_in_whichever_ledger_it_is_missing() {
     let found_lost = |change: fn(&mut Books)| {
         let found = found(change);
         assert!(found.contains(&(Kind::Lost, Some(1))), "{found:?}");
@@ -84,14 +85,14 @@ fn a_job_that_is_lost_is_found_wherever_it_was_lost() {
 }
 
 #[test]
-fn what_never_was_is_found() {
+fn a_phantom_is_found_in_whichever_ledger_it_appears() {
     assert_eq!(found(|b| _ = b.submitted.remove(&1)).first(), Some(&(Kind::Phantom, Some(1))));
-    // Nobody but one ledger knows of 9.
+    // Only one ledger has job 9.
     let of_9 = [(Kind::Phantom, Some(9))];
     assert_eq!(found(|b| b.journal.jobs.push(9)), of_9);
     assert_eq!(found(|b| b.witnessed.push(line(true, 9, 66, 600))), of_9);
     assert_eq!(found(|b| b.shown.push(shown(9, "ok", false))), of_9);
-    // Done, says the journal, and the job says that it was not.
+    // The journal records an end that the job did not witness.
     let without_end = |b: &mut Books| b.witnessed.retain(|l| !(l.job == 3 && l.is_end));
     assert_eq!(found(without_end), [(Kind::Phantom, Some(3))]);
     let without_start = |b: &mut Books| b.witnessed.retain(|l| l.pid != 63);
@@ -103,47 +104,47 @@ fn what_never_was_is_found() {
 }
 
 #[test]
-fn what_was_settled_twice_is_found() {
+fn a_job_that_is_settled_twice_is_found() {
     assert_eq!(found(|b| b.journal.jobs.push(4)), [(Kind::Twice, Some(4))]);
     assert_eq!(found(|b| b.shown[1].again = false), [(Kind::Twice, Some(4))]);
     let once_more = attempt(3, 2, 65, "ok", "ok");
     assert_eq!(found(|b| b.journal.attempts.push(once_more)), [(Kind::Twice, Some(3))]);
-    // It had failed for good in the first run.
+    // The job was settled in the first run.
     assert_eq!(found(|b| b.witnessed[11].supervisor = 600), []);
-    let begun_anew = |b: &mut Books| b.witnessed[10].supervisor = 600;
-    assert_eq!(found(begun_anew), [(Kind::Twice, Some(4))]);
+    let started_again = |b: &mut Books| b.witnessed[10].supervisor = 600;
+    assert_eq!(found(started_again), [(Kind::Twice, Some(4))]);
 }
 
 #[test]
 fn a_start_without_a_reason_is_found() {
     let one_more = |b: &mut Books| b.witnessed.push(line(false, 3, 66, 600));
-    // The death of the supervisor may be the reason for one, and for no more.
+    // The death of the supervisor explains one more start, but not two.
     assert_eq!(found(one_more), []);
     let two_more = |b: &mut Books| (0..2).for_each(|_| one_more(b));
     assert_eq!(found(two_more), [(Kind::Starts, Some(3))]);
     assert_eq!(found(|b| b.starts = 1), [(Kind::Starts, Some(1))]);
-    // Where what was lost is not to be begun again.
+    // Lost jobs count as failed, so they must not start again.
     assert_eq!(found(|b| b.rules.lost_fails = true), [(Kind::Starts, Some(1))]);
 }
 
 #[test]
 fn wrong_blame_is_found() {
-    // What 2 did, 3 is charged with; and nobody killed that worker.
+    // Job 3 is charged with a crash like that of job 2; and no signal was sent to its worker.
     let cause = |at: usize, cause: &'static str| {
         move |b: &mut Books| b.journal.attempts[at].cause = Some(cause.into())
     };
     assert_eq!(found(cause(6, "signal")), [(Kind::Blame, Some(3))]);
     assert_eq!(found(|b| b.signals.clear()), [(Kind::Blame, Some(3))]);
     assert_eq!(found(cause(2, "timeout")), [(Kind::Blame, Some(1))]);
-    // What was planted came to light as something else.
+    // The recorded cause is not the planted one.
     assert_eq!(found(cause(4, "exit")), [(Kind::Blame, Some(2))]);
-    // A budget that was not spent, and one that was.
+    // A job that was given up too early, and one that was retried too often.
     assert_eq!(found(|b| b.rules.retries = 2), [(Kind::Blame, Some(4))]);
     assert_eq!(found(|b| b.rules.crash_retries = 0), [(Kind::Blame, Some(2))]);
     assert!(found(cause(6, "not begun")).contains(&(Kind::Blame, Some(3))));
     let settles = |b: &mut Books| b.journal.attempts[2].settles = Some("failed".into());
     assert!(found(settles).contains(&(Kind::Blame, Some(1))));
-    // In the last run nobody was lost or asked to stop.
+    // In the last run no job was lost and no worker was asked to stop.
     assert!(found(cause(6, "lost")).contains(&(Kind::Blame, Some(3))));
     assert!(found(cause(6, "asked to stop: killed")).contains(&(Kind::Blame, Some(3))));
 }
