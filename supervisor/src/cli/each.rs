@@ -11,7 +11,7 @@ use std::{
 
 use clap::Args;
 use pool::rules::{Depth, JobRules, Recycle, Restart, RetryOn, Roll};
-use process::lookup;
+use process::spawn::lookup;
 use supervisor::{
     dry_run::dry_run,
     settings::{Capture, Commands, JobSource, Jobs, Linked, Output, Report, Settings, Workers},
