@@ -14,13 +14,9 @@ use pool::{
     verdict::{self, Circumstances},
 };
 use process::{
-    descriptors::OpenFiles,
-    launch::Launch,
-    process::Process,
-    procfs::OomWatch,
-    program::{Program, Reach},
+    KillScope, Process, Program, descriptors::OpenFiles, end::describe, proc::OomWatch,
+    spawn::SpawnSpec,
 };
-use supervisor::words::describe;
 use text::units::show_duration;
 use tokio::net::TcpStream;
 
@@ -74,7 +70,7 @@ pub(crate) fn start(
     client: Client,
     socket: &net::TcpStream,
 ) -> Result<Process, StartFault> {
-    let mut launch = Launch::new(program, open_files, &[0, 1]);
+    let mut launch = SpawnSpec::new(program, open_files, &[0, 1]);
     launch.set_env("PROTO", "TCP");
     for (side, address) in [("REMOTE", client.remote), ("LOCAL", client.local)] {
         // An IPv4 client of an IPv6 socket is known by its own address.
@@ -83,7 +79,7 @@ pub(crate) fn start(
     }
     let passed = [socket.as_fd(), socket.as_fd()];
     // The stub's own stdout is replaced by the client before the program runs.
-    Process::start(&launch, &passed, Stdio::inherit(), Stdio::inherit(), Reach::Group)
+    Process::start(&launch, &passed, Stdio::inherit(), Stdio::inherit(), KillScope::Group)
 }
 
 /// Waits for its end. Our copy of the socket is closed as soon as the program has its own.

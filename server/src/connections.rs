@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pool::signal::Signal;
-use process::process::{Leader, Process};
+use process::{Process, ProcessHandle};
 use text::units::show_duration;
 use tokio::time::Instant;
 
@@ -17,13 +17,13 @@ pub(crate) struct Connections(BTreeMap<u64, Running>);
 struct Running {
     client: Client,
     pid: Option<i32>,
-    leader: Leader,
+    leader: ProcessHandle,
     since: Instant,
 }
 
 impl Connections {
     pub(crate) fn insert(&mut self, client: Client, process: &Process) {
-        let (pid, leader, since) = (process.pid(), process.leader(), Instant::now());
+        let (pid, leader, since) = (process.pid(), process.handle(), Instant::now());
         self.0.insert(client.number, Running { client, pid, leader, since });
     }
 

@@ -4,7 +4,7 @@
 use std::io;
 
 use pool::{exit::StartFault, limits::LimitError};
-use process::{descriptors::TooFewFiles, program::Program};
+use process::{Program, descriptors::TooFewFiles};
 
 use crate::program;
 

@@ -3,6 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    process::stub::run_if_called(None);
+    process::spawn::exec_helper::run_if_called(None);
     server::cli::main()
 }

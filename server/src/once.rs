@@ -7,9 +7,7 @@ use std::{
 };
 
 use pool::{exit::Status, limits::Limits, signal::Signal};
-use process::{
-    descriptors::OpenFiles, launch::Launch, process::Process, program::Reach, signals::Requests,
-};
+use process::{KillScope, Process, descriptors::OpenFiles, signals::Requests, spawn::SpawnSpec};
 use supervisor::sink::{
     Stream,
     writer::{Failure, Writer},
@@ -82,8 +80,8 @@ async fn connection(requests: &Requests) -> Result<Connection, Fault> {
     let open_files = OpenFiles::raise().map_err(Fault::refused("read the limit of open files"))?;
     let (mut stdout, out) = Captured::open().map_err(Fault::refused("make a pipe"))?;
     let (mut stderr, err) = Captured::open().map_err(Fault::refused("make a pipe"))?;
-    let launch = Launch::new(&program, open_files, &[]);
-    let mut process = Process::start(&launch, &[], out.into(), err.into(), Reach::Group)
+    let launch = SpawnSpec::new(&program, open_files, &[]);
+    let mut process = Process::start(&launch, &[], out.into(), err.into(), KillScope::Group)
         .map_err(|fault| Fault::cannot_start(fault, &program))?;
     if let Err(fault) = process.executed().await {
         let _ = process.ended().await;
@@ -92,7 +90,7 @@ async fn connection(requests: &Requests) -> Result<Connection, Fault> {
     }
 
     let began = Instant::now();
-    let leader = process.leader();
+    let leader = process.handle();
     // One that is asked to stop has nothing to finish.
     let mut drain = Drain::new(Duration::ZERO);
     let exit = loop {

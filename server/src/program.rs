@@ -2,7 +2,7 @@
 
 use nix::libc;
 use pool::exit::{StartFault, StartStep};
-use process::{lookup, program::Program};
+use process::{Program, spawn::lookup};
 
 use crate::settings::is_connection;
 

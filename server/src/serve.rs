@@ -4,9 +4,9 @@ use std::{net::SocketAddr, panic, rc::Rc};
 
 use process::{
     descriptors::OpenFiles,
-    lookup,
-    procfs::OomWatch,
+    proc::OomWatch,
     signals::{Request, Requests},
+    spawn::lookup,
 };
 use text::units::show_duration;
 use tokio::{

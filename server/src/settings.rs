@@ -8,7 +8,7 @@ use std::{
 };
 
 use pool::limits::Limits;
-use process::program::Program;
+use process::Program;
 
 /// What is run unless another program is named. Looked up here, not in `PATH`.
 pub(crate) const DEFAULT_PROGRAM: &str = "./connection_bin";

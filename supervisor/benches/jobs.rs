@@ -49,7 +49,7 @@ const QUIET: [&str; 4] = ["-w", "2", "--output", "none"];
 
 fn main() -> ExitCode {
     // The supervisor that this program is for one of the measurements starts itself anew.
-    process::stub::run_if_called(Some(supervisor::launcher::start));
+    process::spawn::exec_helper::run_if_called(Some(supervisor::launcher::start));
     let words: Vec<_> = env::args().skip(1).collect();
     if words.first().is_some_and(|word| word == limits::WORD) {
         limits::main(&words[1..]);

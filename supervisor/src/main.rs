@@ -1,12 +1,13 @@
-//! Runs work in worker processes, restarts what shall be restarted, and says exactly how each
-//! one ended.
+//! The program `supervisor`: runs work in worker processes, restarts those that end, and reports
+//! exactly how each one ended.
 
 mod cli;
+mod early_stdout;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    process::stub::run_if_called(Some(supervisor::launcher::start));
+    process::spawn::exec_helper::run_if_called(Some(supervisor::launcher::start));
     #[cfg(feature = "compare")]
     supervisor::compare::run_if_called();
     cli::main()

@@ -90,7 +90,8 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     let is_shown = settings.serve.is_some();
     let shown = |(jobs, total)| Progress::new(jobs, total);
     runtime.block_on(async {
-        let signals = Requests::from_door(ward.door).map_err(refused("listen to signals"))?;
+        let signals =
+            Requests::from_pipe(ward.signal_pipe).map_err(refused("listen to signals"))?;
         let signals = Rc::new(signals);
         let mut request = next_request(Rc::clone(&signals));
         let (mut recording, mut archive, mut left) = (None, None, None);
@@ -124,7 +125,7 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
             settings: Rc::new(settings.clone()),
             began: Instant::now(),
             pool: Pool::new(Policy::from(settings)),
-            executor: Executor::new(settings, open_files, Rc::clone(&outlet), ward.child_news)
+            executor: Executor::new(settings, open_files, Rc::clone(&outlet), ward.sigchld)
                 .map_err(refused("listen to ends"))?,
             source,
             about,

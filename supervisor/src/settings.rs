@@ -13,7 +13,7 @@ use pool::{
     rules::{Depth, JobRules, Restart, Roll},
     signal::Signal,
 };
-use process::program::{Program, Reach};
+use process::{KillScope, Program};
 
 use crate::endpoint::Endpoint;
 
@@ -33,7 +33,7 @@ pub struct Settings {
     /// How it is asked.
     pub stop_signal: Signal,
     /// How far that goes.
-    pub reach: Reach,
+    pub reach: KillScope,
     /// What becomes of the workers' output.
     pub output: Output,
     /// What they are given to do; `None` for programs that are not.

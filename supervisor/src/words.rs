@@ -4,9 +4,11 @@ use text::units::show_duration;
 
 use pool::{
     event::{Ended, Ending, ShutdownReason},
-    exit::{Asked, Cause, Evidence, Sender, StopReason},
+    exit::{Asked, Cause, Evidence, StopReason},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd},
 };
+pub use process::end::describe;
+use process::end::details;
 use text::escape::visible;
 
 /// The signal, if one ended it, and the cause where that says more: `SIGKILL, outside`.
@@ -14,17 +16,6 @@ use text::escape::visible;
 pub fn why(ended: &Ended) -> String {
     let details = details(ended.cause, ended.evidence.as_ref());
     if details.is_empty() { ended.cause.to_string() } else { details }
-}
-
-/// An end in full: `code 137 (SIGKILL, outside)`.
-#[must_use]
-pub fn describe(cause: Cause, evidence: Option<&Evidence>) -> String {
-    let Some(evidence) = evidence else { return cause.to_string() };
-    let code = evidence.status.shell_code();
-    match details(cause, Some(evidence)).as_str() {
-        "" => format!("code {code}"),
-        details => format!("code {code} ({details})"),
-    }
 }
 
 /// What it left behind: `left 2 processes: sleep, node`; `None` where that is nothing.
@@ -171,53 +162,5 @@ pub fn shutdown(reason: ShutdownReason) -> String {
         ShutdownReason::Deadline => "the time for the whole run is over".into(),
         ShutdownReason::Halted { .. } => "enough jobs have ended".into(),
         ShutdownReason::SourceFailed => "the input cannot be read".into(),
-    }
-}
-
-/// What there is to say beside the code.
-fn details(cause: Cause, evidence: Option<&Evidence>) -> String {
-    let signal = evidence.and_then(|evidence| evidence.status.signal_text());
-    let cause = match cause {
-        Cause::Exit | Cause::Signal(Sender::Itself) => None,
-        cause => Some(cause.to_string()),
-    };
-    signal.into_iter().chain(cause).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use pool::{
-        exit::{Certainty, Peak, Status},
-        signal::Signal,
-    };
-
-    #[test]
-    fn an_end_reads_as_its_code_and_what_is_known_of_it() {
-        let killed = Status::Signal { signal: Signal::KILL, core: false };
-        let segv = Status::Signal { signal: Signal::SEGV, core: true };
-        for (status, cause, words) in [
-            (Status::Code(3), Cause::Exit, "code 3"),
-            (killed, Cause::Signal(Sender::Outside), "code 137 (SIGKILL, outside)"),
-            (segv, Cause::Signal(Sender::Itself), "code 139 (SIGSEGV, core dumped)"),
-            (Status::Code(1), Cause::Memory(Certainty::Sure), "code 1 (memory (sure))"),
-        ] {
-            let peak = Peak { bytes: 0, exact: true };
-            let (wall, cpu, own_cpu) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-            let (says_out_of_memory, kernel_oom) = (false, false);
-            let evidence = Evidence {
-                status,
-                wall,
-                cpu,
-                own_cpu,
-                peak,
-                says_out_of_memory,
-                kernel_oom,
-                left: Vec::new(),
-            };
-            assert_eq!(describe(cause, Some(&evidence)), words);
-        }
     }
 }

@@ -1,148 +1,236 @@
-//! How is a child watched, signalled and examined? Through a pidfd; and its process group by
-//! number, for as long as the unreaped leader keeps that number from being given away.
+//! One child process from its start to its reaping: started through the exec helper, watched
+//! through a pidfd, signalled together with its group, and examined before it is reaped.
 
 use std::{
-    io, mem,
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
-    ptr,
-    time::Duration,
+    cell::Cell,
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+    process::Stdio,
+    rc::Rc,
+    time::{Duration, Instant},
 };
 
-use super::census::Process;
-use pool::{exit::Status, signal::Signal};
+use pool::{
+    exit::{Evidence, Peak, StartFault, StartStep, Status},
+    signal::Signal,
+};
+use tokio::{
+    io::unix::AsyncFd,
+    process::{Child, Command},
+};
 
-/// A descriptor that becomes readable when the process ends.
-///
-/// # Errors
-/// No descriptors left, or no such process.
-pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: pidfd_open takes two integers and touches no memory of ours.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, libc::PIDFD_NONBLOCK) };
-    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
+use crate::{
+    descriptors::poll_readable,
+    proc::{OomWatch, Stat, oom_kills},
+    signals::KillScope,
+    spawn::{HelperMessage, SentSpec, SpawnSpec, exec_helper::VERB},
+    wait::{Exit, examine, pidfd},
+};
+
+/// A child process.
+#[derive(Debug)]
+pub struct Process {
+    handle: ProcessHandle,
+    child: Child,
+    pidfd: AsyncFd<OwnedFd>,
+    /// The connection to the exec helper, until the program is executed.
+    helper: Option<SentSpec>,
+    /// Usage of the images before the program, which the kernel counts as the program's.
+    inherited_peak_kib: u64,
+    inherited_cpu: Duration,
+    began: Instant,
+    oom_kills_before: u64,
+}
+
+/// The right to signal a process, and its group where the kill scope includes that. The right ends
+/// with the reaping, after which the number may belong to another process.
+#[derive(Clone, Debug)]
+pub struct ProcessHandle {
+    pid: Rc<Cell<Option<i32>>>,
+    scope: KillScope,
+    was_signalled: Rc<Cell<bool>>,
+}
+
+impl ProcessHandle {
+    /// The process id; `None` once the process is reaped.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.pid.get()
     }
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
 
-/// How a process ended, and what it used.
-#[derive(Clone, Copy, Debug)]
-pub struct Exit {
-    /// Exit code or signal.
-    pub status: Status,
-    /// User and system time, with that of the children it waited for.
-    pub cpu: Duration,
-    /// Peak of resident memory in KiB, or the peak it inherited, if that is larger.
-    pub peak_kib: u64,
-    /// How often a processor was taken from it or given back by it, with the same children.
-    pub switches: u64,
-}
-
-/// Looks at the end of a process without reaping it: the kernel forgets what it used the moment
-/// it is reaped. `None` while it runs.
-///
-/// # Errors
-/// The process was reaped already, or is no child of ours.
-pub fn examine(pidfd: impl AsFd) -> io::Result<Option<Exit>> {
-    let id = libc::id_t::try_from(pidfd.as_fd().as_raw_fd()).map_err(io::Error::other)?;
-    let flags = libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
-    // SAFETY: both are plain integers throughout, for which all zeroes are a value.
-    let (mut info, mut usage) =
-        unsafe { (mem::zeroed::<libc::siginfo_t>(), mem::zeroed::<libc::rusage>()) };
-    // SAFETY: both pointers are to values of the types that waitid fills in. It is the raw call
-    // because only that has the fifth argument.
-    let result = unsafe {
-        libc::syscall(libc::SYS_waitid, libc::P_PIDFD, id, &raw mut info, flags, &raw mut usage)
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
+    /// Whether this program has signalled the process.
+    #[must_use]
+    pub fn was_signalled(&self) -> bool {
+        self.was_signalled.get()
     }
-    // SAFETY: waitid filled in the fields of SIGCHLD, or left zeroes.
-    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-    if pid == 0 {
-        return Ok(None);
+
+    /// Signals the process, unless it is reaped.
+    pub fn signal(&self, signal: Signal) {
+        self.was_signalled.set(true);
+        if let Some(pid) = self.pid.get() {
+            self.scope.signal(pid, signal);
+        }
     }
-    let core = info.si_code == libc::CLD_DUMPED;
-    let status = match info.si_code {
-        libc::CLD_EXITED => Status::Code(u8::try_from(status & 0xff).unwrap_or(u8::MAX)),
-        _ => match Signal::from_number(status) {
-            Some(signal) => Status::Signal { signal, core },
-            None => return Err(io::Error::other(format!("wait reported signal {status}"))),
-        },
-    };
-    let cpu = duration(usage.ru_utime) + duration(usage.ru_stime);
-    let peak_kib = u64::try_from(usage.ru_maxrss).unwrap_or(0);
-    let switches = u64::try_from(usage.ru_nvcsw.saturating_add(usage.ru_nivcsw)).unwrap_or(0);
-    Ok(Some(Exit { status, cpu, peak_kib, switches }))
-}
 
-/// Takes hold of a child of `parent`, which is another process of ours and says that it has one:
-/// of nobody else's, whatever it says.
-#[must_use]
-pub fn pidfd_of(pid: i32, parent: i32) -> Option<OwnedFd> {
-    let pidfd = pidfd(pid).ok()?;
-    Process::find(pid).filter(|process| process.is_child_of(parent)).map(|_| pidfd)
-}
-
-/// Signals a process that was found in a list of all: only if it is still that one, for its number
-/// may meanwhile be another's.
-pub fn signal_if_still(process: &Process, signal: Signal) {
-    // From here on the descriptor is of whoever has the number now, and of nobody after him.
-    let Ok(pidfd) = pidfd(process.pid) else { return };
-    if Process::find(process.pid).is_some_and(|now| now.is_same(process)) {
-        // What is gone need not be told.
-        let _ = signal_through(&pidfd, signal, 0);
-    }
-}
-
-/// Signals a child, for as long as nobody has reaped it: then its number is surely its own.
-pub fn signal_child(pid: i32, signal: Signal) {
-    // SAFETY: kill takes two integers. What is gone need not be told.
-    unsafe { libc::kill(pid, signal.number()) };
-}
-
-/// Wakes a child that was stopped, and says with the signal for how many milliseconds. The same holds
-/// of its number.
-pub fn wake_child(pid: i32, stopped: Duration) {
-    let ms = usize::try_from(stopped.as_millis()).unwrap_or(usize::MAX);
-    let value = libc::sigval { sival_ptr: ptr::without_provenance_mut(ms) };
-    // SAFETY: sigqueue takes two integers and a value that nobody follows. What is gone need not be
-    // told.
-    unsafe { libc::sigqueue(pid, libc::SIGCONT, value) };
-}
-
-fn duration(time: libc::timeval) -> Duration {
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::from_secs(seconds) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
-}
-
-/// Kills the process group of the process behind this descriptor, which need not be our child
-/// nor live any more.
-pub fn kill_group_of(pidfd: impl AsFd) {
-    /// Since Linux 6.9; before that only the process itself can be hit without fail.
-    const PROCESS_GROUP: libc::c_uint = 1 << 2;
-    for flags in [PROCESS_GROUP, 0] {
-        if signal_through(&pidfd, Signal::KILL, flags) {
-            return;
+    /// Asks the process to end, unless it is reaped, and wakes it if it is stopped.
+    pub fn ask(&self, stop_signal: Signal) {
+        self.was_signalled.set(true);
+        if let Some(pid) = self.pid.get() {
+            self.scope.request_stop(pid, stop_signal);
         }
     }
 }
 
-/// Whether the kernel took it.
-fn signal_through(pidfd: impl AsFd, signal: Signal, flags: libc::c_uint) -> bool {
-    let (pidfd, number) = (pidfd.as_fd().as_raw_fd(), signal.number());
-    let none = ptr::null::<libc::siginfo_t>();
-    // SAFETY: integers and a null where no siginfo is given.
-    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, number, none, flags) == 0 }
-}
+impl Process {
+    /// Starts a process that will execute what `spec` says, with the `passed` descriptors.
+    ///
+    /// Must be called on the first thread of this process: the parent-death signal is sent when the
+    /// *thread* ends that started the child.
+    ///
+    /// # Errors
+    /// There are no processes or no descriptors left.
+    pub fn start(
+        spec: &SpawnSpec,
+        passed: &[BorrowedFd<'_>],
+        stdout: Stdio,
+        stderr: Stdio,
+        scope: KillScope,
+    ) -> Result<Self, StartFault> {
+        Self::try_start(spec, passed, stdout, stderr, scope)
+            .map_err(|error| StartFault::new(StartStep::Spawn, &error))
+    }
 
-/// Signals a child's process group; while it has none yet, the child alone. For an unreaped
-/// child only: its number is then surely its own.
-pub fn signal_group(leader: i32, signal: Signal) {
-    // SAFETY: kill takes two integers; nix has no names for the real-time signals.
-    let sent = unsafe { libc::kill(-leader, signal.number()) };
-    if sent != 0 {
-        signal_child(leader, signal);
+    fn try_start(
+        spec: &SpawnSpec,
+        passed: &[BorrowedFd<'_>],
+        stdout: Stdio,
+        stderr: Stdio,
+        scope: KillScope,
+    ) -> io::Result<Self> {
+        let began = Instant::now();
+        // The specification is sent before the spawn, so that the helper need not wait for it.
+        let (sent, helper_end) = SentSpec::send(spec, passed)?;
+        let mut child = Command::new("/proc/self/exe")
+            .arg(VERB)
+            .env_clear()
+            .stdin(helper_end)
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or(io::ErrorKind::Other)?;
+        let pidfd = match pidfd(pid).and_then(poll_readable) {
+            Ok(pidfd) => pidfd,
+            Err(error) => {
+                // The runtime reaps a child that is dropped.
+                let _ = child.start_kill();
+                return Err(error);
+            }
+        };
+        let pid = Rc::new(Cell::new(Some(pid)));
+        Ok(Self {
+            handle: ProcessHandle { pid, scope, was_signalled: Rc::default() },
+            child,
+            pidfd,
+            helper: Some(sent),
+            inherited_peak_kib: 0,
+            inherited_cpu: Duration::ZERO,
+            began,
+            oom_kills_before: oom_kills(),
+        })
+    }
+
+    /// The process id; `None` once the process is reaped.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.handle.pid()
+    }
+
+    /// A handle for signalling the process.
+    #[must_use]
+    pub fn handle(&self) -> ProcessHandle {
+        self.handle.clone()
+    }
+
+    /// Waits until the program is executed.
+    ///
+    /// # Errors
+    /// The step that failed. The process is still to be reaped.
+    pub async fn executed(&mut self) -> Result<(), StartFault> {
+        let Some(helper) = self.helper.take() else { return Ok(()) };
+        // A helper that dies sends no message.
+        let messages = helper.messages().await.unwrap_or_default();
+        let mut executed = Err(StartFault { step: StartStep::Receive, errno: 0 });
+        for message in messages {
+            match message {
+                HelperMessage::Ready { inherited_peak_kib, inherited_cpu_us } => {
+                    self.inherited_peak_kib = inherited_peak_kib;
+                    self.inherited_cpu = Duration::from_micros(inherited_cpu_us);
+                    executed = Ok(());
+                }
+                HelperMessage::Failed(fault) => executed = Err(fault),
+            }
+        }
+        executed
+    }
+
+    /// Waits until the program is executed. If a step failed, waits for the end of the process and
+    /// reaps it.
+    ///
+    /// # Errors
+    /// The step that failed. There is no process then.
+    pub async fn executed_or_reaped(&mut self) -> Result<(), StartFault> {
+        let executed = self.executed().await;
+        if executed.is_err() {
+            // The helper exits as soon as it has reported the fault, or is dead already.
+            let _ = self.ended().await;
+            self.reap().await;
+        }
+        executed
+    }
+
+    /// Waits until the process has ended. The process is then a zombie, and its group can still be
+    /// signalled.
+    ///
+    /// # Errors
+    /// Other code in this process has reaped it.
+    pub async fn ended(&self) -> io::Result<Exit> {
+        loop {
+            let mut ready = self.pidfd.readable().await?;
+            match examine(&self.pidfd)? {
+                Some(exit) => return Ok(exit),
+                None => ready.clear_ready(),
+            }
+        }
+    }
+
+    /// Kills what is left of the group, where the kill scope includes that, and reaps the process.
+    pub async fn reap(&mut self) {
+        // The number of the group belongs to the unreaped process, so this hits no other group.
+        self.handle.signal(Signal::KILL);
+        self.handle.pid.set(None);
+        // An error means that the process is reaped already.
+        let _ = self.child.wait().await;
+    }
+
+    /// Collects the evidence of how the process ended, which must be done before it is reaped.
+    /// `says_out_of_memory` is what its last output says.
+    #[must_use]
+    pub fn evidence(&self, exit: Exit, says_out_of_memory: bool, oom: &OomWatch) -> Evidence {
+        let cpu = exit.cpu.saturating_sub(self.inherited_cpu);
+        let killed = matches!(exit.status, Status::Signal { signal: Signal::KILL, .. });
+        let own_cpu = self.pid().and_then(Stat::read).and_then(|stat| stat.cpu_time());
+        Evidence {
+            status: exit.status,
+            wall: self.began.elapsed(),
+            cpu,
+            own_cpu: own_cpu.unwrap_or(cpu),
+            peak: Peak {
+                bytes: exit.peak_kib.max(self.inherited_peak_kib) * 1024,
+                exact: exit.peak_kib > self.inherited_peak_kib,
+            },
+            says_out_of_memory,
+            kernel_oom: killed && oom.may_have_killed(self.oom_kills_before),
+            left: Vec::new(),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! How does a Unix socket come to be that nobody but this user can connect to?
+//! A Unix socket that only this user can connect to.
 
 use std::{
     fs, io,
@@ -17,10 +17,10 @@ use nix::sys::{
     stat::{Mode, fchmod},
 };
 
-/// Listens at this path. A socket that nobody listens at any more gives way.
+/// Listens at a path. Replaces a socket that no process listens on any more.
 ///
 /// # Errors
-/// Somebody does, something else is there, or the directory does not take it.
+/// A process listens there, the path is another kind of file, or the directory is not writable.
 pub fn private(path: &Path) -> io::Result<UnixListener> {
     if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket())
         && UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
@@ -29,7 +29,7 @@ pub fn private(path: &Path) -> io::Result<UnixListener> {
     }
     let flags = SockFlag::SOCK_CLOEXEC;
     let listener: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    // The file that the bind makes has this mode from its first moment.
+    // The file that bind creates has this mode from the beginning.
     fchmod(&listener, Mode::S_IRUSR | Mode::S_IWUSR)?;
     bind(listener.as_raw_fd(), &UnixAddr::new(path)?)?;
     listen(&listener, Backlog::new(128)?)?;
@@ -43,10 +43,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_is_private_and_takes_the_place_of_a_dead_one_only() {
-        let directory = std::env::temp_dir().join(format!("listen-{}", std::process::id()));
-        fs::create_dir(&directory).unwrap();
-        let path = directory.join("socket");
+    fn a_socket_is_private_and_replaces_only_a_dead_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
         let first = private(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(private(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
@@ -56,6 +55,5 @@ mod tests {
         fs::write(&path, "precious").unwrap();
         assert!(private(&path).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
-        fs::remove_dir_all(directory).unwrap();
     }
 }

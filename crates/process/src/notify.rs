@@ -1,5 +1,4 @@
-//! How is a service manager told how the service fares? By datagrams to the socket it named, as
-//! sd_notify(3) has it.
+//! The protocol of sd_notify(3): a service reports its state to the service manager by datagrams.
 
 use std::{
     ffi::OsStr,
@@ -15,17 +14,17 @@ use std::{
 
 use nix::time::{ClockId, clock_gettime};
 
-/// The way to it.
+/// A connection to the service manager.
 #[derive(Debug)]
 pub struct ServiceManager {
     socket: UnixDatagram,
 }
 
 impl ServiceManager {
-    /// Connects to what `NOTIFY_SOCKET` names: a path, or behind `@` a name without one.
+    /// Connects to the socket that `NOTIFY_SOCKET` names: a path, or an abstract name after `@`.
     ///
     /// # Errors
-    /// Nobody is there.
+    /// Nothing listens there.
     pub fn connect(name: &OsStr) -> io::Result<Self> {
         let address = match name.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
@@ -33,20 +32,20 @@ impl ServiceManager {
         };
         let socket = UnixDatagram::unbound()?;
         socket.connect_addr(&address)?;
-        // It must not hold us up.
+        // A slow service manager must not block this process.
         socket.set_nonblocking(true)?;
         Ok(Self { socket })
     }
 
-    /// Tells it something: lines of `NAME=value`. False where it has no room just now.
+    /// Sends lines of `NAME=value`. Returns false if the socket is full just now; a service manager
+    /// that is gone counts as sent.
     pub fn tell(&self, lines: &str) -> bool {
-        // One that has gone has nothing more to hear.
         let sent = self.socket.send(lines.as_bytes());
         !sent.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
-/// The kernel's clock, in microseconds, by which a reload is known.
+/// The kernel's monotonic clock in microseconds, which identifies a reload.
 #[must_use]
 pub fn monotonic_us() -> i64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC);

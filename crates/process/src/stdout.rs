@@ -1,4 +1,4 @@
-//! Where does our standard output go?
+//! Where the standard output of this process goes.
 
 use std::{
     fs::{File, Metadata},
@@ -9,25 +9,24 @@ use std::{
 
 static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Run before `main` and before the standard library, which opens `/dev/null` in the place of a
-/// standard stream that is closed: after that nothing tells it from one that was sent there.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static LOOK: extern "C" fn() = look;
-
-extern "C" fn look() {
-    // SAFETY: it takes integers, and says no more than whether the descriptor is one.
+/// Notes whether stdout is closed, for [`was_closed`]. A binary must call this before the standard
+/// library starts, from `.init_array`: the library opens `/dev/null` in place of a closed standard
+/// stream, and from then on the two cannot be told apart.
+pub extern "C" fn note_if_closed() {
+    // SAFETY: F_GETFD takes only integers and fails if the descriptor is not open.
     let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };
     WAS_CLOSED.store(flags < 0, Ordering::Relaxed);
 }
 
-/// Whether we were started with a closed stdout: what is written to it is lost.
+/// Whether this process was started with a closed stdout, so that everything written to it is lost.
+/// False in a binary that does not call [`note_if_closed`].
 #[must_use]
 pub fn was_closed() -> bool {
     WAS_CLOSED.load(Ordering::Relaxed)
 }
 
-/// Whether it goes to this file, a regular one: whoever reads that reads what we write.
+/// Whether stdout is this regular file, so that a reader of the file would read this program's own
+/// output.
 #[must_use]
 pub fn goes_to(file: &Metadata) -> bool {
     let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);

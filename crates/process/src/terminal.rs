@@ -1,19 +1,19 @@
-//! Is there a terminal, and is it still there?
+//! The terminal of this process: whether it is still there, and its width.
 
 use std::fs::OpenOptions;
 
-/// Whether this process has a controlling terminal. One that had and has none any more has
-/// lost it: the window was closed.
+/// Whether this process has a controlling terminal. A process that had one loses it when the
+/// terminal is closed.
 #[must_use]
 pub fn is_attached() -> bool {
     OpenOptions::new().read(true).open("/dev/tty").is_ok()
 }
 
-/// How many columns the terminal on stderr has; 80 where it does not say.
+/// The number of columns of the terminal on stderr; 80 where that is unknown.
 #[must_use]
 pub fn columns() -> u16 {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: TIOCGWINSZ fills in the winsize it is given.
+    // SAFETY: TIOCGWINSZ fills in the winsize at the address given, which is that of `size`.
     let result = unsafe { libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &raw mut size) };
     if result == 0 && size.ws_col > 0 { size.ws_col } else { 80 }
 }

@@ -1,13 +1,14 @@
-//! Who ends what a supervisor has started, whatever ends the supervisor? Its parent, the warden: a
-//! process that does nothing but wait for it, hears the signals, and when the supervisor is gone,
-//! be it by `kill -9`, kills all that descends from it and ends in the same way.
+//! The warden: the parent process of a supervisor. It waits for the supervisor, forwards signals to
+//! it, and when the supervisor is gone, even by `kill -9`, it kills all remaining descendants and
+//! ends the way the supervisor did.
 //!
-//! Both are child-subreapers. While the supervisor lives, who loses his parent comes to it; after
-//! that to the warden, whatever he called (setsid, a double fork). Signals go one way: the warden
-//! takes them and writes each as a byte to a pipe, and the supervisor ignores them; so a terminal's
-//! Ctrl-C, which goes to the whole group, arrives once. The pipe's end of file tells the supervisor
-//! that the warden is dead, and then it ends everything itself. Only who kills both in the same
-//! instant is left with what had called setsid and does not hold on to us.
+//! Both processes are child-subreapers. While the supervisor lives, orphaned descendants are
+//! reparented to it, and after that to the warden, whatever they called (setsid, a double fork).
+//! Signals go one way: the warden handles them and writes each as a byte to a pipe, and the
+//! supervisor ignores them, so that a Ctrl-C at the terminal, which goes to the whole group, arrives
+//! once. The end of file of the pipe tells the supervisor that the warden is dead; then the
+//! supervisor kills everything itself. If both are killed at the same moment, only processes that
+//! have called setsid and hold no descriptor of the supervisor survive.
 
 use std::{
     fs, io,
@@ -26,58 +27,59 @@ use nix::{
     unistd::{ForkResult, Pid, fork},
 };
 
-use super::{
-    signals,
-    sweep::{child_news, sweep},
-};
 use pool::signal::Signal;
 
-/// What a supervisor has that a warden waits for.
+use crate::{signals, tree::kill_descendants, wait::sigchld_fd};
+
+/// What a supervisor that runs below a warden starts with.
 #[derive(Debug)]
 pub struct Ward {
-    /// The inner side of the door through which signals come.
-    pub door: OwnedFd,
-    /// The news that a child has ended, also one that was adopted.
-    pub child_news: SignalFd,
+    /// The read end of the pipe through which the warden forwards signals.
+    pub signal_pipe: OwnedFd,
+    /// Becomes readable when a child ends, reparented children included.
+    pub sigchld: SignalFd,
 }
 
-/// Splits this process: what returns is the supervisor, a child of the process that was. That one
-/// waits for it, and ends as it does. Where `sweeps`, it first ends all that is left.
+/// Splits this process into a warden and a supervisor. The call returns in the supervisor, which is
+/// a child of the process that called; that process becomes the warden and never returns. With
+/// `kills_descendants` the warden kills what is left before it ends.
 ///
 /// # Errors
-/// There are threads already, which a split would lose; or no process is to be had.
-pub fn split(sweeps: bool) -> io::Result<Ward> {
+/// There are threads already, which the supervisor would lose, or no process can be created.
+pub fn split(kills_descendants: bool) -> io::Result<Ward> {
     if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
         return Err(io::Error::other("there are threads already"));
     }
-    signals::accept_child_news()?;
-    let (inner, outer) = signals::door()?;
-    // Before the split: whoever sees a supervisor can signal its warden.
-    signals::hear_as_warden(outer.as_raw_fd())?;
-    // Likewise: a supervisor may start workers and be killed before its warden has run again.
-    prctl::set_child_subreaper(sweeps)?;
-    // SAFETY: there is but this thread, so the child is as whole as we are.
+    signals::accept_sigchld()?;
+    let (read, write) = signals::signal_pipe()?;
+    // Before the fork, so that the warden forwards signals from the first moment at which a
+    // supervisor can be seen.
+    signals::forward_to_supervisor(write.as_raw_fd())?;
+    // Before the fork too: the supervisor may start workers and be killed before the warden runs.
+    prctl::set_child_subreaper(kills_descendants)?;
+    // SAFETY: this is the only thread, so the child has everything that this process has.
     match unsafe { fork() }? {
         ForkResult::Child => {
-            signals::leave_to_warden();
-            signals::outlive_full_files();
-            drop(outer);
-            prctl::set_child_subreaper(sweeps)?;
-            Ok(Ward { door: inner, child_news: child_news()? })
+            signals::ignore_forwarded();
+            signals::ignore_file_size_signal();
+            drop(write);
+            prctl::set_child_subreaper(kills_descendants)?;
+            Ok(Ward { signal_pipe: read, sigchld: sigchld_fd()? })
         }
         ForkResult::Parent { child } => {
-            drop(inner);
+            drop(read);
+            // The write end stays open in the warden, where handlers write to it.
             let end = until_ended(child);
-            if sweeps {
-                let _ = child_news().and_then(|news| sweep(&news));
+            if kills_descendants {
+                let _ = sigchld_fd().and_then(|sigchld| kill_descendants(&sigchld));
             }
             end_like(end)
         }
     }
 }
 
-/// Reaps whoever ends, until the supervisor does. Stops when that was stopped from the terminal,
-/// so that the shell sees it, and wakes it when we are woken.
+/// Reaps children until the supervisor ends. When the terminal stops the supervisor, the warden
+/// stops too, so that the shell sees it, and resumes the supervisor when it is resumed itself.
 fn until_ended(supervisor: Pid) -> WaitStatus {
     loop {
         match waitpid(None, Some(WaitPidFlag::WUNTRACED)) {
@@ -88,7 +90,7 @@ fn until_ended(supervisor: Pid) -> WaitStatus {
                 if let Some(by) = Signal::from_number(by as i32) {
                     signals::suspend(by);
                 }
-                // Not reaped yet, so this number is its own.
+                // The supervisor is not reaped, so the number is still its own.
                 let _ = kill(supervisor, Kernel::SIGCONT);
             }
             Ok(end @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)))
@@ -97,7 +99,7 @@ fn until_ended(supervisor: Pid) -> WaitStatus {
                 return end;
             }
             Ok(_) | Err(Errno::EINTR) => {}
-            // Nobody else can have reaped it.
+            // Nothing else in this process can have reaped it.
             Err(_) => return WaitStatus::Exited(supervisor, 125),
         }
     }

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use ::process::child::pidfd;
+use ::process::wait::pidfd;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::{Signal, kill},

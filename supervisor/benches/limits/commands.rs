@@ -12,10 +12,7 @@ use pool::{
     rules::{Depth, JobRules, Recycle, Restart, RetryOn, Roll},
     signal::Signal,
 };
-use process::{
-    program::{Program, Reach},
-    warden,
-};
+use process::{KillScope, Program, warden};
 use supervisor::{
     run::run,
     settings::{
@@ -176,7 +173,7 @@ pub(crate) fn heavy(words: &[String]) {
         template: Template::read(&[TRUE.into()], reading).unwrap(),
         grace: Duration::from_secs(1),
         stop_signal: Signal::TERM,
-        reach: Reach::Tree,
+        reach: KillScope::Tree,
         stdin: false,
         capture: Capture::Keep { bytes_max: 1 << 20 },
     };
@@ -205,7 +202,7 @@ pub(crate) fn heavy(words: &[String]) {
         roll: Roll::StartFirst,
         grace: Duration::from_secs(2),
         stop_signal: Signal::TERM,
-        reach: Reach::Tree,
+        reach: KillScope::Tree,
         output: Output::None,
         jobs: Some(Jobs {
             journal: None,

@@ -11,7 +11,7 @@ use std::{
 
 use clap::Args;
 use pool::rules::{Depth, JobRules, Recycle, Restart, RetryOn, Roll};
-use process::lookup;
+use process::spawn::lookup;
 use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 use supervisor::{
     dry_run::dry_run,

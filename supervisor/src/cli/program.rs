@@ -4,10 +4,7 @@ use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
 use pool::{limits::Limits, signal::Signal};
-use process::{
-    program::{Program, Reach},
-    warden,
-};
+use process::{KillScope, Program, warden};
 use supervisor::{
     run::{self, RunError},
     settings::{Settings, Workers},
@@ -80,7 +77,7 @@ pub(super) enum ReachArgument {
     Leader,
 }
 
-impl From<ReachArgument> for Reach {
+impl From<ReachArgument> for KillScope {
     fn from(reach: ReachArgument) -> Self {
         match reach {
             ReachArgument::Tree => Self::Tree,
@@ -113,7 +110,7 @@ impl Arguments {
 
 /// Splits off the warden, and runs what was typed.
 pub(super) fn run(settings: &Settings) -> ExitCode {
-    let ward = warden::split(settings.reach == Reach::Tree)
+    let ward = warden::split(settings.reach == KillScope::Tree)
         .map_err(|source| RunError::Refused { what: "split off the warden", source });
     match ward.and_then(|ward| run::run(settings, ward)) {
         Ok(end) => report::end(end, settings),

@@ -11,7 +11,7 @@ use pool::{
     exit::{ProtocolFault, StartFault},
     signal::Signal,
 };
-use process::{lookup, program::Program, signals::die_by};
+use process::{Program, signals::die_by, spawn::lookup};
 use supervisor::{
     dry_run::DryRunError,
     run::{

@@ -22,10 +22,10 @@ use super::{
     plan::{Plan, Way},
 };
 use ::process::{
-    census::Census,
-    child::{Exit, examine, pidfd, signal_group, signal_if_still},
-    scales::Scales,
-    signals::Request,
+    memory::MemorySampler,
+    signals::{Request, signal_group},
+    tree::ProcessTable,
+    wait::{Exit, examine, pidfd, signal_if_same},
 };
 use pool::signal::Signal;
 
@@ -182,12 +182,12 @@ impl Running<'_> {
             poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], limit)?;
         }
         // Before the leader is gone, and its children with it to another parent.
-        let census = Census::take();
+        let census = ProcessTable::read();
         let others = census.descendants(pid);
         signal_group(pid, Signal::KILL);
         poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
         let exit = examine(&pidfd)?;
-        others.into_iter().for_each(|other| signal_if_still(other, Signal::KILL));
+        others.into_iter().for_each(|other| signal_if_same(other, Signal::KILL));
         self.child.wait()?;
         exit.ok_or_else(|| io::Error::other("a process that had ended was not there to be seen"))
     }
@@ -230,7 +230,7 @@ struct Scale {
     began: Instant,
     next: Instant,
     peak: Option<u64>,
-    scales: Scales,
+    scales: MemorySampler,
 }
 
 impl Scale {
@@ -243,7 +243,7 @@ impl Scale {
 
     fn new(pid: i32) -> Self {
         let began = Instant::now();
-        let (next, scales) = (began + Self::SOONEST, Scales::default());
+        let (next, scales) = (began + Self::SOONEST, MemorySampler::default());
         Self { pid, began, next, peak: None, scales }
     }
 
@@ -253,7 +253,7 @@ impl Scale {
             return;
         }
         self.scales.refresh();
-        let bytes = self.scales.share(self.pid);
+        let bytes = self.scales.proportional_bytes(self.pid);
         // Nothing is not the weight of a process, but what remains of one that has ended.
         self.peak = self.peak.max(Some(bytes).filter(|bytes| *bytes > 0));
         let now = Instant::now();

@@ -1,8 +1,9 @@
 //! On which machine was it measured? Figures without one say nothing.
 
-use std::{fmt, fs, thread};
+use std::{fmt, thread};
 
 use nix::sys::utsname::uname;
+use process::proc::Fields;
 use serde::Serialize;
 use text::units::show_size;
 
@@ -25,18 +26,13 @@ impl Machine {
     /// This one.
     #[must_use]
     pub fn here() -> Self {
-        let value = |file: &str, name: &str| {
-            let text = fs::read_to_string(file).ok()?;
-            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-            Some(line.trim_start_matches([' ', '\t', ':']).trim().to_owned())
-        };
-        let memory = value("/proc/meminfo", "MemTotal");
-        let kib = memory.and_then(|text| text.strip_suffix(" kB")?.parse::<u64>().ok());
+        let cpu = Fields::read("/proc/cpuinfo");
+        let memory = Fields::read("/proc/meminfo");
         let kernel = uname().map(|name| name.release().to_string_lossy().into_owned());
         Self {
             cpus: thread::available_parallelism().map_or(1, Into::into),
-            model: value("/proc/cpuinfo", "model name"),
-            memory_bytes: kib.map(|kib| kib * 1024),
+            model: cpu.and_then(|cpu| cpu.text("model name").map(str::to_owned)),
+            memory_bytes: memory.and_then(|memory| memory.bytes("MemTotal")),
             kernel: kernel.unwrap_or_default(),
             is_debug_build: cfg!(debug_assertions),
         }

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, os::fd::OwnedFd};
 
 use super::incoming::Heard;
-use process::child;
+use process::wait;
 
 /// The process that does the running job, and the job's number.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ impl Doer {
     pub(super) fn note(&self, heard: &Heard, worker: i32) {
         if let Some((id, pid)) = heard.started {
             // One that is gone by now is answered for soon.
-            let doer = i32::try_from(pid).ok().and_then(|pid| child::pidfd_of(pid, worker));
+            let doer = i32::try_from(pid).ok().and_then(|pid| wait::pidfd_of_child(pid, worker));
             self.0.replace(doer.map(|pidfd| (id, pidfd)));
         }
         let mut doer = self.0.borrow_mut();
@@ -27,7 +27,7 @@ impl Doer {
     /// The worker is dead: ends the process, and its group.
     pub(super) fn end(&self) {
         if let Some((_, doer)) = self.0.take() {
-            child::kill_group_of(&doer);
+            wait::kill_group_of(&doer);
         }
     }
 }

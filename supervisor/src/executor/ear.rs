@@ -17,7 +17,7 @@ use super::{
 };
 use crate::sink::Outlet;
 use pool::{Input, Left, Memory, News, Reply, event::WorkerId, exit::Pipe};
-use process::procfs;
+use process::proc;
 
 /// After short jobs a worker's memory is looked at no more often than this.
 const MEMORY_LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -125,7 +125,7 @@ impl Speaker {
         if self.watches_memory {
             self.looked.set(Some(Instant::now()));
         }
-        let [resident_bytes, peak_bytes] = procfs::memory(self.pid)?;
+        let [resident_bytes, peak_bytes] = proc::memory(self.pid)?;
         Some(Memory { resident_bytes, peak_bytes })
     }
 

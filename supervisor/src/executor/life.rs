@@ -17,8 +17,7 @@ use pool::{
     event::WorkerId,
     exit::{ProcessEnd, says_out_of_memory},
 };
-use process::process::Process;
-use process::procfs::OomWatch;
+use process::{Process, proc::OomWatch};
 
 /// A worker's process and its output.
 pub(super) struct Life {
@@ -89,7 +88,7 @@ impl Life {
         };
         // Before its last output: what it left behind shall not add to that.
         if let (Some(strays), Some(pid)) = (&strays, pid) {
-            let names = strays.end_left_by(worker, pid, process.leader().was_signalled()).await;
+            let names = strays.end_left_by(worker, pid, process.handle().was_signalled()).await;
             if let ProcessEnd::Ended(evidence) = &mut end {
                 evidence.left = names;
             }

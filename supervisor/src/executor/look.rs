@@ -5,35 +5,35 @@ use std::{collections::HashMap, time::Instant};
 use super::Executor;
 use pool::{Input, Weight, event::WorkerId, hang::Hang};
 use process::{
-    cpu,
-    examine::{Spent, Tree, Used},
-    scales::Found,
+    memory::TreeMemory,
+    proc::thread_cpu_time,
+    tree::{Spent, Tree, Usage},
 };
 
 /// What was seen of workers when half the time of their job was over.
-pub(super) type HalfTime = HashMap<WorkerId, (u64, Instant, Used)>;
+pub(super) type HalfTime = HashMap<WorkerId, (u64, Instant, Usage)>;
 
 impl Executor {
     pub(super) fn weigh(&mut self, workers: &[WorkerId], limit: u64) {
-        let before = cpu::of_this_thread();
+        let before = thread_cpu_time();
         self.scales.refresh();
         let with_itself = self.is_program();
         let (lives, scales) = (&self.lives, &mut self.scales);
         let weigh = |worker: &WorkerId| {
             let pid = lives.get(*worker)?.leader.pid()?;
-            let found = scales.weigh(pid, with_itself, limit).unwrap_or_default();
-            let Found { resident_bytes, proportional_bytes } = found;
+            let found = scales.sample(pid, with_itself, limit).unwrap_or_default();
+            let TreeMemory { resident_bytes, proportional_bytes } = found;
             Some((*worker, Weight { resident_bytes, proportional_bytes }))
         };
         let weights = workers.iter().filter_map(weigh).collect();
-        let took = cpu::of_this_thread().saturating_sub(before);
+        let took = thread_cpu_time().saturating_sub(before);
         self.inbox.put(Input::Weighed { weights, took });
     }
 
     pub(super) fn examine(&mut self, worker: WorkerId, id: u64, is_over: bool) {
         let Some(pid) = self.lives.get(worker).and_then(|life| life.leader.pid()) else { return };
         let (tree, now) = (Tree::of(pid, self.is_program()), Instant::now());
-        let used = tree.used();
+        let used = tree.usage();
         if !is_over {
             self.half_time.insert(worker, (id, now, used));
             return;
@@ -45,7 +45,7 @@ impl Executor {
             (window, used.since(&before, window))
         });
         let Spent { cpu, unserved } = spent;
-        let hang = Box::new(Hang { window, cpu, unserved, processes: tree.seen() });
+        let hang = Box::new(Hang { window, cpu, unserved, processes: tree.inspect() });
         self.inbox.put(Input::Examined { worker, id, hang });
     }
 

@@ -37,7 +37,7 @@ use self::{
     strays::Strays,
 };
 use crate::{
-    launcher::orders::Orders,
+    launcher::config::Config,
     settings::{Commands, Jobs, Settings},
     sink::Outlet,
 };
@@ -47,13 +47,9 @@ use pool::{
     exit::{ProcessEnd, StartFault, StartStep},
     signal::Signal,
 };
-use process::process::{Leader, Process};
 use process::{
-    descriptors::OpenFiles,
-    launch::Launch,
-    procfs::OomWatch,
-    program::{Program, Reach},
-    scales::Scales,
+    KillScope, Process, ProcessHandle, Program, descriptors::OpenFiles, memory::MemorySampler,
+    proc::OomWatch, spawn::SpawnSpec,
 };
 
 /// The variable that tells each worker its number.
@@ -86,15 +82,15 @@ pub struct Executor {
     oom: Rc<OomWatch>,
     /// Who lost his parent, where our reach goes so far.
     strays: Option<Rc<Strays>>,
-    reach: Reach,
-    scales: Scales,
+    reach: KillScope,
+    scales: MemorySampler,
     half_time: HalfTime,
 }
 
 /// What the executor holds of a life.
 #[derive(Debug)]
 struct Handle {
-    leader: Leader,
+    leader: ProcessHandle,
     /// Tells the life that the loop has dealt with its news.
     share: Rc<Share>,
     line: Option<Rc<Line>>,
@@ -113,8 +109,8 @@ impl Executor {
     ) -> io::Result<Self> {
         let chance = RandomState::new();
         let strays = match settings.reach {
-            Reach::Tree => Some(Rc::new(Strays::open(child_news, chance.hash_one(0))?)),
-            Reach::Group | Reach::Leader => None,
+            KillScope::Tree => Some(Rc::new(Strays::open(child_news, chance.hash_one(0))?)),
+            KillScope::Group | KillScope::Leader => None,
         };
         if let Some(strays) = &strays {
             tokio::task::spawn_local(Rc::clone(strays).reap_all());
@@ -137,7 +133,7 @@ impl Executor {
             oom: Rc::default(),
             strays,
             reach: settings.reach,
-            scales: Scales::default(),
+            scales: MemorySampler::default(),
             half_time: HalfTime::default(),
         })
     }
@@ -207,7 +203,7 @@ impl Executor {
                     line.dismiss();
                 }
             }
-            Action::Ask(worker) => self.signal(*worker, Leader::ask),
+            Action::Ask(worker) => self.signal(*worker, ProcessHandle::ask),
             Action::Retract(worker) => self.retract(*worker),
             Action::Kill(worker) => self.signal(*worker, |leader, _| leader.signal(Signal::KILL)),
             Action::TakenBack { .. } | Action::Tell(_) => {}
@@ -295,7 +291,7 @@ impl Executor {
         }
     }
 
-    fn signal(&self, worker: WorkerId, send: impl Fn(&Leader, Signal)) {
+    fn signal(&self, worker: WorkerId, send: impl Fn(&ProcessHandle, Signal)) {
         if let Some(life) = self.lives.get(worker) {
             send(&life.leader, self.stop_signal);
         }
@@ -304,7 +300,7 @@ impl Executor {
     fn spawn(&mut self, worker: WorkerId) {
         match self.start(worker) {
             Ok(life) => {
-                let (leader, share) = (life.process.leader(), Rc::clone(&life.share));
+                let (leader, share) = (life.process.handle(), Rc::clone(&life.share));
                 let line = life.line.clone();
                 self.lives.insert(worker, Handle { leader, share, line });
                 let jitter = self.jitter(worker);
@@ -337,7 +333,7 @@ impl Executor {
         let open = |bytes| Line::open(worker, bytes, reports, Rc::clone(&self.scratch));
         let line = self.frame_bytes_max.map(open).transpose().map_err(refused)?;
         let places = if line.is_some() { &PLACES[..] } else { &[] };
-        let mut launch = Launch::new(&self.program, self.open_files, places);
+        let mut launch = SpawnSpec::new(&self.program, self.open_files, places);
         launch.set_env(NUMBER_VARIABLE, &worker.slot.to_string());
         let [jobs, replies, recorder] = PLACES;
         if line.is_some() && self.commands.is_none() {
@@ -345,7 +341,7 @@ impl Executor {
         }
         if let Some(commands) = &self.commands {
             let limits = launch.take_limits();
-            let orders = Orders::new(commands, limits, worker.slot, self.workers);
+            let orders = Config::new(commands, limits, worker.slot, self.workers);
             let orders = orders.to_bytes().map_err(|error| refused(io::Error::other(error)))?;
             launch.make_built_in(orders);
         }

@@ -18,18 +18,17 @@ use tokio::{
 };
 
 use pool::{event::WorkerId, signal::Signal};
-use process::process::watch;
 use process::{
-    census::{Census, Process},
-    child, sweep,
+    descriptors::poll_readable,
+    proc::Stat,
+    tree::{ProcessTable, contains, kill_descendants, names},
+    wait,
 };
 
 /// What the kernel holds for longer is not waited for: less than what a killed worker has.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How soon it is looked again, where no end was told.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// More are not named.
-const NAMES_MAX: usize = 16;
 
 /// The children that we did not spawn.
 #[derive(Debug)]
@@ -43,7 +42,7 @@ pub(super) struct Strays {
     /// Some child has ended.
     ended: Notify,
     /// A look at all processes that is about to be taken, for whoever asks before it is.
-    census: RefCell<Option<Rc<OnceCell<Rc<Census>>>>>,
+    census: RefCell<Option<Rc<OnceCell<Rc<ProcessTable>>>>>,
 }
 
 impl Strays {
@@ -53,7 +52,7 @@ impl Strays {
             own_pid: std::process::id().cast_signed(),
             spawned: RefCell::default(),
             mark: format!("SUPERVISOR_RUN_{run:016X}"),
-            news: watch(news)?,
+            news: poll_readable(news)?,
             ended: Notify::new(),
             census: RefCell::default(),
         })
@@ -89,8 +88,8 @@ impl Strays {
 
     /// Those that have ended. Never by a wait for any: that would take the runtime's.
     fn reap(&self) {
-        while let Some(pid) = sweep::first_ended() {
-            if self.spawned.borrow().contains(&pid) || !sweep::reap(pid) {
+        while let Some(pid) = wait::first_ended() {
+            if self.spawned.borrow().contains(&pid) || !wait::try_reap(pid) {
                 return;
             }
         }
@@ -119,26 +118,26 @@ impl Strays {
 
     /// At once, where nothing else matters any more.
     pub(super) fn sweep(&self) {
-        let _ = sweep::sweep(self.news.get_ref());
+        let _ = kill_descendants(self.news.get_ref());
     }
 
     /// Ends those of which this is true, and whatever descends from them.
-    async fn end(&self, is_wanted: impl Fn(&Process) -> bool) -> Vec<Process> {
+    async fn end(&self, is_wanted: impl Fn(&Stat) -> bool) -> Vec<Stat> {
         let until = Instant::now() + PATIENCE;
-        let mut found: Vec<Process> = Vec::new();
+        let mut found: Vec<Stat> = Vec::new();
         while Instant::now() < until {
             let census = self.census().await;
             let mut dying = Vec::new();
             for stray in self.among(&census) {
                 // Known from before is who came to us since its parent was killed here, and who is
                 // dying and has no environment any more.
-                if !is_among(&found, stray) && !is_wanted(stray) {
+                if !contains(&found, stray) && !is_wanted(stray) {
                     continue;
                 }
                 dying.push(stray.pid);
                 for process in [stray].into_iter().chain(census.descendants(stray.pid)) {
-                    child::signal_if_still(process, Signal::KILL);
-                    if !process.is_ending && !is_among(&found, process) {
+                    wait::signal_if_same(process, Signal::KILL);
+                    if !process.is_ending() && !contains(&found, process) {
                         found.push(process.clone());
                     }
                 }
@@ -157,7 +156,7 @@ impl Strays {
         loop {
             let told = self.ended.notified();
             // Whoever of them was reaped elsewhere is gone as well.
-            dying.retain(|pid| !self.spawned.borrow().contains(pid) && !sweep::reap(*pid));
+            dying.retain(|pid| !self.spawned.borrow().contains(pid) && !wait::try_reap(*pid));
             if dying.is_empty() {
                 return;
             }
@@ -165,7 +164,7 @@ impl Strays {
         }
     }
 
-    fn among<'a>(&self, census: &'a Census) -> impl Iterator<Item = &'a Process> {
+    fn among<'a>(&self, census: &'a ProcessTable) -> impl Iterator<Item = &'a Stat> {
         let spawned = self.spawned.borrow().clone();
         let children = census.children(self.own_pid);
         children.filter(move |child| !spawned.contains(&child.pid))
@@ -173,21 +172,13 @@ impl Strays {
 
     /// A look at all processes, later than this call; one for all who ask in the same round of
     /// the loop, since hundreds of workers may end at once.
-    async fn census(&self) -> Rc<Census> {
+    async fn census(&self) -> Rc<ProcessTable> {
         let cell = Rc::clone(self.census.borrow_mut().get_or_insert_default());
         let take = async {
             tokio::task::yield_now().await;
             self.census.take();
-            Rc::new(Census::take())
+            Rc::new(ProcessTable::read())
         };
         Rc::clone(cell.get_or_init(|| take).await)
     }
-}
-
-fn is_among(found: &[Process], process: &Process) -> bool {
-    found.iter().any(|known| known.is_same(process))
-}
-
-fn names(found: Vec<Process>) -> Vec<String> {
-    found.into_iter().take(NAMES_MAX).map(|process| process.name).collect()
 }

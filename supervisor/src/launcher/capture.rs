@@ -1,11 +1,11 @@
-//! What becomes of the output of a command? It is kept up to a bound, passed on at once, or goes
-//! to files without our doing.
+//! The output of a command: the launcher keeps it up to a bound or passes it on at once, or the
+//! command writes it to files directly.
 
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     mem,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsFd, BorrowedFd},
     path::Path,
 };
 
@@ -16,31 +16,32 @@ use super::{STREAMS, report::Report, stdio::Pipe};
 use crate::settings;
 use pool::{command::Gap, exit::says_out_of_memory};
 
-/// So much is read of one stream before the others are looked at.
+/// Bytes that are read from one stream before the others have their turn.
 const PIECE_BYTES: usize = 256 << 10;
-/// What is kept of a command's last words, as evidence, where nothing else is.
+/// Bytes of the end of the output that are kept as evidence.
 const LAST_WORDS_BYTES: usize = 8 << 10;
-/// A line that is longer comes out in parts.
+/// Lines above this length, in bytes, are passed on in parts.
 const LINE_BYTES_MAX: usize = 1 << 20;
-/// Buffers that have grown beyond this are given back.
+/// Buffers that have grown beyond this size, in bytes, are freed after the command.
 const LARGE_BYTES: usize = 1 << 20;
 
-/// The output of the command in hand.
+/// The output of the running command.
 #[derive(Debug)]
 pub(super) struct Capture {
     how: settings::Capture,
     pipes: Option<[Pipe; 2]>,
     files: Option<[File; 2]>,
     streams: [Kept; 2],
-    /// Lines whose end has not come yet.
+    /// The incomplete last line of each stream.
     held: [Vec<u8>; 2],
-    /// What stands in front of each line.
+    /// The tag in front of each line.
     prefix: Vec<u8>,
+    /// The name of the output files, without the name of the stream.
     name: String,
     reply: Vec<u8>,
 }
 
-/// The head and the tail of a stream.
+/// The head and the tail of a stream, with a gap between them where it is longer than the bound.
 #[derive(Debug)]
 struct Kept {
     bytes: Vec<u8>,
@@ -69,7 +70,7 @@ impl Capture {
         }
     }
 
-    /// The next command's is to come.
+    /// Prepares for the next command.
     pub(super) fn begin(&mut self, number: u64, attempt: u32, payload: &[u8]) {
         self.streams.iter_mut().for_each(Kept::clear);
         match &self.how {
@@ -85,11 +86,11 @@ impl Capture {
         }
     }
 
-    /// The descriptors it writes to.
-    pub(super) fn open(&mut self) -> io::Result<[RawFd; 2]> {
+    /// Opens the files or pipes that the command writes its two streams to.
+    pub(super) fn open(&mut self) -> io::Result<[BorrowedFd<'_>; 2]> {
         if let settings::Capture::Files(directory) = &self.how {
             let files = open_files(directory, &self.name)?;
-            return Ok(self.files.insert(files).each_ref().map(AsRawFd::as_raw_fd));
+            return Ok(self.files.insert(files).each_ref().map(AsFd::as_fd));
         }
         let pipes = match self.pipes.take() {
             Some(pipes) => pipes,
@@ -97,31 +98,33 @@ impl Capture {
         };
         let pipes = self.pipes.insert(pipes);
         let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
-        Ok([pipes[0].far_end().ok_or_else(closed)?, pipes[1].far_end().ok_or_else(closed)?])
+        let [stdout, stderr] = pipes.each_ref().map(|pipe| pipe.write_end().ok_or_else(closed));
+        Ok([stdout?, stderr?])
     }
 
-    /// What is to be read from, if anything is.
+    /// The pipes that the launcher reads from, if there are any.
     pub(super) fn readers(&self) -> Option<[BorrowedFd<'_>; 2]> {
         self.pipes.as_ref().map(|pipes| pipes.each_ref().map(|pipe| pipe.reader().as_fd()))
     }
 
-    /// Somebody may hold the pipes who is no child of ours any more, or shall not be waited for.
-    pub(super) fn close_far_ends(&mut self) {
-        self.pipes.iter_mut().flatten().for_each(Pipe::close_far_end);
+    /// Closes the launcher's write ends, so that the end of the output shows. Needed where a process
+    /// that the command left behind may hold the pipes.
+    pub(super) fn close_write_ends(&mut self) {
+        self.pipes.iter_mut().flatten().for_each(Pipe::close_write_end);
     }
 
-    /// They serve no other command.
-    pub(super) fn forget_pipes(&mut self) {
+    /// Drops the pipes, so that the next command gets new ones.
+    pub(super) fn drop_pipes(&mut self) {
         self.pipes = None;
     }
 
-    /// Takes what waits in the stream's pipe, up to a piece; whether it has ended.
+    /// Reads what waits in the pipe of a stream, up to a piece. Returns whether the stream has ended.
     pub(super) fn take(&mut self, index: usize, worker: &mut Worker) -> Result<bool, ServeError> {
         let Some(pipes) = &self.pipes else { return Ok(true) };
         let kept = &mut self.streams[index];
         let before = kept.bytes.len();
         let mut piece = pipes[index].reader().take(PIECE_BYTES as u64);
-        // What came before the error is kept.
+        // Bytes that were read before an error are kept.
         let ended = match piece.read_to_end(&mut kept.bytes) {
             Ok(length) => length < PIECE_BYTES,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
@@ -134,7 +137,7 @@ impl Capture {
         Ok(ended)
     }
 
-    /// The command has ended: takes all that waits, and passes on what is left of a line.
+    /// Reads everything that waits after the end of the command, and passes on incomplete lines.
     pub(super) fn take_rest(&mut self, worker: &mut Worker) -> Result<(), ServeError> {
         if self.pipes.is_some() {
             for index in [0, 1] {
@@ -155,7 +158,7 @@ impl Capture {
         pipe.is_some_and(|pipe| process::descriptors::bytes_waiting(pipe.reader()) > 0)
     }
 
-    /// What was kept from `before` on comes out.
+    /// Passes on what was kept from the index `before` on.
     fn pass_on(
         &mut self,
         index: usize,
@@ -169,7 +172,7 @@ impl Capture {
             return worker.output(stream, piece);
         }
         let held = &mut self.held[index];
-        // The beginning of the first line may be held, and its prefix with it.
+        // The beginning of the first line may be held already, together with its tag.
         for line in piece.split_inclusive(|byte| *byte == b'\n') {
             if held.last().is_none_or(|last| *last == b'\n') {
                 held.extend_from_slice(&self.prefix);
@@ -186,7 +189,7 @@ impl Capture {
         Ok(())
     }
 
-    /// Whether its last words say that memory ran out.
+    /// Whether the last output of the command says that memory ran out.
     pub(super) fn says_out_of_memory(&mut self) -> bool {
         if let Some(files) = &mut self.files {
             let words = files.each_mut().map(|file| last_words(file).unwrap_or_default());
@@ -197,17 +200,16 @@ impl Capture {
         says_out_of_memory([&stdout[last(stdout)..], &stderr[last(stderr)..]])
     }
 
-    /// The reply: what is kept, and the report behind it.
-    pub(super) fn finish(&mut self, report: Report) -> Result<&[u8], ServeError> {
+    /// Builds the reply: the kept output, followed by the report.
+    pub(super) fn finish(&mut self, mut report: Report) -> Result<&[u8], ServeError> {
         self.files = None;
-        let mut report = report;
         self.reply.clear();
         if let settings::Capture::Keep { .. } = self.how {
             self.streams.iter_mut().for_each(Kept::cut);
             report.written = self.streams.each_ref().map(|kept| kept.bytes.len() as u64);
             report.gaps = self.streams.each_ref().map(|kept| kept.gap);
             let [stdout, stderr] = &mut self.streams;
-            // Nothing large is copied: the reply takes the place of what was kept.
+            // The reply takes the buffer of stdout, so that large output is not copied.
             mem::swap(&mut self.reply, &mut stdout.bytes);
             self.reply.extend_from_slice(&stderr.bytes);
         }
@@ -215,7 +217,7 @@ impl Capture {
         Ok(&self.reply)
     }
 
-    /// Gives back what large outputs took; whether there was any.
+    /// Frees large buffers. Returns whether there were any.
     pub(super) fn shrink(&mut self) -> bool {
         let [stdout, stderr] = &mut self.streams;
         let buffers = [&mut stdout.bytes, &mut stderr.bytes, &mut self.reply];
@@ -236,7 +238,8 @@ impl Kept {
         self.gap = Gap::default();
     }
 
-    /// Cuts the middle out once it is too long by half, so that no byte is moved often.
+    /// Cuts the middle out once the stream is half as long again as its bound, so that each byte is
+    /// moved only a few times.
     fn bound(&mut self) {
         if self.bytes.len() > self.bytes_max.saturating_add(self.bytes_max / 2 + PIECE_BYTES) {
             self.cut();
@@ -276,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_flood_keeps_its_head_and_its_tail(
+        fn long_output_keeps_its_head_and_its_tail(
             pieces in prop::collection::vec(0usize..400_000, 0..12),
             bytes_max in 0usize..300_000,
         ) {

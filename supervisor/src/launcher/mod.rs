@@ -1,48 +1,55 @@
-//! How does a job become a process of its own? A launcher is a worker like any other, built in,
-//! that runs one command for each job it is sent: so the pool knows of one kind of worker only,
-//! and commands are spawned on as many cores as there are slots, by a process so small that its
-//! size costs nothing.
+//! The launcher: a built-in worker that runs one command for each job. So the pool knows only one
+//! kind of worker, and commands start on as many cores as there are slots, from a process so small
+//! that cloning it costs little.
 //!
-//! It does one thing at a time and waits in one place. However a command ended is its result;
-//! what it left behind is found, since orphans come to the launcher as their subreaper, and ends
-//! before the next job begins.
+//! A launcher does one thing at a time and waits in one place. However a command ended is its
+//! result. The launcher is a subreaper, so that orphans of the command are reparented to it, and it
+//! ends them before the next job begins.
 
 mod capture;
-mod leftovers;
-pub mod orders;
+pub mod config;
 pub mod report;
 mod running;
 mod signals;
 mod stdio;
-mod sys;
 
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
 
 use nix::sys::{prctl, signal::Signal, signalfd::SignalFd};
+use pool::exit::{StartFault, StartStep};
+use process::{KillScope, proc, spawn::CommandSpawner, wait::sigchld_fd};
 use worker::{Job, ServeError, Stream, Worker};
 
 use self::{
-    capture::Capture,
-    orders::Orders,
-    report::Report,
-    running::Running,
-    signals::Signals,
-    stdio::Stdio,
-    sys::{Command, Spawner},
+    capture::Capture, config::Config, report::Report, running::Running, signals::Signals,
+    stdio::Stdin,
 };
 use crate::template::{Filling, Words};
-use pool::exit::{StartFault, StartStep};
-use process::{procfs, program::Reach, sweep};
 
-/// Runs the commands of the jobs that come, until there are no more or it is asked to end; the
-/// exit status. `env` is that of the commands, and so are the working directory and whatever else
-/// this process is.
+/// Time after which a launcher reports the process of a job; shorter jobs are not worth it.
+const REPORT_PID_AFTER: Duration = Duration::from_millis(10);
+/// Time for which a process that a command left behind may keep the output open before the launcher
+/// kills it.
+const LEFTOVER_OUTPUT_WAIT: Duration = Duration::from_millis(100);
+/// Time that a process usually takes from closing its output to its end, at most.
+const EXIT_AFTER_CLOSE: Duration = Duration::from_millis(20);
+
+/// The output streams of a command, with their descriptors.
+const STREAMS: [(usize, Stream); 2] = [(1, Stream::Stdout), (2, Stream::Stderr)];
+
+/// Runs the commands of jobs until there are no more or a signal asks the launcher to end; returns
+/// the exit status. Commands get the environment `env`, and the working directory and everything
+/// else from this process. `wire` is the pipes for jobs and replies, and the recorder.
 #[must_use]
-pub fn start(orders: &[u8], env: Vec<Vec<u8>>, wire: Vec<OwnedFd>) -> u8 {
+pub fn start(config: &[u8], env: Vec<Vec<u8>>, wire: Vec<OwnedFd>) -> u8 {
     const FAILED: u8 = 125;
     let wire = <[OwnedFd; 3]>::try_from(wire).map_err(|_| ServeError::NotAWorker);
-    match wire.and_then(|wire| Launcher::new(orders, env, wire)).and_then(Launcher::serve) {
-        // That the supervisor is gone is not for a process to say that goes with it.
+    match wire.and_then(|wire| Launcher::new(config, env, wire)).and_then(Launcher::serve) {
+        // The launcher ends with the supervisor, and need not report that.
         Ok(()) | Err(ServeError::Gone) => 0,
         Err(error) => {
             eprintln!("launcher: {error}");
@@ -54,48 +61,48 @@ pub fn start(orders: &[u8], env: Vec<Vec<u8>>, wire: Vec<OwnedFd>) -> u8 {
 /// The launcher of one slot.
 struct Launcher {
     worker: Worker,
-    orders: Orders,
+    config: Config,
     signals: Signals,
-    /// That a child, also a foster child, has ended.
-    children: SignalFd,
-    spawner: Spawner,
+    /// Becomes readable when a child ends, orphans included.
+    sigchld: SignalFd,
+    spawner: CommandSpawner,
     words: Words,
-    stdio: Stdio,
+    stdin: Stdin,
     capture: Capture,
-    floor: Floor,
+    inherited: InheritedPeak,
     oom_kills: u64,
 }
 
-/// The peak of our own memory, that every command inherits as its own.
+/// The launcher's own peak of resident memory, which each command inherits as its own.
 #[derive(Debug)]
-struct Floor {
+struct InheritedPeak {
     kib: u64,
 }
 
 impl Launcher {
-    fn new(orders: &[u8], env: Vec<Vec<u8>>, wire: [OwnedFd; 3]) -> Result<Self, ServeError> {
-        let orders = Orders::read(orders)?;
+    fn new(config: &[u8], env: Vec<Vec<u8>>, wire: [OwnedFd; 3]) -> Result<Self, ServeError> {
+        let config = Config::from_bytes(config)?;
         prctl::set_name(c"launcher").map_err(io::Error::from)?;
-        // Not by a kill: what it runs is to end first.
+        // Not SIGKILL: the launcher has to end its command first.
         prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from)?;
-        prctl::set_child_subreaper(orders.reach == Reach::Tree).map_err(io::Error::from)?;
+        prctl::set_child_subreaper(config.scope == KillScope::Tree).map_err(io::Error::from)?;
         let signals = Signals::open()?;
-        let children = sweep::child_news()?;
-        let spawner = Spawner::new(&orders, env)?;
-        let capture = Capture::new(orders.capture.clone());
+        let sigchld = sigchld_fd()?;
+        let spawner = spawner(&config, env)?;
+        let capture = Capture::new(config.capture.clone());
         let [jobs, replies, recorder] = wire;
         let worker = Worker::over_cancellable(jobs, replies, Some(recorder))?;
         Ok(Self {
             worker,
-            orders,
+            config,
             signals,
-            children,
+            sigchld,
             spawner,
             words: Words::default(),
-            stdio: Stdio::open()?,
+            stdin: Stdin::open()?,
             capture,
-            floor: Floor::measure(),
-            oom_kills: procfs::oom_kills(),
+            inherited: InheritedPeak::measure(),
+            oom_kills: proc::oom_kills(),
         })
     }
 
@@ -104,13 +111,13 @@ impl Launcher {
         Ok(())
     }
 
-    /// Whether to go on.
+    /// Runs the next job. Returns whether to go on.
     fn serve_one(&mut self) -> Result<bool, ServeError> {
         let signals = &self.signals;
-        let next = self.worker.next_job_unless(|jobs| signals.end_before(jobs))?;
+        let next = self.worker.next_job_unless(|jobs| signals.stop_before(jobs))?;
         let Some(job) = next else { return Ok(false) };
         let (number, attempt) = (job.id, job.attempt);
-        match prepare(&job, &self.orders, &mut self.words, &mut self.stdio) {
+        match prepare(&job, &self.config, &mut self.words, &mut self.stdin) {
             Ok(()) => {}
             Err(message) => {
                 self.worker.fail(&message)?;
@@ -124,7 +131,7 @@ impl Launcher {
         let reply = self.capture.finish(report)?;
         self.worker.reply(Ok(reply))?;
         if self.capture.shrink() {
-            self.floor.lower();
+            self.inherited.reset();
         }
         if !goes_on {
             self.worker.flush()?;
@@ -132,84 +139,84 @@ impl Launcher {
         Ok(goes_on)
     }
 
-    /// Runs the command that is prepared.
+    /// Runs the prepared command.
     fn launch(&mut self, number: u64, attempt: u32) -> Result<Report, ServeError> {
-        let outputs = match self.capture.open() {
+        let [stdout, stderr] = match self.capture.open() {
             Ok(outputs) => outputs,
             Err(error) => {
                 return Ok(Report::not_started(StartFault::new(StartStep::Descriptors, &error)));
             }
         };
-        let command = Command {
-            words: &self.words,
-            number,
-            attempt,
-            stdio: [self.stdio.input(), outputs[0], outputs[1]],
-        };
-        let child = match self.spawner.spawn(&command) {
-            Ok(child) => child,
+        let (numbers, stdio) = ([number, attempt.into()], [self.stdin.as_fd(), stdout, stderr]);
+        let process = match self.spawner.spawn(self.words.c_strings(), numbers, stdio) {
+            Ok(process) => process,
             Err(fault) => return Ok(Report::not_started(fault)),
         };
         let running = Running {
-            child,
+            process,
             worker: &mut self.worker,
-            orders: &self.orders,
+            config: &self.config,
             signals: &self.signals,
-            children: &self.children,
+            sigchld: &self.sigchld,
             capture: &mut self.capture,
         };
         let mut report = running.until_ended()?;
-        report.peak_exact = report.peak_kib > self.floor.kib + Floor::DRIFT_KIB;
+        report.peak_exact = report.peak_kib > self.inherited.kib + InheritedPeak::DRIFT_KIB;
         if report.is_killed() {
-            let kills = procfs::oom_kills();
+            let kills = proc::oom_kills();
             report.kernel_oom = kills > std::mem::replace(&mut self.oom_kills, kills);
         }
         Ok(report)
     }
 }
 
-/// Makes the command of a job, and its input.
+/// Prepares the spawner of commands, whose environment tells them their slot, job and attempt.
+fn spawner(config: &Config, mut env: Vec<Vec<u8>>) -> io::Result<CommandSpawner> {
+    const OWN: [&[u8]; 5] = [
+        b"SUPERVISOR_WORKER=",
+        b"SUPERVISOR_JOB=",
+        b"SUPERVISOR_ATTEMPT=",
+        b"SUPERVISOR_SLOT=",
+        b"SUPERVISOR_WORKERS=",
+    ];
+    env.retain(|pair| !OWN.iter().any(|name| pair.starts_with(name)));
+    env.push(format!("SUPERVISOR_SLOT={}", config.slot).into_bytes());
+    env.push(format!("SUPERVISOR_WORKERS={}", config.workers).into_bytes());
+    let numbers = ["SUPERVISOR_JOB", "SUPERVISOR_ATTEMPT"];
+    CommandSpawner::new(config.limits.clone(), &env, numbers)
+}
+
+/// Prepares the arguments and the stdin of a job's command.
 fn prepare(
     job: &Job<'_>,
-    orders: &Orders,
+    config: &Config,
     words: &mut Words,
-    stdio: &mut Stdio,
+    stdin: &mut Stdin,
 ) -> Result<(), String> {
-    let filling = Filling { payload: job.bytes(), number: job.id, slot: orders.slot };
-    orders.template.fill(filling, words);
+    let filling = Filling { payload: job.bytes(), number: job.id, slot: config.slot };
+    config.template.fill(filling, words);
     if words.has_zero() {
         return Err("the input holds a zero byte, which no argument of a command can: \
                     give it to the command with --stdin"
             .into());
     }
-    let input = orders.stdin.then(|| job.bytes());
-    stdio.set_input(input).map_err(|error| format!("no room for the command's input: {error}"))
+    let payload = config.stdin.then(|| job.bytes());
+    stdin.set(payload).map_err(|error| format!("no room for the command's input: {error}"))
 }
 
-impl Floor {
-    /// What we may have grown by since we looked.
+impl InheritedPeak {
+    /// Growth of the launcher since the last measurement that is allowed for, in KiB.
     const DRIFT_KIB: u64 = 256;
 
     fn measure() -> Self {
-        let own = procfs::memory(std::process::id().cast_signed());
+        let own = proc::memory(std::process::id().cast_signed());
         Self { kib: own.map_or(0, |[_, peak]| peak / 1024) }
     }
 
-    /// After a big output: the kernel is to forget our peak.
-    fn lower(&mut self) {
-        // proc_pid_clear_refs(5). Where it cannot be, the floor only lies higher.
+    /// Makes the kernel forget the peak, after large output was freed.
+    fn reset(&mut self) {
+        // proc_pid_clear_refs(5). Without permission the inherited peak stays higher.
         let _ = std::fs::write("/proc/self/clear_refs", "5");
         *self = Self::measure();
     }
 }
-
-/// How soon a job is told to be a process of its own: shorter ones are not worth it.
-const TOLD_AFTER: Duration = Duration::from_millis(10);
-/// How long a process that a command left behind may keep its output open before the outcome
-/// waits no longer.
-const DRAIN: Duration = Duration::from_millis(100);
-/// From closing its output to its end a process takes no longer than this, mostly.
-const CLOSING: Duration = Duration::from_millis(20);
-
-/// The streams of a command, with their place among its descriptors.
-const STREAMS: [(usize, Stream); 2] = [(1, Stream::Stdout), (2, Stream::Stderr)];

@@ -1,5 +1,5 @@
-//! How does a launcher tell how a command ended? In its reply: what the command wrote, and
-//! behind that a few words on its end, so that the output need not be copied to make room.
+//! The report of a launcher on the end of a command. It is the last part of the reply, after the
+//! output of the command, so that the output need not be copied to make room.
 
 use std::time::Duration;
 
@@ -12,52 +12,63 @@ use pool::{
     job::Payload,
     signal::Signal,
 };
+use process::wait::Exit;
 
-/// How a command ended, in a launcher's words.
+/// How a command ended, as the launcher saw it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(super) pid: i32,
     pub(super) end: End,
     pub(super) wall: Duration,
+    /// User and system time of the command and of the children it waited for.
     pub(super) cpu: Duration,
-    /// Without that of its children.
+    /// User and system time of the command alone.
     pub(super) own_cpu: Duration,
     pub(super) peak_kib: u64,
+    /// Whether the peak is the command's own, and not inherited from the launcher.
     pub(super) peak_exact: bool,
     pub(super) says_out_of_memory: bool,
     pub(super) kernel_oom: bool,
-    pub(super) asked: Option<Why>,
-    pub(super) killed: bool,
-    /// The lengths of what it wrote, as it stands before this.
+    /// Why the launcher stopped the command, if it did.
+    pub(super) stopped: Option<Stop>,
+    /// The lengths of the kept output, in bytes, which precedes the report.
     pub(super) written: [u64; 2],
     pub(super) gaps: [Gap; 2],
+    /// The names of the processes that the command left behind.
     pub(super) left: Vec<String>,
+    /// Whether a process that the command left behind still held its output open.
     pub(super) leaked: bool,
-    /// The launcher is asked to end: for itself alone.
+    /// Whether the launcher is to end after this command. Not part of the reply.
     #[serde(skip)]
     pub(super) is_last: bool,
 }
 
-/// The kernel's word.
+/// The end of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum End {
     NotStarted(StartFault),
-    Code(u8),
-    Signal { number: i32, core: bool },
+    Ended(Status),
 }
 
 impl Default for End {
     fn default() -> Self {
-        Self::Code(0)
+        Self::Ended(Status::Code(0))
     }
 }
 
-/// Why a command was to end.
+/// How the launcher stopped a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(super) enum Why {
+pub(super) struct Stop {
+    pub(super) reason: Reason,
+    pub(super) killed: bool,
+}
+
+/// Why the launcher stopped a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) enum Reason {
     Timeout,
     Memory,
-    Stop,
+    Shutdown,
 }
 
 impl Report {
@@ -65,21 +76,26 @@ impl Report {
         Self { end: End::NotStarted(fault), ..Self::default() }
     }
 
-    /// Whether this signal ended it.
-    pub(super) fn is_ended_by(&self, signal: Signal) -> bool {
-        matches!(self.end, End::Signal { number, .. } if number == signal.number())
+    pub(super) fn ended(pid: i32, exit: Exit) -> Self {
+        let Exit { status, cpu, peak_kib, switches: _ } = exit;
+        Self { pid, end: End::Ended(status), cpu, peak_kib, ..Self::default() }
     }
 
-    /// Whether somebody killed it who was not us.
+    /// Whether this signal ended the command.
+    pub(super) fn is_ended_by(&self, by: Signal) -> bool {
+        matches!(self.end, End::Ended(Status::Signal { signal, .. }) if signal == by)
+    }
+
+    /// Whether the command was killed, and not by the launcher.
     pub(super) fn is_killed(&self) -> bool {
-        self.is_ended_by(Signal::KILL) && !self.killed
+        self.is_ended_by(Signal::KILL) && !self.stopped.is_some_and(|stop| stop.killed)
     }
 
     pub(super) fn is_success(&self) -> bool {
-        self.end == End::Code(0)
+        self.end == End::Ended(Status::Code(0))
     }
 
-    /// Appends it to what the command wrote.
+    /// Appends the report to the kept output.
     pub(super) fn append_to(&self, reply: &mut Vec<u8>) -> Result<(), codec::CodecError> {
         let start = reply.len();
         codec::encode(self, reply)?;
@@ -89,13 +105,7 @@ impl Report {
     }
 
     fn evidence(&self) -> Option<Evidence> {
-        let status = match self.end {
-            End::NotStarted(_) => return None,
-            End::Code(code) => Status::Code(code),
-            End::Signal { number, core } => {
-                Status::Signal { signal: Signal::from_number(number)?, core }
-            }
-        };
+        let End::Ended(status) = self.end else { return None };
         Some(Evidence {
             status,
             wall: self.wall,
@@ -109,7 +119,7 @@ impl Report {
     }
 }
 
-/// Reads a launcher's reply; `None` where it is none.
+/// Parses the reply of a launcher; `None` if it is not one.
 pub(crate) fn read(reply: Payload) -> Option<Ran> {
     let bytes = reply.as_bytes();
     let (rest, length) = bytes.split_last_chunk::<4>()?;
@@ -120,19 +130,19 @@ pub(crate) fn read(reply: Payload) -> Option<Ran> {
     if both != at {
         return None;
     }
-    let why = |why| match why {
-        Why::Timeout => StopReason::Timeout,
-        Why::Memory => StopReason::Memory,
-        Why::Stop => StopReason::Shutdown,
+    let why = |reason| match reason {
+        Reason::Timeout => StopReason::Timeout,
+        Reason::Memory => StopReason::Memory,
+        Reason::Shutdown => StopReason::Shutdown,
     };
     Some(Ran {
         pid: report.pid,
         cause: match report.end {
             End::NotStarted(fault) => Cause::CouldNotStart(fault),
-            _ => Cause::Exit,
+            End::Ended(_) => Cause::Exit,
         },
         evidence: report.evidence(),
-        asked: report.asked.map(|asked| Asked { why: why(asked), killed: report.killed }),
+        asked: report.stopped.map(|stop| Asked { why: why(stop.reason), killed: stop.killed }),
         output: Captured::new(reply, [0..stdout, stdout..both], report.gaps),
         leaked: report.leaked,
     })
@@ -151,8 +161,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_launcher_says_is_read_back() {
-        let end = End::Signal { number: 11, core: true };
+    fn a_report_survives_the_reply() {
+        let end = End::Ended(Status::Signal { signal: Signal::SEGV, core: true });
         let (wall, left) = (Duration::from_millis(7), vec!["sleep".to_owned()]);
         let report = Report { pid: 7, end, wall, left, leaked: true, ..Report::default() };
         let ran = read(Payload::copy(&reply(&report, [b"out", b"error"]))).unwrap();
@@ -166,16 +176,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nonsense_is_no_report(
+        fn a_corrupt_reply_is_no_report(
             bytes in prop::collection::vec(any::<u8>(), 0..80),
             (at, value) in any::<(prop::sample::Index, u8)>(),
         ) {
             let _ = read(Payload::copy(&bytes));
-            let mut true_one = reply(&Report::default(), [&bytes, b"x"]);
-            let at = at.index(true_one.len());
-            true_one[at] = value;
-            if let Some(ran) = read(Payload::copy(&true_one)) {
-                prop_assert!(ran.output.stdout().len() <= true_one.len());
+            let mut corrupt = reply(&Report::default(), [&bytes, b"x"]);
+            let at = at.index(corrupt.len());
+            corrupt[at] = value;
+            if let Some(ran) = read(Payload::copy(&corrupt)) {
+                prop_assert!(ran.output.stdout().len() <= corrupt.len());
             }
         }
     }

@@ -1,5 +1,6 @@
-//! What happens while a command runs, and when it has ended? One wait for everything: its end,
-//! its output, a cancel, and being asked to end ourselves.
+//! A running command, from its start until everything that it left behind is reaped. The launcher
+//! waits in one place for all that can happen: the end of the command, its output, a cancel, and a
+//! request that the launcher itself end.
 
 use std::{
     io,
@@ -12,54 +13,61 @@ use nix::{
     poll::{PollFd, PollFlags, ppoll},
     sys::{signalfd::SignalFd, time::TimeSpec},
 };
+use pool::{limits::Resource, signal::Signal};
+use process::{
+    KillScope,
+    proc::Stat,
+    signals::signal_group,
+    spawn::CommandProcess,
+    tree::{kill_descendants, names},
+    wait::{Children, reap_any, reap_child},
+};
 use protocol::wire::CancelReason;
 use worker::{Heard, ServeError, Worker};
 
 use super::{
-    CLOSING, DRAIN, TOLD_AFTER,
+    EXIT_AFTER_CLOSE, LEFTOVER_OUTPUT_WAIT, REPORT_PID_AFTER,
     capture::Capture,
-    leftovers,
-    orders::Orders,
-    report::{Report, Why},
-    signals::{Signals, Told},
-    sys::{self, Child},
-};
-use pool::{limits::Resource, signal::Signal};
-use process::{
-    child, procfs,
-    program::Reach,
-    sweep::{self, Reaped},
+    config::Config,
+    report::{Reason, Report, Stop},
+    signals::{Received, Signals},
 };
 
-/// A command from its start to the reaping of all it left.
+/// A command that was started.
 pub(super) struct Running<'a> {
-    pub(super) child: Child,
+    pub(super) process: CommandProcess,
     pub(super) worker: &'a mut Worker,
-    pub(super) orders: &'a Orders,
+    pub(super) config: &'a Config,
     pub(super) signals: &'a Signals,
-    pub(super) children: &'a SignalFd,
+    /// Becomes readable when a child ends, orphans included.
+    pub(super) sigchld: &'a SignalFd,
     pub(super) capture: &'a mut Capture,
 }
 
-/// What was asked of it.
+/// How far the stop of the command has come.
 #[derive(Clone, Copy)]
-struct Asked {
-    why: Why,
-    /// When it is killed.
-    until: Instant,
-    killed: bool,
+enum Stopping {
+    No,
+    /// The stop signal was sent; SIGKILL follows at this time.
+    Asked {
+        reason: Reason,
+        kill_at: Instant,
+    },
+    Killed {
+        reason: Reason,
+    },
 }
 
-/// How it went until its first process had ended.
+/// What happened until the first process of the command ended.
 struct Watched {
-    asked: Option<Asked>,
-    /// Whether there may be more of its output.
+    stopping: Stopping,
+    /// Whether there may be more output.
     has_output: bool,
-    /// Whether we are asked to end.
+    /// Whether a signal asked the launcher to end.
     is_last: bool,
 }
 
-/// What a wait brought.
+/// The result of a wait.
 #[derive(Default)]
 struct Ready {
     ended: bool,
@@ -68,46 +76,73 @@ struct Ready {
     signals: bool,
 }
 
+impl Stopping {
+    /// The time at which the command is killed.
+    fn kill_at(self) -> Option<Instant> {
+        match self {
+            Self::Asked { kill_at, .. } => Some(kill_at),
+            Self::No | Self::Killed { .. } => None,
+        }
+    }
+
+    /// Postpones the kill by a time for which everything was suspended.
+    fn postpone(&mut self, by: Duration) {
+        if let Self::Asked { kill_at, .. } = self {
+            *kill_at = kill_at.checked_add(by).unwrap_or(*kill_at);
+        }
+    }
+
+    fn stop(self) -> Option<Stop> {
+        match self {
+            Self::No => None,
+            Self::Asked { reason, .. } => Some(Stop { reason, killed: false }),
+            Self::Killed { reason } => Some(Stop { reason, killed: true }),
+        }
+    }
+}
+
 impl Running<'_> {
-    /// Waits for its end and for what it left; nothing of it is there any more afterwards.
+    /// Waits for the end of the command, and ends what it left behind.
     pub(super) fn until_ended(mut self) -> Result<Report, ServeError> {
         let began = Instant::now();
-        let watched = self.watch(began);
-        let Watched { asked, has_output, is_last } = match watched {
+        let Watched { stopping, has_output, is_last } = match self.watch(began) {
             Ok(watched) => watched,
             Err(error) => {
-                // Without a supervisor nobody wants it, or would end it.
+                // The supervisor is gone, so nothing else would end the command.
                 self.signal(Signal::KILL);
-                sys::reap(self.child.pid)?;
-                if self.orders.reach == Reach::Tree {
-                    leftovers::end(self.children)?;
+                reap_child(&self.process.pidfd)?;
+                if self.config.scope == KillScope::Tree {
+                    kill_descendants(self.sigchld)?;
                 }
                 return Err(error);
             }
         };
         let wall = began.elapsed();
-        let limits_cpu = self.orders.limits.get(Resource::Cpu).is_some();
-        if self.orders.reach == Reach::Group {
-            // Unreaped it pins the number of its group.
-            child::signal_group(self.child.pid, Signal::KILL);
+        let pid = self.process.pid;
+        if self.config.scope == KillScope::Group {
+            // The number of the group belongs to the unreaped process.
+            signal_group(pid, Signal::KILL);
         }
-        // Before it is reaped: afterwards its own part cannot be told from its children's.
-        let own_cpu = limits_cpu.then(|| procfs::own_cpu(self.child.pid)).flatten();
-        let mut report = sys::reap(self.child.pid)?;
+        // Read before the reaping: after it, the command's own CPU time cannot be told from that of
+        // its children.
+        let limits_cpu = self.config.limits.get(Resource::Cpu).is_some();
+        let stat = limits_cpu.then(|| Stat::read(pid)).flatten();
+        let mut report = Report::ended(pid, reap_child(&self.process.pidfd)?);
         report.wall = wall;
-        report.own_cpu = own_cpu.unwrap_or(report.cpu);
-        report.asked = asked.map(|asked| asked.why);
-        report.killed = asked.is_some_and(|asked| asked.killed);
-        report.is_last = is_last || report.asked == Some(Why::Stop);
-        if is_last && report.is_ended_by(self.orders.stop_signal()) {
-            // What asked us to end has hit it too, before it had a group of its own.
-            report.asked = Some(Why::Stop);
+        report.own_cpu = stat.and_then(|stat| stat.cpu_time()).unwrap_or(report.cpu);
+        report.stopped = stopping.stop();
+        let is_shutdown = |stop: Stop| stop.reason == Reason::Shutdown;
+        report.is_last = is_last || report.stopped.is_some_and(is_shutdown);
+        if is_last && report.is_ended_by(self.config.stop_signal) {
+            // The signal to the launcher's group hit the command before it had a group of its own.
+            let killed = report.stopped.is_some_and(|stop| stop.killed);
+            report.stopped = Some(Stop { reason: Reason::Shutdown, killed });
         }
-        if self.orders.reach != Reach::Tree {
-            // What our reach does not go to may live on, and hold them.
+        if self.config.scope != KillScope::Tree {
+            // Processes outside the scope may live on and hold the pipes.
             self.capture.take_rest(self.worker)?;
-            self.capture.forget_pipes();
-        } else if let Reaped::Living = sweep::reap_any(|_| {})? {
+            self.capture.drop_pipes();
+        } else if let Children::Running = reap_any(|_| {})? {
             self.end_leftovers(&mut report)?;
         } else if has_output {
             self.capture.take_rest(self.worker)?;
@@ -118,23 +153,23 @@ impl Running<'_> {
         Ok(report)
     }
 
-    /// Until its first process has ended.
+    /// Waits until the first process of the command has ended.
     fn watch(&mut self, began: Instant) -> Result<Watched, ServeError> {
-        let (mut asked, mut told, mut deaf, mut has_output) = (None, false, false, false);
+        let mut stopping = Stopping::No;
+        let (mut is_reported, mut jobs_closed, mut has_output) = (false, false, false);
         loop {
+            let report_at = (!is_reported).then(|| began + REPORT_PID_AFTER);
+            let deadline = report_at.into_iter().chain(stopping.kill_at()).min();
+            let ready = self.wait(deadline, Instant::now(), jobs_closed)?;
+            // The clock is read before the signals: a suspension that the clock includes has been
+            // announced by then.
             let now = Instant::now();
-            let ready = self.wait(deadline(began, told, asked.as_ref()), now, deaf)?;
-            // First the clock: for how long we were stopped before it was read, is told by now.
-            let now = Instant::now();
-            let heard = match &mut asked {
-                Some(asked) => {
-                    let heard = self.signals.hear();
-                    asked.until = asked.until.checked_add(heard.stopped).unwrap_or(asked.until);
-                    heard
-                }
-                None if ready.signals => self.signals.hear(),
-                None => Told::default(),
+            let received = if ready.signals || !matches!(stopping, Stopping::No) {
+                self.signals.receive()
+            } else {
+                Received::default()
             };
+            stopping.postpone(received.suspended_for);
             for index in [0, 1] {
                 if ready.output[index] {
                     has_output = true;
@@ -142,55 +177,53 @@ impl Running<'_> {
                 }
             }
             if ready.ended {
-                return Ok(Watched { asked, has_output, is_last: heard.asks_to_end });
+                return Ok(Watched { stopping, has_output, is_last: received.stop });
             }
             if ready.jobs {
                 match self.worker.hear()? {
                     Heard::Nothing => {}
-                    Heard::Cancel(CancelReason::Timeout) => self.ask(Why::Timeout, &mut asked),
-                    Heard::Cancel(CancelReason::Memory) => self.end_at_once(&mut asked),
-                    Heard::Deaf => deaf = true,
+                    Heard::Cancel(CancelReason::Timeout) => {
+                        self.ask(Reason::Timeout, &mut stopping);
+                    }
+                    // This reason replaces any other.
+                    Heard::Cancel(CancelReason::Memory) => {
+                        self.signal(Signal::KILL);
+                        stopping = Stopping::Killed { reason: Reason::Memory };
+                    }
+                    Heard::Deaf => jobs_closed = true,
                     Heard::Gone => return Err(ServeError::Gone),
                 }
             }
-            if heard.asks_to_end {
-                self.ask(Why::Stop, &mut asked);
+            if received.stop {
+                self.ask(Reason::Shutdown, &mut stopping);
             }
-            if let Some(asked) = asked.as_mut().filter(|a| !a.killed && a.until <= now) {
-                asked.killed = true;
+            if let Stopping::Asked { reason, kill_at } = stopping
+                && kill_at <= now
+            {
                 self.signal(Signal::KILL);
+                stopping = Stopping::Killed { reason };
             }
-            if !told && began + TOLD_AFTER <= now {
-                told = true;
-                self.worker.started(self.child.pid.unsigned_abs())?;
+            if !is_reported && began + REPORT_PID_AFTER <= now {
+                is_reported = true;
+                self.worker.started(self.process.pid.unsigned_abs())?;
             }
         }
     }
 
     fn signal(&self, signal: Signal) {
-        match self.orders.reach {
-            Reach::Tree | Reach::Group => child::signal_group(self.child.pid, signal),
-            Reach::Leader => child::signal_child(self.child.pid, signal),
-        }
+        self.config.scope.signal(self.process.pid, signal);
     }
 
-    /// It holds too much memory: whatever else was asked of it, that is why it ends.
-    fn end_at_once(&self, asked: &mut Option<Asked>) {
-        self.signal(Signal::KILL);
-        *asked = Some(Asked { why: Why::Memory, until: Instant::now(), killed: true });
-    }
-
-    /// Asks its group to end, or a second time kills it.
-    fn ask(&self, why: Why, asked: &mut Option<Asked>) {
+    /// Asks the command to end, within the grace period; if it was asked before, ends that period.
+    fn ask(&self, reason: Reason, stopping: &mut Stopping) {
         let now = Instant::now();
-        match asked {
-            None => {
-                self.signal(self.orders.stop_signal());
-                // A stopped process hears nothing.
-                self.signal(Signal::CONT);
-                *asked = Some(Asked { why, until: now + self.orders.grace, killed: false });
+        match stopping {
+            Stopping::No => {
+                self.config.scope.request_stop(self.process.pid, self.config.stop_signal);
+                *stopping = Stopping::Asked { reason, kill_at: now + self.config.grace };
             }
-            Some(asked) => asked.until = now,
+            Stopping::Asked { kill_at, .. } => *kill_at = now,
+            Stopping::Killed { .. } => {}
         }
     }
 
@@ -198,98 +231,94 @@ impl Running<'_> {
         &self,
         deadline: Option<Instant>,
         now: Instant,
-        deaf: bool,
+        jobs_closed: bool,
     ) -> Result<Ready, ServeError> {
-        let mut watched = Vec::with_capacity(5);
-        let mut watch = |fd| watched.push(PollFd::new(fd, PollFlags::POLLIN));
-        // First: what it wrote before it ended is then surely seen in the same look.
-        watch(self.child.pidfd.as_fd());
-        watch(self.signals.as_fd());
+        let mut polled = Vec::with_capacity(5);
+        let mut add = |fd| polled.push(PollFd::new(fd, PollFlags::POLLIN));
+        // The kernel checks in this order, so that output from before the end is seen together with
+        // the end.
+        add(self.process.pidfd.as_fd());
+        add(self.signals.as_fd());
         let readers = self.capture.readers();
-        readers.into_iter().flatten().for_each(&mut watch);
-        if !deaf {
-            watch(self.worker.jobs());
+        readers.into_iter().flatten().for_each(&mut add);
+        if !jobs_closed {
+            add(self.worker.jobs());
         }
-        if !poll_until(&mut watched, deadline, now)? {
+        if !poll_until(&mut polled, deadline, now)? {
             return Ok(Ready::default());
         }
-        let is_ready = |at: usize| watched.get(at).and_then(PollFd::any).unwrap_or(false);
+        let is_ready = |at: usize| polled.get(at).and_then(PollFd::any).unwrap_or(false);
         let (pipes, jobs) = (readers.is_some(), if readers.is_some() { 4 } else { 2 });
         Ok(Ready {
             ended: is_ready(0),
             signals: is_ready(1),
             output: [pipes && is_ready(2), pipes && is_ready(3)],
-            jobs: !deaf && is_ready(jobs),
+            jobs: !jobs_closed && is_ready(jobs),
         })
     }
 
-    /// Something of it is still there. What holds its output may do so for a moment, unless it
-    /// was to end anyway; then all of it is killed, and named where it was left behind.
+    /// Ends the processes that the command left behind. They may hold its output open for a moment,
+    /// unless the command was stopped; then they are killed, and named in the report.
     fn end_leftovers(&mut self, report: &mut Report) -> Result<(), ServeError> {
-        self.capture.close_far_ends();
-        let was_asked = report.asked.is_some();
-        let mut until = Instant::now() + if was_asked { Duration::ZERO } else { DRAIN };
-        let (mut ended, mut has_waited, mut is_closing) = ([false; 2], false, false);
-        let gone = loop {
+        self.capture.close_write_ends();
+        let was_stopped = report.stopped.is_some();
+        let patience = if was_stopped { Duration::ZERO } else { LEFTOVER_OUTPUT_WAIT };
+        let mut until = Instant::now() + patience;
+        let (mut ended, mut has_waited, mut is_closed) = ([false; 2], false, false);
+        let all_gone = loop {
             for (index, ended) in ended.iter_mut().enumerate() {
                 *ended = *ended || self.capture.take(index, self.worker)?;
             }
             let now = Instant::now();
-            if ended == [true; 2] && !is_closing {
-                // Whoever closes it now may be about to end; who had closed it is not.
-                is_closing = true;
-                until = if has_waited { until.min(now + CLOSING) } else { now };
+            if ended == [true; 2] && !is_closed {
+                // A process that closes its output only now may be about to end; one that had
+                // closed it before is not.
+                is_closed = true;
+                until = if has_waited { until.min(now + EXIT_AFTER_CLOSE) } else { now };
             }
             if now >= until {
                 break false;
             }
             self.wait_for_output(ended, until, now)?;
             has_waited = true;
-            if let Reaped::None = sweep::reap_any(|_| {})? {
+            if let Children::None = reap_any(|_| {})? {
                 break true;
             }
         };
-        if !gone {
-            report.leaked = ended != [true; 2] && !was_asked;
-            let left = leftovers::end(self.children)?;
-            report.left = if was_asked { Vec::new() } else { left };
+        if !all_gone {
+            report.leaked = ended != [true; 2] && !was_stopped;
+            let left = names(kill_descendants(self.sigchld)?);
+            report.left = if was_stopped { Vec::new() } else { left };
         }
         self.capture.take_rest(self.worker)?;
-        self.capture.forget_pipes();
+        self.capture.drop_pipes();
         Ok(())
     }
 
-    /// Until there is output, the end of it, or the end of some process.
+    /// Waits for output, the end of a stream, or the end of a child.
     fn wait_for_output(
         &self,
         ended: [bool; 2],
         until: Instant,
         now: Instant,
     ) -> Result<(), ServeError> {
-        while let Ok(Some(_)) = self.children.read_signal() {}
+        while let Ok(Some(_)) = self.sigchld.read_signal() {}
         let readers = self.capture.readers().into_iter().flatten().zip(ended);
         let open = readers.filter(|(_, ended)| !ended).map(|(fd, _)| fd);
-        let open = open.chain([self.children.as_fd()]);
-        let mut watched: Vec<_> = open.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        poll_until(&mut watched, Some(until), now).map(|_| ())
+        let open = open.chain([self.sigchld.as_fd()]);
+        let mut polled: Vec<_> = open.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        poll_until(&mut polled, Some(until), now).map(|_| ())
     }
 }
 
-/// When something is due that nobody brings.
-fn deadline(began: Instant, told: bool, asked: Option<&Asked>) -> Option<Instant> {
-    let tell = (!told).then(|| began + TOLD_AFTER);
-    let kill = asked.filter(|asked| !asked.killed).map(|asked| asked.until);
-    tell.into_iter().chain(kill).min()
-}
-
-/// Whether something came before the deadline.
-pub(super) fn poll_until(
-    watched: &mut [PollFd<'_>],
+/// Waits until a descriptor is ready or the deadline has come. Returns whether one is ready.
+fn poll_until(
+    polled: &mut [PollFd<'_>],
     deadline: Option<Instant>,
     now: Instant,
 ) -> Result<bool, ServeError> {
-    let patience = deadline.map(|at| TimeSpec::from(at.saturating_duration_since(now)));
-    match ppoll(watched, patience, None) {
+    let timeout = deadline.map(|at| TimeSpec::from(at.saturating_duration_since(now)));
+    match ppoll(polled, timeout, None) {
         Ok(ready) => Ok(ready > 0),
         Err(Errno::EINTR) => Ok(false),
         Err(error) => Err(io::Error::from(error).into()),

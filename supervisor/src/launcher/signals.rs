@@ -1,4 +1,5 @@
-//! What do signals tell a launcher? That it is to end, or that it was stopped for a while.
+//! Signals to a launcher: a request to end, or the news that the launcher was suspended for a
+//! while.
 
 use std::{
     io,
@@ -16,50 +17,54 @@ use nix::{
     unistd::getppid,
 };
 
-/// Those that ask it to end.
-const ENDS: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
+/// The signals that ask a launcher to end.
+const STOP_SIGNALS: [Signal; 4] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
-/// They are blocked for good, and read; a command gets an empty mask.
+/// The descriptor from which a launcher reads its signals. They stay blocked in the launcher;
+/// commands start with none blocked.
 #[derive(Debug)]
 pub(super) struct Signals(SignalFd);
 
-/// What was told since the last look.
+/// The signals that arrived since the last read.
 #[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Told {
-    pub(super) asks_to_end: bool,
-    /// That time counts for no limit.
-    pub(super) stopped: Duration,
+pub(super) struct Received {
+    /// Whether the launcher is to end.
+    pub(super) stop: bool,
+    /// Time for which the launcher was suspended, which counts for no limit.
+    pub(super) suspended_for: Duration,
 }
 
 impl Signals {
     pub(super) fn open() -> io::Result<Self> {
-        let set: SigSet = ENDS.into_iter().chain([Signal::SIGCONT]).collect();
+        let set: SigSet = STOP_SIGNALS.into_iter().chain([Signal::SIGCONT]).collect();
         set.thread_block()?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         Ok(Self(SignalFd::with_flags(&set, flags)?))
     }
 
-    /// All that wait, whatever was sent, and however often.
-    pub(super) fn hear(&self) -> Told {
-        let mut told = Told::default();
+    /// Reads all pending signals.
+    pub(super) fn receive(&self) -> Received {
+        let mut received = Received::default();
         while let Ok(Some(signal)) = self.0.read_signal() {
             if i32::try_from(signal.ssi_signo) != Ok(libc::SIGCONT) {
-                told.asks_to_end = true;
+                received.stop = true;
             } else if i32::try_from(signal.ssi_pid) == Ok(getppid().as_raw()) {
-                // Whoever else wakes us does not say for how long we slept.
-                told.stopped += Duration::from_millis(signal.ssi_ptr);
+                // Only the supervisor sends a duration with SIGCONT.
+                received.suspended_for += Duration::from_millis(signal.ssi_ptr);
             }
         }
-        told
+        received
     }
 
-    /// Waits for what may be a job, or for being asked to end, which a read of jobs would not hear.
-    pub(super) fn end_before(&self, jobs: BorrowedFd<'_>) -> io::Result<bool> {
-        let mut watched = [jobs, self.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    /// Waits until `jobs` is readable or a signal asks the launcher to end, which a blocking read
+    /// of jobs would not notice. Returns whether it was the signal.
+    pub(super) fn stop_before(&self, jobs: BorrowedFd<'_>) -> io::Result<bool> {
+        let mut polled = [jobs, self.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         loop {
-            match poll(&mut watched, PollTimeout::NONE) {
-                Ok(_) if self.hear().asks_to_end => return Ok(true),
-                Ok(_) if watched[0].any().unwrap_or(false) => return Ok(false),
+            match poll(&mut polled, PollTimeout::NONE) {
+                Ok(_) if self.receive().stop => return Ok(true),
+                Ok(_) if polled[0].any().unwrap_or(false) => return Ok(false),
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -1,11 +1,11 @@
-//! Where do a command's standard streams come from? `/dev/null` or the job's bytes on the one
-//! side; pipes on the other, which are the same from command to command while nobody is left who
-//! could still hold them.
+//! The standard streams of a command. Its stdin is `/dev/null` or a file with the payload of the
+//! job; its output goes to pipes, which are reused from command to command as long as no process is
+//! left that could still hold them.
 
 use std::{
     fs::File,
     io::{self, PipeReader, PipeWriter, Seek, Write},
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsFd, BorrowedFd},
 };
 
 use nix::{
@@ -13,43 +13,46 @@ use nix::{
     sys::memfd::{MFdFlags, memfd_create},
 };
 
-/// What commands read from.
+/// The standard input of the next command.
 #[derive(Debug)]
-pub(super) struct Stdio {
+pub(super) struct Stdin {
     null: File,
-    /// The bytes of the job in hand.
-    input: Option<File>,
+    /// The payload of the job, where commands read it.
+    payload: Option<File>,
 }
 
-impl Stdio {
+impl Stdin {
     pub(super) fn open() -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        Ok(Self { null, input: None })
+        Ok(Self { null, payload: None })
     }
 
-    /// What the next command reads: these bytes, or nothing. In memory and not by a pipe, so that
-    /// a command that reads none of it keeps nobody waiting.
-    pub(super) fn set_input(&mut self, bytes: Option<&[u8]>) -> io::Result<()> {
-        self.input = None;
-        if let Some(bytes) = bytes {
+    /// Sets what the next command reads; `None` stands for `/dev/null`. The payload is kept in a
+    /// file in memory and not in a pipe, so that the launcher never waits for a command that does
+    /// not read it.
+    pub(super) fn set(&mut self, payload: Option<&[u8]>) -> io::Result<()> {
+        self.payload = None;
+        if let Some(bytes) = payload {
             let mut file = File::from(memfd_create(c"stdin", MFdFlags::MFD_CLOEXEC)?);
             file.write_all(bytes)?;
             file.rewind()?;
-            self.input = Some(file);
+            self.payload = Some(file);
         }
         Ok(())
     }
+}
 
-    pub(super) fn input(&self) -> RawFd {
-        self.input.as_ref().unwrap_or(&self.null).as_raw_fd()
+impl AsFd for Stdin {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.payload.as_ref().unwrap_or(&self.null).as_fd()
     }
 }
 
-/// A pipe for a command's output: we do not wait at our end of it.
+/// A pipe for one output stream of a command. Reads from it do not block.
 #[derive(Debug)]
 pub(super) struct Pipe {
     read: PipeReader,
-    /// Ours too, so that it can be given to the next command.
+    /// Kept open, so that the next command can have it.
     write: Option<PipeWriter>,
 }
 
@@ -60,12 +63,13 @@ impl Pipe {
         Ok(Self { read, write: Some(write) })
     }
 
-    pub(super) fn far_end(&self) -> Option<RawFd> {
-        self.write.as_ref().map(AsRawFd::as_raw_fd)
+    pub(super) fn write_end(&self) -> Option<BorrowedFd<'_>> {
+        self.write.as_ref().map(AsFd::as_fd)
     }
 
-    /// From now on its end shows when nobody else holds it; it serves no other command.
-    pub(super) fn close_far_end(&mut self) {
+    /// Closes the launcher's write end, so that the pipe ends when no other process holds it. The
+    /// pipe serves no other command after that.
+    pub(super) fn close_write_end(&mut self) {
         self.write = None;
     }
 

@@ -10,7 +10,7 @@ use tokio::{
 use super::Ask;
 use crate::observe::view::View;
 use pool::event::WorkerId;
-use process::scales::Scales;
+use process::memory::MemorySampler;
 
 /// Memory is looked at no more often.
 const MEASURED_EVERY: Duration = Duration::from_secs(1);
@@ -77,10 +77,10 @@ impl Hub {
             return false;
         }
         self.measured.set(Some(Instant::now()));
-        let mut scales = Scales::default();
+        let mut scales = MemorySampler::default();
         scales.refresh();
         let of = |live: &crate::observe::board::Live| {
-            let found = scales.weigh(live.pid, true, u64::MAX)?;
+            let found = scales.sample(live.pid, true, u64::MAX)?;
             Some((live.worker, found.resident_bytes))
         };
         let all: Vec<(WorkerId, u64)> = view.live().filter_map(of).collect();

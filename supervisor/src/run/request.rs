@@ -10,9 +10,9 @@ use crate::{
     sink::writer::Failure,
 };
 use ::process::{
-    freeze::Frozen,
     signals::{Request, suspend},
     terminal,
+    tree::Suspended,
 };
 use pool::{Input, event::ShutdownReason, rules::Restart, signal::Signal};
 
@@ -52,12 +52,12 @@ impl Run {
 
     /// Stops all that runs and ourselves, as Ctrl-Z has it. That time does not count.
     fn suspend(&mut self) {
-        let frozen = Frozen::freeze();
+        let frozen = Suspended::stop_descendants();
         let at = Instant::now();
         suspend(Signal::TSTP);
         let stopped = at.elapsed();
         self.began += stopped;
-        frozen.thaw(stopped);
+        frozen.resume(stopped);
     }
 
     /// A shell sends its HUP on to us when its terminal closes, so the sender tells nothing;

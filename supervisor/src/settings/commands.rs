@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use pool::signal::Signal;
-use process::program::Reach;
+use process::KillScope;
 
 use crate::template::Template;
 
@@ -17,7 +17,7 @@ pub struct Commands {
     /// The signal that asks.
     pub stop_signal: Signal,
     /// How far that goes.
-    pub reach: Reach,
+    pub reach: KillScope,
     /// Whether the job's bytes are the command's standard input.
     pub stdin: bool,
     /// What becomes of its output.

@@ -8,7 +8,7 @@
 mod read;
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::{CStr, OsStr, OsString},
     os::unix::ffi::OsStrExt,
 };
 
@@ -79,9 +79,10 @@ impl Words {
         self.starts.iter().zip(ends).map(|(start, end)| &self.bytes[*start..end - 1])
     }
 
-    /// Where each word begins, as the kernel wants them; each ends with a zero byte.
-    pub fn pointers(&self) -> impl Iterator<Item = *const u8> {
-        self.starts.iter().map(|start| self.bytes[*start..].as_ptr())
+    /// Each word as a C string; a zero byte inside a word ends it.
+    pub fn c_strings(&self) -> impl Iterator<Item = &CStr> {
+        let word = |start: &usize| CStr::from_bytes_until_nul(&self.bytes[*start..]);
+        self.starts.iter().map(move |start| word(start).unwrap_or_default())
     }
 
     /// Whether a word holds a zero byte, at which the kernel would end it.
@@ -278,7 +279,7 @@ mod tests {
         let mut filled = Words::default();
         let template = read(words, reading).unwrap();
         template.fill(Filling { payload: payload.as_bytes(), number: 7, slot: 2 }, &mut filled);
-        assert_eq!(filled.pointers().count(), filled.iter().count());
+        assert_eq!(filled.c_strings().count(), filled.iter().count());
         filled.iter().map(|word| String::from_utf8(word.to_vec()).unwrap()).collect()
     }
 

@@ -17,7 +17,7 @@ use crate::{
     sink::Archive,
 };
 use pool::job::Outcome;
-use process::lookup;
+use process::spawn::lookup;
 
 /// Why nothing can be recorded.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
-//! Sets resource limits of the calling process: the stub's, so that they hold before the
-//! program's first instruction. (`prlimit` from a parent loses that race.)
+//! Sets resource limits of the calling process. The process that becomes the program sets them, so
+//! that they hold before the first instruction of the program. (`prlimit` from a parent loses that
+//! race.)
 
 use std::io;
 
@@ -7,8 +8,11 @@ use nix::sys::resource::{Resource as Kernel, getrlimit, setrlimit};
 
 use pool::limits::Resource;
 
-/// Sets soft and hard limit alike, so that the program cannot lift it; of CPU time the soft one
-/// lies a second lower, so that SIGXCPU names the cause before SIGKILL.
+/// Sets the soft and the hard limit to the same value, so that the program cannot raise it. For CPU
+/// time the hard limit is one second higher, so that SIGXCPU names the cause before SIGKILL.
+///
+/// # Errors
+/// The value is above the current hard limit.
 pub fn set(resource: Resource, value: u64) -> io::Result<()> {
     let hard = match resource {
         Resource::Cpu => value.saturating_add(1).min(getrlimit(Kernel::RLIMIT_CPU)?.1.max(value)),

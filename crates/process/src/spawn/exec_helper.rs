@@ -1,9 +1,8 @@
-//! What happens between the spawn and the program's first instruction? This file is a program
-//! of its own: a fresh, single-threaded image that receives a [`Launch`], puts everything in
-//! place and becomes the program by exec.
+//! The exec helper: a fresh, single-threaded image of this executable that receives a
+//! [`SpawnSpec`], prepares itself and becomes the program by exec.
 //!
-//! A `pre_exec` closure in the supervisor could not do this: it makes the spawn a fork, which
-//! copies page tables, and it runs where nothing may be allocated.
+//! A `pre_exec` closure in the supervisor could not do this: it turns the spawn into a fork, which
+//! copies page tables, and it runs where memory must not be allocated.
 
 use std::{
     convert::Infallible,
@@ -36,84 +35,92 @@ use protocol::{
 };
 
 use super::{
+    channel::{HelperMessage, PASSED_MAX},
     exec::{self, Strings},
-    launch::{Launch, PASSED_MAX, VERB, Word},
     limits,
     lookup::{DEFAULT_PATH, candidates},
+    spec::SpawnSpec,
 };
 use pool::exit::{StartFault, StartStep};
 
-/// The stub's exit code when it did not become the program.
+/// The hidden verb that makes an executable of this workspace run as an exec helper.
+pub(crate) const VERB: &str = "__exec";
+
+/// The exit code of a helper that did not become the program.
 const FAILED: i32 = 125;
 
-/// What a stub may be instead of another program: a function of this one. It is given its orders,
-/// the environment and the passed descriptors, and gives back the exit status.
+/// A function of this executable that a helper can run instead of a program. It gets its arguments,
+/// the environment and the passed descriptors, and returns the exit status.
 pub type BuiltIn = fn(&[u8], Vec<Vec<u8>>, Vec<OwnedFd>) -> u8;
 
-/// Becomes the program, if this process was started as a stub; otherwise returns at once.
-/// The first call of a `main` whose process launches others. Without a `built_in`, none can be
-/// launched.
+/// Becomes the program if this process was started as an exec helper; otherwise returns at once.
+/// This must be the first call of `main` in an executable that starts processes. `built_in` is the
+/// function that a specification can name instead of a program.
 pub fn run_if_called(built_in: Option<BuiltIn>) {
     if std::env::args_os().nth(1).is_some_and(|verb| verb == VERB) {
-        // SAFETY: a stub is started with its socket as descriptor 0, which nothing else in this
-        // image refers to.
+        // SAFETY: a helper is started with its socket as descriptor 0, and nothing else in this
+        // image owns it.
         run(UnixStream::from(unsafe { OwnedFd::from_raw_fd(0) }), built_in);
     }
 }
 
 fn run(mut socket: UnixStream, built_in: Option<BuiltIn>) -> ! {
-    let Ok((launch, passed)) = receive(&socket) else {
+    let Ok((spec, passed)) = receive(&socket) else {
         eprintln!("{VERB} is how this program starts others; it is not to be called by hand");
         process::exit(2);
     };
-    let Err(fault) = become_it(&launch, passed, &mut socket, built_in);
-    // Nobody reads a word that cannot be said: the supervisor is gone.
-    if let Ok(frame) = Word::Failed(fault).to_frame() {
+    let Err(fault) = become_program(&spec, passed, &mut socket, built_in);
+    // Where the message cannot be sent, the supervisor is gone.
+    if let Ok(frame) = HelperMessage::Failed(fault).to_frame() {
         let _ = socket.write_all(&frame);
     }
     process::exit(FAILED);
 }
 
-/// Becomes what the launch says: another program, or a function of this one.
-fn become_it(
-    launch: &Launch,
+/// Becomes the program, or runs the built-in function.
+fn become_program(
+    spec: &SpawnSpec,
     passed: Vec<OwnedFd>,
     socket: &mut UnixStream,
     built_in: Option<BuiltIn>,
 ) -> Result<Infallible, StartFault> {
-    // All that allocates comes before the limits.
-    let Some(orders) = &launch.built_in else {
-        let image = Image::new(launch).map_err(at(StartStep::Exec))?;
-        prepare(launch, &passed, socket)?;
+    // Memory is allocated before the limits apply.
+    let Some(arguments) = &spec.built_in else {
+        let image = Image::new(spec).map_err(at(StartStep::Exec))?;
+        prepare(spec, &passed, socket)?;
         return Err(at(StartStep::Exec)(image.exec()));
     };
     let Some(built_in) = built_in else {
         return Err(StartFault { step: StartStep::Receive, errno: libc::ENOSYS });
     };
-    let env = environment(launch);
-    prepare(launch, &passed, socket)?;
-    // As an exec would end the socket.
+    let env = environment(spec);
+    prepare(spec, &passed, socket)?;
+    // An exec would close the socket.
     let _ = socket.shutdown(Shutdown::Both);
-    process::exit(i32::from(built_in(orders, env, passed)));
+    process::exit(i32::from(built_in(arguments, env, passed)));
 }
 
-/// The steps, in an order that each of them needs.
-fn prepare(launch: &Launch, passed: &[OwnedFd], socket: &mut UnixStream) -> Result<(), StartFault> {
-    arrange(launch, passed, socket).map_err(at(StartStep::Descriptors))?;
+/// Prepares this process for the program. The steps depend on their order.
+fn prepare(
+    spec: &SpawnSpec,
+    passed: &[OwnedFd],
+    socket: &mut UnixStream,
+) -> Result<(), StartFault> {
+    arrange(spec, passed, socket).map_err(at(StartStep::Descriptors))?;
     reset_signals();
     unistd::setsid().map_err(io::Error::from).map_err(at(StartStep::Session))?;
-    if let Some(directory) = &launch.directory {
+    if let Some(directory) = &spec.directory {
         enter(directory).map_err(at(StartStep::Directory))?;
     }
-    let files = launch.open_files;
+    let files = spec.open_files;
     setrlimit(Resource::RLIMIT_NOFILE, files.soft, files.hard)
         .map_err(io::Error::from)
         .map_err(at(StartStep::OpenFiles))?;
-    tie_to(launch.parent).map_err(at(StartStep::ParentDeath))?;
+    die_with(spec.parent).map_err(at(StartStep::ParentDeath))?;
     prctl::set_no_new_privs().map_err(io::Error::from).map_err(at(StartStep::Privileges))?;
     let ready =
-        inheritance().to_frame().map_err(io::Error::other).map_err(at(StartStep::Receive))?;
-    for (resource, value) in launch.limits.iter() {
+        inherited_usage().to_frame().map_err(io::Error::other).map_err(at(StartStep::Receive))?;
+    for (resource, value) in spec.limits.iter() {
         limits::set(resource, value).map_err(at(StartStep::Limit(resource)))?;
     }
     socket.write_all(&ready).map_err(at(StartStep::Receive))
@@ -123,8 +130,8 @@ fn at(step: StartStep) -> impl Fn(io::Error) -> StartFault {
     move |error| StartFault::new(step, &error)
 }
 
-/// Reads the launch, and the descriptors that come with its first bytes.
-fn receive(socket: &UnixStream) -> io::Result<(Launch, Vec<OwnedFd>)> {
+/// Receives the specification, and the descriptors that come with its first bytes.
+fn receive(socket: &UnixStream) -> io::Result<(SpawnSpec, Vec<OwnedFd>)> {
     let mut buffer = vec![0; 64 << 10];
     let mut control = cmsg_space!([RawFd; PASSED_MAX]);
     let mut passed = Vec::new();
@@ -134,7 +141,7 @@ fn receive(socket: &UnixStream) -> io::Result<(Launch, Vec<OwnedFd>)> {
         let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
         for part in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(fds) = part {
-                // SAFETY: the kernel has just made these descriptors for us.
+                // SAFETY: the kernel has just created these descriptors, and nothing else owns them.
                 passed.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
             }
         }
@@ -144,8 +151,8 @@ fn receive(socket: &UnixStream) -> io::Result<(Launch, Vec<OwnedFd>)> {
     loop {
         match frame::split(&buffer, FRAME_BYTES_MAX).map_err(io::Error::other)? {
             Some((body, _)) => {
-                let launch = codec::decode(body).map_err(io::Error::other)?;
-                return Ok((launch, passed));
+                let spec = codec::decode(body).map_err(io::Error::other)?;
+                return Ok((spec, passed));
             }
             None => {
                 let have = buffer.len();
@@ -160,60 +167,61 @@ fn receive(socket: &UnixStream) -> io::Result<(Launch, Vec<OwnedFd>)> {
     }
 }
 
-/// Puts `/dev/null` on 0 and the passed descriptors in their places, and marks all else to be
-/// closed by the exec.
-fn arrange(launch: &Launch, passed: &[OwnedFd], socket: &mut UnixStream) -> io::Result<()> {
-    // First out of the way of every place, so that none is overwritten before it is moved.
-    let above = launch.places.iter().fold(2, |max, place| max.max(*place)) + 1;
+/// Puts `/dev/null` on 0 and gives the passed descriptors their numbers. All others are closed by
+/// the exec.
+fn arrange(spec: &SpawnSpec, passed: &[OwnedFd], socket: &mut UnixStream) -> io::Result<()> {
+    // First all are lifted above the numbers in use, so that none is overwritten before it is
+    // duplicated.
+    let above = spec.fd_numbers.iter().fold(2, |max, number| max.max(*number)) + 1;
     let lift = |fd: &dyn AsRawFd| -> io::Result<OwnedFd> {
         // SAFETY: the descriptor is open for the length of the call.
         let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd.as_raw_fd()) };
         let lifted = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(above))?;
-        // SAFETY: fcntl has just made this descriptor for us.
+        // SAFETY: fcntl has just created this descriptor, and nothing else owns it.
         Ok(unsafe { OwnedFd::from_raw_fd(lifted) })
     };
     let lifted = passed.iter().map(|fd| lift(fd)).collect::<io::Result<Vec<_>>>()?;
     let null = lift(&File::open("/dev/null")?)?;
     let own = lift(socket)?;
-    // Dropping the former socket would close descriptor 0, whatever that is by then.
+    // Dropping the old value would close descriptor 0, which will be another file by then.
     std::mem::forget(std::mem::replace(socket, own.into()));
     // SAFETY: close_range takes three integers; CLOEXEC closes nothing now.
     if unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } != 0
     {
         return Err(io::Error::last_os_error());
     }
-    place(&null, 0)?;
-    // What a function of this program is passed stays where it is.
-    if launch.built_in.is_none() && launch.places.len() != lifted.len() {
+    duplicate(&null, 0)?;
+    // A built-in function gets its descriptors without fixed numbers.
+    if spec.built_in.is_none() && spec.fd_numbers.len() != lifted.len() {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    launch.places.iter().zip(&lifted).try_for_each(|(number, fd)| place(fd, *number))
+    spec.fd_numbers.iter().zip(&lifted).try_for_each(|(number, fd)| duplicate(fd, *number))
 }
 
-/// Makes `number` a descriptor of the same file, kept over the exec.
-fn place(fd: impl AsFd, number: RawFd) -> io::Result<()> {
-    // SAFETY: dup2 takes two integers; whatever had the number was to be replaced.
+/// Makes `number` a descriptor of the same file that survives the exec.
+fn duplicate(fd: impl AsFd, number: RawFd) -> io::Result<()> {
+    // SAFETY: dup2 takes two integers; no value of this image owns `number`.
     match unsafe { libc::dup2(fd.as_fd().as_raw_fd(), number) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
 }
 
-/// An empty mask and the default disposition for all 64. By raw calls, since the C library
-/// hides 32 and 33 from its own.
+/// Unblocks all 64 signals and gives them their default dispositions. Raw calls are needed because
+/// the functions of the C library refuse signals 32 and 33.
 fn reset_signals() {
     const SET_BYTES: usize = 8;
     let default = [0u64; 4];
     for signal in 1..=64 {
-        // SAFETY: all zeroes is a kernel sigaction of SIG_DFL without flags. KILL and STOP are
-        // refused, and are what they are.
+        // SAFETY: all zeroes are a kernel sigaction of SIG_DFL without flags. The kernel refuses
+        // KILL and STOP, which always have their defaults.
         unsafe {
             let old = ptr::null_mut::<u64>();
             libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, SET_BYTES);
         }
     }
     let empty = 0u64;
-    // SAFETY: the set is 8 bytes, as said.
+    // SAFETY: `empty` is a signal set of the size that is passed, 8 bytes.
     unsafe {
         let (set, old) = (&raw const empty, ptr::null_mut::<u64>());
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, set, old, SET_BYTES);
@@ -224,35 +232,35 @@ fn enter(directory: &[u8]) -> io::Result<()> {
     Ok(unistd::chdir(directory)?)
 }
 
-/// The program shall die with the supervisor. If that died before the kernel was told, nobody
-/// will ever send that signal: then this is the moment.
-fn tie_to(parent: i32) -> io::Result<()> {
+/// Makes the kernel kill this process when its parent dies. Fails if the parent, the supervisor,
+/// died before the kernel knew that: then the signal would never come.
+fn die_with(parent: i32) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if unistd::getppid().as_raw() == parent { Ok(()) } else { Err(io::Error::other("orphaned")) }
 }
 
-/// What the kernel will count as the program's and is not.
-fn inheritance() -> Word {
+/// Measures the usage of this image, which the kernel will count as the program's.
+fn inherited_usage() -> HelperMessage {
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok();
     let peak = usage.map_or(0, |usage| usage.max_rss());
     let cpu = usage.map_or(0, |usage| (usage.user_time() + usage.system_time()).num_microseconds());
-    Word::Ready {
+    HelperMessage::Ready {
         inherited_peak_kib: u64::try_from(peak).unwrap_or(0),
         inherited_cpu_us: u64::try_from(cpu).unwrap_or(0),
     }
 }
 
-/// The program as the kernel takes it: nothing is allocated any more.
+/// The program in the form that the kernel takes, so that the exec allocates nothing.
 struct Image {
     paths: Vec<CString>,
     argv: Strings,
     envp: Strings,
 }
 
-/// The program's environment, with what only this process can say.
-fn environment(launch: &Launch) -> Vec<Vec<u8>> {
-    let mut env = launch.env.clone();
-    if let Some((name, value)) = &launch.announced {
+/// The environment of the program, with the announced variable.
+fn environment(spec: &SpawnSpec) -> Vec<Vec<u8>> {
+    let mut env = spec.env.clone();
+    if let Some((name, value)) = &spec.announced {
         let entry = format!("{name}=");
         env.retain(|pair| !pair.starts_with(entry.as_bytes()));
         env.push(format!("{entry}{}{value}", process::id()).into_bytes());
@@ -261,20 +269,20 @@ fn environment(launch: &Launch) -> Vec<Vec<u8>> {
 }
 
 impl Image {
-    fn new(launch: &Launch) -> io::Result<Self> {
-        let name = launch.argv.first().map_or(&[][..], Vec::as_slice);
-        let path = launch.env.iter().find_map(|pair| pair.strip_prefix(b"PATH="));
+    fn new(spec: &SpawnSpec) -> io::Result<Self> {
+        let name = spec.argv.first().map_or(&[][..], Vec::as_slice);
+        let path = spec.env.iter().find_map(|pair| pair.strip_prefix(b"PATH="));
         let paths = candidates(name, path.unwrap_or(DEFAULT_PATH));
         Ok(Self {
             paths: paths.iter().map(|path| exec::c_string(path)).collect::<io::Result<_>>()?,
-            argv: Strings::new(&launch.argv)?,
-            envp: Strings::new(&environment(launch))?,
+            argv: Strings::new(&spec.argv)?,
+            envp: Strings::new(&environment(spec))?,
         })
     }
 
     fn exec(&self) -> io::Error {
         let (argv, envp) = (self.argv.pointers().as_ptr(), self.envp.pointers().as_ptr());
-        // SAFETY: arrays of pointers to C strings, each ended by null, all alive.
+        // SAFETY: both are arrays of pointers to C strings that end with null, and `self` owns them.
         unsafe { exec::exec(&self.paths, argv, envp) }
     }
 }

@@ -1,5 +1,5 @@
-//! Which file does a program's name mean, and what is said when it cannot be started? The
-//! message has the thing, the reason and the remedy.
+//! Finds the file that the name of a program means, and explains why a program cannot be started.
+//! The message names the program, the reason and the remedy.
 
 use std::{
     ffi::OsStr,
@@ -12,15 +12,16 @@ use nix::{
     unistd::{AccessFlags, eaccess},
 };
 
-use crate::program::Program;
+use super::program::Program;
 use pool::exit::{StartFault, StartStep};
 use text::escape::visible;
 
-/// Where programs are looked up when the environment has no `PATH`.
-pub const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+/// The search path where the environment has no `PATH`.
+pub(super) const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
 
-/// The files a program's name may mean: itself, if it has a slash; else one in each directory.
-pub fn candidates(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
+/// The files that the name of a program may mean: the name itself if it contains a slash, otherwise
+/// one file in each directory of `path`.
+pub(super) fn candidates(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
     if name.is_empty() {
         return Vec::new();
     }
@@ -34,26 +35,26 @@ pub fn candidates(name: &[u8], path: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Looks whether the program is there and may be executed, for those who want to know before
-/// they start it. Whether the kernel can make anything of it shows only at the exec.
+/// Checks before a start that the program exists and may be executed. Only the exec shows whether
+/// the kernel knows its format.
 ///
 /// # Errors
-/// What the exec would say.
+/// The fault that the exec would report.
 pub fn check(program: &Program) -> Result<(), StartFault> {
     find(program).map(drop)
 }
 
-/// The file that is executed.
+/// Finds the file that would be executed.
 ///
 /// # Errors
-/// As above.
+/// The fault that the exec would report.
 pub fn find(program: &Program) -> Result<PathBuf, StartFault> {
     let mut errno = libc::ENOENT;
     for file in files(program) {
         match eaccess(&file, AccessFlags::X_OK) {
             Ok(()) if !file.is_dir() => return Ok(file),
-            // A directory may be searched, which is the same bit; and one of PATH that may not
-            // be searched says so of any name.
+            // The same bit lets a directory be searched. A directory of PATH that may not be
+            // searched gives this error for every name.
             Ok(()) | Err(Errno::EACCES) if file.exists() => errno = libc::EACCES,
             _ => {}
         }
@@ -61,7 +62,7 @@ pub fn find(program: &Program) -> Result<PathBuf, StartFault> {
     Err(StartFault { step: StartStep::Exec, errno })
 }
 
-/// The message for a program that never ran.
+/// Explains why a program did not run, in one line.
 #[must_use]
 pub fn cannot_start(fault: StartFault, program: &Program) -> String {
     let why = match fault.step {
@@ -114,7 +115,8 @@ fn cannot_execute(fault: StartFault, program: &Program) -> String {
     }
 }
 
-/// The files the program's name may mean, as the stub tries them.
+/// The files that the name of the program may mean, in the order in which the exec helper tries
+/// them.
 fn files(program: &Program) -> Vec<PathBuf> {
     let path = program.env.iter().find(|(variable, _)| variable == "PATH");
     let path = path.map_or(DEFAULT_PATH, |(_, value)| value.as_bytes());
@@ -126,7 +128,7 @@ fn name(program: &Program) -> &OsStr {
     program.argv.first().map_or(OsStr::new(""), |name| name)
 }
 
-/// A path as the program sees it, which starts in a directory of its own.
+/// Resolves a relative path from the working directory of the program.
 fn seen_from_start(program: &Program, path: &Path) -> PathBuf {
     program.directory.as_deref().unwrap_or(Path::new("")).join(path)
 }
@@ -137,7 +139,7 @@ mod tests {
     use pool::limits::Limits;
 
     #[test]
-    fn names_are_looked_up_as_a_shell_would() {
+    fn names_are_looked_up_as_by_a_shell() {
         let found = |name: &str, path: &str| -> Vec<String> {
             let paths = candidates(name.as_bytes(), path.as_bytes());
             paths.into_iter().map(|path| String::from_utf8(path).unwrap()).collect()
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_finger_is_found_and_named() {
+    fn a_program_that_cannot_run_is_explained() {
         for (name, errno, words) in [
             ("sh", None, ""),
             ("/bin/sh", None, ""),

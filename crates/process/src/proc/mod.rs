@@ -1,0 +1,58 @@
+//! Facts that the kernel reports below `/proc`, each parsed in one place.
+
+mod cpu;
+mod fields;
+mod oom;
+mod stat;
+
+use std::fs;
+
+pub use self::{
+    cpu::thread_cpu_time,
+    fields::Fields,
+    oom::{OomWatch, oom_kills},
+    stat::Stat,
+};
+
+/// The resident memory of a process and its peak since the exec, in bytes; `None` once the process
+/// is gone.
+#[must_use]
+pub fn memory(pid: i32) -> Option<[u64; 2]> {
+    let status = Fields::status(pid)?;
+    Some([status.bytes("VmRSS")?, status.bytes("VmHWM")?])
+}
+
+/// The numbers of all processes, in no particular order.
+pub fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// Whether a process was executed with this pair, `NAME=value`, in its environment. (A process may
+/// overwrite what is read here.)
+#[must_use]
+pub fn has_variable(pid: i32, pair: &[u8]) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|entry| entry == pair)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_reads_its_own_memory() {
+        let [resident, peak] = memory(std::process::id().cast_signed()).unwrap();
+        assert!(resident > 0 && peak >= resident);
+        assert_eq!(memory(0), None);
+    }
+
+    #[test]
+    fn a_process_finds_itself_and_its_environment() {
+        let own = std::process::id().cast_signed();
+        assert!(pids().any(|pid| pid == own));
+        let (name, value) = std::env::vars().next().unwrap();
+        assert!(has_variable(own, format!("{name}={value}").as_bytes()));
+        assert!(!has_variable(own, b"SURELY_NOT_SET=1"));
+    }
+}
