@@ -6,8 +6,6 @@
 
 pub mod about;
 mod alarm;
-#[cfg(feature = "compare")]
-pub mod compare;
 pub mod control;
 pub mod dry_run;
 pub mod endpoint;

@@ -22,11 +22,11 @@ use supervisor::{
     run::status::OUTPUT_FAILED,
 };
 
-use super::report;
+use super::print;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Show the runs that there are; with --run, or where there is but one, its workers
+    /// List runs; with --run, or if only one run is live, list its workers
     Ps(Common),
     /// Watch a run live on the terminal: its workers, what they do, and what failed
     #[cfg(feature = "top")]
@@ -37,17 +37,17 @@ pub(super) enum Verb {
     Logs(Logs),
     /// Show what happens, as it happens: a JSON record a line
     Events(Which),
-    /// Have so many workers from now on
+    /// Change the number of workers
     Scale(Scale),
     /// Start no more jobs, let those that run finish, and end
     Drain(Which),
     /// End a run: what runs has the grace; with --now it has none
     Stop(Stop),
-    /// Kill a worker; it is replaced, and its job is charged with nothing
+    /// Kill and replace a worker; its job is retried without using up an attempt
     Kill(Kill),
     /// End a job, or do not begin it
     Cancel(Cancel),
-    /// Do a job again that did not end well
+    /// Run a failed job again
     Retry(Job),
 }
 
@@ -176,7 +176,7 @@ pub(super) fn main(verb: Verb) -> ExitCode {
             die_by(Signal::PIPE)
         }
         Err(fault) => {
-            report::say(&fault.to_string());
+            print::message(&fault.to_string());
             match fault {
                 Fault::Output(_) => OUTPUT_FAILED.into(),
                 _ => ExitCode::FAILURE,
