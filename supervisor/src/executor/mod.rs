@@ -14,6 +14,7 @@ mod diagnostics;
 mod event_queue;
 mod orphans;
 mod output;
+mod random;
 mod reply_reader;
 mod start;
 mod worker_task;
@@ -21,7 +22,6 @@ mod worker_task;
 use std::{
     borrow::Cow,
     collections::{BTreeMap, VecDeque},
-    hash::{BuildHasher, RandomState},
     io,
     rc::Rc,
 };
@@ -34,13 +34,12 @@ use self::{
     diagnostics::Diagnostics,
     event_queue::{EventQueue, NewsSender},
     orphans::Orphans,
+    random::Random,
     start::Starter,
 };
 use crate::{settings::Settings, sink::Outlet};
 use pool::{
-    Action, Cancelled, Input, Jitter, JobKey, Left, News, Pool,
-    event::WorkerId,
-    exit::{StartFault, StartStep},
+    Action, Cancelled, Input, Jitter, Left, News, Order, event::WorkerId, exit::ProcessEnd,
     signal::Signal,
 };
 use process::process::Leader;
@@ -64,7 +63,7 @@ pub struct Executor {
     diagnostics: Diagnostics,
     /// `None` where processes that workers leave behind are left alone.
     orphans: Option<Rc<Orphans>>,
-    random: RandomState,
+    random: Random,
 }
 
 /// What actions on a worker need.
@@ -89,16 +88,26 @@ impl Executor {
     /// `child_news` receives SIGCHLD. Must be called in the runtime.
     ///
     /// # Errors
-    /// No descriptors are left.
+    /// No descriptors are left, or the kernel provides no random numbers.
     pub fn new(
         settings: &Settings,
         open_files: OpenFiles,
         outlet: Rc<Outlet>,
         child_news: SignalFd,
     ) -> io::Result<Self> {
-        let random = RandomState::new();
+        let random = Random::new(getrandom::u64()?);
+        Self::with_random(settings, open_files, outlet, child_news, random)
+    }
+
+    fn with_random(
+        settings: &Settings,
+        open_files: OpenFiles,
+        outlet: Rc<Outlet>,
+        child_news: SignalFd,
+        mut random: Random,
+    ) -> io::Result<Self> {
         let orphans = match settings.reach {
-            Reach::Tree => Some(Rc::new(Orphans::new(child_news, random.hash_one(0))?)),
+            Reach::Tree => Some(Rc::new(Orphans::new(child_news, random.next())?)),
             Reach::Group | Reach::Leader => None,
         };
         if let Some(orphans) = &orphans {
@@ -155,11 +164,11 @@ impl Executor {
     }
 
     /// Performs an action. Does nothing for a worker that has ended meanwhile.
-    pub fn perform(&mut self, action: &Action, pool: &Pool) {
+    pub fn perform(&mut self, action: &Action) {
         match action {
             Action::Spawn(worker) => self.pending_starts.push_back(*worker),
             Action::Retract(worker) => self.withdraw(*worker),
-            Action::Send { worker, resume, jobs } => self.send(*worker, *resume, jobs, pool),
+            Action::Send { worker, resume, orders } => self.send(*worker, *resume, orders),
             Action::Recall(worker) => self.retract(*worker),
             Action::Cancel { worker, id, why } => self.cancel(*worker, *id, *why),
             Action::Dismiss(worker) => {
@@ -232,14 +241,14 @@ impl Executor {
 
     fn start(&mut self, worker: WorkerId) {
         let news = Rc::new(NewsSender::new(worker, Rc::clone(&self.events)));
-        let jitter = self.jitter(worker);
+        let jitter = self.jitter();
         match self.starter.start(worker, Rc::clone(&news), jitter) {
             Ok(task) => {
                 let (leader, connection) = (task.process.leader(), task.connection.clone());
                 self.workers.insert(worker, Handle { leader, news, connection });
                 tokio::task::spawn_local(task.run());
             }
-            Err(fault) => self.report_no_start(worker, fault),
+            Err(fault) => self.report_no_start(worker, ProcessEnd::NeverStarted(fault)),
         }
     }
 
@@ -248,31 +257,27 @@ impl Executor {
         // The pool usually withdraws all starts in order, so the search ends at the first.
         let index = self.pending_starts.iter().position(|pending| *pending == worker);
         if index.and_then(|index| self.pending_starts.remove(index)).is_some() {
-            self.report_no_start(worker, StartFault { step: StartStep::Spawn, errno: 0 });
+            self.report_no_start(worker, ProcessEnd::Withdrawn);
         }
     }
 
-    fn report_no_start(&self, worker: WorkerId, fault: StartFault) {
-        let (left, jitter) = (Left::default(), self.jitter(worker));
-        let news = News::Ended { pid: None, end: Err(fault), left, jitter };
+    fn report_no_start(&mut self, worker: WorkerId, end: ProcessEnd) {
+        let (left, jitter) = (Left::default(), self.jitter());
+        let news = News::Ended { pid: None, end, left, jitter };
         self.events.push(Input::Worker { worker, news });
     }
 
-    fn jitter(&self, worker: WorkerId) -> Jitter {
-        Jitter::from_random(self.random.hash_one(worker))
+    fn jitter(&mut self) -> Jitter {
+        Jitter::from_random(self.random.next())
     }
 
-    fn send(&self, worker: WorkerId, resume: bool, jobs: &[JobKey], pool: &Pool) {
+    fn send(&self, worker: WorkerId, resume: bool, orders: &[Order]) {
         let Some(handle) = self.workers.get(&worker) else { return };
         let Some(connection) = &handle.connection else { return };
         if resume {
             connection.send_message(&ToWorker::Resume);
         }
-        let refused = jobs.iter().filter_map(|key| connection.send(pool.order(*key)));
-        let replies: Vec<_> = refused.collect();
-        if !replies.is_empty() {
-            handle.news.send(News::Replies { replies, memory: None, printed: false });
-        }
+        connection.send_jobs(orders).into_iter().for_each(|news| handle.news.send(news));
         connection.flush();
     }
 

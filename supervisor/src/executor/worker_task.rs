@@ -35,7 +35,7 @@ use crate::sink::{Origin, Outlet, Stream};
 use pool::{
     Jitter, Left, News,
     event::WorkerId,
-    exit::{Evidence, StartFault, StartStep, says_out_of_memory},
+    exit::{ProcessEnd, says_out_of_memory},
 };
 use process::process::Process;
 use process::procfs::OomWatch;
@@ -90,12 +90,12 @@ impl WorkerTask {
             Err(fault) => {
                 // The process has reported the fault and exits at once, or is dead already.
                 let _ = process.ended().await;
-                (Err(fault), Left::default())
+                (ProcessEnd::NeverStarted(fault), Left::default())
             }
         };
         if let (Some(orphans), Some(pid)) = (&orphans, pid) {
             let names = orphans.kill_left_by(worker, pid, process.leader().was_signalled()).await;
-            if let Ok(evidence) = &mut end {
+            if let ProcessEnd::Ended(evidence) = &mut end {
                 evidence.left = names;
             }
         }
@@ -116,7 +116,7 @@ async fn supervise(
     channels: Option<Channels>,
     watches_memory: bool,
     oom: &OomWatch,
-) -> (Result<Evidence, StartFault>, Left) {
+) -> (ProcessEnd, Left) {
     let reader = channels
         .clone()
         .map(|channels| spawn_local(ReplyReader::new(channels, watches_memory).run()));
@@ -132,10 +132,9 @@ async fn supervise(
         Ok(exit) => {
             let tails = [stdout.tail(), stderr.tail()];
             let says_so = says_out_of_memory([&tails[0], &tails[1]]);
-            Ok(process.evidence(exit, says_so, oom))
+            ProcessEnd::Ended(process.evidence(exit, says_so, oom))
         }
-        // Another part of the program reaped it, and with it the evidence.
-        Err(error) => Err(StartFault::new(StartStep::Spawn, &error)),
+        Err(error) => ProcessEnd::Unobserved { errno: error.raw_os_error().unwrap_or(0) },
     };
     if let Some(reader) = reader {
         // This loses nothing: whatever the reader has read is in the queue already.

@@ -242,8 +242,7 @@ fn decode_hello(body: &[u8]) -> Result<Session, ProtocolFault> {
         return Err(ProtocolFault::Version(hello.version));
     }
     let can = |name: &str| hello.capabilities.iter().any(|capability| capability == name);
-    // A job may turn out too long for a JSON frame only when it is encoded. It is then never sent,
-    // and the recorder's sequence numbers would be off by one. Such workers get one job at a time.
+    // Workers that write JSON get one job at a time, even if they keep the recorder.
     let recorder = hello.codec == Codec::Bincode && can(wire::RECORDER);
     let abilities = Abilities { recorder, cancels: can(wire::CANCELS) };
     Ok(Session { codec: hello.codec, abilities })

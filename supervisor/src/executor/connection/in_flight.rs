@@ -28,11 +28,6 @@ impl InFlight {
         self.jobs.push_back((self.sent, id));
     }
 
-    /// Counts a job as sent that turned out to be too long for a frame.
-    pub(super) fn skip(&mut self) {
-        self.sent += 1;
-    }
-
     /// Removes the oldest `count` jobs, which were answered.
     pub(super) fn answered(&mut self, count: usize) {
         let count = count.min(self.jobs.len());

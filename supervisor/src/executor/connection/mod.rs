@@ -35,12 +35,7 @@ pub(super) use self::{
     decode::Received,
     reader::{ReadBuffer, read_buffer},
 };
-use pool::{
-    Answer, Order, Reply,
-    event::WorkerId,
-    exit::ProtocolFault,
-    job::{Failure, FailureKind},
-};
+use pool::{News, Order, event::WorkerId, exit::ProtocolFault};
 
 /// Capacity, in bytes, of the pipes of a worker that exchanges large frames.
 const LARGE_PIPE_BYTES: i32 = 1 << 20;
@@ -112,27 +107,33 @@ impl Connection {
         Ok((connection, far))
     }
 
-    /// Queues a job; [`Connection::flush`] writes it. A job that is too long for a frame in this
-    /// worker's codec comes back as failed.
-    pub(super) fn send(&self, order: Order<'_>) -> Option<Reply> {
-        let codec = self.reader.borrow().decoder().codec()?;
-        let mut writer = self.writer.borrow_mut();
-        let queue = &mut writer.as_mut()?.queue;
-        let mut in_flight = self.in_flight.borrow_mut();
-        if let Err(fault) = queue.push_job(codec, order, self.frame_bytes_max) {
-            in_flight.skip();
-            let message = format!("the job makes {fault}; allow more with --max-frame");
-            let failure = Failure { kind: FailureKind::Error, message, place: None };
-            let (id, attempt) = (order.id, order.attempt);
-            let answer = Answer::Failed(Box::new(failure));
-            return Some(Reply { id, attempt, service_ns: 0, answer });
+    /// Queues jobs; [`Connection::flush`] writes them. Returns a [`News::Unsendable`] for each job
+    /// that is too long for a frame in this worker's codec.
+    pub(super) fn send_jobs(&self, orders: &[Order]) -> Vec<News> {
+        let (mut unsendable, mut is_large) = (Vec::new(), false);
+        let reader = self.reader.borrow();
+        if let Some(codec) = reader.decoder().codec()
+            && let Some(writer) = &mut *self.writer.borrow_mut()
+        {
+            let mut in_flight = self.in_flight.borrow_mut();
+            for order in orders {
+                match writer.queue.push_job(codec, order, self.frame_bytes_max) {
+                    Ok(()) => {
+                        in_flight.push(order.id);
+                        is_large |= order.payload.is_shared();
+                    }
+                    Err(fault) => unsendable.push(News::Unsendable {
+                        id: order.id,
+                        bytes: fault.length as u64,
+                        bytes_max: fault.cap as u64,
+                    }),
+                }
+            }
         }
-        in_flight.push(order.id);
-        drop(writer);
-        if order.payload.is_shared() {
-            self.enlarge_pipes(&self.reader.borrow());
+        if is_large {
+            self.enlarge_pipes(&reader);
         }
-        None
+        unsendable
     }
 
     /// Queues a control message; [`Connection::flush`] writes it.
