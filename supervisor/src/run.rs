@@ -63,11 +63,11 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     if settings.jobs.is_some() {
         memory::keep_freed();
     }
-    let (line, start) = (Executor::LINE_FILES, Executor::LINE_START_FILES);
+    let (line, start) = (Executor::CONNECTION_FILES, Executor::CONNECTION_START_FILES);
     // The one more worker of a roll has a line as well.
     let (each, others) = if settings.jobs.is_some() { (line, line + start) } else { (0, 0) };
     let is_watched = settings.program.limits.tree_bytes().is_some();
-    let each = each + if is_watched { Executor::WATCH_FILES } else { 0 };
+    let each = each + if is_watched { Executor::MEMORY_FILES } else { 0 };
     let mut about = look::about(settings);
     let places = Places::open(settings, &mut about)?;
     let about = Arc::new(about);

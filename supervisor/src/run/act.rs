@@ -92,7 +92,7 @@ impl Run {
     fn scale(&mut self, workers: u32) -> Done {
         let text = workers.to_string();
         let wanted: Workers = text.parse().map_err(|error| format!("{error}"))?;
-        let (line, other) = (crate::executor::Executor::LINE_FILES, 0);
+        let (line, other) = (crate::executor::Executor::CONNECTION_FILES, 0);
         self.executor
             .open_files()
             .suffice_for(wanted.get(), line, other, "workers", "scale")

@@ -98,7 +98,7 @@ impl Run {
 
     /// Ends what hid from whom it came.
     async fn end_strays(&self) {
-        let strays = self.executor.end_strays().await;
+        let strays = self.executor.kill_orphans().await;
         if !strays.is_empty() {
             let names = visible(strays.join(", ").as_bytes());
             self.say(format!("supervisor: left by whom cannot be told: {names}; killed\n"));

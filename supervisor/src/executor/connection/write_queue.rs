@@ -1,5 +1,7 @@
-//! What is still to be written to a worker? Short messages gathered into one buffer, long
-//! payloads as they are, all in order.
+//! Queues the frames that are to be written to a worker's job pipe, in order.
+//!
+//! Short messages are gathered in one buffer, so that one system call writes many of them. Large
+//! payloads are shared with the pool instead of copied.
 
 use std::{borrow::Cow, collections::VecDeque, io::IoSlice};
 
@@ -10,23 +12,24 @@ use protocol::{
 
 use pool::{Order, job::Payload};
 
-/// A buffer that is empty is kept up to this size.
+/// Largest capacity, in bytes, that an empty buffer keeps.
 const KEPT_BYTES_MAX: usize = 128 << 10;
-/// Pieces written at a time.
+/// Largest number of pieces that one system call writes.
 const PIECES_MAX: usize = 16;
 
-/// The bytes on their way.
+/// The bytes that are not written yet.
 #[derive(Debug, Default)]
-pub(super) struct Outgoing {
-    /// Earlier ones.
+pub(super) struct WriteQueue {
+    /// All pieces but the last.
     pieces: VecDeque<Piece>,
-    /// Later ones, to which is added.
+    /// The last piece, to which frames are appended.
     last: Vec<u8>,
-    /// Bytes of the first piece that are written.
+    /// Bytes of the first piece that are written already.
     written: usize,
-    /// Bytes added so far, and up to the last job.
+    /// Bytes ever added to the queue.
     added: u64,
-    job_at: u64,
+    /// The value of `added` before the last job.
+    last_job_at: u64,
 }
 
 #[derive(Debug)]
@@ -44,12 +47,12 @@ impl Piece {
     }
 }
 
-impl Outgoing {
+impl WriteQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.is_empty() && self.last.len() == self.written
     }
 
-    /// Adds bytes that are a frame already.
+    /// Adds a complete frame.
     pub(super) fn push_frame(&mut self, frame: &[u8]) {
         self.last.extend_from_slice(frame);
         self.added += frame.len() as u64;
@@ -58,7 +61,7 @@ impl Outgoing {
     /// Adds a message.
     ///
     /// # Errors
-    /// It is longer than a frame may be, and was not added.
+    /// The message is longer than a frame may be, and was not added.
     pub(super) fn push(
         &mut self,
         codec: Codec,
@@ -76,7 +79,7 @@ impl Outgoing {
     /// Adds a job.
     ///
     /// # Errors
-    /// It is longer than a frame may be, and was not added.
+    /// The job is longer than a frame may be, and was not added.
     pub(super) fn push_job(
         &mut self,
         codec: Codec,
@@ -91,25 +94,25 @@ impl Outgoing {
                 protocol::codec::job_frame_head(id, attempt, payload.len(), frame_bytes_max)?;
             self.push_frame(&head);
             self.added += payload.len() as u64;
-            self.job_at = before;
+            self.last_job_at = before;
             self.pieces.push_back(Piece::Bytes(std::mem::take(&mut self.last)));
             self.pieces.push_back(Piece::Shared(payload.clone()));
             return Ok(());
         }
         let payload = Cow::Borrowed(payload.as_bytes());
         self.push(codec, &ToWorker::Job { id, attempt, payload }, frame_bytes_max)?;
-        self.job_at = before;
+        self.last_job_at = before;
         Ok(())
     }
 
-    /// Whether nothing of the last job was read, where so many bytes wait to be.
+    /// Whether the worker has read nothing of the last job, where `waiting` bytes are in the pipe.
     pub(super) fn is_job_unread(&self, waiting: usize) -> bool {
         let pieces: usize = self.pieces.iter().map(|piece| piece.bytes().len()).sum();
         let unread = pieces + self.last.len() - self.written + waiting;
-        self.added.saturating_sub(unread as u64) <= self.job_at
+        self.added.saturating_sub(unread as u64) <= self.last_job_at
     }
 
-    /// What is to be written, in order.
+    /// Calls `write` with the unwritten bytes, in order, as far as one system call takes them.
     pub(super) fn with_slices<T>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
         if self.pieces.is_empty() {
             return write(&[IoSlice::new(&self.last[self.written..])]);
@@ -125,7 +128,7 @@ impl Outgoing {
         write(&slices[..count])
     }
 
-    /// So many bytes of it are written.
+    /// Removes `bytes` bytes, which were written.
     pub(super) fn advance(&mut self, bytes: usize) {
         self.written += bytes;
         while let Some(first) = self.pieces.front() {
@@ -144,11 +147,6 @@ impl Outgoing {
             }
         }
     }
-
-    /// Nothing more will be written.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
 }
 
 #[cfg(test)]
@@ -158,17 +156,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn all_is_written_in_order_however_much_is_taken_at_a_time(
+        fn frames_are_written_in_order_however_much_one_write_takes(
             jobs in prop::collection::vec(prop_oneof![0usize..50, 32_000usize..40_000], 0..12),
             takes in prop::collection::vec(1usize..50_000, 1..60),
         ) {
-            let (mut outgoing, mut expected) = (Outgoing::default(), Vec::new());
-            let mut job_at = 0;
+            let (mut queue, mut expected) = (WriteQueue::default(), Vec::new());
+            let mut last_job_at = 0;
             for (id, length) in (1..).zip(jobs) {
                 let payload = Payload::copy(&vec![u8::try_from(id % 251).unwrap(); length]);
                 let order = Order { id, attempt: 1, payload: payload.clone() };
-                outgoing.push_job(Codec::Bincode, &order, 1 << 20).unwrap();
-                job_at = expected.len();
+                queue.push_job(Codec::Bincode, &order, 1 << 20).unwrap();
+                last_job_at = expected.len();
                 let payload = Cow::Borrowed(payload.as_bytes());
                 let message = ToWorker::Job { id, attempt: 1, payload };
                 frame::append(&mut expected, 1 << 20, |body| {
@@ -178,18 +176,18 @@ mod tests {
             }
             let mut written = Vec::new();
             for take in takes.into_iter().chain(std::iter::repeat(1 << 20)) {
-                if outgoing.is_empty() {
+                if queue.is_empty() {
                     break;
                 }
                 let before = written.len();
-                outgoing.with_slices(|slices| {
+                queue.with_slices(|slices| {
                     let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
                     written.extend_from_slice(&bytes[..take.min(bytes.len())]);
                 });
-                outgoing.advance(written.len() - before);
+                queue.advance(written.len() - before);
                 for waiting in [0, 1, written.len()] {
                     let read = written.len().saturating_sub(waiting);
-                    prop_assert_eq!(outgoing.is_job_unread(waiting), read <= job_at);
+                    prop_assert_eq!(queue.is_job_unread(waiting), read <= last_job_at);
                 }
             }
             prop_assert_eq!(written, expected);
