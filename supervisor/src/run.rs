@@ -68,7 +68,7 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     let (each, others) = if settings.jobs.is_some() { (line, line + start) } else { (0, 0) };
     let is_watched = settings.program.limits.tree_bytes().is_some();
     let each = each + if is_watched { Executor::WATCH_FILES } else { 0 };
-    let mut about = look::about(settings);
+    let mut about = look::about(settings)?;
     let places = Places::open(settings, &mut about)?;
     let about = Arc::new(about);
     let others = others + places.files();

@@ -4,7 +4,6 @@
 use std::{
     borrow::Cow,
     fmt::Write as _,
-    hash::{BuildHasher, RandomState},
     io,
     os::unix::process::parent_id,
     sync::{Arc, OnceLock},
@@ -26,7 +25,7 @@ use crate::{
 use pool::{Input, RunEnd, Tick, event::Event, job::Outcome};
 
 /// What the run is.
-pub(super) fn about(settings: &Settings) -> About {
+pub(super) fn about(settings: &Settings) -> Result<About, RunError> {
     let jobs = settings.jobs.as_ref();
     let title = match jobs.and_then(|jobs| jobs.commands.as_ref()) {
         Some(commands) => command_line(&commands.template),
@@ -35,8 +34,8 @@ pub(super) fn about(settings: &Settings) -> About {
             words.collect::<Vec<_>>().join(" ")
         }
     };
-    About {
-        id: id(),
+    Ok(About {
+        id: random_id()?,
         name: settings.name.clone(),
         // What was started is the warden.
         pid: parent_id(),
@@ -46,22 +45,19 @@ pub(super) fn about(settings: &Settings) -> About {
         workers: settings.workers.get(),
         has_jobs: jobs.is_some(),
         total: jobs.and_then(|jobs| jobs.source.count()),
-    }
+    })
 }
 
 /// So many ids are tried: where runs were killed by the thousand, some are taken.
 const IDS_MAX: u32 = 16;
 
-/// Four letters and digits by chance, without those that look alike.
-fn id() -> String {
+/// Four random letters and digits, without those that look alike.
+fn random_id() -> Result<String, RunError> {
     const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
-    let mut chance = RandomState::new().hash_one(std::process::id());
-    let mut letter = || {
-        let at = chance % LETTERS.len() as u64;
-        chance /= LETTERS.len() as u64;
-        usize::try_from(at).map_or('a', |at| char::from(LETTERS[at]))
-    };
-    (0..4).map(|_| letter()).collect()
+    let mut random = [0; 4];
+    getrandom::fill(&mut random)
+        .map_err(|error| RunError::Refused { what: "read random numbers", source: error.into() })?;
+    Ok(random.map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()])).iter().collect())
 }
 
 /// A command as it was typed, but for quotes.
@@ -104,7 +100,7 @@ impl Places {
             if !control.as_ref().is_err_and(control::PlaceError::is_taken) {
                 break;
             }
-            about.id = id();
+            about.id = random_id()?;
             control = control::Server::open(about);
         }
         Ok(Self { server, control })

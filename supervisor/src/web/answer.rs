@@ -3,7 +3,6 @@
 use std::{
     cell::Cell,
     convert::Infallible,
-    hash::{BuildHasher, RandomState},
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -39,8 +38,6 @@ pub(super) struct Site {
     hub: Hub,
     hosts: Hosts,
     followers: Rc<Cell<u32>>,
-    chance: RandomState,
-    pages: Cell<u64>,
 }
 
 /// One of the places of those who follow the events, given back when dropped.
@@ -89,8 +86,7 @@ type Answer = Response<Content>;
 
 impl Site {
     pub(super) fn new(hub: Hub, hosts: Hosts) -> Self {
-        let (followers, chance, pages) = (Rc::default(), RandomState::new(), Cell::new(0));
-        Self { hub, hosts, followers, chance, pages }
+        Self { hub, hosts, followers: Rc::default() }
     }
 
     pub(super) async fn over(&self) -> Option<Arc<View>> {
@@ -113,7 +109,7 @@ impl Site {
             return Ok(answer);
         }
         Ok(match request.uri().path() {
-            "/" => self.page(),
+            "/" => Self::page(),
             "/metrics" => match self.look().await {
                 Some(snapshot) => typed(metrics::TYPE, metrics::write(&snapshot)),
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "the run does not answer\n"),
@@ -139,11 +135,14 @@ impl Site {
         Some(view.snapshot())
     }
 
-    /// Only what carries this page's number runs or is drawn in it, whatever a job is called.
-    fn page(&self) -> Answer {
-        self.pages.set(self.pages.get() + 1);
-        let (one, other) = (self.chance.hash_one(self.pages.get()), RandomState::new().hash_one(0));
-        let nonce = format!("{one:016x}{other:016x}");
+    /// The page. Its content security policy admits only scripts and styles that carry a nonce of
+    /// this one response, so that no name of a job can inject any.
+    fn page() -> Answer {
+        let mut random = [0; 16];
+        if getrandom::fill(&mut random).is_err() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "no random numbers for the page\n");
+        }
+        let nonce = format!("{:032x}", u128::from_ne_bytes(random));
         let policy = format!(
             "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
              connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
