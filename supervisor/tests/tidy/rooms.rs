@@ -23,7 +23,7 @@ const BANNED: &[(&str, &[&str])] = &[
     ("supervisor/src/sink/", &["pool", "clap"]),
     ("supervisor/src/source/", &["pool", "clap"]),
     ("supervisor/src/observe/", &["pool", "clap"]),
-    ("supervisor/src/onlook/", &["pool", "executor", "sink", "clap"]),
+    ("supervisor/src/observers/", &["pool", "executor", "sink", "clap"]),
     ("supervisor/src/web/", &["pool", "executor", "sink", "clap"]),
     ("supervisor/src/journal/", &["pool", "executor", "clap"]),
     ("supervisor/src/launcher/", &["pool", "tokio", "clap"]),
