@@ -4,7 +4,6 @@
 //! Reading order: [`pool`] (the words and every decision), [`run`] (the loop), [`executor`] (what
 //! is done about it), [`process`] (how).
 
-pub mod about;
 mod alarm;
 pub mod control;
 pub mod dry_run;
@@ -13,15 +12,16 @@ pub mod executor;
 #[cfg(feature = "journal")]
 pub mod journal;
 pub mod launcher;
+pub mod model;
 mod notice;
 pub mod observe;
-pub mod onlook;
+pub mod observers;
 mod progress;
 pub mod run;
 pub mod settings;
 pub mod sink;
 pub mod source;
 pub mod template;
-#[cfg_attr(not(feature = "web"), path = "web/absent.rs")]
+#[cfg(feature = "web")]
 pub mod web;
 pub mod words;

@@ -5,15 +5,15 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::about::About;
+use crate::model::RunInfo;
 
 /// A run at one moment.
 #[derive(Clone, Serialize, Deserialize, Debug)]
 pub struct Snapshot {
-    /// The version: see [`crate::about::SCHEMA`].
+    /// The version: see [`crate::model::SCHEMA`].
     pub schema: u32,
     /// What it is.
-    pub run: About,
+    pub run: RunInfo,
     /// When, in milliseconds since the run began.
     pub at_ms: u64,
     /// `starting`, `running`, `stopping` or `ended`.
@@ -288,8 +288,8 @@ mod tests {
         }
     }
 
-    fn run() -> About {
-        About {
+    fn run() -> RunInfo {
+        RunInfo {
             id: "x7k2".into(),
             name: Some("name".into()),
             pid: 5,
@@ -310,7 +310,7 @@ mod tests {
             count: 1,
         };
         let snapshot = Snapshot {
-            schema: crate::about::SCHEMA,
+            schema: crate::model::SCHEMA,
             run: run(),
             at_ms: 1,
             state: "stopping".into(),

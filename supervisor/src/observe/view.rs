@@ -14,7 +14,7 @@ use super::{
     snapshot::{Attempt, Count, Current, Failure, Jobs, Last, Sample, Service, Snapshot, Worker},
 };
 use crate::{
-    about::{About, SCHEMA},
+    model::{RunInfo, SCHEMA},
     template::INPUT_SEPARATOR,
     words::{attempt_cause, cause_name, describe, failure, outcome_name, shutdown},
 };
@@ -35,7 +35,7 @@ pub struct View {
     /// When, since the run began.
     pub at: Duration,
     /// What it is.
-    pub about: Arc<About>,
+    pub about: Arc<RunInfo>,
     /// What has happened.
     pub board: Board,
     /// What is being done.
@@ -321,7 +321,7 @@ mod tests {
         let input = b"a\0b\xff".repeat(200);
         View {
             at: Duration::from_millis(1200),
-            about: Arc::new(About {
+            about: Arc::new(RunInfo {
                 id: "k3f9".into(),
                 name: None,
                 pid: 1,

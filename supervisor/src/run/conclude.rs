@@ -58,7 +58,7 @@ impl Run {
                     }
                 }
                 () = sleep_until(patience.unwrap_or(self.began)), if patience.is_some() => break,
-                ask = asked(&mut self.onlookers) => drop(self.answer(ask)),
+                ask = asked(&mut self.observers) => drop(self.answer(ask)),
                 request = self.signals.next() => {
                     let before = self.asked;
                     let Some(Input::Shutdown(reason)) = self.requested(request) else { continue };

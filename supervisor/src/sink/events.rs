@@ -11,7 +11,7 @@ use super::{
     record::{How, Who, Why, is_false, next, push, text_or_base64},
 };
 use crate::{
-    about::{About, SCHEMA},
+    model::{RunInfo, SCHEMA},
     words::{attempt_cause, failure, outcome_name, shutdown, stop},
 };
 use pool::{
@@ -128,13 +128,13 @@ impl Counters {
 }
 
 /// The first record: what the run is.
-pub fn begin(about: &About, out: &mut Vec<u8>) {
+pub fn begin(about: &RunInfo, out: &mut Vec<u8>) {
     #[derive(Serialize)]
     struct Begin<'a> {
         r#type: &'static str,
         schema: u32,
         #[serde(flatten)]
-        about: &'a About,
+        about: &'a RunInfo,
     }
     push(out, &Begin { r#type: "begin", schema: SCHEMA, about });
 }
@@ -210,7 +210,7 @@ pub fn end(now: Duration, status: &'static str, jobs: Tally, out: &mut Vec<u8>) 
     push_timed(now, "end", Counters::new(jobs, None, Some(status)), out);
 }
 
-/// Milliseconds since 1970, for [`About`].
+/// Milliseconds since 1970, for [`RunInfo`].
 #[must_use]
 pub fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

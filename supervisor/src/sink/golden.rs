@@ -9,7 +9,7 @@ use super::{
     record::{Record, Who, push},
     reports::Export,
 };
-use crate::about::About;
+use crate::model::RunInfo;
 use pool::{
     command::{Captured, Gap, Ran},
     event::{Again, Ended, Ending, Event, Mute, Next, ShutdownReason, Tally, WorkerId},
@@ -274,8 +274,8 @@ fn events_are_golden() {
     check("events", &text);
 }
 
-fn about() -> Arc<About> {
-    Arc::new(About {
+fn about() -> Arc<RunInfo> {
+    Arc::new(RunInfo {
         id: "x7k2".into(),
         name: Some("name".into()),
         pid: 5,

@@ -45,8 +45,7 @@ use self::{
     writer::Writer,
 };
 use crate::{
-    about::About,
-    onlook::LogPiece,
+    model::{OutputPiece, RunInfo},
     settings::{Jobs, Output, Settings},
 };
 use pool::{
@@ -123,7 +122,7 @@ impl Outlet {
     #[must_use]
     pub fn new(
         settings: &Settings,
-        about: &Arc<About>,
+        about: &Arc<RunInfo>,
         writer: Writer,
         archive: Option<Box<dyn Archive>>,
     ) -> Self {
@@ -200,7 +199,7 @@ impl Outlet {
 
     /// What workers have written lately, and what they write from now on.
     #[must_use]
-    pub fn recent(&self) -> (Vec<LogPiece>, broadcast::Receiver<LogPiece>) {
+    pub fn recent(&self) -> (Vec<OutputPiece>, broadcast::Receiver<OutputPiece>) {
         self.recent.borrow().follow()
     }
 
@@ -363,7 +362,7 @@ impl Outlet {
     }
 }
 
-fn reports(settings: &Settings, about: &Arc<About>) -> Vec<Report> {
+fn reports(settings: &Settings, about: &Arc<RunInfo>) -> Vec<Report> {
     let commands = settings.jobs.as_ref().and_then(|jobs| jobs.commands.as_ref());
     let template = commands.map(|commands| &commands.template);
     let limits = &settings.program.limits;

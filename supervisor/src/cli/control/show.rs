@@ -6,9 +6,10 @@ use serde::Serialize;
 use supervisor::{
     control::{
         client::Found,
-        logs::LogRecord,
-        wire::{self, Ask},
+        log::LogRecord,
+        wire::{self, Query},
     },
+    model::WorkerName,
     observe::snapshot::{Attempt, Failure, Snapshot, Worker},
     sink::events::unix_ms,
 };
@@ -29,9 +30,9 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
         vec![["run", "PID", "state", "workers", "jobs", "age", "what"].map(String::from)];
     let mut records = String::new();
     for run in runs {
-        let (label, about) = (run.label(), run.about.clone());
+        let (label, about) = (run.label(), run.info.clone());
         let is_gone = run.stream.is_none();
-        let snapshot = run.ask::<Snapshot>(Ask::Look).ok();
+        let snapshot = run.ask::<Snapshot>(Query::Look).ok();
         let state = match &snapshot {
             Some(snapshot) => snapshot.state.to_string(),
             None if is_gone => "gone".into(),
@@ -167,12 +168,12 @@ fn no_job(snapshot: &Snapshot, id: u64) -> String {
 }
 
 /// Whether there is such a slot: of its former lives logs may tell still.
-pub(super) fn check_slot(snapshot: &Snapshot, wanted: wire::Worker) -> Result<(), String> {
+pub(super) fn check_slot(snapshot: &Snapshot, wanted: WorkerName) -> Result<(), String> {
     let is_there = snapshot.workers.iter().any(|worker| worker.worker == wanted.slot);
     is_there.then_some(()).ok_or_else(|| unknown(snapshot, wanted))
 }
 
-fn unknown(snapshot: &Snapshot, wanted: wire::Worker) -> String {
+fn unknown(snapshot: &Snapshot, wanted: WorkerName) -> String {
     let there: Vec<_> = snapshot.workers.iter().take(16).map(name).collect();
     format!("nothing is known of {wanted}: there are {}", there.join(", "))
 }
@@ -180,7 +181,7 @@ fn unknown(snapshot: &Snapshot, wanted: wire::Worker) -> String {
 /// What a worker does, and how the one before it ended.
 pub(super) fn worker(
     snapshot: &Snapshot,
-    wanted: wire::Worker,
+    wanted: WorkerName,
     is_jsonl: bool,
 ) -> Result<String, String> {
     let is_it = |worker: &&Worker| {

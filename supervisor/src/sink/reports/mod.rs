@@ -16,7 +16,7 @@ use std::{
 pub use self::export::{Export, wall_clock};
 use self::{joblog::Joblog, junit::Junit};
 use super::{events, outcome};
-use crate::{about::About, settings, template::Template};
+use crate::{model::RunInfo, settings, template::Template};
 use pool::{
     event::{Event, Tally},
     job::Outcome,
@@ -93,7 +93,7 @@ pub(super) enum Report {
     Joblog(Joblog),
     Junit(Junit),
     Jsonl(Limits),
-    Events(Arc<About>),
+    Events(Arc<RunInfo>),
 }
 
 impl Report {
@@ -102,7 +102,7 @@ impl Report {
         report: &settings::Report,
         template: Option<Template>,
         limits: &Limits,
-        about: &Arc<About>,
+        about: &Arc<RunInfo>,
     ) -> Self {
         match report {
             settings::Report::Joblog(_) => Self::Joblog(Joblog::new(template)),

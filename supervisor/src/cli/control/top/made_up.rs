@@ -1,7 +1,7 @@
 //! A run that there is not, to be drawn.
 
 use supervisor::{
-    about::{About, SCHEMA},
+    model::{RunInfo, SCHEMA},
     observe::snapshot::{
         Attempt, Count, Current, Failure, Jobs, Last, Sample, Service, Snapshot, Worker,
     },
@@ -17,7 +17,7 @@ pub(super) fn run(workers: u32) -> Snapshot {
     };
     Snapshot {
         schema: SCHEMA,
-        run: About {
+        run: RunInfo {
             id: "k3f9".into(),
             name: Some("nightly".into()),
             pid: 4122,

@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use supervisor::{
-    control::wire::{self, Act},
+    model::{Command, WorkerName},
     observe::snapshot::{Snapshot, Worker},
 };
 
@@ -36,7 +36,7 @@ pub(super) enum Link {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Question {
     pub(super) text: String,
-    act: Act,
+    act: Command,
 }
 
 /// What was answered, and when, since the run began.
@@ -55,7 +55,7 @@ pub(super) enum Wish {
     Nothing,
     Quit,
     Suspend,
-    Do(Act),
+    Do(Command),
 }
 
 impl Top {
@@ -139,10 +139,10 @@ impl Top {
             KeyCode::Char('K') => self.ask_to_kill(),
             KeyCode::Char('d') => {
                 let text = "drain: start no more jobs, let those that run finish, and end?".into();
-                self.question = Some(Question { text, act: Act::Drain });
+                self.question = Some(Question { text, act: Command::Drain });
             }
-            KeyCode::Char('+' | '=') => return Wish::Do(Act::ScaleBy { workers: 1 }),
-            KeyCode::Char('-' | '_') => return Wish::Do(Act::ScaleBy { workers: -1 }),
+            KeyCode::Char('+' | '=') => return Wish::Do(Command::ScaleBy { workers: 1 }),
+            KeyCode::Char('-' | '_') => return Wish::Do(Command::ScaleBy { workers: -1 }),
             _ => {}
         }
         Wish::Nothing
@@ -156,8 +156,8 @@ impl Top {
             return;
         };
         let text = format!("kill {} (PID {pid})?", name(worker));
-        let worker = wire::Worker { slot: worker.worker, life: Some(worker.life) };
-        self.question = Some(Question { text, act: Act::Kill { worker } });
+        let worker = WorkerName { slot: worker.worker, life: Some(worker.life) };
+        self.question = Some(Question { text, act: Command::Kill { worker } });
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
     fn what_harms_is_asked_first_and_means_the_process_that_was_seen() {
         let mut top = Top::new(made_up::run(4));
         let kill =
-            |slot, life| Wish::Do(Act::Kill { worker: wire::Worker { slot, life: Some(life) } });
+            |slot, life| Wish::Do(Command::Kill { worker: WorkerName { slot, life: Some(life) } });
         assert_eq!(press(&mut top, "Kn"), []);
         assert_eq!(press(&mut top, "KKy"), [], "another key than y is no");
         assert_eq!(press(&mut top, "jK"), []);
@@ -190,8 +190,8 @@ mod tests {
         assert_eq!(top.at(), 1);
         assert_eq!(press(&mut top, "y"), [kill(2, 1)]);
         assert_eq!(press(&mut top, "Ky"), [kill(2, 2)]);
-        assert_eq!(press(&mut top, "dy"), [Wish::Do(Act::Drain)]);
-        let by = |workers| Wish::Do(Act::ScaleBy { workers });
+        assert_eq!(press(&mut top, "dy"), [Wish::Do(Command::Drain)]);
+        let by = |workers| Wish::Do(Command::ScaleBy { workers });
         assert_eq!(press(&mut top, "+-"), [by(1), by(-1)]);
         assert_eq!(press(&mut top, "q"), [Wish::Quit]);
         assert_eq!(

@@ -1,36 +1,36 @@
-//! What have workers written, as records? Pieces become lines again, each stream for itself.
+//! Records of workers' output: puts pieces back together into lines, each stream on its own.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::wire::GAP;
-use crate::onlook::LogPiece;
+use crate::model::OutputPiece;
 use pool::event::WorkerId;
 
-/// A line is cut behind so many bytes.
+/// A line is cut after this many bytes.
 const LINE_BYTES_MAX: usize = 16 << 10;
 
-/// A line, as it is told.
+/// One line of a worker's output, as clients read it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct LogRecord {
-    /// The slot.
+    /// The slot's number.
     pub worker: u32,
-    /// The life.
+    /// The worker's generation.
     pub life: u32,
     /// `stdout` or `stderr`.
     pub stream: String,
-    /// Without its end.
+    /// The line without its newline.
     pub line: String,
 }
 
-/// Lines that are not whole yet.
+/// The beginnings of lines whose ends have not arrived, by worker and stream.
 #[derive(Debug, Default)]
-pub(super) struct Lines(HashMap<(WorkerId, u8), Vec<u8>>);
+pub(super) struct LineBuffers(HashMap<(WorkerId, u8), Vec<u8>>);
 
-impl Lines {
-    /// The records of the lines that this piece completes.
-    pub(super) fn of(&mut self, piece: &LogPiece) -> Vec<u8> {
+impl LineBuffers {
+    /// Records for the lines that this piece completes.
+    pub(super) fn push(&mut self, piece: &OutputPiece) -> Vec<u8> {
         let mut out = Vec::new();
         let key = (piece.worker, piece.stream);
         let mut held = self.0.remove(&key).unwrap_or_default();
@@ -41,22 +41,22 @@ impl Lines {
                 held.clear();
             }
         }
-        // Workers come and go, and most end with a whole line.
+        // Most workers end with a whole line, and need no entry after their end.
         if !held.is_empty() {
             self.0.insert(key, held);
         }
         out
     }
 
-    /// Pieces were missed: no line goes on behind them. The record that says so.
+    /// Ends all lines, because pieces were missed, and returns the record of the gap.
     pub(super) fn gap(&mut self) -> Vec<u8> {
-        let mut out = self.rest();
+        let mut out = self.finish();
         out.extend_from_slice(GAP);
         out
     }
 
-    /// Those of the lines that were never ended.
-    pub(super) fn rest(&mut self) -> Vec<u8> {
+    /// Records for the lines that never ended.
+    pub(super) fn finish(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut held: Vec<_> = self.0.drain().collect();
         held.sort_unstable();
@@ -73,7 +73,7 @@ fn write(worker: WorkerId, stream: u8, line: &[u8], out: &mut Vec<u8>) {
         stream: if stream == 1 { "stdout".into() } else { "stderr".into() },
         line: String::from_utf8_lossy(line).into_owned(),
     };
-    // Plain data: it cannot fail.
+    // Plain data: this cannot fail.
     if serde_json::to_writer(&mut *out, &record).is_ok() {
         out.push(b'\n');
     }
@@ -84,35 +84,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_become_lines_again() {
-        let mut lines = Lines::default();
-        let piece = |slot, bytes: &[u8]| LogPiece {
+    fn pieces_are_put_together_into_lines() {
+        let mut lines = LineBuffers::default();
+        let piece = |slot, bytes: &[u8]| OutputPiece {
             worker: WorkerId { slot, life: 1 },
             stream: 1,
             bytes: bytes.into(),
         };
-        let mut said = Vec::new();
+        let mut records = Vec::new();
         for piece in [piece(1, b"one\ntw"), piece(2, b"other\n"), piece(1, b"o\n\nend")] {
-            said.extend(lines.of(&piece));
+            records.extend(lines.push(&piece));
         }
-        said.extend(lines.rest());
+        records.extend(lines.finish());
         assert!(lines.0.is_empty());
-        let records = said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let records = records.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let records = records.map(|line| serde_json::from_slice::<LogRecord>(line).unwrap());
-        let told: Vec<_> = records.map(|record| (record.worker, record.line)).collect();
+        let lines_of: Vec<_> = records.map(|record| (record.worker, record.line)).collect();
         let expected = [(1, "one"), (2, "other"), (1, "two"), (1, ""), (1, "end")];
-        assert_eq!(told, expected.map(|(worker, line)| (worker, line.to_owned())));
+        assert_eq!(lines_of, expected.map(|(worker, line)| (worker, line.to_owned())));
     }
 
     #[test]
-    fn no_line_goes_on_behind_a_gap() {
-        let mut lines = Lines::default();
+    fn no_line_continues_after_a_gap() {
+        let mut lines = LineBuffers::default();
         let worker = WorkerId { slot: 1, life: 1 };
-        let piece = |bytes: &[u8]| LogPiece { worker, stream: 2, bytes: bytes.into() };
-        let said = [lines.of(&piece(b"one")), lines.gap(), lines.of(&piece(b"two\n"))].concat();
-        let said = String::from_utf8(said).unwrap();
+        let piece = |bytes: &[u8]| OutputPiece { worker, stream: 2, bytes: bytes.into() };
+        let records =
+            [lines.push(&piece(b"one")), lines.gap(), lines.push(&piece(b"two\n"))].concat();
+        let records = String::from_utf8(records).unwrap();
         let line = |text| format!(r#"{{"worker":1,"life":1,"stream":"stderr","line":"{text}"}}"#);
         let expected = [line("one"), r#"{"type":"gap"}"#.into(), line("two")];
-        assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+        assert_eq!(records.lines().collect::<Vec<_>>(), expected);
     }
 }
