@@ -26,7 +26,7 @@ fn of_job(record: &Value) -> Option<Shown> {
     Some(Shown {
         job: text.split(' ').next()?.parse().ok()?,
         status: record["status"].as_str()?.into(),
-        again: record["again"].as_bool().unwrap_or(false),
+        again: record["redelivered"].as_bool().unwrap_or(false),
     })
 }
 
@@ -38,7 +38,7 @@ mod tests {
     fn records_are_read_and_a_torn_one_is_none() {
         let output = br#"{"type":"job","id":1,"status":"ok","attempts":[],"reply":"7 done"}
 {"type":"started","worker":1}
-{"type":"job","id":2,"status":"failed","again":true,"input":"8 fails"}
+{"type":"job","id":2,"status":"failed","redelivered":true,"input":"8 fails"}
 {"type":"job","id":3,"sta"#;
         let shown = read(output).unwrap();
         let told: Vec<_> = shown.iter().map(|s| (s.job, s.status.as_str(), s.again)).collect();

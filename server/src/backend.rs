@@ -20,7 +20,7 @@ use process::{
     procfs::OomWatch,
     program::{Program, Reach},
 };
-use supervisor::words::describe;
+use records::words::describe;
 use text::units::show_duration;
 use tokio::net::TcpStream;
 

@@ -4,7 +4,6 @@
 //! Reading order: [`pool`] (the words and every decision), [`run`] (the loop), [`executor`] (what
 //! is done about it), [`process`] (how).
 
-pub mod about;
 mod alarm;
 #[cfg(feature = "compare")]
 pub mod compare;
@@ -26,4 +25,3 @@ pub mod source;
 pub mod template;
 #[cfg_attr(not(feature = "web"), path = "web/absent.rs")]
 pub mod web;
-pub mod words;

@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
+use records::{Millis, RunInfo};
 use serde::de::DeserializeOwned;
 
 use super::{
     place::{self, Files},
     wire::{Answer, Ask, Request, SCHEMA},
 };
-use crate::about::About;
 
 /// A supervisor that says nothing for so long is stopped, or in trouble.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ pub struct Found {
     /// Its id.
     pub id: String,
     /// What it is; `None` where that cannot be read.
-    pub about: Option<About>,
+    pub about: Option<RunInfo>,
     /// The way to it; `None` where its supervisor is gone.
     pub stream: Option<UnixStream>,
 }
@@ -80,7 +80,9 @@ pub fn runs() -> Vec<Found> {
         |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".sock").map(str::to_owned);
     let names = entries.flatten().filter_map(name);
     let mut found: Vec<_> = names.filter_map(|id| look(&directory, id)).collect();
-    found.sort_by_key(|run| run.about.as_ref().map_or(0, |about| about.began_unix_ms));
+    found.sort_by_key(|run| {
+        run.about.as_ref().map_or(Millis::default(), |about| about.began_unix_ms)
+    });
     found
 }
 

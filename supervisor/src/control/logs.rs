@@ -2,27 +2,13 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::wire::GAP;
 use crate::onlook::LogPiece;
 use pool::event::WorkerId;
+use records::{LogLine, json::push_line};
 
 /// A line is cut behind so many bytes.
 const LINE_BYTES_MAX: usize = 16 << 10;
-
-/// A line, as it is told.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
-pub struct LogRecord {
-    /// The slot.
-    pub worker: u32,
-    /// The life.
-    pub life: u32,
-    /// `stdout` or `stderr`.
-    pub stream: String,
-    /// Without its end.
-    pub line: String,
-}
 
 /// Lines that are not whole yet.
 #[derive(Debug, Default)]
@@ -67,16 +53,13 @@ impl Lines {
 
 fn write(worker: WorkerId, stream: u8, line: &[u8], out: &mut Vec<u8>) {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let record = LogRecord {
+    let record = LogLine {
         worker: worker.slot,
-        life: worker.life,
+        generation: worker.life,
         stream: if stream == 1 { "stdout".into() } else { "stderr".into() },
         line: String::from_utf8_lossy(line).into_owned(),
     };
-    // Plain data: it cannot fail.
-    if serde_json::to_writer(&mut *out, &record).is_ok() {
-        out.push(b'\n');
-    }
+    push_line(out, &record);
 }
 
 #[cfg(test)]
@@ -98,7 +81,7 @@ mod tests {
         said.extend(lines.rest());
         assert!(lines.0.is_empty());
         let records = said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let records = records.map(|line| serde_json::from_slice::<LogRecord>(line).unwrap());
+        let records = records.map(|line| serde_json::from_slice::<LogLine>(line).unwrap());
         let told: Vec<_> = records.map(|record| (record.worker, record.line)).collect();
         let expected = [(1, "one"), (2, "other"), (1, "two"), (1, ""), (1, "end")];
         assert_eq!(told, expected.map(|(worker, line)| (worker, line.to_owned())));
@@ -111,7 +94,8 @@ mod tests {
         let piece = |bytes: &[u8]| LogPiece { worker, stream: 2, bytes: bytes.into() };
         let said = [lines.of(&piece(b"one")), lines.gap(), lines.of(&piece(b"two\n"))].concat();
         let said = String::from_utf8(said).unwrap();
-        let line = |text| format!(r#"{{"worker":1,"life":1,"stream":"stderr","line":"{text}"}}"#);
+        let line =
+            |text| format!(r#"{{"worker":1,"generation":1,"stream":"stderr","line":"{text}"}}"#);
         let expected = [line("one"), r#"{"type":"gap"}"#.into(), line("two")];
         assert_eq!(said.lines().collect::<Vec<_>>(), expected);
     }

@@ -11,8 +11,7 @@ use std::{
 };
 
 use nix::unistd::geteuid;
-
-use crate::about::About;
+use records::RunInfo;
 
 /// Where it is, where the environment says so: for tests, and for who has more than one.
 pub const VARIABLE: &str = "SUPERVISOR_RUNTIME_DIR";
@@ -87,7 +86,7 @@ impl Files {
     ///
     /// # Errors
     /// It is not ours alone, or they cannot be made, or are another run's.
-    pub fn open(directory: &Path, about: &About) -> Result<(UnixListener, Self), PlaceError> {
+    pub fn open(directory: &Path, about: &RunInfo) -> Result<(UnixListener, Self), PlaceError> {
         make(directory).and_then(|()| Self::bind(directory, about)).map_err(|error| PlaceError {
             path: directory.into(),
             is_taken: error.kind() == io::ErrorKind::AddrInUse,
@@ -95,7 +94,7 @@ impl Files {
         })
     }
 
-    fn bind(directory: &Path, about: &About) -> io::Result<(UnixListener, Self)> {
+    fn bind(directory: &Path, about: &RunInfo) -> io::Result<(UnixListener, Self)> {
         let told = serde_json::to_vec(about)?;
         let socket = directory.join(format!("{}.sock", about.id));
         let listener = UnixListener::bind(socket)?;
@@ -108,7 +107,7 @@ impl Files {
 
     /// What the run is, or was.
     #[must_use]
-    pub fn about(&self) -> Option<About> {
+    pub fn about(&self) -> Option<RunInfo> {
         serde_json::from_slice(&fs::read(&self.about).ok()?).ok()
     }
 
@@ -135,19 +134,19 @@ mod tests {
     #[test]
     fn another_runs_files_are_left_alone() {
         let directory = env::temp_dir().join(format!("supervisor-place-{}", std::process::id()));
-        let about = About {
+        let about = RunInfo {
             id: "abcd".into(),
             name: None,
             pid: 7,
             version: Cow::Borrowed("1"),
             title: String::new(),
-            began_unix_ms: 0,
+            began_unix_ms: records::Millis::default(),
             workers: 1,
             has_jobs: false,
             total: None,
         };
         let first = Files::open(&directory, &about).unwrap();
-        let error = Files::open(&directory, &About { pid: 8, ..about.clone() }).unwrap_err();
+        let error = Files::open(&directory, &RunInfo { pid: 8, ..about.clone() }).unwrap_err();
         assert!(error.is_taken());
         assert!(error.to_string().ends_with("name another directory in SUPERVISOR_RUNTIME_DIR"));
         assert_eq!((first.1.socket.exists(), first.1.about().unwrap().pid), (true, 7));

@@ -5,6 +5,7 @@
 use std::{io, os::unix::net::UnixListener, sync::Arc, time::Duration};
 
 use nix::unistd::{Uid, geteuid};
+use records::RunInfo;
 use serde::Serialize;
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -18,10 +19,7 @@ use super::{
     place::{self, Files, PlaceError},
     wire::{Answer, Ask, GAP, REQUEST_BYTES_MAX, Request, SCHEMA, Worker},
 };
-use crate::{
-    about::About,
-    onlook::{self, Hub, LogPiece, Task},
-};
+use crate::onlook::{self, Hub, LogPiece, Task};
 
 /// So many clients at once; who comes after them waits in the kernel's queue.
 const CLIENTS_MAX: usize = 64;
@@ -51,7 +49,7 @@ impl Server {
     ///
     /// # Errors
     /// Why there can be none, for a message: the run goes on without.
-    pub fn open(about: &About) -> Result<Self, PlaceError> {
+    pub fn open(about: &RunInfo) -> Result<Self, PlaceError> {
         let (listener, files) = Files::open(&place::directory(), about)?;
         Ok(Self { listener, files })
     }

@@ -5,8 +5,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::about::SCHEMA;
 use pool::event::WorkerId;
+pub use records::SCHEMA;
 
 /// No request is longer.
 pub const REQUEST_BYTES_MAX: usize = 4096;
@@ -28,9 +28,9 @@ pub struct Request {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Ask {
-    /// How does it look? Answered with a [`crate::observe::snapshot::Snapshot`].
+    /// How does it look? Answered with a [`records::Snapshot`].
     Look,
-    /// The same, again and again: a [`crate::observe::snapshot::Snapshot`] a line, twice a second,
+    /// The same, again and again: a [`records::Snapshot`] a line, twice a second,
     /// the last one as the run ended up.
     Watch,
     /// What happens, from now on: a line for each event.
@@ -95,8 +95,8 @@ pub enum Act {
 pub struct Worker {
     /// The slot.
     pub slot: u32,
-    /// The life; `None` for whoever has the slot.
-    #[serde(default)]
+    /// The generation; `None` for the worker that has the slot now.
+    #[serde(default, rename = "generation")]
     pub life: Option<u32>,
 }
 
@@ -168,7 +168,10 @@ mod tests {
         let kill = Act::Kill { worker: Worker { slot: 2, life: Some(7) } };
         let request = Request { schema: SCHEMA, ask: Ask::Act(kill) };
         let text = serde_json::to_string(&request).unwrap();
-        assert_eq!(text, r#"{"schema":1,"ask":"act","act":"kill","worker":{"slot":2,"life":7}}"#);
+        assert_eq!(
+            text,
+            r#"{"schema":1,"ask":"act","act":"kill","worker":{"slot":2,"generation":7}}"#
+        );
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
         let stop: Request =
             serde_json::from_str(r#"{"schema":1,"ask":"act","act":"stop"}"#).unwrap();

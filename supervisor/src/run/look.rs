@@ -8,25 +8,26 @@ use std::{
     io,
     os::unix::process::parent_id,
     sync::{Arc, OnceLock},
+    time::SystemTime,
 };
 
 use super::{Run, RunError};
 use crate::{
-    about::About,
     control,
     notice::Notice,
     observe::view::{RunningJob, View},
     onlook::{Ask, Onlookers},
     progress::Total,
     settings::Settings,
-    sink::{Stream, events, writer::Writer},
+    sink::{Stream, writer::Writer},
     template::{Filling, Template},
     web::{self, Server},
 };
 use pool::{Input, RunEnd, Tick, event::Event, job::Outcome};
+use records::{Millis, RunInfo, events, names};
 
 /// What the run is.
-pub(super) fn about(settings: &Settings) -> About {
+pub(super) fn about(settings: &Settings) -> RunInfo {
     let jobs = settings.jobs.as_ref();
     let title = match jobs.and_then(|jobs| jobs.commands.as_ref()) {
         Some(commands) => command_line(&commands.template),
@@ -35,14 +36,14 @@ pub(super) fn about(settings: &Settings) -> About {
             words.collect::<Vec<_>>().join(" ")
         }
     };
-    About {
+    RunInfo {
         id: id(),
         name: settings.name.clone(),
         // What was started is the warden.
         pid: parent_id(),
         version: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
         title,
-        began_unix_ms: events::unix_ms(),
+        began_unix_ms: Millis::since_epoch(SystemTime::now()),
         workers: settings.workers.get(),
         has_jobs: jobs.is_some(),
         total: jobs.and_then(|jobs| jobs.source.count()),
@@ -97,7 +98,7 @@ impl Places {
     ///
     /// # Errors
     /// One is not to be had.
-    pub(super) fn open(settings: &Settings, about: &mut About) -> Result<Self, RunError> {
+    pub(super) fn open(settings: &Settings, about: &mut RunInfo) -> Result<Self, RunError> {
         let server = settings.serve.as_ref().map(Server::open).transpose()?;
         let mut control = control::Server::open(about);
         for _ in 0..IDS_MAX {
@@ -180,7 +181,7 @@ impl Run {
             running: running.collect(),
             total: self.total.as_ref().and_then(Total::get),
             dropped_bytes: self.outlet.writer().dropped_bytes(),
-            end: self.over.map(end_name),
+            end: self.over.map(names::run_status),
             snapshot: OnceLock::new(),
         }
     }
@@ -227,17 +228,7 @@ impl Run {
         let view = self.view(now);
         let Some(mut onlookers) = self.onlookers.take() else { return };
         let jobs = self.board.jobs();
-        onlookers.stream().must_tell(|out| events::end(now, end_name(end), jobs, out));
+        onlookers.stream().must_tell(|out| events::end(now, names::run_status(end), jobs, out));
         onlookers.end(view).await;
-    }
-}
-
-/// What records call a run's end.
-pub(super) fn end_name(end: RunEnd) -> &'static str {
-    match end {
-        RunEnd::Well => "ok",
-        RunEnd::Failed => "failed",
-        RunEnd::GaveUp => "gave up",
-        RunEnd::Stopped(_) => "stopped",
     }
 }

@@ -20,10 +20,7 @@ use hyper::{
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{host::Hosts, live, metrics};
-use crate::{
-    observe::{snapshot::Snapshot, view::View},
-    onlook::Hub,
-};
+use crate::{observe::view::View, onlook::Hub};
 
 const PAGE: &str = include_str!("page.html");
 const PATHS: &str =
@@ -134,7 +131,7 @@ impl Site {
         })
     }
 
-    async fn look(&self) -> Option<Arc<Snapshot>> {
+    async fn look(&self) -> Option<Arc<records::Snapshot>> {
         let view = timeout(PATIENCE, self.hub.look()).await.ok()??;
         Some(view.snapshot())
     }

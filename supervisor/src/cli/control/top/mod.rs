@@ -24,12 +24,10 @@ use std::{
 use crossterm::event::{self, Event};
 use pool::signal::Signal;
 use process::signals::{BlockingRequests, Request, die_by, suspend};
-use supervisor::{
-    control::{
-        client::{self, ClientError},
-        wire::{Act, Ask},
-    },
-    observe::snapshot::Snapshot,
+use records::Snapshot;
+use supervisor::control::{
+    client::{self, ClientError},
+    wire::{Act, Ask},
 };
 
 use self::{

@@ -1,33 +1,67 @@
-//! How is an end put in words?
-
-use text::units::show_duration;
+//! The sentences that tell people how a process, an attempt, a job or a run ended.
+//!
+//! Programs read the names of [`names`](crate::names) instead.
 
 use pool::{
     event::{Ended, Ending, ShutdownReason},
     exit::{Asked, Cause, Evidence, Sender, StopReason},
-    job::{Attempt, AttemptEnd, FailureKind, JobEnd},
+    job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
 };
-use text::escape::visible;
+use text::{escape::visible, units::show_duration};
 
-/// The signal, if one ended it, and the cause where that says more: `SIGKILL, outside`.
+use crate::names;
+
+/// A cause in the fewest words: `memory (sure)`, `could not start: execute: No such file or
+/// directory`.
+#[must_use]
+pub fn cause(cause: Cause) -> String {
+    match cause {
+        Cause::Exit => "exit".into(),
+        Cause::Signal(Sender::Itself) => "signal".into(),
+        Cause::Signal(Sender::Outside) => "outside".into(),
+        Cause::Memory(certainty) => format!("memory ({})", names::certainty(certainty)),
+        Cause::CpuLimit => "cpu limit".into(),
+        Cause::CouldNotStart(fault) => format!("could not start: {fault}"),
+        Cause::Timeout => "timeout".into(),
+        Cause::Protocol(fault) => format!("protocol error: {fault}"),
+        Cause::AskedToStop(Asked { killed: true, .. }) => "asked to stop: killed".into(),
+        Cause::AskedToStop(Asked { why, killed: false }) => match why {
+            StopReason::Roll => "asked to stop: rolled",
+            StopReason::Recycle => "asked to stop: recycled",
+            StopReason::SecondOpinion => "asked to stop: for a fresh one",
+            StopReason::Cancelled => "cancelled",
+            StopReason::Scale => "asked to stop: scaled down",
+            StopReason::Finished => "finished",
+            StopReason::Shutdown
+            | StopReason::Timeout
+            | StopReason::Memory
+            | StopReason::Protocol(_) => "asked to stop",
+        }
+        .into(),
+    }
+}
+
+/// The end of a worker in a column of a table, where the code has a column of its own:
+/// `SIGKILL, outside`.
 #[must_use]
 pub fn why(ended: &Ended) -> String {
     let details = details(ended.cause, ended.evidence.as_ref());
-    if details.is_empty() { ended.cause.to_string() } else { details }
+    if details.is_empty() { cause(ended.cause) } else { details }
 }
 
-/// An end in full: `code 137 (SIGKILL, outside)`.
+/// The end of a process in full: `code 137 (SIGKILL, outside)`.
 #[must_use]
-pub fn describe(cause: Cause, evidence: Option<&Evidence>) -> String {
-    let Some(evidence) = evidence else { return cause.to_string() };
+pub fn describe(why: Cause, evidence: Option<&Evidence>) -> String {
+    let Some(evidence) = evidence else { return cause(why) };
     let code = evidence.status.shell_code();
-    match details(cause, Some(evidence)).as_str() {
+    match details(why, Some(evidence)).as_str() {
         "" => format!("code {code}"),
         details => format!("code {code} ({details})"),
     }
 }
 
-/// What it left behind: `left 2 processes: sleep, node`; `None` where that is nothing.
+/// The processes that a worker or command left behind: `left 2 processes: sleep, node`; `None`
+/// where there are none.
 #[must_use]
 pub fn left(evidence: Option<&Evidence>) -> Option<String> {
     let names = &evidence.filter(|evidence| !evidence.left.is_empty())?.left;
@@ -36,7 +70,7 @@ pub fn left(evidence: Option<&Evidence>) -> Option<String> {
     Some(format!("left {count} {many}: {}", visible(names.join(", ").as_bytes())))
 }
 
-/// Why an attempt came to nothing: `no such host (src/main.rs:7:5)`, `code 139 (SIGSEGV)`.
+/// Why an attempt did not succeed: `no such host (src/main.rs:7:5)`, `code 139 (SIGSEGV)`.
 #[must_use]
 pub fn failure(attempt: &Attempt) -> String {
     match &attempt.end {
@@ -74,82 +108,15 @@ fn timeout(attempt: &Attempt) -> String {
     format!("timeout after {}{hang}", show_duration(attempt.took))
 }
 
-/// The same in the fewest words: `ok`, `exit`, `memory (sure)`.
+/// Why a job did not succeed; empty for a job that was not tried, unless it is too long.
 #[must_use]
-pub fn cause(end: &AttemptEnd) -> String {
-    match end {
-        AttemptEnd::Ok => "ok".into(),
-        AttemptEnd::Ran(ran) if ran.is_ok() => "ok".into(),
-        AttemptEnd::Ran(ran) => ran.cause.to_string(),
-        AttemptEnd::Error(failure) => match failure.kind {
-            FailureKind::Error => "error".into(),
-            FailureKind::Panic => "panic".into(),
-        },
-        AttemptEnd::Timeout(_) => "timeout".into(),
-        AttemptEnd::Lost => "lost".into(),
-        AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => death.cause.to_string(),
-    }
-}
-
-/// What records call a cause.
-#[must_use]
-pub fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Exit => "exit",
-        Cause::Signal(_) => "signal",
-        Cause::Memory(_) => "memory",
-        Cause::CpuLimit => "cpu limit",
-        Cause::CouldNotStart(_) => "could not start",
-        Cause::Timeout => "timeout",
-        Cause::Protocol(_) => "protocol",
-        Cause::AskedToStop(Asked { why, .. }) => stop(why),
-    }
-}
-
-/// What records call the reason a worker is asked to stop.
-#[must_use]
-pub fn stop(why: StopReason) -> &'static str {
-    match why {
-        StopReason::Shutdown => "asked to stop",
-        StopReason::Roll => "rolled",
-        StopReason::Recycle => "recycled",
-        StopReason::SecondOpinion => "second opinion",
-        StopReason::Cancelled => "cancelled",
-        StopReason::Scale => "scaled down",
-        StopReason::Finished => "finished",
-        StopReason::Timeout => "timeout",
-        StopReason::Memory => "memory",
-        StopReason::Protocol(_) => "protocol",
-    }
-}
-
-/// What records call the way an attempt ended: `ok`, or its cause.
-#[must_use]
-pub fn attempt_cause(end: &AttemptEnd) -> &'static str {
-    match end {
-        AttemptEnd::Ok => "ok",
-        AttemptEnd::Lost => "lost",
-        AttemptEnd::Ran(ran) if ran.is_ok() => "ok",
-        AttemptEnd::Ran(ran) => cause_name(ran.cause),
-        AttemptEnd::Error(failure) => match failure.kind {
-            FailureKind::Error => "error",
-            FailureKind::Panic => "panic",
-        },
-        // However its worker then ended.
-        AttemptEnd::Timeout(_) => "timeout",
-        AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => cause_name(death.cause),
-    }
-}
-
-/// What records call the way a job ended.
-#[must_use]
-pub fn outcome_name(end: &JobEnd) -> &'static str {
-    match end {
-        JobEnd::Ok(_) => "ok",
-        JobEnd::Failed => "failed",
-        JobEnd::Crashed => "crashed",
-        JobEnd::TooLong { .. } => "too_long",
-        JobEnd::NotRun => "not_run",
+pub fn outcome(outcome: &Outcome) -> String {
+    match (&outcome.end, &outcome.last) {
+        (JobEnd::TooLong { bytes, cap }, _) => {
+            format!("it has {bytes} bytes, and a job may have {cap}")
+        }
+        (_, Some(last)) => failure(last),
+        (_, None) => String::new(),
     }
 }
 
@@ -172,14 +139,14 @@ pub fn shutdown(reason: ShutdownReason) -> String {
     }
 }
 
-/// What there is to say beside the code.
-fn details(cause: Cause, evidence: Option<&Evidence>) -> String {
+/// The signal, if one ended the process, and the cause where it says more than the code.
+fn details(why: Cause, evidence: Option<&Evidence>) -> String {
     let signal = evidence.and_then(|evidence| evidence.status.signal_text());
-    let cause = match cause {
+    let why = match why {
         Cause::Exit | Cause::Signal(Sender::Itself) => None,
-        cause => Some(cause.to_string()),
+        why => Some(cause(why)),
     };
-    signal.into_iter().chain(cause).collect::<Vec<_>>().join(", ")
+    signal.into_iter().chain(why).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
