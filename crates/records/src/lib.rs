@@ -25,6 +25,8 @@
 pub mod attempt;
 mod ended;
 pub mod events;
+#[cfg(test)]
+mod golden;
 pub mod json;
 mod log;
 mod millis;
