@@ -25,7 +25,11 @@ fn of_job(record: &Value) -> Option<Shown> {
     let text = record["reply"].as_str().or_else(|| record["input"].as_str())?;
     Some(Shown {
         job: text.split(' ').next()?.parse().ok()?,
-        status: record["status"].as_str()?.into(),
+        // The rows of a journal have a name of their own for it.
+        status: match record["status"].as_str()? {
+            "quarantined" => "crashed".into(),
+            status => status.into(),
+        },
         again: record["redelivered"].as_bool().unwrap_or(false),
     })
 }

@@ -70,7 +70,7 @@ pub fn outcome(outcome: &Outcome) -> Option<String> {
             show_size(*cap)
         ),
         JobEnd::Failed | JobEnd::Crashed => {
-            let verb = if outcome.end == JobEnd::Failed { "failed" } else { "is parked" };
+            let verb = if outcome.end == JobEnd::Failed { "failed" } else { "is quarantined" };
             let last = outcome.last.as_ref();
             let why = last.map(failure).unwrap_or_default();
             let whom = last.map(|last| format!(" (attempt {}, {})", last.number, last.worker));

@@ -107,7 +107,8 @@ enum Format {
 enum StateArgument {
     Ok,
     Failed,
-    Crashed,
+    #[value(alias = "crashed")]
+    Quarantined,
     Running,
     Lost,
     Waiting,
@@ -200,7 +201,7 @@ impl Journal {
             State::Running => StateArgument::Lost,
             State::Ok => StateArgument::Ok,
             State::Failed => StateArgument::Failed,
-            State::Crashed => StateArgument::Crashed,
+            State::Crashed => StateArgument::Quarantined,
         }
     }
 

@@ -34,7 +34,7 @@ impl Counts {
     }
 }
 
-const STATES: [&str; 6] = ["ok", "failed", "crashed", "running", "lost", "waiting"];
+const STATES: [&str; 6] = ["ok", "failed", "quarantined", "running", "lost", "waiting"];
 
 fn name(state: StateArgument) -> &'static str {
     STATES[state as usize]
@@ -66,7 +66,7 @@ pub(super) fn head(out: &mut Vec<u8>) {
 }
 
 fn row(out: &mut Vec<u8>, [job, state, tries, took, input]: [&str; 5], why: &str) {
-    let line = format!("{job:<9} {state:<8} {tries:<5} {took:<8} {input:<INPUT_CHARS$} {why}");
+    let line = format!("{job:<9} {state:<11} {tries:<5} {took:<8} {input:<INPUT_CHARS$} {why}");
     let _ = writeln!(out, "{}", line.trim_end());
 }
 
@@ -109,7 +109,7 @@ pub(super) fn account(state: StateArgument, account: &Account, limits: &Limits, 
     }
     let limits: Vec<_> =
         limits.iter().map(|(limit, value)| format!("{} {value}", limit.name())).collect();
-    if matches!(state, StateArgument::Crashed) && !limits.is_empty() {
+    if matches!(state, StateArgument::Quarantined) && !limits.is_empty() {
         let _ = writeln!(text, "  limits in force: {}", limits.join(", "));
     }
     out.extend_from_slice(text.as_bytes());
