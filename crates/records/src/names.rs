@@ -27,6 +27,12 @@ pub const OK: &str = "ok";
 /// Status of a job that is longer than a frame may be, and the cause where one is counted.
 pub const TOO_LONG: &str = "too_long";
 
+/// Status of a job that is not tried again because its workers died.
+pub const QUARANTINED: &str = "quarantined";
+
+/// Status of a job that was left over when the run ended.
+pub const NOT_RUN: &str = "not_run";
+
 /// Why a process ended.
 #[must_use]
 pub fn cause(cause: Cause) -> &'static str {
@@ -83,9 +89,9 @@ pub fn status(end: &JobEnd) -> &'static str {
     match end {
         JobEnd::Ok(_) => OK,
         JobEnd::Failed => "failed",
-        JobEnd::Crashed => "quarantined",
+        JobEnd::Crashed => QUARANTINED,
         JobEnd::TooLong { .. } => TOO_LONG,
-        JobEnd::NotRun => "not_run",
+        JobEnd::NotRun => NOT_RUN,
     }
 }
 

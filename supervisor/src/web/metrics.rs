@@ -51,7 +51,7 @@ fn jobs(run: &Snapshot, text: &mut Text) {
         let status = status.as_deref().unwrap_or("");
         text.sample("supervisor_jobs_total", &[("status", status), ("cause", cause)], *count);
     }
-    let not_run = [("status", "not_run"), ("cause", "")];
+    let not_run = [("status", names::NOT_RUN), ("cause", "")];
     text.sample("supervisor_jobs_total", &not_run, jobs.not_run);
     let help = "Attempts of jobs that have ended, by cause; ok for those that succeeded.";
     text.family("supervisor_job_attempts_total", "counter", help);

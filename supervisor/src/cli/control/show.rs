@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use records::{Attempt, Failure, LogLine, Millis, Snapshot, Worker, json};
+use records::{Attempt, Failure, LogLine, Millis, Snapshot, Worker, json, names};
 use supervisor::control::{
     client::Found,
     wire::{self, Ask},
@@ -128,7 +128,7 @@ pub(super) fn job(snapshot: &Snapshot, id: u64, is_jsonl: bool) -> Result<String
 fn failed(failure: &Failure) -> String {
     let Failure { id, status, why, .. } = failure;
     let verb = match status.as_ref() {
-        "quarantined" => "is quarantined",
+        names::QUARANTINED => "is quarantined",
         _ => "failed",
     };
     let mut text = format!("job {id} {verb}: {}\n", visible(why.as_bytes()));
