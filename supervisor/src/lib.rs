@@ -24,4 +24,3 @@ pub mod source;
 pub mod template;
 #[cfg(feature = "web")]
 pub mod web;
-pub mod words;

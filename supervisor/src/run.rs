@@ -26,7 +26,6 @@ use self::{
 use crate::{
     alarm::Alarm,
     executor::Executor,
-    model::RunInfo,
     notice::Notice,
     observe::{board::Board, narrator::Narrator},
     observers::{EventStream, Message, Observers},
@@ -50,6 +49,7 @@ use process::{
     stdout, terminal,
     warden::Ward,
 };
+use records::RunInfo;
 
 /// Runs workers until all have ended, and with jobs until all of those have. To be called on the
 /// process's first thread, before it has others: the workers' lives hang on it.
@@ -99,7 +99,7 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
         let mut request = next_request(Rc::clone(&signals));
         let (mut recording, mut archive, mut left) = (None, None, None);
         if let (Some(opening), Some(jobs)) = (opening, &settings.jobs) {
-            let began = Duration::from_millis(about.began_unix_ms);
+            let began = Duration::from(about.began_unix_ms);
             let (mut begun, kept, said) = opening.begin(jobs, began)?;
             writer.push(Stream::Stderr, said.into_bytes());
             // However long that takes, a signal is heard: it is dealt with in the loop.
@@ -340,7 +340,7 @@ impl Run {
 
     /// What the clock on the wall says, as of the run's own.
     fn since_1970(&self) -> Duration {
-        Duration::from_millis(self.about.began_unix_ms) + self.began.elapsed()
+        Duration::from(self.about.began_unix_ms) + self.began.elapsed()
     }
 
     fn say(&self, text: String) {

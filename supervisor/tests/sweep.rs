@@ -200,7 +200,7 @@ impl Place {
         for record in before.chain(run.records("job")) {
             assert_eq!(record["status"], "ok", "{point}: {record}");
             let count = told.entry(record["id"].to_string()).or_default();
-            count[usize::from(record["again"] == true)] += 1;
+            count[usize::from(record["redelivered"] == true)] += 1;
         }
         assert_eq!(told.len(), JOBS, "{point}: jobs that were told");
         assert!(

@@ -224,10 +224,11 @@ impl Reading {
             let how = how(attempt).unwrap_or_else(|| "code 0".into());
             self.count("process of its own", &how);
         }
-        let (began_ms, ms) = (attempt["began_ms"].as_f64(), attempt["ms"].as_f64());
+        let (began_ms, ms) = (attempt["began_ms"].as_f64(), attempt["duration_ms"].as_f64());
         let place = attempt["worker"].as_u64().and_then(|place| u32::try_from(place).ok());
         let inside = crossed.map(|crossed| nanos(crossed.work_ns + crossed.crossing_ns));
-        let is_first = attempt["life"] == 1 && !self.jobs.iter().any(|job| job.place == place);
+        let is_first =
+            attempt["generation"] == 1 && !self.jobs.iter().any(|job| job.place == place);
         let Some(job) = self.job(id) else { return };
         (job.end, job.place, job.began_ms) = (end, place, began_ms);
         job.ms = ms.filter(|_| is_right.is_some());
@@ -276,9 +277,9 @@ fn how(record: &Value) -> Option<String> {
         (None, None) => "unknown".into(),
     };
     match record["cause"].as_str()? {
-        "exit" | "signal" | "cpu limit" => Some(status()),
+        "exit" | "signal" | "cpu_limit" => Some(status()),
         "memory" => Some(format!("memory, {}", status())),
-        cause @ ("timeout" | "protocol" | "could not start") => Some(cause.into()),
+        cause @ ("timeout" | "protocol" | "could_not_start") => Some(cause.replace('_', " ")),
         _ => None,
     }
 }

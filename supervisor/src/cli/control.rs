@@ -12,14 +12,13 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 use pool::signal::Signal;
 use process::signals::die_by;
+use records::{LogLine, Snapshot, json};
 use supervisor::{
     control::{
         client::{self, ClientError, Found},
-        log::LogRecord,
         wire::{GAP, Performed, Query},
     },
     model::{Command, WorkerName},
-    observe::snapshot::Snapshot,
     run::status::OUTPUT_FAILED,
 };
 
@@ -255,7 +254,7 @@ fn ps(common: &Common) -> Result<(), Fault> {
     }
     let found = find(&common.which)?;
     let snapshot: Snapshot = found.ask(Query::Look)?;
-    put(&if is_jsonl { show::record(&snapshot) } else { show::run(&snapshot) })
+    put(&if is_jsonl { json::line(&snapshot) } else { show::run(&snapshot) })
 }
 
 fn tail(logs: &Logs) -> Result<(), Fault> {
@@ -273,7 +272,7 @@ fn tail(logs: &Logs) -> Result<(), Fault> {
         if line.as_bytes() == GAP.trim_ascii_end() {
             return Some("… lines are missing: they came faster than they were read".into());
         }
-        let record: LogRecord = serde_json::from_str(line).ok()?;
+        let record: LogLine = serde_json::from_str(line).ok()?;
         Some(show::log(&record))
     })
 }

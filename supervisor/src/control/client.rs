@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
+use records::{Millis, RunInfo};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     directory::{self, Files},
     wire::{Query, Refused, Request, SCHEMA},
 };
-use crate::model::RunInfo;
 
 /// A supervisor that answers nothing for this long is stopped or stuck.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +82,7 @@ pub fn runs() -> Vec<Found> {
         |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".sock").map(str::to_owned);
     let names = entries.flatten().filter_map(name);
     let mut found: Vec<_> = names.filter_map(|id| inspect(&directory, id)).collect();
-    found.sort_by_key(|run| run.info.as_ref().map_or(0, |info| info.began_unix_ms));
+    found.sort_by_key(|run| run.info.as_ref().map_or(Millis::default(), |info| info.began_unix_ms));
     found
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use nix::unistd::geteuid;
 
-use crate::model::RunInfo;
+use records::RunInfo;
 
 /// The environment variable that names another directory of runs.
 pub const VARIABLE: &str = "SUPERVISOR_RUNTIME_DIR";
@@ -145,7 +145,7 @@ mod tests {
             pid: 7,
             version: Cow::Borrowed("1"),
             title: String::new(),
-            began_unix_ms: 0,
+            began_unix_ms: records::Millis::default(),
             workers: 1,
             has_jobs: false,
             total: None,

@@ -2,27 +2,13 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::wire::GAP;
 use crate::model::OutputPiece;
 use pool::event::WorkerId;
+use records::{LogLine, json::push_line};
 
 /// A line is cut after this many bytes.
 const LINE_BYTES_MAX: usize = 16 << 10;
-
-/// One line of a worker's output, as clients read it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
-pub struct LogRecord {
-    /// The slot's number.
-    pub worker: u32,
-    /// The worker's generation.
-    pub life: u32,
-    /// `stdout` or `stderr`.
-    pub stream: String,
-    /// The line without its newline.
-    pub line: String,
-}
 
 /// The beginnings of lines whose ends have not arrived, by worker and stream.
 #[derive(Debug, Default)]
@@ -67,16 +53,13 @@ impl LineBuffers {
 
 fn write(worker: WorkerId, stream: u8, line: &[u8], out: &mut Vec<u8>) {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let record = LogRecord {
+    let record = LogLine {
         worker: worker.slot,
-        life: worker.life,
+        generation: worker.life,
         stream: if stream == 1 { "stdout".into() } else { "stderr".into() },
         line: String::from_utf8_lossy(line).into_owned(),
     };
-    // Plain data: this cannot fail.
-    if serde_json::to_writer(&mut *out, &record).is_ok() {
-        out.push(b'\n');
-    }
+    push_line(out, &record);
 }
 
 #[cfg(test)]
@@ -98,7 +81,7 @@ mod tests {
         records.extend(lines.finish());
         assert!(lines.0.is_empty());
         let records = records.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let records = records.map(|line| serde_json::from_slice::<LogRecord>(line).unwrap());
+        let records = records.map(|line| serde_json::from_slice::<LogLine>(line).unwrap());
         let lines_of: Vec<_> = records.map(|record| (record.worker, record.line)).collect();
         let expected = [(1, "one"), (2, "other"), (1, "two"), (1, ""), (1, "end")];
         assert_eq!(lines_of, expected.map(|(worker, line)| (worker, line.to_owned())));
@@ -112,7 +95,8 @@ mod tests {
         let records =
             [lines.push(&piece(b"one")), lines.gap(), lines.push(&piece(b"two\n"))].concat();
         let records = String::from_utf8(records).unwrap();
-        let line = |text| format!(r#"{{"worker":1,"life":1,"stream":"stderr","line":"{text}"}}"#);
+        let line =
+            |text| format!(r#"{{"worker":1,"generation":1,"stream":"stderr","line":"{text}"}}"#);
         let expected = [line("one"), r#"{"type":"gap"}"#.into(), line("two")];
         assert_eq!(records.lines().collect::<Vec<_>>(), expected);
     }

@@ -5,6 +5,7 @@
 use std::{io, os::unix::net::UnixListener, sync::Arc, time::Duration};
 
 use nix::unistd::{Uid, geteuid};
+use records::RunInfo;
 use serde::Serialize;
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -19,7 +20,7 @@ use super::{
     wire::{Answer, GAP, Query, REQUEST_BYTES_MAX, Request, SCHEMA, WithMessage},
 };
 use crate::{
-    model::{Command, OutputPiece, Refusal, RunInfo, WorkerName},
+    model::{Command, OutputPiece, Refusal, WorkerName},
     observers::{RunHandle, Task},
 };
 

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::model::SCHEMA;
+pub use records::SCHEMA;
+
 use crate::model::{Command, WorkerName};
 
 /// The longest request, in bytes.
@@ -28,9 +29,9 @@ pub struct Request {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Query {
-    /// One [`Snapshot`](crate::observe::snapshot::Snapshot).
+    /// One [`Snapshot`](records::Snapshot).
     Look,
-    /// A [`Snapshot`](crate::observe::snapshot::Snapshot) per line, twice a second; the last one
+    /// A [`Snapshot`](records::Snapshot) per line, twice a second; the last one
     /// shows how the run ended.
     Watch,
     /// Events from now on, a line for each.
@@ -104,7 +105,10 @@ mod tests {
         let kill = Command::Kill { worker: WorkerName { slot: 2, life: Some(7) } };
         let request = Request { schema: SCHEMA, query: Query::Command(kill) };
         let text = serde_json::to_string(&request).unwrap();
-        assert_eq!(text, r#"{"schema":1,"ask":"act","act":"kill","worker":{"slot":2,"life":7}}"#);
+        assert_eq!(
+            text,
+            r#"{"schema":1,"ask":"act","act":"kill","worker":{"slot":2,"generation":7}}"#
+        );
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
         let stop: Request =
             serde_json::from_str(r#"{"schema":1,"ask":"act","act":"stop"}"#).unwrap();

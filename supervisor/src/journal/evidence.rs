@@ -6,7 +6,6 @@ use std::{borrow::Cow, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::records::{Settled, nanos};
-use crate::words;
 use pool::{
     command::{Captured, Gap, Ran},
     exit::{Asked, Cause, Evidence, Peak, Status},
@@ -113,7 +112,24 @@ pub(super) fn columns<'a>(attempt: &'a Attempt, settles: Option<&'a Settled>) ->
     }
     // The types hold nothing that JSON cannot say.
     let evidence = serde_json::to_string(&Stored::new(&attempt.end)).ok();
-    Columns { cause: words::cause(&attempt.end).into(), evidence, reply }
+    Columns { cause: cause(&attempt.end).into(), evidence, reply }
+}
+
+/// The text of the column `cause`. It is part of the storage format: it stays as it is where the
+/// names of records change.
+fn cause(end: &AttemptEnd) -> String {
+    match end {
+        AttemptEnd::Ok => "ok".into(),
+        AttemptEnd::Ran(ran) if ran.is_ok() => "ok".into(),
+        AttemptEnd::Ran(ran) => ran.cause.to_string(),
+        AttemptEnd::Error(failure) => match failure.kind {
+            FailureKind::Error => "error".into(),
+            FailureKind::Panic => "panic".into(),
+        },
+        AttemptEnd::Timeout(_) => "timeout".into(),
+        AttemptEnd::Lost => "lost".into(),
+        AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => death.cause.to_string(),
+    }
 }
 
 /// The end that these columns tell of; `None` where they make no sense.

@@ -3,10 +3,8 @@
 
 mod command;
 mod output;
-mod run_info;
 
 pub use self::{
     command::{Command, Done, InvalidWorkerName, Refusal, WorkerName},
     output::OutputPiece,
-    run_info::{RunInfo, SCHEMA},
 };

@@ -1,14 +1,13 @@
 //! The facts about a run that it publishes: its id, its title and the like.
 
-use std::{borrow::Cow, os::unix::process::parent_id};
+use std::{borrow::Cow, os::unix::process::parent_id, time::SystemTime};
 
 use super::RunError;
 use crate::{
-    model::RunInfo,
     settings::Settings,
-    sink::events,
     template::{Filling, Template},
 };
+use records::{Millis, RunInfo};
 
 /// The facts about the run that these settings describe.
 ///
@@ -30,7 +29,7 @@ pub(super) fn run_info(settings: &Settings) -> Result<RunInfo, RunError> {
         pid: parent_id(),
         version: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
         title,
-        began_unix_ms: events::unix_ms(),
+        began_unix_ms: Millis::since_epoch(SystemTime::now()),
         workers: settings.workers.get(),
         has_jobs: jobs.is_some(),
         total: jobs.and_then(|jobs| jobs.source.count()),

@@ -7,10 +7,10 @@ use super::{RunError, info::random_id};
 use crate::{
     control::{self, DirectoryError},
     endpoint::Endpoint,
-    model::RunInfo,
     observers::{EventStream, Observers, Task},
     settings::Settings,
 };
+use records::RunInfo;
 
 /// How many ids a run tries: each run that was killed leaves one in use.
 const IDS_MAX: u32 = 16;

@@ -10,9 +10,10 @@ use crate::{
     observers::Message,
     progress::Total,
     settings::Settings,
-    sink::{Stream, events, writer::Writer},
+    sink::{Stream, writer::Writer},
 };
 use pool::{Input, RunEnd, Tick, event::Event, job::Outcome};
+use records::{events, names};
 
 /// The service manager that started us, if one did; it is no reason not to run that it is gone.
 pub(super) fn notice(settings: &Settings, writer: &Writer) -> Option<Notice> {
@@ -73,7 +74,7 @@ impl Run {
             running: running.collect(),
             total: self.total.as_ref().and_then(Total::get),
             dropped_bytes: self.outlet.writer().dropped_bytes(),
-            end: self.over.map(end_name),
+            end: self.over.map(names::run_status),
             snapshot: OnceLock::new(),
         }
     }
@@ -122,18 +123,8 @@ impl Run {
             return;
         };
         let jobs = self.board.jobs();
-        stream.send_always(|out| events::end(now, end_name(end), jobs, out));
+        stream.send_always(|out| events::end(now, names::run_status(end), jobs, out));
         drop(stream);
         observers.end(view).await;
-    }
-}
-
-/// What records call a run's end.
-pub(super) fn end_name(end: RunEnd) -> &'static str {
-    match end {
-        RunEnd::Well => "ok",
-        RunEnd::Failed => "failed",
-        RunEnd::GaveUp => "gave up",
-        RunEnd::Stopped(_) => "stopped",
     }
 }

@@ -19,10 +19,7 @@ use hyper::{
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{host::Hosts, live, metrics};
-use crate::{
-    observe::{snapshot::Snapshot, view::View},
-    observers::RunHandle,
-};
+use crate::{observe::view::View, observers::RunHandle};
 
 const PAGE: &str = include_str!("page.html");
 const PATHS: &str =
@@ -132,7 +129,7 @@ impl Site {
         })
     }
 
-    async fn snapshot(&self) -> Option<Arc<Snapshot>> {
+    async fn snapshot(&self) -> Option<Arc<records::Snapshot>> {
         let view = timeout(VIEW_TIMEOUT, self.run.view()).await.ok()??;
         Some(view.snapshot())
     }

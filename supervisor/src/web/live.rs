@@ -14,12 +14,10 @@ use tokio::{
 
 use super::answer::Follower;
 use crate::{
-    observe::{
-        snapshot::{Count, Failure, Jobs, Sample, Service, Snapshot, Worker},
-        view::View,
-    },
+    observe::view::View,
     observers::{EventLines, RunHandle},
 };
+use records::{Count, Failure, Jobs, Millis, Sample, ServiceTime, Snapshot, Worker};
 
 /// The interval between two boards.
 const BOARD_INTERVAL: Duration = Duration::from_millis(500);
@@ -29,15 +27,18 @@ const PIECES_MAX: usize = 4;
 /// A snapshot without what the client has received already.
 #[derive(Serialize)]
 struct Board<'a> {
-    at_ms: u64,
+    at_ms: Millis,
     state: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
     workers: &'a [Worker],
     jobs: Jobs,
     failed: &'a [Count],
     attempts: &'a [Count],
     restarts: &'a [Count],
-    service: &'a Service,
+    service: &'a ServiceTime,
     failures: &'a [Failure],
     history: &'a [Sample],
     dropped_bytes: u64,
@@ -47,7 +48,7 @@ struct Board<'a> {
 #[derive(Default)]
 struct Seen {
     failure: u64,
-    sample_ms: u64,
+    sample_ms: Millis,
 }
 
 /// Starts the stream for one client.
@@ -143,6 +144,7 @@ impl Seen {
         let board = Board {
             at_ms: all.at_ms,
             state: &all.state,
+            status: all.status.as_deref(),
             why: all.why.as_deref(),
             workers: &all.workers,
             jobs: all.jobs,

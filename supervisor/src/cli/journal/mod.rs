@@ -108,7 +108,8 @@ enum Format {
 enum StateArgument {
     Ok,
     Failed,
-    Crashed,
+    #[value(alias = "crashed")]
+    Quarantined,
     Running,
     Lost,
     Waiting,
@@ -197,7 +198,7 @@ impl Journal {
             State::Running => StateArgument::Lost,
             State::Ok => StateArgument::Ok,
             State::Failed => StateArgument::Failed,
-            State::Crashed => StateArgument::Crashed,
+            State::Crashed => StateArgument::Quarantined,
         }
     }
 

@@ -24,13 +24,13 @@ use std::{
 use crossterm::event::{self, Event};
 use pool::signal::Signal;
 use process::signals::{BlockingRequests, Request, die_by, suspend};
+use records::Snapshot;
 use supervisor::{
     control::{
         client::{self, ClientError},
         wire::{Performed, Query},
     },
     model::Command,
-    observe::snapshot::Snapshot,
 };
 
 use self::{

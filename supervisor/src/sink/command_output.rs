@@ -1,5 +1,5 @@
-//! What commands write, each stream to its like: all of it at once when the command has ended, or
-//! as it comes from a launcher that cuts and tags it.
+//! The output of commands, stdout to stdout and stderr to stderr: all of it when the command has
+//! ended, or as it comes from a launcher that splits and tags the lines itself.
 
 use std::io::{self, IsTerminal};
 
@@ -12,25 +12,26 @@ use pool::{
 };
 use text::escape::visible;
 
-/// The output of commands.
+/// The sink of `each`.
 #[derive(Debug)]
-pub(super) struct Commands {
-    /// Whether each line has the job's inputs in front.
+pub(super) struct CommandOutput {
+    /// Whether each line begins with the job's inputs.
     tag: bool,
-    /// Whether what comes meanwhile is shown as it is, on a terminal too.
+    /// Whether output that comes before the end is written as it is, to a terminal too.
     raw: bool,
     stdout_is_terminal: bool,
     stderr_is_terminal: bool,
 }
 
-impl Commands {
+impl CommandOutput {
     pub(super) fn new(tag: bool, raw: bool) -> Self {
         let stdout_is_terminal = io::stdout().is_terminal();
         let stderr_is_terminal = io::stderr().is_terminal();
         Self { tag, raw, stdout_is_terminal, stderr_is_terminal }
     }
 
-    /// Bytes of a job as they are; on a terminal line by line, with nothing that it would obey.
+    /// Appends bytes of a job as they are; for a terminal line by line, with control characters made
+    /// visible.
     fn put(&self, stream: Stream, tag: Option<&[u8]>, bytes: &[u8], out: &mut Vec<u8>) {
         let is_terminal = match stream {
             Stream::Stdout => self.stdout_is_terminal,
@@ -67,7 +68,7 @@ impl Commands {
     }
 }
 
-/// What the last attempt wrote, as GNU parallel has it.
+/// The output of the last attempt, as GNU parallel shows it.
 fn captured(outcome: &Outcome) -> Option<&Captured> {
     match &outcome.last.as_ref()?.end {
         AttemptEnd::Ran(ran) => Some(&ran.output),
@@ -83,7 +84,7 @@ fn put(text: &[u8], is_terminal: bool, out: &mut Vec<u8>) {
     }
 }
 
-impl Sink for Commands {
+impl Sink for CommandOutput {
     fn output(&self, origin: Origin, piece: &[u8], _: &mut Held, out: &mut Vec<u8>) {
         if self.raw {
             out.extend_from_slice(piece);
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
 
     fn shown(stdout_is_terminal: bool, tag: Option<&[u8]>, bytes: &[u8]) -> Vec<u8> {
-        let commands = Commands { stdout_is_terminal, ..Commands::new(false, false) };
+        let commands = CommandOutput { stdout_is_terminal, ..CommandOutput::new(false, false) };
         let mut out = Vec::new();
         commands.put(Stream::Stdout, tag, bytes, &mut out);
         out
