@@ -1,4 +1,12 @@
-//! A run that there is not, to be drawn.
+//! A sample run for layout tests.
+
+use std::time::Duration;
+
+use pool::{event::WorkerId, job};
+use records::{
+    Attempt, Count, CurrentJob, Failure, Jobs, LastWorker, Millis, RunInfo, SCHEMA, Sample,
+    ServiceTime, Snapshot, Tally, Worker, WorkerRef,
+};
 
 pub(super) fn ms(millis: u64) -> Millis {
     Duration::from_millis(millis).into()
