@@ -104,3 +104,37 @@ impl Notify {
         .await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Context;
+
+    use pool::exit::Pipe;
+
+    use super::*;
+
+    fn is_ready(future: impl Future<Output = ()>) -> bool {
+        let mut future = std::pin::pin!(future);
+        future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_worker_without_credit_waits_until_its_news_are_handled() {
+        let queue = Rc::new(EventQueue::default());
+        let [flooding, other] =
+            [1, 2].map(|slot| NewsSender::new(WorkerId { slot, life: 1 }, Rc::clone(&queue)));
+        assert!(is_ready(flooding.credit()) && is_ready(flooding.all_handled()));
+        assert!(!is_ready(queue.wait_for_input()));
+        for _ in 0..CREDIT {
+            assert!(is_ready(flooding.credit()));
+            flooding.send(News::Closed(Pipe::Jobs));
+        }
+        assert!(is_ready(queue.wait_for_input()));
+        assert!(!is_ready(flooding.credit()) && !is_ready(flooding.all_handled()));
+        assert!(is_ready(other.credit()), "workers have a credit each");
+        flooding.give_back();
+        assert!(is_ready(flooding.credit()) && !is_ready(flooding.all_handled()));
+        (1..CREDIT).for_each(|_| flooding.give_back());
+        assert!(is_ready(flooding.all_handled()));
+    }
+}

@@ -17,6 +17,8 @@ mod output;
 mod random;
 mod reply_reader;
 mod start;
+#[cfg(test)]
+mod tests;
 mod worker_task;
 
 use std::{

@@ -11,8 +11,8 @@ use super::connection::Connection;
 use crate::sink::{Held, Origin, Outlet, PIECE_BYTES};
 use process::descriptors::{bytes_waiting, look_ahead};
 
-/// Bytes kept of the end of a stream. A program that dies for lack of memory usually says so in
-/// its last lines, and the record of a quarantined job shows them.
+/// Bytes kept of the end of a stream. A program that dies for lack of memory usually reports it
+/// in its last lines, and the record of a quarantined job shows them.
 const TAIL_BYTES: usize = 8 << 10;
 
 /// One output stream of one worker.
@@ -142,7 +142,7 @@ impl OutputStream {
         let Some(tail) = &state.tail else { return Vec::new() };
         let mut tail = tail.clone();
         if !state.has_ended {
-            // The most telling lines may wait in the pipe until the outlet has room.
+            // The most useful lines may wait in the pipe until the outlet has room.
             tail.extend(look_ahead(&self.pipe).unwrap_or_default());
         }
         truncate_to_tail(&mut tail);

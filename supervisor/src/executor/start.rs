@@ -42,7 +42,7 @@ pub(super) struct Starter {
     workers: u32,
     reach: KillScope,
     /// Longest frame, in bytes; `None` if the workers take no jobs.
-    frame_bytes_max: Option<usize>,
+    pub(super) frame_bytes_max: Option<usize>,
     watches_memory: bool,
     /// What launchers run; `None` if the workers are the user's program.
     commands: Option<Commands>,

@@ -2,16 +2,16 @@
 //!
 //! # The end of a worker
 //!
-//! A worker may die at any instruction. The order of these steps makes sure that nothing it said
-//! is lost and that no signal hits another process:
+//! A worker may die at any instruction. The order of these steps makes sure that none of its
+//! messages is lost and that no signal hits another process:
 //!
 //! 1. The pidfd becomes readable. The process is now a zombie: it executes nothing more, and the
 //!    kernel keeps its pid, its exit status and its resource usage until it is reaped.
 //! 2. The task examines the zombie without reaping it. The usage and the entries in `/proc` are
 //!    evidence, and reaping would discard them.
 //! 3. The task aborts the reply reader and reads the rest of the reply pipe and the recorder. A
-//!    dead process writes nothing more, so this completes what the worker said and names the job
-//!    that it ran last.
+//!    dead process writes nothing more, so its messages are now complete, and the recorder names
+//!    the job that it ran last.
 //! 4. The task kills the processes that the worker left behind. It finds them by their session,
 //!    whose number is the pid of the worker. While the zombie holds that pid, the kernel gives it
 //!    to no other process.
@@ -137,7 +137,7 @@ async fn supervise(
         Err(error) => ProcessEnd::Unobserved { errno: error.raw_os_error().unwrap_or(0) },
     };
     if let Some(reader) = reader {
-        // This loses nothing: whatever the reader has read is in the queue already.
+        // This loses nothing: all that the reader has read is in the queue already.
         reader.abort();
     }
     (end, channels.map(|channels| channels.finish()).unwrap_or_default())

@@ -256,3 +256,6 @@ fn into_failure(failure: wire::Failure<'_>) -> Failure {
     };
     Failure { kind, message: failure.message.into_owned(), place }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ mod decode;
 mod in_flight;
 mod job_process;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod write_queue;
 mod writer;
 
@@ -296,41 +298,5 @@ impl Connection {
         if let Some(writer) = &*self.writer.borrow() {
             let _ = fcntl(&**writer.pipe(), FcntlArg::F_SETPIPE_SZ(LARGE_PIPE_BYTES));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::fd::AsFd;
-
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    use process::descriptors::bytes_waiting;
-    use tokio::{runtime::LocalOptions, task::yield_now};
-
-    use super::*;
-
-    #[test]
-    fn a_dismissed_worker_that_has_not_read_all_reaches_the_end_of_its_jobs() {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().build_local(LocalOptions::default()).unwrap();
-        let seen = runtime.block_on(async {
-            let worker = WorkerId { slot: 1, life: 1 };
-            let (connection, far) =
-                Connection::open(worker, 1 << 20, false, read_buffer()).unwrap();
-            let connection = Rc::new(connection);
-            let queue = |writer: &mut Writer| writer.queue.push_frame(&[b'x'; 1 << 20]);
-            connection.writer.borrow_mut().as_mut().map(queue).unwrap();
-            connection.flush();
-            let room = fcntl(&far.jobs, FcntlArg::F_GETPIPE_SZ).unwrap().cast_unsigned() as usize;
-            while bytes_waiting(&far.jobs) < room {
-                yield_now().await;
-            }
-            connection.dismiss();
-            yield_now().await;
-            let mut watched = [PollFd::new(far.jobs.as_fd(), PollFlags::POLLIN)];
-            poll(&mut watched, PollTimeout::ZERO).unwrap();
-            watched[0].revents().unwrap()
-        });
-        assert!(seen.contains(PollFlags::POLLHUP), "{seen:?}");
     }
 }
