@@ -1,5 +1,5 @@
-//! What was typed, and what does it mean? One fallible step from arguments and environment
-//! to the settings of a client.
+//! The command line: turns arguments and environment into the settings of a client, in one fallible
+//! step.
 
 use std::time::Duration;
 
@@ -15,35 +15,35 @@ use text::units::parse_size;
 
 const URL_VARIABLE: &str = "CONNECTION_URL";
 
-/// Fetches each URL once and writes its body to stdout.
+/// Fetch each URL once and write its body to stdout.
 ///
-/// Without a URL, a built-in upstream on the loopback interface is asked for /posts/1.
+/// Without a URL, fetch /posts/1 from a built-in server on the loopback interface.
 #[derive(Parser)]
 #[command(name = "connection_bin", version, after_help = AFTER_HELP)]
 struct Typed {
-    /// What to fetch, http or https; bodies are written in this order
+    /// URL to fetch, http or https; bodies are written in this order
     #[arg(value_name = "URL", env = URL_VARIABLE, hide_env_values = true, value_parser = parse_url)]
     urls: Vec<Url>,
 
     #[command(flatten)]
     limits: TypedLimits,
 
-    /// What to write of each answer
+    /// What to write for each answer
     #[arg(long, value_name = "FORM", default_value = "body")]
     reply: TypedReply,
 
-    /// One request after the other, instead of concurrently
+    /// Send one request at a time instead of many concurrently
     #[arg(long)]
     sequential: bool,
 
-    /// Tell on stderr how long each URL took, and all of them
+    /// Print the time that each URL took, and the total, to stderr
     #[arg(long)]
     time: bool,
 }
 
 #[derive(Args)]
 struct TypedLimits {
-    /// Longest time for one request, from look-up to last byte
+    /// Time limit of one request, from name look-up to the last byte
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_timeout)]
     timeout: Duration,
 
@@ -54,37 +54,37 @@ struct TypedLimits {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum TypedReply {
-    /// The body; a status that is no success is a failure
+    /// The body; a status other than 2xx is a failure
     Body,
-    /// A line of JSON: url (the last one, if redirected), status (no success is an answer
-    /// too), headers, ms, and body, or body_base64 if it is not UTF-8
+    /// A line of JSON: url (the last one, if redirected), status (any status is an answer),
+    /// headers, ms, and body, or body_base64 if it is not UTF-8
     Json,
 }
 
 const AFTER_HELP: &str = "\
-Started by a supervisor as a worker of its pool, it takes no URL but jobs, one after another, \
-and what would be written is the job's reply. A job is a URL, or a JSON object:
-  url          what to fetch
-  method       GET if not given; POST if there is a body
-  headers      an object of texts or lists of texts
-  body         a text; body_base64 for other bytes
-  timeout      in place of --timeout: seconds, or a text such as \"200ms\"
+As a worker of a supervisor's pool, the program takes jobs instead of URLs, one after another, \
+and sends as the job's reply what it would otherwise write. A job is a URL, or a JSON object:
+  url          the URL to fetch
+  method       the default is GET, or POST if there is a body
+  headers      an object of strings or lists of strings
+  body         a string; body_base64 for other bytes
+  timeout      overrides --timeout: seconds, or a string such as \"200ms\"
 
-Started with PROTO=TCP in the environment and a socket as stdin, as tcpserver and its kin do, \
-it serves HTTP/1.1 to that one client instead; GET / lists the routes.
+Started with PROTO=TCP in the environment and a socket as stdin, as by tcpserver, the program \
+serves HTTP/1.1 to that one client instead; GET / lists the routes.
 
-Exit status: 0 all fetched, 1 some request or the output failed, 2 usage. A worker's is 0 even \
-if jobs failed, since each is told so.";
+Exit status: 0 all fetched, 1 some request or the output failed, 2 usage. A worker exits with 0 \
+even if jobs failed, since each job's reply reports its own failure.";
 
-/// The settings of a client, or the end of the process with clap's message and status 2.
+/// Reads the settings of a client. On a usage error, exits with clap's message and status 2.
 pub(crate) fn read() -> Settings {
     let empty = std::env::var_os(URL_VARIABLE).is_some_and(|url| url.is_empty());
-    // As for most programs, an empty variable is as good as none.
+    // As in most programs, an empty variable counts as unset.
     if empty { settings(without_variable()) } else { settings(Typed::command()) }
 }
 
-/// The settings of a worker, which gets its URLs later, or the same end. The variable is for
-/// whoever names no URL, and so not for a worker.
+/// Reads the settings of a worker, whose URLs come from jobs. It ignores the variable, which only
+/// replaces a missing URL. On a usage error, exits with clap's message and status 2.
 pub(crate) fn read_for_worker() -> Settings {
     let settings = settings(without_variable());
     if !settings.urls.is_empty() {

@@ -1,5 +1,6 @@
-//! What does a client do? Fetches its URLs, some at a time, and writes the bodies in the
-//! order of the URLs; what went wrong and how long it took goes to stderr.
+//! The client mode: fetches URLs concurrently and writes the bodies in the order of the URLs.
+//!
+//! Errors and times go to stderr, so that stdout carries bodies only.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -15,45 +16,45 @@ use crate::reply::Reply;
 use crate::request::Request;
 use crate::upstream;
 
-/// Requests in flight at most, and with them the bodies held in memory.
+/// The largest number of requests in flight, which also bounds the bodies held in memory.
 const CONCURRENT_MAX: usize = 64;
 
-/// What a client is to do; plain data.
+/// The settings of a client.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What to fetch; nothing means the built-in upstream.
+    /// The URLs to fetch. If there are none, the client fetches from the built-in upstream.
     pub urls: Vec<Url>,
-    /// What one request may take.
+    /// The limits of one request.
     pub limits: Limits,
-    /// What is written of an answer.
+    /// What the client writes for each answer.
     pub reply: Reply,
-    /// One request at a time.
+    /// Whether to send one request at a time.
     pub sequential: bool,
-    /// Say on stderr how long it took.
+    /// Whether to print times to stderr.
     pub show_time: bool,
 }
 
-/// What ends a client before its last URL.
+/// Why a client stops before its last URL.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// No port on the loopback interface, or the like.
+    /// The built-in upstream cannot listen on the loopback interface.
     #[error("built-in upstream on 127.0.0.1: {0}; name a URL instead")]
     Upstream(io::Error),
     /// The HTTP client could not be set up.
     #[error("HTTP client: {0}")]
     Client(#[from] SetupError),
-    /// What was fetched cannot be written.
+    /// A body cannot be written to stdout.
     #[error("stdout: {0}; the rest is not fetched")]
     Stdout(io::Error),
-    /// A task of ours panicked.
+    /// The task of a request panicked.
     #[error("request: {0}")]
     Task(#[from] JoinError),
 }
 
-/// Fetches and writes everything; says how many of the URLs failed.
+/// Fetches all URLs and writes their answers. Returns how many URLs failed.
 ///
 /// # Errors
-/// Only what makes going on useless: no client, no upstream, no output.
+/// The client cannot continue: the HTTP client, the upstream or the output failed.
 pub async fn run(mut settings: Settings) -> Result<usize, Fault> {
     let began = Instant::now();
     let mut proxies = Proxies::FromEnvironment;
@@ -79,15 +80,15 @@ pub async fn run(mut settings: Settings) -> Result<usize, Fault> {
                 let written = if running.is_empty() {
                     write(&reply)
                 } else {
-                    // On a thread of its own, so that a stopped reader of stdout does not
-                    // use up the time limits of the requests still running.
+                    // In a separate thread, so that a stopped reader of stdout does not use
+                    // up the time limits of the requests that still run.
                     spawn_blocking(move || write(&reply)).await?
                 };
                 written.map_err(Fault::Stdout)?;
             }
             Err(error) => {
                 failed += 1;
-                // Of several, the error must say whose it is; most do.
+                // If there are several URLs, the message must name its URL. Most do.
                 if several && !error.names_url() {
                     note(format_args!("{error} {}", shown(&url)));
                 } else {
@@ -105,7 +106,7 @@ pub async fn run(mut settings: Settings) -> Result<usize, Fault> {
     Ok(failed)
 }
 
-/// Starts the built-in upstream beside us and says so.
+/// Starts the built-in upstream in this process, and reports its address.
 fn built_in() -> Result<Url, Fault> {
     let (listener, url) = upstream::bind().map_err(Fault::Upstream)?;
     note(format_args!("no URL given: built-in upstream on {}", url.authority()));
@@ -118,12 +119,12 @@ fn start(fetcher: &Fetcher, url: Url) -> JoinHandle<Fetched> {
     tokio::spawn(async move { fetcher.fetch(Request::get(url)).await })
 }
 
-/// Says how long one request took.
+/// Prints how long a request took.
 pub(crate) fn note_elapsed(elapsed: Duration, url: &Url) {
     note(format_args!("elapsed: {} for {}", show_duration(elapsed), shown(url)));
 }
 
-/// Writes a body as it came, and ends its last line.
+/// Writes a body unchanged, followed by a newline unless it ends with one.
 fn write(body: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(body)?;
@@ -133,7 +134,7 @@ fn write(body: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// One line on stderr; nobody is left to tell that stderr is closed.
+/// Prints a line to stderr. Errors are ignored, because there is nowhere to report them.
 fn note(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

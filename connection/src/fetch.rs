@@ -1,4 +1,4 @@
-//! How is one request made, and what can go wrong? Within limits of time and size.
+//! Makes one HTTP request, within limits of time and size.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -10,101 +10,101 @@ use text::units::{show_duration, show_size};
 use crate::request::Request;
 use crate::trust;
 
-/// What one request may take.
+/// The limits of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// From the look-up of the name to the last byte of the body, unless the request says.
+    /// The time from name look-up to the last byte of the body. A request can override it.
     pub timeout: Duration,
-    /// Bytes of body.
+    /// The largest body, in bytes.
     pub body_bytes_max: u64,
 }
 
-/// Whether `HTTP_PROXY` and its kin count.
+/// Whether the client uses the proxies that the environment names, such as `HTTP_PROXY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proxies {
-    /// As everybody's HTTP client does.
+    /// Use them, as most HTTP clients do.
     FromEnvironment,
-    /// For a server in this very process.
+    /// Ignore them: the server is in this process.
     None,
 }
 
-/// Which statuses are an answer, and not a failure.
+/// The HTTP statuses that count as an answer and not as a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Statuses {
-    /// 2xx.
+    /// The statuses 2xx.
     Success,
-    /// Every one: whoever asked will see which.
+    /// All statuses, because the reply shows the status.
     Any,
 }
 
-/// A request's end, good or bad.
+/// The end of a request.
 #[derive(Debug)]
 pub struct Fetched {
-    /// What was asked for.
+    /// The requested URL.
     pub url: Url,
-    /// How long it took.
+    /// How long the request took.
     pub elapsed: Duration,
-    /// What came of it.
+    /// The answer, or why there is none.
     pub answer: Result<Answer, FetchError>,
 }
 
-/// A response as wanted.
+/// A response with an acceptable status.
 #[derive(Debug)]
 pub struct Answer {
-    /// Who answered, after all redirections.
+    /// The URL that answered, after all redirects.
     pub url: Url,
-    /// One of those wanted.
+    /// The status of the response.
     pub status: StatusCode,
-    /// As they came.
+    /// The headers, unchanged.
     pub headers: HeaderMap,
-    /// From the beginning to the head of this response.
+    /// The time from the start of the request to the head of this response.
     pub first_byte: Duration,
-    /// The body as it came.
+    /// The body, unchanged.
     pub body: Vec<u8>,
 }
 
-/// Why there is no answer; `Display` is one line.
+/// Why there is no answer. `Display` prints one line.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The server answered, but not with a success.
+    /// The server answered with a status that does not count as success.
     #[error("Failed to get a valid response. Status: {0}")]
     Status(StatusCode),
-    /// Name, connection, TLS, HTTP: the whole chain of reasons.
+    /// Name look-up, connection, TLS or HTTP failed. The message has the whole chain of causes.
     #[error("{}", chain(.0))]
     Network(#[from] reqwest::Error),
-    /// Neither an answer nor an error in time.
+    /// The answer was not complete in time.
     #[error("{url}: no complete answer within {}; allow more with {by}", show_duration(*.limit))]
     Timeout {
-        /// What was asked for.
+        /// The requested URL.
         url: Url,
-        /// The limit that was reached.
+        /// The time limit that was reached.
         limit: Duration,
-        /// What set it.
+        /// The option or field that set the limit.
         by: &'static str,
     },
-    /// More body than wanted.
+    /// The body is larger than the limit.
     #[error("{url}: body exceeds {} ({limit} bytes); allow more with --max-body", show_size(*.limit))]
     BodyTooLarge {
-        /// What was asked for.
+        /// The requested URL.
         url: Url,
-        /// The limit that was exceeded.
+        /// The limit, in bytes.
         limit: u64,
     },
 }
 
-/// Why there is no HTTP client.
+/// Why the HTTP client could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// TLS as wanted is not available.
+    /// TLS could not be set up.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
-    /// What the HTTP library refused.
+    /// The HTTP library refused the configuration.
     #[error("{}", chain(.0))]
     Http(#[from] reqwest::Error),
 }
 
 impl FetchError {
-    /// Whether the message says which URL it is about.
+    /// Whether the message names the URL.
     #[must_use]
     pub fn names_url(&self) -> bool {
         match self {
@@ -115,7 +115,7 @@ impl FetchError {
     }
 }
 
-/// An HTTP client with its limits; cheap to clone, and clones share connections.
+/// An HTTP client with its limits. Clones are cheap and share connections.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     client: Client,
@@ -124,10 +124,10 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Sets up a client; nothing is connected yet, no file is read.
+    /// Sets up a client. It neither connects nor reads a file yet.
     ///
     /// # Errors
-    /// What the HTTP library refuses, such as a proxy variable that is not a URL.
+    /// The HTTP library refuses the configuration, such as a proxy variable that is not a URL.
     pub fn new(limits: Limits, statuses: Statuses, proxies: Proxies) -> Result<Self, SetupError> {
         let mut client = Client::builder()
             .tls_backend_preconfigured(trust::tls()?)
@@ -138,7 +138,7 @@ impl Fetcher {
         Ok(Self { client: client.build()?, limits, statuses })
     }
 
-    /// Makes `request` once.
+    /// Makes the request once, without retries.
     pub async fn fetch(&self, request: Request) -> Fetched {
         let began = Instant::now();
         let url = request.url.clone();
@@ -163,7 +163,7 @@ impl Fetcher {
         if self.statuses == Statuses::Success && !status.is_success() {
             return Err(FetchError::Status(status));
         }
-        // The announced length is only good for an early no: it may lie.
+        // The announced length allows an early refusal, but it may be wrong.
         if response.content_length().is_some_and(|length| length > limit) {
             return Err(too_large());
         }
@@ -188,7 +188,7 @@ impl Fetcher {
 
     fn builder(&self, request: Request) -> reqwest::RequestBuilder {
         let Request { method, url, mut headers, body, timeout: _ } = request;
-        // Nobody below says that there is nothing, and some servers insist on being told.
+        // The HTTP library omits the length of an empty body, but some servers require it.
         if matches!(method, Method::POST | Method::PUT | Method::PATCH) && body.is_empty() {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
@@ -197,7 +197,7 @@ impl Fetcher {
     }
 }
 
-/// The URL in an error may be where a redirection led to, with a password of its own.
+/// Removes the password from the URL in an error, which may be the target of a redirect.
 fn without_password(error: reqwest::Error) -> reqwest::Error {
     match error.url().map(shown) {
         Some(url) => error.with_url(url),
@@ -205,17 +205,18 @@ fn without_password(error: reqwest::Error) -> reqwest::Error {
     }
 }
 
-/// A URL for people to read: without the password it may carry.
+/// Returns the URL for people to read, without user name and password.
 #[must_use]
 pub fn shown(url: &Url) -> Url {
     let mut url = url.clone();
-    // Refused only by a URL that cannot carry any.
+    // This fails only for a URL that cannot have a password.
     let _ = url.set_password(None);
     let _ = url.set_username("");
     url
 }
 
-/// An error and all its causes in one line; what a cause repeats is said once.
+/// Formats an error and all its causes as one line, and omits a cause that the text before it
+/// already repeats.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

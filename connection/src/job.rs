@@ -1,5 +1,7 @@
-//! What does a job ask for? A URL as plain text, or a request as a JSON object. A field that
-//! is misspelt is refused rather than passed over.
+//! Parses jobs: a job is a URL as plain text, or a request as a JSON object.
+//!
+//! A misspelt field is an error; if it were ignored, the request would differ from what its author
+//! meant.
 
 use std::time::Duration;
 
@@ -12,34 +14,34 @@ use serde_json::{Map, Value};
 
 use crate::request::{Request, parse_timeout, parse_url};
 
-/// Why a job is no request; `Display` is one line, and holds no value of a header nor any
-/// part of a URL.
+/// Why a job is not a request. `Display` prints one line, which contains neither a header's value
+/// nor any part of a URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
-    /// Nothing but blanks, if anything.
+    /// The job is empty or blank.
     #[error("job is empty; write a URL, or a JSON object with a `url`")]
     Empty,
-    /// Bytes that no URL is made of.
+    /// The job is not UTF-8.
     #[error("job is not UTF-8; write a URL, or a JSON object and bytes in its `body_base64`")]
     NotText,
-    /// Text that is no URL.
+    /// The job is text, but not a URL.
     #[error("job is not a URL: {0}, or a JSON object with a `url`")]
     NotUrl(String),
-    /// Begins like a JSON object, and is none, or has other fields than it should.
+    /// The job starts like a JSON object, but is malformed or has an unknown field.
     #[error("job is not such a JSON object: {0}")]
     NotJson(String),
-    /// A field with a value it cannot have.
+    /// A field has an invalid value.
     #[error("`{field}` of the job: {fault}")]
     Field {
-        /// Its name.
+        /// The name of the field.
         field: &'static str,
-        /// The reason and the remedy.
+        /// What is wrong, and how to write it.
         fault: String,
     },
 }
 
-/// The fields there are. Their values are looked at later, since the errors of this library
-/// quote texts of the wrong kind, which may be secret.
+/// The fields of a job. Their values are checked later, because serde's errors quote values of the
+/// wrong type, which may be secret.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Typed {
@@ -56,10 +58,10 @@ struct Typed {
     timeout: Value,
 }
 
-/// Reads a job. A field that is `null` counts as left out.
+/// Parses a job. A field that is `null` counts as absent.
 ///
 /// # Errors
-/// What is wrong with the job, and how to write it.
+/// The job is not a valid request. The message says what is wrong, and how to write it.
 pub fn parse(job: &[u8]) -> Result<Request, JobError> {
     let job = job.trim_ascii();
     match job.first() {
@@ -74,7 +76,7 @@ pub fn parse(job: &[u8]) -> Result<Request, JobError> {
 
 fn object(job: &[u8]) -> Result<Request, JobError> {
     let typed: Typed = serde_json::from_slice(job).map_err(|error| {
-        // An unknown field is quoted as it is.
+        // The error quotes the name of an unknown field.
         JobError::NotJson(error.to_string().replace(char::is_control, " "))
     })?;
     let url = match text("url", typed.url)? {
@@ -82,7 +84,7 @@ fn object(job: &[u8]) -> Result<Request, JobError> {
         None => return Err(fault("url", "null is not a URL; write http://HOST/PATH")),
     };
     let body = match (text("body", typed.body)?, text("body_base64", typed.body_base64)?) {
-        (Some(_), Some(_)) => return Err(fault("body_base64", "there is a `body` too; keep one")),
+        (Some(_), Some(_)) => return Err(fault("body_base64", "there is also a `body`; keep one")),
         (Some(text), None) => Some(text.into_bytes()),
         (None, Some(text)) => Some(BASE64_STANDARD.decode(text.trim()).map_err(|_| {
             fault("body_base64", "not base64; write A-Z a-z 0-9 + / in one line, padded with =")
@@ -108,28 +110,28 @@ fn text(field: &'static str, value: Value) -> Result<Option<String>, JobError> {
     match value {
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text)),
-        _ => Err(fault(field, "not a text; write \"...\"")),
+        _ => Err(fault(field, "not a string; write \"...\"")),
     }
 }
 
-/// Methods differ in their case, but none that is used differs from another by that alone.
+/// Parses a method, in any case: no two methods in use differ only by case.
 fn method(name: &str) -> Result<Method, JobError> {
     match Method::from_bytes(name.to_ascii_uppercase().as_bytes()) {
-        Ok(Method::CONNECT) => Err(fault("method", "CONNECT has no reply; write GET, say")),
+        Ok(Method::CONNECT) => Err(fault("method", "CONNECT has no reply; write GET, for example")),
         Ok(method) => Ok(method),
-        Err(_) => Err(fault("method", "not an HTTP method; write GET, say")),
+        Err(_) => Err(fault("method", "not an HTTP method; write GET, for example")),
     }
 }
 
 fn timeout(value: Value) -> Result<Option<Duration>, JobError> {
     let text = match value {
         Value::Null => return Ok(None),
-        // As a text without exponent, which the other reader would not know.
+        // `to_string` uses no exponent, which `parse_timeout` would not accept.
         Value::Number(seconds) => seconds.as_f64().unwrap_or(f64::INFINITY).to_string(),
         Value::String(text) => text,
         _ => return Err(fault("timeout", "not a duration; write 2, or \"200ms\"")),
     };
-    // Quoted as it is, too.
+    // The reason quotes the text.
     parse_timeout(&text)
         .map(Some)
         .map_err(|reason| fault("timeout", &reason.replace(char::is_control, " ")))
@@ -143,9 +145,9 @@ fn headers(value: Value) -> Result<HeaderMap, JobError> {
     };
     let mut headers = HeaderMap::new();
     for (name, value) in object {
-        // Not quoted: it may be a whole header.
+        // The name is not quoted, because it may be a whole header with its value.
         let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| fault("headers", "a name is not one; write letters, digits and dashes"))?;
+            .map_err(|_| fault("headers", "a name is invalid; write letters, digits and dashes"))?;
         if matches!(name, CONTENT_LENGTH | TRANSFER_ENCODING) {
             return Err(fault("headers", &format!("`{name}` follows from the body; leave it out")));
         }
@@ -165,11 +167,13 @@ fn headers(value: Value) -> Result<HeaderMap, JobError> {
 }
 
 fn unfit(name: &HeaderName) -> JobError {
-    let fault = format!("`{name}` is not a text in one line; write \"...\", or a list of such");
+    let fault = format!(
+        "`{name}` is not a string without line breaks; write \"...\", or a list of such strings"
+    );
     JobError::Field { field: "headers", fault }
 }
 
-/// Any may be, so none is printed for debugging.
+/// Marks the value as secret, so that `Debug` does not print it. Any header may be.
 fn secret(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
@@ -198,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_says_more() {
+    fn an_object_sets_method_body_and_timeout() {
         for (rest, method, body, seconds) in [
             (r#""#, "GET", &b""[..], None),
             (r#","method":"delete""#, "DELETE", b"", None),
@@ -220,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_texts_or_lists_and_not_printed() {
+    fn headers_are_strings_or_lists_and_are_not_printed() {
         let job =
             br#"{"url":"http://h","headers":{"X-A":"1","b":["2","3"],"c":[],"x-a":"s3cret"}}"#;
         let request = parse(job).unwrap();
@@ -232,8 +236,8 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_in_one_line_without_secrets() {
-        for (job, told) in [
+    fn errors_are_one_line_without_secrets() {
+        for (job, expected) in [
             ("", "is empty"),
             (" \t\n", "is empty"),
             ("s3cret", "not a URL: relative URL without a base; write http://HOST/PATH"),
@@ -246,40 +250,40 @@ mod tests {
             ("{\"url\":\"http://h\"} x", "trailing characters"),
             ("{\"url\":\"http://h\",\"url\":\"\"}", "duplicate field `url`"),
         ] {
-            refused(job.as_bytes(), told);
+            refused(job.as_bytes(), expected);
         }
         refused(b"http://h/\xff", "not UTF-8");
         refused(b"{\"url\":\"\xff\"}", "invalid unicode");
     }
 
     #[test]
-    fn faults_of_fields_name_the_field() {
-        for (rest, told) in [
+    fn errors_in_fields_name_the_field() {
+        for (rest, expected) in [
             (r#""metod":"s3cret""#, "unknown field `metod`, expected one of `url`, `method`"),
             (r#""a\nb":1"#, "unknown field `a b`"),
             (r#""method":"s3 cret""#, "`method` of the job: not an HTTP method"),
             (r#""method":"""#, "`method` of the job"),
             (r#""method":"connect""#, "CONNECT"),
-            (r#""method":1"#, "`method` of the job: not a text"),
+            (r#""method":1"#, "`method` of the job: not a string"),
             (r#""headers":"s3cret""#, "`headers` of the job: not an object"),
             (r#""headers":{"a":{"b":"s3cret"}}"#, "`headers` of the job: `a`"),
             (r#""headers":{"a":["1",2]}"#, "`headers` of the job: `a`"),
             (
                 r#""headers":{"a":"s3cret\n"}"#,
-                "`headers` of the job: `a` is not a text in one line",
+                "`headers` of the job: `a` is not a string without line breaks",
             ),
             (r#""headers":{"a: s3cret":""}"#, "`headers` of the job: a name"),
             (r#""headers":{"Content-Length":"1"}"#, "`content-length` follows from the body"),
-            (r#""body":{"a":1}"#, "`body` of the job: not a text"),
-            (r#""body":"","body_base64":"""#, "`body_base64` of the job: there is a `body` too"),
+            (r#""body":{"a":1}"#, "`body` of the job: not a string"),
+            (r#""body":"","body_base64":"""#, "`body_base64` of the job: there is also a `body`"),
             (r#""body_base64":"s3cret!""#, "`body_base64` of the job: not base64"),
-            (r#""timeout":0"#, "`timeout` of the job: nothing is answered in no time"),
+            (r#""timeout":0"#, "`timeout` of the job: zero leaves no time for an answer"),
             (r#""timeout":-1"#, "`timeout` of the job: `-1` is not a duration"),
             (r#""timeout":1e300"#, "longer than a century"),
             (r#""timeout":"so\non""#, "`timeout` of the job: `so on` is not a duration"),
             (r#""timeout":true"#, "`timeout` of the job: not a duration"),
         ] {
-            refused(format!("{{\"url\":\"http://h\",{rest}}}").as_bytes(), told);
+            refused(format!("{{\"url\":\"http://h\",{rest}}}").as_bytes(), expected);
         }
         for url in [r#""ftp://ann:s3cret@h""#, "null", "7", r#""s3cret""#, r#""http://h:s3cret/""#]
         {
@@ -287,9 +291,9 @@ mod tests {
         }
     }
 
-    fn refused(job: &[u8], told: &str) {
+    fn refused(job: &[u8], expected: &str) {
         let message = parse(job).unwrap_err().to_string();
-        assert!(message.contains(told), "{}: {message}", job.escape_ascii());
+        assert!(message.contains(expected), "{}: {message}", job.escape_ascii());
         assert!(!message.contains("s3"), "{message}");
         assert!(!message.contains(char::is_control), "{message:?}");
     }

@@ -1,13 +1,13 @@
-//! What is one connection's work? As a client: one HTTP request per URL, within limits.
-//! As a worker of a pool: one request per job. As a backend: everything one accepted client
-//! asks for, until it leaves.
+//! The work of one connection, in three modes:
 //!
-//! Reading order: [`client`] is what `connection_bin URL...` does. [`fetch`] makes one
-//! [`request`] ([`trust`] says whose certificates count) and [`reply`] tells its answer.
-//! [`pool`] does the same for each [`job`] that a supervisor sends. [`session`] is what the same program
-//! does for an accepted client, [`routes`] what it answers ([`posts`], [`payload`]), and
-//! [`upstream`] those answers on a loopback port, for want of a URL. [`sys`] holds all that
-//! is unsafe.
+//! - as a client ([`client`]): one HTTP request per URL of the command line, within limits;
+//! - as a worker of a pool ([`pool`]): one request per [`job`];
+//! - as a backend ([`session`]): all requests of one accepted client, until it leaves.
+//!
+//! Client and worker make a [`request`] with [`fetch`], where [`trust`] selects the trusted
+//! certificates, and format the answer with [`reply`]. A backend answers with [`routes`], from
+//! [`posts`] and [`payload`]; [`upstream`] serves the same routes on a loopback port for a client
+//! without a URL. [`sys`] holds all unsafe code.
 
 pub mod client;
 pub mod fetch;

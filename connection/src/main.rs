@@ -1,5 +1,5 @@
-//! Which of its three trades does this process follow: worker of a pool, backend of a client
-//! that was already accepted, or client of some server?
+//! `connection_bin`: selects one of three modes: worker of a pool, backend of an accepted client, or
+//! HTTP client.
 
 mod cli;
 
@@ -20,21 +20,22 @@ fn main() -> ExitCode {
 
 fn work() -> Result<ExitCode, Box<dyn Error>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    // First, since it is meant for this very process; the signs of a backend are inherited.
+    // This comes first because the variable names this very process, whereas the environment of a
+    // backend is inherited.
     if worker::is_worker() {
         let served = pool::serve(&runtime, &cli::read_for_worker());
-        // As below.
+        // A name look-up that outlived its time limit must not delay the exit.
         runtime.shutdown_background();
         served?;
         return Ok(ExitCode::SUCCESS);
     }
-    // Early, so that a backend never pays for the command line or TLS.
+    // Before the command line and TLS, which a backend does not need.
     if let Some(socket) = session::accepted_client() {
         runtime.block_on(session::serve(socket))?;
         return Ok(ExitCode::SUCCESS);
     }
     let ended = runtime.block_on(client::run(cli::read()));
-    // A look-up of a name that outlived its time limit must not hold up the exit.
+    // A name look-up that outlived its time limit must not delay the exit.
     runtime.shutdown_background();
     match ended {
         Ok(0) => Ok(ExitCode::SUCCESS),

@@ -1,4 +1,4 @@
-//! How does a response body of any length stay small in memory? As one chunk, repeated.
+//! [`Payload`], a response body that repeats one chunk, so that a long body needs little memory.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-/// What [`Payload::repeated`] repeats.
+/// The chunk that [`Payload::repeated`] repeats.
 static FILLING: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
-/// The body of every response of ours: `chunk` over and over until `left` bytes are sent.
+/// A response body: `chunk` again and again until `left` bytes are sent.
 #[derive(Debug, Clone)]
 pub struct Payload {
     chunk: Bytes,
@@ -18,14 +18,14 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// A body that is `content`.
+    /// A body with this content.
     pub fn of(content: impl Into<Bytes>) -> Self {
         let chunk = content.into();
         let left = chunk.len() as u64;
         Self { chunk, left }
     }
 
-    /// A body of `length` bytes `x`.
+    /// A body of `length` bytes, each of them `x`.
     #[must_use]
     pub fn repeated(length: u64) -> Self {
         Self { chunk: Bytes::from_static(&FILLING), left: length }

@@ -1,5 +1,6 @@
-//! What does a worker of a pool do? One request per job, one job after another, all with the
-//! same client, so that a server is connected to once and not for every job.
+//! The worker mode: makes one request per job, one job after another.
+//!
+//! All jobs share one HTTP client, so that a server is connected to once and not for every job.
 
 use tokio::runtime::Runtime;
 use worker::ServeError;
@@ -9,42 +10,43 @@ use crate::fetch::{FetchError, Fetched, Fetcher, Proxies, SetupError};
 use crate::job::{self, JobError};
 use crate::reply::Reply;
 
-/// Turns of the runtime before a job: one to hear what became of idle connections in the
-/// meantime, one for their tasks to act on it, and one to spare.
-const TURNS: usize = 3;
+/// The number of times that the runtime is polled before a job: once to learn which idle connections
+/// have closed, once for their tasks to react, and once to spare.
+const POLLS: usize = 3;
 
-/// Why a job failed; `Display` is one line.
+/// Why a job failed. `Display` prints one line.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    /// It is no request.
+    /// The payload is not a request.
     #[error(transparent)]
     Job(#[from] JobError),
-    /// There is no answer to it.
+    /// The request was not answered.
     #[error(transparent)]
     Fetch(#[from] FetchError),
 }
 
-/// What ends a worker before its last job.
+/// Why a worker stops before its last job.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The HTTP client could not be set up.
     #[error("HTTP client: {0}")]
     Client(#[from] SetupError),
-    /// The supervisor is gone or not understood.
+    /// The supervisor is gone or violates the protocol.
     #[error(transparent)]
     Serve(#[from] ServeError),
 }
 
-/// Does every job that comes, until there are no more.
+/// Runs jobs until there are no more.
 ///
 /// # Errors
-/// No client, no supervisor. A job that fails is none.
+/// The HTTP client cannot be set up, or the connection to the supervisor fails. A job that fails is
+/// not an error.
 pub fn serve(runtime: &Runtime, settings: &Settings) -> Result<(), Fault> {
     let worker = Worker::new(runtime, settings)?;
     Ok(worker::serve(|job| worker.work(job.bytes()))?)
 }
 
-/// What is kept from job to job.
+/// The state that jobs share.
 #[derive(Debug)]
 pub struct Worker<'a> {
     runtime: &'a Runtime,
@@ -54,26 +56,26 @@ pub struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    /// Sets up the client; nothing is connected yet.
+    /// Sets up the HTTP client. It does not connect yet.
     ///
     /// # Errors
-    /// As for [`Fetcher::new`].
+    /// The same as those of [`Fetcher::new`].
     pub fn new(runtime: &'a Runtime, settings: &Settings) -> Result<Self, SetupError> {
         let Settings { limits, reply, show_time, .. } = *settings;
         let fetcher = Fetcher::new(limits, reply.statuses(), Proxies::FromEnvironment)?;
         Ok(Self { runtime, fetcher, reply, show_time })
     }
 
-    /// Does one job: its reply.
+    /// Runs one job and returns its reply.
     ///
     /// # Errors
-    /// The job's fault or its server's; the next job is as good as the first.
+    /// The job is invalid or its request failed. Later jobs are not affected.
     pub fn work(&self, job: &[u8]) -> Result<Vec<u8>, Failed> {
         let request = job::parse(job)?;
         let Fetched { url, elapsed, answer } = self.runtime.block_on(async {
-            // Between jobs nothing runs. A connection that its server has closed since would
-            // be taken for open, and its request would fail.
-            for _ in 0..TURNS {
+            // The runtime does not run between jobs. Without this, a connection that its server
+            // has closed since would still count as open, and the request would fail.
+            for _ in 0..POLLS {
                 tokio::task::yield_now().await;
             }
             self.fetcher.fetch(request).await

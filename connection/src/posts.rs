@@ -1,6 +1,7 @@
-//! What does post number n say? The same on every machine, in the manner of jsonplaceholder.
+//! The content of posts, in the manner of jsonplaceholder. A post depends on its number alone, so it
+//! is the same on every machine.
 
-/// Posts of each user.
+/// The number of posts per user.
 const POSTS_PER_USER: u64 = 10;
 
 const WORDS: [&str; 32] = [
@@ -38,20 +39,20 @@ const WORDS: [&str; 32] = [
     "voluptas",
 ];
 
-/// Post `id` (from 1) as JSON.
+/// Returns post `id`, counted from 1, as JSON.
 #[must_use]
 pub fn post(id: u64) -> String {
     let mut words = Words { state: id };
     let user = id.saturating_sub(1) / POSTS_PER_USER + 1;
     let title = words.line(6);
-    // The words need no escape; the line breaks inside the body are JSON's.
+    // The words need no escaping. The line breaks in the body are JSON escapes.
     let body = [words.line(8), words.line(7), words.line(8), words.line(5)].join("\\n");
     format!(
         "{{\n  \"userId\": {user},\n  \"id\": {id},\n  \"title\": \"{title}\",\n  \"body\": \"{body}\"\n}}\n"
     )
 }
 
-/// Words without end, by `SplitMix64`.
+/// An endless sequence of words, drawn with `SplitMix64`.
 struct Words {
     state: u64,
 }
@@ -66,7 +67,7 @@ impl Words {
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        // The upper five bits, which mix best: one of 32.
+        // The upper five bits are the best mixed ones; they select one of 32 words.
         WORDS[usize::from((mixed >> 59) as u8)]
     }
 }
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_post_is_its_number_and_nothing_else() {
+    fn a_post_depends_on_its_number_alone() {
         assert_eq!(post(7), post(7));
         assert_ne!(post(7), post(8));
         assert!(post(10).starts_with("{\n  \"userId\": 1,\n  \"id\": 10,\n  \"title\": \""));

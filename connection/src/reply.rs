@@ -1,4 +1,4 @@
-//! How is an answer told? As the body alone, or as one line of JSON with all there is to know.
+//! Formats an answer: as the body alone, or as one line of JSON with status, headers and times.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,17 +11,17 @@ use serde::Serialize;
 
 use crate::fetch::{Answer, Statuses};
 
-/// What is told of an answer.
+/// The format of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
-    /// The body as it came. A status that is no success is a failure.
+    /// The body, unchanged. A status other than 2xx is a failure.
     Body,
-    /// An object with the status, whatever it is, the headers, the times and the body.
+    /// A JSON object with the status, whatever it is, the headers, the times and the body.
     Json,
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct JsonAnswer<'a> {
     url: &'a str,
     status: u16,
     headers: BTreeMap<&'a str, Vec<Cow<'a, str>>>,
@@ -45,7 +45,7 @@ enum Body {
 }
 
 impl Reply {
-    /// The statuses that can be told.
+    /// The statuses that this format counts as an answer.
     #[must_use]
     pub fn statuses(self) -> Statuses {
         match self {
@@ -54,7 +54,7 @@ impl Reply {
         }
     }
 
-    /// The bytes to hand over, for an answer that took `total`.
+    /// Formats an answer that took `total`.
     #[must_use]
     pub fn of(self, answer: Answer, total: Duration) -> Vec<u8> {
         match self {
@@ -69,18 +69,18 @@ fn json(answer: Answer, total: Duration) -> Vec<u8> {
         Ok(text) => Body::Text(text),
         Err(error) => Body::Base64(BASE64_STANDARD.encode(error.as_bytes())),
     };
-    let told = Told {
+    let answer = JsonAnswer {
         url: answer.url.as_str(),
         status: answer.status.as_u16(),
         headers: lists(&answer.headers),
         ms: Milliseconds { total: ms(total), first_byte: ms(answer.first_byte) },
         body,
     };
-    // Fails for keys that are no text, of which there are none here.
-    serde_json::to_vec(&told).unwrap_or_default()
+    // This cannot fail: all keys are strings.
+    serde_json::to_vec(&answer).unwrap_or_default()
 }
 
-/// A header may come several times. Bytes that are no UTF-8 are replaced.
+/// Groups header values by name, since a header may occur several times. Invalid UTF-8 is replaced.
 fn lists(headers: &HeaderMap) -> BTreeMap<&str, Vec<Cow<'_, str>>> {
     let mut lists = BTreeMap::<_, Vec<_>>::new();
     for (name, value) in headers {
@@ -89,7 +89,7 @@ fn lists(headers: &HeaderMap) -> BTreeMap<&str, Vec<Cow<'_, str>>> {
     lists
 }
 
-/// To the microsecond: more is noise.
+/// The duration in milliseconds, rounded to microseconds.
 fn ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
@@ -115,8 +115,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_json_tells_all() {
-        for (body, told) in [
+    fn a_json_reply_has_status_headers_times_and_body() {
+        for (body, field) in [
             (&b"1\n\"\xc3\xa9"[..], "\"body\":\"1\\n\\\"\u{e9}\""),
             (b"", "\"body\":\"\""),
             (b"\0\xff", "\"body_base64\":\"AP8=\""),
@@ -125,14 +125,14 @@ mod tests {
             let expected = format!(
                 "{{\"url\":\"http://h/p\",\"status\":404,\
                 \"headers\":{{\"a\":[\"\u{fffd}\"],\"b\":[\"2\",\"1\"]}},\
-                \"ms\":{{\"total\":12.346,\"first_byte\":8.1}},{told}}}"
+                \"ms\":{{\"total\":12.346,\"first_byte\":8.1}},{field}}}"
             );
             assert_eq!(String::from_utf8(json).unwrap(), expected);
         }
     }
 
     #[test]
-    fn a_body_is_told_as_it_came() {
+    fn a_body_is_not_changed() {
         assert_eq!(Reply::Body.of(answer(b"\xff\n"), Duration::ZERO), b"\xff\n");
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked for? One HTTP request, be it from the command line or from a job.
+//! [`Request`], an HTTP request from the command line or from a job.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use text::units::parse_duration;
 
-/// One HTTP request; plain data.
+/// An HTTP request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// GET and its kin.
+    /// The HTTP method.
     pub method: Method,
-    /// Whom to ask for what; http or https.
+    /// The URL to request; http or https.
     pub url: Url,
-    /// Beside those every request has.
+    /// Headers in addition to those of every request.
     pub headers: HeaderMap,
-    /// What is sent; mostly nothing.
+    /// The body; usually empty.
     pub body: Vec<u8>,
-    /// The time it may take, if it has a limit of its own.
+    /// The time limit of this request, if it has its own.
     pub timeout: Option<Duration>,
 }
 
 impl Request {
-    /// Asks for `url` and no more.
+    /// A GET request for `url`.
     #[must_use]
     pub fn get(url: Url) -> Self {
         Self {
@@ -35,13 +35,14 @@ impl Request {
     }
 }
 
-/// Reads a URL that can be fetched.
+/// Parses a URL with a supported scheme.
 ///
 /// # Errors
-/// The reason and the remedy; not the text itself, which may hold a password.
+/// The text is not such a URL. The message has the reason and the remedy, but not the text itself,
+/// which may contain a password.
 pub fn parse_url(text: &str) -> Result<Url, String> {
     let reason = match Url::parse(text) {
-        // A line break would be skipped, and two URLs become one.
+        // The parser skips line breaks, so two URLs would become one.
         _ if text.trim().contains(char::is_control) => "it holds a line break or the like".into(),
         Ok(url) if matches!(url.scheme(), "http" | "https") => return Ok(url),
         Ok(_) => "its scheme is not supported".into(),
@@ -50,13 +51,15 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
     Err(format!("{reason}; write http://HOST/PATH or https://HOST/PATH"))
 }
 
-/// Reads the longest time for a request.
+/// Parses the time limit of a request.
 ///
 /// # Errors
-/// Not a duration, or none at all.
+/// The text is not a duration, or the duration is zero.
 pub fn parse_timeout(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
-        Ok(Duration::ZERO) => Err("nothing is answered in no time; write 30s, say".into()),
+        Ok(Duration::ZERO) => {
+            Err("zero leaves no time for an answer; write 30s, for example".into())
+        }
         Ok(limit) => Ok(limit),
         Err(error) => Err(error.to_string()),
     }

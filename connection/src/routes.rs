@@ -1,4 +1,4 @@
-//! What is answered to a request? The same by a backend and by the built-in upstream.
+//! The routes and their answers, which a backend and the built-in upstream share.
 
 use std::process;
 use std::time::Duration;
@@ -22,12 +22,12 @@ const INDEX: &str = "\
 /spin             no answer: a loop that never ends
 ";
 
-/// As long as a request to a distant server may take.
+/// The delay of a post, similar to that of a distant server.
 const POST_DELAY: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(3600);
 const BYTES_MAX: u64 = 1 << 30;
 
-/// Answers `request`, or ends or occupies this process, if that is what was asked for.
+/// Answers a request. Some routes crash or block this process instead, on purpose.
 pub async fn answer<B>(request: &Request<B>) -> Response<Payload> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let refusal = format!("{} is not allowed here: use GET or HEAD\n", request.method());
@@ -79,7 +79,7 @@ async fn delay(seconds: &str) -> Response<Payload> {
 
 fn status(code: &str) -> Response<Payload> {
     match code.parse().ok().and_then(|code: u16| StatusCode::from_u16(code).ok()) {
-        // 1xx only announce an answer, and a client would go on waiting for it.
+        // 1xx only announces an answer, for which the client would keep waiting.
         Some(status) if (200..=599).contains(&status.as_u16()) => {
             let empty =
                 [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
@@ -99,8 +99,8 @@ fn bytes(count: &str) -> Response<Payload> {
     }
 }
 
-/// Takes memory for good and writes to every page of it. If there is none to be had, the
-/// process aborts, as any program that allocates would.
+/// Allocates memory, writes to every page of it and never frees it. If the allocation fails, the
+/// process aborts.
 fn leak(mebibytes: &str) -> Response<Payload> {
     let bytes = mebibytes.parse().ok().and_then(|count: u32| (count as usize).checked_mul(1 << 20));
     let Some(bytes) = bytes else {

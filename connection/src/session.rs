@@ -1,4 +1,4 @@
-//! How is one client served to its end? HTTP/1.1 with keep-alive on one socket.
+//! The backend mode: serves one client over HTTP/1.1 with keep-alive until it leaves.
 
 use std::fs::File;
 use std::io;
@@ -16,15 +16,15 @@ use tokio::net::TcpStream;
 
 use crate::routes;
 
-/// A client that sends no complete request for so long is taken for gone.
+/// A client that sends no complete request within this time counts as gone.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
-/// A client that closed its side may only have said all it has to say (`nc -N`), or may be
-/// gone; nothing tells which. An answer this near is worth waiting for.
+/// How long to wait for an answer after the client closed its side. The client may have sent its last
+/// request (`nc -N`) or may be gone, and the two cannot be distinguished.
 const HALF_CLOSED_MAX: Duration = Duration::from_secs(2);
 
-/// The client this process was started for, in the manner of UCSPI: `PROTO=TCP` and a
-/// socket as stdin.
+/// Returns the client that this process was started for, according to UCSPI: `PROTO=TCP` in the
+/// environment and a socket as stdin.
 #[must_use]
 pub fn accepted_client() -> Option<net::TcpStream> {
     if std::env::var_os("PROTO")? != "TCP" {
@@ -35,8 +35,8 @@ pub fn accepted_client() -> Option<net::TcpStream> {
     is_socket.then(|| OwnedFd::from(stdin).into())
 }
 
-/// Serves the client behind `socket` until it leaves. Whatever it sends, and however it
-/// ends, is its own affair and no error.
+/// Serves the client behind `socket` until it leaves. Malformed requests and broken connections are
+/// not errors.
 ///
 /// # Errors
 /// The socket cannot be used at all.
@@ -44,7 +44,7 @@ pub async fn serve(socket: net::TcpStream) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let watched = Arc::new(TcpStream::from_std(socket.try_clone()?)?);
     let socket = TcpStream::from_std(socket)?;
-    // Not every socket is TCP's, and without this the answers are right, if slower.
+    // This fails for sockets other than TCP. Without it answers are correct, but slower.
     let _ = socket.set_nodelay(true);
 
     let service = service_fn(move |request| {
@@ -66,13 +66,13 @@ pub async fn serve(socket: net::TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until the client has been gone for a while; for the one reason to return.
+/// Waits until the client has been gone for [`HALF_CLOSED_MAX`], then returns the error for that.
 async fn departure(socket: &TcpStream) -> io::Error {
     loop {
         match socket.ready(Interest::READABLE).await {
             Ok(ready) if !ready.is_read_closed() => {
-                // More to read, which is not our business here: forget it, so that the
-                // next wait is for the next change.
+                // There is more to read, which this function ignores. Clear the readiness, so
+                // that the next wait is for the next change.
                 let _ = socket
                     .try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
             }

@@ -1,5 +1,6 @@
-//! Which HTTPS servers are trusted? Those vouched for by this system's certificate store,
-//! which is read at the first TLS handshake, so that plain HTTP starts without it.
+//! Trusts the HTTPS servers that the system's certificate store vouches for.
+//!
+//! The store is read at the first TLS handshake, so that plain HTTP starts without it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,10 +10,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-/// TLS as a client does it.
+/// Returns the TLS configuration of a client.
 ///
 /// # Errors
-/// The cryptography in this program offers no version of TLS.
+/// The cryptography provider supports no version of TLS.
 pub fn tls() -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let store = Arc::new(SystemStore { provider: Arc::clone(&provider), opened: OnceLock::new() });
@@ -23,7 +24,7 @@ pub fn tls() -> Result<ClientConfig, Error> {
         .with_no_client_auth())
 }
 
-/// The system's store, opened when it is needed.
+/// The system's certificate store, opened when it is first needed.
 #[derive(Debug)]
 struct SystemStore {
     provider: Arc<CryptoProvider>,

@@ -1,4 +1,5 @@
-//! Whom to ask when no URL is given? A real HTTP server in this process, on a loopback port.
+//! The built-in upstream: a real HTTP server in this process, on a loopback port, for a client that
+//! was given no URL.
 
 use std::convert::Infallible;
 use std::io;
@@ -8,7 +9,7 @@ use reqwest::Url;
 
 use crate::session;
 
-/// Takes a free port; returns it with the URL of its first post. Connections succeed from
+/// Binds a free port. Returns the listener and the URL of its first post. Connections succeed from
 /// now on, and are answered once [`serve`] runs.
 ///
 /// # Errors
@@ -19,11 +20,11 @@ pub fn bind() -> io::Result<(TcpListener, Url)> {
     Ok((listener, Url::parse(&url).map_err(io::Error::other)?))
 }
 
-/// Serves every client of `listener`, each as a session of its own, for as long as it is
-/// polled, inside a tokio runtime.
+/// Serves every client of `listener` in a session of its own, while the future is polled. Must run
+/// inside a tokio runtime.
 ///
 /// # Errors
-/// The port cannot be listened to any more.
+/// The listener fails.
 pub async fn serve(listener: TcpListener) -> io::Result<Infallible> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;

@@ -12,9 +12,9 @@ use std::thread;
 use std::time::Duration;
 
 use connection::upstream;
+use protocol::frame;
+use protocol::wire::{Codec, SupervisorHello, ToSupervisor, ToWorker, WorkerHello};
 use tokio::runtime::Builder;
-use worker::frame;
-use worker::wire::{Codec, SupervisorHello, ToSupervisor, ToWorker, WorkerHello};
 
 /// Nothing here takes a tenth of it, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -107,7 +107,7 @@ fn run<'a>(
 ) -> (Vec<Result<String, String>>, Output) {
     let mut child = command.spawn().unwrap();
     let hello = SupervisorHello {
-        version: worker::wire::VERSION,
+        version: protocol::wire::VERSION,
         codecs: vec!["bincode".into()],
         max_frame: FRAME_MAX as u64,
         worker: "w1.1".into(),

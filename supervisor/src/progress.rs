@@ -122,3 +122,38 @@ fn count(path: &Path, separator: Separator, total: &Arc<AtomicU64>) {
         total.store(jobs + u64::from(last != end), Ordering::Relaxed);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plain_line_and_the_bar_are_golden() {
+        let jobs = Tally {
+            accepted: 20,
+            ok: 9,
+            failed: 2,
+            crashed: 1,
+            not_run: 0,
+            queued: 3,
+            in_flight: 5,
+            tried_again: 4,
+        };
+        let show = |total| {
+            let next = SAID_EVERY;
+            let shown = Progress { line: None, total, next }.show(next, jobs, 2);
+            let Shown::Line(line) = shown else { panic!("{shown:?}") };
+            line
+        };
+        let plain = show(Total::known(20)) + &show(Total(Arc::new(AtomicU64::new(UNKNOWN))));
+        // The first line that is drawn: no time has gone by.
+        let mut bar = Line::new();
+        bar.set_total(20);
+        let bar = bar.draw(jobs, 2, 120);
+        let rates = bar.split(' ').map(|word| if word.ends_with("/s") { "<rate>/s" } else { word });
+        let bar = rates.collect::<Vec<_>>().join(" ");
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("progress", format!("{plain}{}", bar.trim_end()));
+        });
+    }
+}

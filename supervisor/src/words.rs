@@ -93,6 +93,7 @@ pub fn cause_name(cause: Cause) -> &'static str {
         Cause::CouldNotStart(_) => "could not start",
         Cause::Timeout => "timeout",
         Cause::Protocol(_) => "protocol",
+        Cause::Unobserved => "unobserved",
         Cause::AskedToStop(Asked { why, .. }) => stop(why),
     }
 }
@@ -106,6 +107,7 @@ pub fn stop(why: StopReason) -> &'static str {
         StopReason::Recycle => "recycled",
         StopReason::SecondOpinion => "second opinion",
         StopReason::Cancelled => "cancelled",
+        StopReason::Killed => "killed",
         StopReason::Scale => "scaled down",
         StopReason::Finished => "finished",
         StopReason::Timeout => "timeout",

@@ -41,11 +41,14 @@ fn an_error_tells_its_message_and_a_panic_its_place_too() {
     assert_eq!((&panic["status"], &panic["cause"]), (&json!("failed"), &json!("panic")));
     let attempt = &panic["attempts"][0];
     assert_eq!(attempt["message"], "oh dear");
-    assert!(attempt["place"].as_str().unwrap().starts_with("worker/examples/work.rs:"), "{panic}");
+    assert!(
+        attempt["place"].as_str().unwrap().starts_with("crates/worker/examples/work.rs:"),
+        "{panic}"
+    );
     assert_eq!(attempt["worker"], 1);
     let [error, panic] = run.messages()[..] else { panic!("{}", run.stderr) };
     assert_eq!(error, "supervisor: job 1 failed: no such page (attempt 1, w1.1)");
-    let panicked = "supervisor: job 2 failed: panicked: oh dear (worker/examples/work.rs:";
+    let panicked = "supervisor: job 2 failed: panicked: oh dear (crates/worker/examples/work.rs:";
     assert!(panic.starts_with(panicked) && panic.ends_with("(attempt 1, w1.1)"), "{panic}");
     // A panic does not cost the worker its life.
     assert_eq!(run.records("started").len(), 1);

@@ -237,7 +237,7 @@ fn a_first_worker_that_is_silent_for_long_is_noted() {
 
 /// The workers in other languages, as far as those are installed.
 fn others() -> Vec<[String; 2]> {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../worker/examples");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/worker/examples");
     let all = [("python3", "worker.py"), ("node", "worker.js")];
     let found = all.into_iter().filter(|(program, _)| {
         let is_there = Command::new(program).arg("--version").output().is_ok();

@@ -83,6 +83,8 @@ pub enum Cause {
     Protocol(ProtocolFault),
     /// It ended because we asked it to.
     AskedToStop(Asked),
+    /// It is gone, and nobody knows how it ended: another process took its exit status.
+    Unobserved,
 }
 
 /// Where a signal that was not ours came from.
@@ -129,6 +131,8 @@ pub enum StopReason {
     SecondOpinion,
     /// Its job was cancelled.
     Cancelled,
+    /// A user killed it by the control socket (`supervisor kill`).
+    Killed,
     /// There shall be fewer workers.
     Scale,
     /// There are no more jobs.
@@ -160,6 +164,33 @@ pub struct Evidence {
     pub kernel_oom: bool,
     /// The names of processes that it left behind, and that were killed.
     pub left: Vec<String>,
+}
+
+/// The end of a worker's process, as far as the supervisor could observe it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ProcessEnd {
+    /// The program ran and ended.
+    Ended(Evidence),
+    /// The program was never executed: a step of its start failed.
+    NeverStarted(StartFault),
+    /// The start was withdrawn before a process was made, because the pool asked for that.
+    Withdrawn,
+    /// The program ran and is gone, but another process took its exit status.
+    Unobserved {
+        /// The error number of the wait.
+        errno: i32,
+    },
+}
+
+impl ProcessEnd {
+    /// The evidence, where the end was observed.
+    #[must_use]
+    pub fn evidence(&self) -> Option<&Evidence> {
+        match self {
+            Self::Ended(evidence) => Some(evidence),
+            Self::NeverStarted(_) | Self::Withdrawn | Self::Unobserved { .. } => None,
+        }
+    }
 }
 
 /// The largest resident memory of a process.
@@ -220,6 +251,10 @@ impl fmt::Display for Cause {
             Self::CouldNotStart(fault) => write!(f, "could not start: {fault}"),
             Self::Timeout => write!(f, "timeout"),
             Self::Protocol(fault) => write!(f, "protocol error: {fault}"),
+            Self::Unobserved => write!(f, "unobserved"),
+            Self::AskedToStop(Asked { why: StopReason::Killed, .. }) => {
+                write!(f, "killed by a user")
+            }
             Self::AskedToStop(Asked { killed: true, .. }) => {
                 write!(f, "asked to stop: killed")
             }
@@ -231,6 +266,7 @@ impl fmt::Display for Cause {
                 StopReason::Scale => write!(f, "asked to stop: scaled down"),
                 StopReason::Finished => write!(f, "finished"),
                 StopReason::Shutdown
+                | StopReason::Killed
                 | StopReason::Timeout
                 | StopReason::Memory
                 | StopReason::Protocol(_) => {

@@ -182,7 +182,8 @@ enum Form {
         length: u8,
         bytes: [u8; SHORT_BYTES_MAX],
     },
-    Owned(Box<[u8]>),
+    /// Clones share the bytes, and cost no allocation.
+    Medium(Arc<[u8]>),
     /// What is before `start` belongs to the frame it came in.
     Shared {
         frame: Arc<Vec<u8>>,
@@ -201,7 +202,7 @@ impl Payload {
             return Self(Form::Short { length: bytes.len() as u8, bytes: short });
         }
         if bytes.len() < LONG_BYTES_MIN {
-            return Self(Form::Owned(bytes.into()));
+            return Self(Form::Medium(bytes.into()));
         }
         Self(Form::Shared { frame: Arc::new(bytes.to_vec()), start: 0 })
     }
@@ -221,7 +222,7 @@ impl Payload {
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Form::Short { length, bytes } => &bytes[..usize::from(*length)],
-            Form::Owned(bytes) => bytes,
+            Form::Medium(bytes) => bytes,
             Form::Shared { frame, start } => &frame[*start..],
         }
     }

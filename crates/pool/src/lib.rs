@@ -18,6 +18,6 @@ pub mod rules;
 pub mod signal;
 
 pub use decide::{
-    Abilities, Action, Actions, Answer, Cancelled, Input, Jitter, JobKey, Left, Memory, News,
-    Order, Policy, Pool, Reply, RunEnd, Standing, Tick, Weight, verdict,
+    Abilities, Action, Actions, Answer, Cancelled, Input, Jitter, Left, Memory, News, Order,
+    Policy, Pool, Reply, RunEnd, Running, Standing, Tick, Weight, verdict,
 };

@@ -237,7 +237,7 @@ impl Drop for Beacons {
     }
 }
 
-/// A program of `worker/examples/`.
+/// A program of `crates/worker/examples/`.
 fn example(name: &str) -> String {
     let program = Path::new(SUPERVISOR).with_file_name("examples").join(name);
     assert!(program.exists(), "{} is not built: run scripts/bench.sh", program.display());

@@ -12,13 +12,13 @@ use std::{
 use clap::Args;
 use pool::rules::{Depth, JobRules, Recycle, Restart, RetryOn, Roll};
 use process::spawn::lookup;
+use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 use supervisor::{
     dry_run::dry_run,
     settings::{Capture, Commands, JobSource, Jobs, Linked, Output, Report, Settings, Workers},
     template::{Reading, Template},
 };
 use text::units::{parse_duration, parse_size, show_size};
-use worker::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 
 use super::{
     jobs::{ARGUMENTS_FOLLOW, START_TIMEOUT},

@@ -4,9 +4,9 @@ use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::Args;
 use pool::rules::{Depth, JobRules, Recycle, RetryOn};
+use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 use supervisor::settings::{JobSource, Jobs, Journal};
 use text::units::{parse_size, show_size};
-use worker::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 
 use super::{
     program,

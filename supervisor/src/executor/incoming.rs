@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use worker::{
+use protocol::{
     codec::HELLO_BYTES_MAX,
     frame,
     wire::{self, Codec, ToSupervisor, WorkerHello},

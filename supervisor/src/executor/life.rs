@@ -15,7 +15,7 @@ use crate::sink::{Origin, Outlet, Stream};
 use pool::{
     Input, Jitter, Left, News,
     event::WorkerId,
-    exit::{Evidence, StartFault, StartStep, says_out_of_memory},
+    exit::{ProcessEnd, says_out_of_memory},
 };
 use process::{Process, proc::OomWatch};
 
@@ -83,13 +83,13 @@ impl Life {
             Err(fault) => {
                 // It says why and exits at once, or is dead already.
                 let _ = process.ended().await;
-                Err(fault)
+                ProcessEnd::NeverStarted(fault)
             }
         };
         // Before its last output: what it left behind shall not add to that.
         if let (Some(strays), Some(pid)) = (&strays, pid) {
             let names = strays.end_left_by(worker, pid, process.handle().was_signalled()).await;
-            if let Ok(evidence) = &mut end {
+            if let ProcessEnd::Ended(evidence) = &mut end {
                 evidence.left = names;
             }
         }
@@ -109,7 +109,7 @@ async fn until_ended(
     stdout: &Relay,
     stderr: &Relay,
     oom: &OomWatch,
-) -> Result<Evidence, StartFault> {
+) -> ProcessEnd {
     let exit = loop {
         tokio::select! {
             exit = process.ended() => break exit,
@@ -121,9 +121,8 @@ async fn until_ended(
         Ok(exit) => {
             let words = [stdout.last_words(), stderr.last_words()];
             let says_so = says_out_of_memory([&words[0], &words[1]]);
-            Ok(process.evidence(exit, says_so, oom))
+            ProcessEnd::Ended(process.evidence(exit, says_so, oom))
         }
-        // Reaped by a stranger: there is no evidence to be had.
-        Err(error) => Err(StartFault::new(StartStep::Spawn, &error)),
+        Err(error) => ProcessEnd::Unobserved { errno: error.raw_os_error().unwrap_or(0) },
     }
 }

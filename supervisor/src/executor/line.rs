@@ -14,14 +14,15 @@ use std::{
 
 use bytes::BufMut;
 use nix::fcntl::{FcntlArg, fcntl};
+use protocol::{
+    frame::FrameTooLong,
+    recorder::Recorder,
+    wire::{SupervisorHello, ToWorker, VERSION},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, Interest, ReadBuf, Ready},
     net::unix::pipe::{Receiver, Sender},
     task::AbortHandle,
-};
-use worker::{
-    recorder::Recorder,
-    wire::{SupervisorHello, ToWorker, VERSION},
 };
 
 use super::{
@@ -30,12 +31,7 @@ use super::{
     incoming::{Heard, Incoming},
     outgoing::Outgoing,
 };
-use pool::{
-    Answer, Order, Reply,
-    event::WorkerId,
-    exit::ProtocolFault,
-    job::{Failure, FailureKind},
-};
+use pool::{Order, event::WorkerId, exit::ProtocolFault};
 use process::descriptors::{bytes_waiting, read_waiting};
 
 /// What the pipes hold when large frames pass.
@@ -58,7 +54,7 @@ pub(super) struct Line {
     recorder: Recorder,
     in_hand: RefCell<InHand>,
     pub(super) doer: Doer,
-    /// Jobs that were to be sent so far.
+    /// Jobs that were sent so far.
     sent: Cell<u64>,
     frame_bytes_max: usize,
     /// Whether the pipes were made to hold more.
@@ -126,28 +122,20 @@ impl Line {
         Ok((line, far))
     }
 
-    /// Puts a job on its way; [`Line::write`] sends it off. A job that no frame holds in this
-    /// worker's codec comes back as failed.
-    pub(super) fn send(&self, order: Order<'_>) -> Option<Reply> {
-        let codec = self.incoming.borrow().codec()?;
+    /// Puts a job on its way; [`Line::write`] sends it off.
+    ///
+    /// # Errors
+    /// No frame holds it in this worker's codec. It was not sent, and has no number among those
+    /// that were.
+    pub(super) fn send(&self, order: &Order) -> Result<(), FrameTooLong> {
+        let Some(codec) = self.incoming.borrow().codec() else { return Ok(()) };
+        self.outgoing.borrow_mut().push_job(codec, order, self.frame_bytes_max)?;
         self.sent.set(self.sent.get() + 1);
-        let sent = self.outgoing.borrow_mut().push_job(codec, order, self.frame_bytes_max);
-        if let Err(fault) = sent {
-            let message = format!("the job makes {fault}; allow more with --max-frame");
-            let failure = Failure { kind: FailureKind::Error, message, place: None };
-            let (id, attempt) = (order.id, order.attempt);
-            return Some(Reply {
-                id,
-                attempt,
-                service_ns: 0,
-                answer: Answer::Failed(Box::new(failure)),
-            });
-        }
         self.in_hand.borrow_mut().sent(order.id);
         if order.payload.is_shared() {
             self.enlarge(&self.replies.borrow());
         }
-        None
+        Ok(())
     }
 
     /// Puts a message on its way.
@@ -287,7 +275,7 @@ impl Line {
     /// # Errors
     /// What it said is not the protocol.
     pub(super) fn recall(&self, heard: &mut Heard) -> Result<Option<u64>, ProtocolFault> {
-        let Some(started) = self.recorder.recall() else { return Ok(None) };
+        let Some(started) = self.recorder.retract() else { return Ok(None) };
         self.catch_up(heard)?;
         self.in_hand.borrow_mut().recalled(started);
         Ok(Some(started))

@@ -24,8 +24,8 @@ use std::{
 };
 
 use nix::sys::signalfd::SignalFd;
+use protocol::wire::{self, ToWorker};
 use tokio::net::unix::pipe;
-use worker::wire::{self, ToWorker};
 
 use self::{
     inbox::{Inbox, Share},
@@ -42,9 +42,9 @@ use crate::{
     sink::Outlet,
 };
 use pool::{
-    Action, Cancelled, Input, Jitter, JobKey, Left, News, Pool,
+    Action, Cancelled, Input, Jitter, Left, News, Order,
     event::WorkerId,
-    exit::{StartFault, StartStep},
+    exit::{ProcessEnd, StartFault, StartStep},
     signal::Signal,
 };
 use process::{
@@ -179,12 +179,11 @@ impl Executor {
         Some(input)
     }
 
-    /// Performs an action; what is to be told is not its business. Jobs are looked up in the
-    /// pool.
-    pub fn perform(&mut self, action: &Action, pool: &Pool) {
+    /// Performs an action; what is to be told is not its business.
+    pub fn perform(&mut self, action: &Action) {
         match action {
             Action::Spawn(worker) => self.waiting.push_back(*worker),
-            Action::Send { worker, resume, jobs } => self.send(*worker, *resume, jobs, pool),
+            Action::Send { worker, resume, orders } => self.send(*worker, *resume, orders),
             Action::Recall(worker) => self.recall(*worker),
             Action::Weigh { workers, limit } => self.weigh(workers, *limit),
             Action::Examine { worker, id, is_over } => self.examine(*worker, *id, *is_over),
@@ -257,15 +256,16 @@ impl Executor {
         self.inbox.put(Input::Worker { worker, news });
     }
 
-    fn send(&self, worker: WorkerId, resume: bool, jobs: &[JobKey], pool: &Pool) {
+    fn send(&self, worker: WorkerId, resume: bool, orders: &[Order]) {
         let Some(line) = self.line(worker) else { return };
         if resume {
             line.say(&ToWorker::Resume);
         }
-        let refused = jobs.iter().filter_map(|key| line.send(pool.order(*key)));
-        let replies: Vec<_> = refused.collect();
-        if !replies.is_empty() {
-            self.put(worker, News::Replies { replies, memory: None, printed: false });
+        for order in orders {
+            if let Err(fault) = line.send(order) {
+                let (id, bytes) = (order.id, fault.length as u64);
+                self.put(worker, News::Unsendable { id, bytes, bytes_max: fault.cap as u64 });
+            }
         }
         line.write();
     }
@@ -306,7 +306,7 @@ impl Executor {
                 let jitter = self.jitter(worker);
                 tokio::task::spawn_local(life.live(Rc::clone(&self.inbox), jitter));
             }
-            Err(fault) => self.never_came_to_be(worker, fault),
+            Err(fault) => self.never_came_to_be(worker, ProcessEnd::NeverStarted(fault)),
         }
     }
 
@@ -314,13 +314,13 @@ impl Executor {
         // Mostly all of them are, in order.
         let place = self.waiting.iter().position(|waiting| *waiting == worker);
         if place.and_then(|place| self.waiting.remove(place)).is_some() {
-            self.never_came_to_be(worker, StartFault { step: StartStep::Spawn, errno: 0 });
+            self.never_came_to_be(worker, ProcessEnd::Withdrawn);
         }
     }
 
-    fn never_came_to_be(&self, worker: WorkerId, fault: StartFault) {
+    fn never_came_to_be(&self, worker: WorkerId, end: ProcessEnd) {
         let (left, jitter) = (Left::default(), self.jitter(worker));
-        self.put(worker, News::Ended { pid: None, end: Err(fault), left, jitter });
+        self.put(worker, News::Ended { pid: None, end, left, jitter });
     }
 
     fn jitter(&self, worker: WorkerId) -> Jitter {

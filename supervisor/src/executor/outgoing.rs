@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::VecDeque, io::IoSlice};
 
-use worker::{
+use protocol::{
     frame::{self, FrameTooLong},
     wire::{Codec, ToWorker},
 };
@@ -80,13 +80,15 @@ impl Outgoing {
     pub(super) fn push_job(
         &mut self,
         codec: Codec,
-        order: Order<'_>,
+        order: &Order,
         frame_bytes_max: usize,
     ) -> Result<(), FrameTooLong> {
         let Order { id, attempt, payload } = order;
+        let (id, attempt) = (*id, *attempt);
         let before = self.added;
         if codec == Codec::Bincode && payload.is_shared() {
-            let head = worker::codec::job_frame_head(id, attempt, payload.len(), frame_bytes_max)?;
+            let head =
+                protocol::codec::job_frame_head(id, attempt, payload.len(), frame_bytes_max)?;
             self.push_frame(&head);
             self.added += payload.len() as u64;
             self.job_at = before;
@@ -164,8 +166,8 @@ mod tests {
             let mut job_at = 0;
             for (id, length) in (1..).zip(jobs) {
                 let payload = Payload::copy(&vec![u8::try_from(id % 251).unwrap(); length]);
-                let order = Order { id, attempt: 1, payload: &payload };
-                outgoing.push_job(Codec::Bincode, order, 1 << 20).unwrap();
+                let order = Order { id, attempt: 1, payload: payload.clone() };
+                outgoing.push_job(Codec::Bincode, &order, 1 << 20).unwrap();
                 job_at = expected.len();
                 let payload = Cow::Borrowed(payload.as_bytes());
                 let message = ToWorker::Job { id, attempt: 1, payload };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pool::{limits::Limits, signal::Signal};
 use process::KillScope;
+use protocol::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
-use worker::codec::{self, CodecError};
 
 use crate::{
     settings::{Capture, Commands},

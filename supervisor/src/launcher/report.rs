@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use protocol::codec;
+use serde::{Deserialize, Serialize};
+
 use pool::{
     command::{Captured, Gap, Ran},
     exit::{Asked, Cause, Evidence, Peak, StartFault, Status, StopReason},
@@ -10,8 +13,6 @@ use pool::{
     signal::Signal,
 };
 use process::wait::Exit;
-use serde::{Deserialize, Serialize};
-use worker::codec;
 
 /// How a command ended, as the launcher saw it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]

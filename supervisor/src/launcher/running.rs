@@ -22,7 +22,8 @@ use process::{
     tree::{kill_descendants, names},
     wait::{Children, reap_any, reap_child},
 };
-use worker::{CancelReason, Heard, ServeError, Worker};
+use protocol::wire::CancelReason;
+use worker::{Heard, ServeError, Worker};
 
 use super::{
     EXIT_AFTER_CLOSE, LEFTOVER_OUTPUT_WAIT, REPORT_PID_AFTER,

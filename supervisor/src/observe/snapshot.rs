@@ -233,4 +233,106 @@ mod tests {
         let read: Attempt = serde_json::from_str(&text).unwrap();
         assert_eq!(read.output, "");
     }
+
+    fn worker() -> Worker {
+        Worker {
+            worker: 2,
+            life: 3,
+            pid: Some(4),
+            state: "ready".into(),
+            since_ms: Some(5),
+            memory_bytes: Some(6),
+            job: Some(Current { id: 7, attempt: 8, input: "input".into(), since_ms: 9 }),
+            restarts: 10,
+            last: Some(Last { life: 2, pid: Some(3), cause: "exit".into(), why: "code 3".into() }),
+        }
+    }
+
+    fn failure() -> Failure {
+        let attempt = Attempt {
+            attempt: 1,
+            worker: 2,
+            life: 3,
+            pid: 4,
+            began_ms: 5,
+            ms: 6.5,
+            cause: "exit".into(),
+            why: "code 3".into(),
+            output: "out\n".into(),
+        };
+        Failure {
+            number: 1,
+            at_ms: 2,
+            id: 3,
+            position: 4,
+            input: "input".into(),
+            outcome: "failed".into(),
+            cause: "exit".into(),
+            why: "code 3".into(),
+            attempts: vec![attempt],
+        }
+    }
+
+    fn jobs() -> Jobs {
+        Jobs {
+            total: Some(1),
+            accepted: 2,
+            ok: 3,
+            failed: 4,
+            crashed: 5,
+            not_run: 6,
+            queued: 7,
+            in_flight: 8,
+            running: 9,
+            tried_again: 10,
+        }
+    }
+
+    fn run() -> About {
+        About {
+            id: "x7k2".into(),
+            name: Some("name".into()),
+            pid: 5,
+            version: "0.1.0".into(),
+            title: "./program".into(),
+            began_unix_ms: 1_800_000_000_000,
+            workers: 4,
+            has_jobs: true,
+            total: Some(3),
+        }
+    }
+
+    #[test]
+    fn the_json_of_a_snapshot_is_golden() {
+        let count = |outcome: Option<&'static str>| Count {
+            outcome: outcome.map(Cow::Borrowed),
+            cause: "exit".into(),
+            count: 1,
+        };
+        let snapshot = Snapshot {
+            schema: crate::about::SCHEMA,
+            run: run(),
+            at_ms: 1,
+            state: "stopping".into(),
+            why: Some("SIGTERM".into()),
+            workers: vec![worker()],
+            jobs: jobs(),
+            failed: vec![count(Some("failed"))],
+            attempts: vec![count(None)],
+            restarts: vec![count(None)],
+            service: Service {
+                count: 1,
+                sum_s: 2.0,
+                p50_ms: Some(3.0),
+                p99_ms: Some(4.0),
+                below_s: vec![(0.5, 1)],
+            },
+            failures: vec![failure()],
+            history: vec![Sample { at_ms: 1, settled: 2, failed: 3, memory_bytes: Some(4) }],
+            dropped_bytes: 5,
+        };
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("snapshot", serde_json::to_string_pretty(&snapshot).unwrap());
+        });
+    }
 }

@@ -8,7 +8,7 @@ use crate::{
     settings::Workers,
 };
 use pool::{
-    Action, Input, Standing,
+    Input, Standing,
     event::{Ending, ShutdownReason, WorkerId},
     job::{Accepted, Job, JobEnd},
 };
@@ -47,11 +47,8 @@ impl Run {
             let there: Vec<_> = live().take(16).map(|live| live.worker.to_string()).collect();
             return Err(format!("there is no worker {wanted}: there are {}", list(&there)));
         }
-        for worker in &found {
-            self.executor.perform(&Action::Kill(*worker), &self.pool);
-        }
         let killed: Vec<_> = found.iter().map(WorkerId::to_string).collect();
-        Ok((format!("{} killed", killed.join(", ")), None))
+        Ok((format!("{} killed", killed.join(", ")), Some(Input::Kill { workers: found })))
     }
 
     fn cancel(&mut self, id: u64, now: bool) -> Done {

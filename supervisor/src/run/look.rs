@@ -170,8 +170,8 @@ impl Run {
     }
 
     pub(super) fn view(&self, now: Tick) -> View {
-        let running = self.pool.running().map(|(worker, order, since)| {
-            RunningJob::new(worker, order.id, order.attempt, order.payload.as_bytes(), since)
+        let running = self.pool.running().map(|it| {
+            RunningJob::new(it.worker, it.id, it.attempt, it.payload.as_bytes(), it.since)
         });
         View {
             at: now,

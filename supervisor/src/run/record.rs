@@ -26,7 +26,7 @@ use crate::{
     source::{Source, Supply},
 };
 use pool::{
-    Action, Actions, Pool, Tick,
+    Action, Actions, Tick,
     event::{Event, WorkerId},
     job::{Accepted, Job, Outcome, Payload},
 };
@@ -179,7 +179,6 @@ impl Recording {
         &mut self,
         now: Tick,
         actions: &mut Actions,
-        pool: &Pool,
         pid: impl Fn(WorkerId) -> Option<i32>,
     ) {
         let mut records = mem::take(&mut self.records);
@@ -197,9 +196,9 @@ impl Recording {
         }
         actions.settled.iter().for_each(|outcome| self.end(outcome, &mut records));
         for action in &actions.list {
-            let Action::Send { worker, jobs, .. } = action else { continue };
+            let Action::Send { worker, orders, .. } = action else { continue };
             let Some(pid) = pid(*worker) else { continue };
-            let started = jobs.iter().map(|key| pool.order(*key)).map(|order| Record::Started {
+            let started = orders.iter().map(|order| Record::Started {
                 job: order.id,
                 number: order.attempt,
                 worker: *worker,
@@ -240,8 +239,8 @@ impl Recording {
     }
 
     /// Whether this may be done now; else it comes back once what it was held for is committed.
-    pub(super) fn admit(&mut self, action: Action, pool: &Pool) -> Option<Action> {
-        let waits = self.waits(&action, pool);
+    pub(super) fn admit(&mut self, action: Action) -> Option<Action> {
+        let waits = self.waits(&action);
         let Some(gate) = &mut self.gate else { return Some(action) };
         let admitted = gate.admit(action, waits, self.submitted);
         if admitted.is_none() {
@@ -253,9 +252,9 @@ impl Recording {
     /// Whether a job is about to begin that must not before it is recorded: any, where what was lost
     /// is not run again; else one that was tried before, so that a death of ours forgets no more
     /// than one attempt of a job.
-    fn waits(&self, action: &Action, pool: &Pool) -> bool {
-        let Action::Send { jobs, .. } = action else { return false };
-        let is_tried = || jobs.iter().any(|key| pool.order(*key).attempt > 1);
+    fn waits(&self, action: &Action) -> bool {
+        let Action::Send { orders, .. } = action else { return false };
+        let is_tried = || orders.iter().any(|order| order.attempt > 1);
         self.rules.on_lost == OnLost::Fail || (!self.tried.is_empty() && is_tried())
     }
 

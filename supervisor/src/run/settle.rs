@@ -18,7 +18,7 @@ impl Run {
     pub(super) fn perform(&mut self, now: Tick, actions: &mut Actions) {
         if let Some(recording) = &mut self.recording {
             let executor = &self.executor;
-            recording.record(now, actions, &self.pool, |worker| executor.pid(worker));
+            recording.record(now, actions, |worker| executor.pid(worker));
         }
         self.put_out(now, &mut actions.settled);
         for action in actions.list.drain(..) {
@@ -27,11 +27,11 @@ impl Run {
                 continue;
             }
             let admitted = match &mut self.recording {
-                Some(recording) => recording.admit(action, &self.pool),
+                Some(recording) => recording.admit(action),
                 None => Some(action),
             };
             if let Some(action) = admitted {
-                self.executor.perform(&action, &self.pool);
+                self.executor.perform(&action);
             }
         }
     }
@@ -120,7 +120,7 @@ impl Run {
             Ok(upto) => {
                 let (mut outcomes, admitted) = recording.commit(upto);
                 for action in admitted {
-                    self.executor.perform(&action, &self.pool);
+                    self.executor.perform(&action);
                 }
                 self.put_out(self.began.elapsed(), &mut outcomes);
                 self.note_written();

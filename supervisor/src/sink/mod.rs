@@ -5,6 +5,8 @@ mod archive;
 mod attempt;
 mod commands;
 pub mod events;
+#[cfg(test)]
+mod golden;
 mod jsonl;
 mod lines;
 pub mod order;

@@ -218,7 +218,7 @@ impl Why {
             Cause::AskedToStop(asked) => why.killed = Some(asked.killed),
             Cause::CouldNotStart(fault) => why.fault = Some(fault.to_string()),
             Cause::Protocol(fault) => why.fault = Some(fault.to_string()),
-            Cause::Exit | Cause::CpuLimit | Cause::Timeout => {}
+            Cause::Exit | Cause::CpuLimit | Cause::Timeout | Cause::Unobserved => {}
         }
         why
     }

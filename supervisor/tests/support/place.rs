@@ -71,7 +71,10 @@ impl Place {
     }
 
     pub(crate) fn is_there(&self) {
-        // The last that is made.
-        until("a run", || self.file("json").is_some());
+        // The last file of a run, once it is whole.
+        until("a run", || {
+            let text = self.file("json").map(fs::read).and_then(Result::ok).unwrap_or_default();
+            serde_json::from_slice::<Value>(&text).is_ok()
+        });
     }
 }

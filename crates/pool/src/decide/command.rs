@@ -7,7 +7,7 @@ use super::{
     slot::{Retired, Slot, State},
     step::Standing,
 };
-use crate::exit::StopReason;
+use crate::{event::WorkerId, exit::StopReason};
 
 impl Pool {
     /// Where this job stands; `None` where it is settled, or never was.
@@ -29,6 +29,17 @@ impl Pool {
                 work.cancel(worker, key, at_once, turn);
             }
         });
+    }
+
+    /// A user kills workers. Of those that are gone already nothing is left to be done.
+    pub(super) fn kill(&mut self, now: Tick, workers: &[WorkerId], actions: &mut Actions) {
+        for worker in workers {
+            let index = usize::try_from(worker.slot).unwrap_or(0).wrapping_sub(1);
+            if index < self.slots.len() {
+                let (slot, mut turn) = self.turn(now, index, actions);
+                slot.kill_for_user(worker.life, &mut turn);
+            }
+        }
     }
 
     /// How many workers are wanted.

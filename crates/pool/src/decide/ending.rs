@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     event::{Ended, Event, Next, WorkerId},
-    exit::{Asked, Cause, StopReason},
+    exit::{Asked, Cause, ProcessEnd, StopReason},
     rules::Restart,
 };
 
@@ -29,14 +29,10 @@ impl Slot {
         // Of those at the first rungs nothing was asked yet.
         let unasked = |stopping: &Stopping| matches!(stopping.rung, Rung::Unheard | Rung::Draining);
         let asked = stopping.filter(|stopping| !unasked(stopping)).map(asked);
-        // Nobody wanted it any more, so it was not begun.
-        let retracted = stopping.filter(|stopping| {
-            stopping.rung == Rung::Unheard && end.pid.is_none() && end.end.is_err()
-        });
         let limits = &turn.policy.limits;
         let stop_signal = turn.policy.stop_signal;
-        match (&end.end, asked.or(retracted.map(self::asked))) {
-            (Ok(evidence), _) => {
+        match (&end.end, asked) {
+            (ProcessEnd::Ended(evidence), _) => {
                 let circumstances = Circumstances { limits, stop_signal, asked };
                 match (verdict::cause(evidence, circumstances), end.left.broken) {
                     // It ended by itself, and what it said before tells more.
@@ -45,10 +41,12 @@ impl Slot {
                 }
             }
             // Killed before its exec: what ended the stub was meant for the program.
-            (Err(_), Some(asked)) if asked.killed || retracted.is_some() => {
-                verdict::of_asked(asked)
-            }
-            (Err(fault), _) => Cause::CouldNotStart(*fault),
+            (ProcessEnd::NeverStarted(_), Some(asked)) if asked.killed => verdict::of_asked(asked),
+            (ProcessEnd::NeverStarted(fault), _) => Cause::CouldNotStart(*fault),
+            (ProcessEnd::Withdrawn, _) => stopping
+                .map_or(Cause::Unobserved, |stopping| verdict::of_asked(self::asked(stopping))),
+            (ProcessEnd::Unobserved { .. }, Some(asked)) => verdict::of_asked(asked),
+            (ProcessEnd::Unobserved { .. }, None) => Cause::Unobserved,
         }
     }
 
@@ -61,7 +59,7 @@ impl Slot {
         lived: Lived,
         turn: &Turn<'_>,
     ) -> Next {
-        let is_success = end.end.as_ref().is_ok_and(|evidence| evidence.status.is_success());
+        let is_success = end.end.evidence().is_some_and(|evidence| evidence.status.is_success());
         let again = match &end.end {
             _ if turn.stopping => false,
             // There is nothing for it to do, or no place.
@@ -72,8 +70,9 @@ impl Slot {
                 return Next::Again(Duration::ZERO);
             }
             // Nothing ran, so this is no restart: any policy tries once more.
-            Err(fault) if fault.is_transient() => true,
-            Err(fault) if turn.is_hopeless(*fault) => false,
+            ProcessEnd::Withdrawn => true,
+            ProcessEnd::NeverStarted(fault) if fault.is_transient() => true,
+            ProcessEnd::NeverStarted(fault) if turn.is_hopeless(*fault) => false,
             _ if is_success && !matches!(cause, Cause::Protocol(_)) => {
                 turn.policy.restart == Restart::Always
             }
@@ -94,9 +93,9 @@ impl Slot {
         next: Next,
         turn: &mut Turn<'_>,
     ) -> bool {
-        let evidence = end.end.as_ref().ok().cloned();
+        let evidence = end.end.evidence().cloned();
         let well = match cause {
-            Cause::AskedToStop(_) => true,
+            Cause::AskedToStop(asked) if asked.why != StopReason::Killed => true,
             _ => evidence.as_ref().is_some_and(|evidence| evidence.status.is_success()),
         };
         let worker = WorkerId { slot: self.number, life };
@@ -130,6 +129,7 @@ pub(super) fn is_replaced_at_once(why: StopReason) -> bool {
         | StopReason::Timeout => true,
         StopReason::Shutdown
         | StopReason::Finished
+        | StopReason::Killed
         | StopReason::Scale
         | StopReason::Memory
         | StopReason::Protocol(_) => false,

@@ -1,8 +1,9 @@
 //! What does a slot do with what its workers say of jobs, and with their time?
 
 use super::{
-    JobKey, Policy, Tick,
+    Policy, Tick,
     ending::is_replaced_at_once,
+    ledger::JobKey,
     slot::{Outgoing, Slot, State, Turn},
     step::{Abilities, Memory, Reply},
     stopping::{Rung, Stopping},
@@ -137,6 +138,37 @@ impl Slot {
             work.weighs(bytes);
             self.kill(life, StopReason::Memory, turn);
         }
+    }
+
+    /// A job was not sent to a worker, since no frame can hold it. False for a life that is over.
+    pub(super) fn on_unsendable(
+        &mut self,
+        life: u32,
+        id: u64,
+        sizes: [u64; 2],
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let Some((worker, work)) = self.work_of(life) else { return false };
+        work.on_unsendable(worker, id, sizes, turn);
+        self.after_replies(life, Ok(()), None, turn);
+        true
+    }
+
+    /// A user kills a worker. Why it was to end already stays the reason.
+    pub(super) fn kill_for_user(&mut self, life: u32, turn: &mut Turn<'_>) {
+        let own = match self.state {
+            State::Stopping(stopping) if life == self.current => Some(stopping),
+            _ => None,
+        };
+        if life == self.current && matches!(self.state, State::Starting { executed: None }) {
+            let (why, worker) = (StopReason::Killed, self.worker());
+            let unheard = Stopping::begin(why, Rung::Unheard, worker, turn);
+            self.state = State::Stopping(unheard.press(worker, turn));
+            return;
+        }
+        let old = self.outgoing.as_ref().filter(|old| old.life == life);
+        let known = own.or(old.and_then(|old| old.stopping));
+        self.kill(life, known.map_or(StopReason::Killed, |stopping| stopping.why), turn);
     }
 
     /// It ends at once, whatever it does.

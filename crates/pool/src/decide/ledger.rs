@@ -6,7 +6,7 @@ use std::{
     collections::{BinaryHeap, VecDeque},
 };
 
-use super::{Action, Actions, JobKey, Tick, retry::Trouble};
+use super::{Action, Actions, Order, Tick, retry::Trouble};
 use crate::{
     event::Tally,
     job::{Accepted, Attempt, Job, JobEnd, Outcome, Payload},
@@ -44,16 +44,9 @@ struct Entry {
     trouble: Option<Box<Trouble>>,
 }
 
-/// A job, as it is sent.
-#[derive(Clone, Copy, Debug)]
-pub struct Order<'a> {
-    /// Its number.
-    pub id: u64,
-    /// Which try of it.
-    pub attempt: u32,
-    /// What is to be done.
-    pub payload: &'a Payload,
-}
+/// A job in the pool, for as long as it is not settled.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct JobKey(pub(super) u32);
 
 impl Ledger {
     /// Takes a job on, behind all others.
@@ -146,10 +139,28 @@ impl Ledger {
         self.waiting.peek().map(|Reverse((due, _))| *due)
     }
 
-    pub(super) fn order(&self, key: JobKey) -> Order<'_> {
+    pub(super) fn id(&self, key: JobKey) -> u64 {
+        self.entries[index(key)].id
+    }
+
+    /// The number of the attempt that runs, or is to come.
+    pub(super) fn attempt(&self, key: JobKey) -> u32 {
         let entry = &self.entries[index(key)];
-        let attempt = entry.trouble.as_ref().map_or(1, |trouble| trouble.next_attempt());
-        Order { id: entry.id, attempt, payload: &entry.payload }
+        entry.trouble.as_ref().map_or(1, |trouble| trouble.next_attempt())
+    }
+
+    pub(super) fn payload(&self, key: JobKey) -> &Payload {
+        &self.entries[index(key)].payload
+    }
+
+    /// The length of a job's payload, in bytes.
+    pub(super) fn bytes(&self, key: JobKey) -> usize {
+        self.payload(key).len()
+    }
+
+    pub(super) fn order(&self, key: JobKey) -> Order {
+        let (id, attempt) = (self.id(key), self.attempt(key));
+        Order { id, attempt, payload: self.payload(key).clone() }
     }
 
     /// Whether outcomes have nowhere to go: then no job is begun with. One that was sent before

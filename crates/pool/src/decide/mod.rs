@@ -29,11 +29,10 @@ mod work;
 
 use std::time::Duration;
 
-pub use ledger::Order;
 pub use policy::Policy;
 pub use step::{
-    Abilities, Action, Actions, Answer, Cancelled, Input, Jitter, JobKey, Left, Memory, News,
-    Reply, Standing, Tick, Weight,
+    Abilities, Action, Actions, Answer, Cancelled, Input, Jitter, Left, Memory, News, Order, Reply,
+    Running, Standing, Tick, Weight,
 };
 
 use self::{
@@ -46,7 +45,7 @@ use self::{
 };
 use crate::{
     event::{Event, Mute, ShutdownReason, Tally, WorkerId},
-    exit::{Cause, Evidence, Sender, StartFault, StopReason},
+    exit::{Cause, Sender, StartFault, StopReason},
     hang::Hang,
     job::{Accepted, Job, JobEnd, Payload},
     rules::Restart,
@@ -150,6 +149,7 @@ impl Pool {
             }
             Input::Hold(hold) => self.ledger.hold(hold),
             Input::Cancel { id, now: at_once } => self.cancel(now, id, at_once, actions),
+            Input::Kill { workers } => self.kill(now, &workers, actions),
             Input::Scale(workers) => self.scale(now, workers, actions),
             Input::Examined { worker, id, hang } => self.examined(worker, id, hang),
             Input::Weighed { weights, took } => self.weighed(now, &weights, took, actions),
@@ -182,16 +182,13 @@ impl Pool {
         self.alarm
     }
 
-    /// A job to be sent, by the key that an action names.
-    #[must_use]
-    pub fn order(&self, key: JobKey) -> Order<'_> {
-        self.ledger.order(key)
-    }
-
-    /// The job that each worker runs, or is about to, and since when.
-    pub fn running(&self) -> impl Iterator<Item = (WorkerId, Order<'_>, Tick)> {
-        let running = self.slots.iter().flat_map(Slot::running);
-        running.map(|(worker, key, since)| (worker, self.ledger.order(key), since))
+    /// The job that each worker runs, or is about to.
+    pub fn running(&self) -> impl Iterator<Item = Running<'_>> {
+        let ledger = &self.ledger;
+        self.slots.iter().flat_map(Slot::running).map(|(worker, key, since)| {
+            let (id, attempt, payload) = (ledger.id(key), ledger.attempt(key), ledger.payload(key));
+            Running { worker, id, attempt, payload, since }
+        })
     }
 
     /// How the run ended; `None` while it goes on.
@@ -257,6 +254,9 @@ impl Pool {
                 self.rolling.has_stale |= slot.is_stale();
                 heard
             }
+            News::Unsendable { id, bytes, bytes_max } => {
+                slot.on_unsendable(life, id, [bytes, bytes_max], &mut turn)
+            }
             News::Closed(pipe) => slot.on_closed(life, pipe, &turn),
             News::Broken(fault) => {
                 let holds = slot.holds(life);
@@ -264,7 +264,7 @@ impl Pool {
                 holds
             }
             News::Ended { pid, end, left, jitter } => {
-                let status = end.as_ref().ok().map(|evidence: &Evidence| evidence.status);
+                let status = end.evidence().map(|evidence| evidence.status);
                 // One that ends at once may have said no more than its hello.
                 let spoke = left.spoke;
                 let is_successor = slot.succeeds_rolled(life);

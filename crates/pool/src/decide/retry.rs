@@ -5,7 +5,10 @@ use std::time::Duration;
 
 #[cfg(test)]
 use super::sim::bugs::{Bug, planted};
-use super::{Actions, Jitter, JobKey, Policy, Tick, ledger::Ledger};
+use super::{
+    Actions, Jitter, Policy, Tick,
+    ledger::{JobKey, Ledger},
+};
 use crate::{
     event::{Again, Event},
     exit::{Cause, ProtocolFault, Sender},
@@ -132,6 +135,7 @@ pub(super) fn is_charged(cause: Cause) -> bool {
         Cause::Signal(Sender::Outside)
         | Cause::CpuLimit
         | Cause::CouldNotStart(_)
+        | Cause::Unobserved
         | Cause::AskedToStop(_) => false,
     }
 }
@@ -148,7 +152,7 @@ pub(super) fn file(
     actions: &mut Actions,
 ) {
     let Some(rules) = &policy.jobs else { return };
-    let id = ledger.order(key).id;
+    let id = ledger.id(key);
     let told = attempt.clone();
     match ledger.failed_attempt(key).add(attempt, id, rules) {
         Fate::Settled(end) => ledger.give_up(key, end, actions),

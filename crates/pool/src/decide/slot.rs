@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::{
-    Action, Actions, Jitter, JobKey, Policy, Tick,
+    Action, Actions, Jitter, Policy, Tick,
     ending::{Lived, is_replaced_at_once},
     jobs,
-    ledger::Ledger,
+    ledger::{JobKey, Ledger},
     restart::Record,
     retry,
     step::Left,
@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     event::{Event, Next, WorkerId},
-    exit::{Cause, Evidence, ProtocolFault, StartFault, StopReason},
+    exit::{Cause, ProcessEnd, ProtocolFault, StartFault, StopReason},
     job::Attempt,
+    rules::Restart,
 };
 
 /// A worker without the protocol counts as ready this long after its program was executed; with
@@ -131,7 +132,7 @@ pub(super) enum Ending {
 /// The end of a life, as it came.
 pub(super) struct End {
     pub(super) pid: Option<i32>,
-    pub(super) end: Result<Evidence, StartFault>,
+    pub(super) end: ProcessEnd,
     pub(super) left: Left,
     pub(super) jitter: Jitter,
 }
@@ -222,7 +223,10 @@ impl Slot {
         if self.reinstate(turn) {
             return;
         }
-        if is_replaced_at_once(stopping.why) && !turn.stopping {
+        let is_killed = stopping.why == StopReason::Killed;
+        let is_replaced =
+            is_replaced_at_once(stopping.why) || is_killed && turn.policy.restart != Restart::Never;
+        if is_replaced && !turn.stopping {
             self.spawn(turn);
         } else {
             self.state = State::Retired(Retired::Failed);
@@ -270,7 +274,7 @@ impl Slot {
     /// The process of a life is gone.
     pub(super) fn on_ended(&mut self, life: u32, mut end: End, turn: &mut Turn<'_>) -> Ending {
         let seen = self.work_of(life).and_then(|(_, work)| work.overweight());
-        if let (Some(bytes), Ok(evidence)) = (seen, &mut end.end) {
+        if let (Some(bytes), ProcessEnd::Ended(evidence)) = (seen, &mut end.end) {
             evidence.peak.raise(bytes);
         }
         if let Some(old) = self.outgoing.take_if(|old| old.life == life) {
@@ -278,7 +282,7 @@ impl Slot {
             self.tell_end(life, &end, cause, Next::Replaced, turn);
             let worker = WorkerId { slot: self.number, life };
             let left = std::mem::take(&mut end.left);
-            old.work.on_death(worker, (cause, end.end.as_ref().ok()), left, turn);
+            old.work.on_death(worker, (cause, end.end.evidence()), left, turn);
             return Ending::Ordinary;
         }
         let (executed, stopping, unready) = match self.state {
@@ -296,7 +300,7 @@ impl Slot {
         let up = executed.map_or(Duration::ZERO, |at| turn.now.saturating_sub(at));
         let verdict = self.judge(&end, stopping, turn);
         let (work, left) = (std::mem::take(&mut self.work), std::mem::take(&mut end.left));
-        let evidence = end.end.as_ref().ok();
+        let evidence = end.end.evidence();
         let worked = work.on_death(self.worker(), (verdict, evidence), left, turn);
         let makes_way = stopping.is_some_and(|stopping| !stopping.why.is_charge());
         let settled = up >= READY_AFTER || worked || makes_way;
@@ -312,7 +316,9 @@ impl Slot {
             }
         }
         match end.end {
-            Err(fault) if turn.is_hopeless(fault) => Ending::CannotStart(fault),
+            ProcessEnd::NeverStarted(fault) if turn.is_hopeless(fault) => {
+                Ending::CannotStart(fault)
+            }
             _ if unready || early => Ending::Early(verdict),
             _ => Ending::Ordinary,
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     command::Ran,
     event::{Event, ShutdownReason, WorkerId},
-    exit::{Evidence, Pipe, ProtocolFault, StartFault},
+    exit::{Pipe, ProcessEnd, ProtocolFault},
     hang::Hang,
     job::{Accepted, Failure, Outcome, Payload},
 };
@@ -50,6 +50,11 @@ pub enum Input {
         id: u64,
         /// Without time to end by itself.
         now: bool,
+    },
+    /// A user kills these workers: their jobs are not charged.
+    Kill {
+        /// Which; those that are gone are left out.
+        workers: Vec<WorkerId>,
     },
     /// There shall be so many workers.
     Scale(u32),
@@ -100,6 +105,16 @@ pub enum News {
         /// come past the recall before this one.
         started: Option<u64>,
     },
+    /// A job of [`Action::Send`] was not sent: its frame would be longer than a frame may be. It
+    /// takes no number in the order of the jobs that were.
+    Unsendable {
+        /// The job's number.
+        id: u64,
+        /// Length of the frame's body, in bytes.
+        bytes: u64,
+        /// The longest body that a frame may have, in bytes.
+        bytes_max: u64,
+    },
     /// What it said was not the protocol.
     Broken(ProtocolFault),
     /// It is about to end, or has closed this pipe: it will hear or say nothing more.
@@ -109,7 +124,7 @@ pub enum News {
         /// The process, if there was one.
         pid: Option<i32>,
         /// How it ended, or what kept the program from running.
-        end: Result<Evidence, StartFault>,
+        end: ProcessEnd,
         /// What it left of its work.
         left: Left,
         /// Chance, for the delay before the next start.
@@ -202,9 +217,31 @@ pub enum Standing {
     Running(WorkerId),
 }
 
-/// A job in the pool, for as long as it is not settled.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct JobKey(pub(super) u32);
+/// A job, as it is sent to a worker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Order {
+    /// The job's number.
+    pub id: u64,
+    /// Which attempt of it, from 1.
+    pub attempt: u32,
+    /// What is to be done. A clone costs no allocation.
+    pub payload: Payload,
+}
+
+/// A job that a worker runs, or is about to.
+#[derive(Clone, Copy, Debug)]
+pub struct Running<'a> {
+    /// Which worker.
+    pub worker: WorkerId,
+    /// The job's number.
+    pub id: u64,
+    /// Which attempt of it, from 1.
+    pub attempt: u32,
+    /// What is to be done.
+    pub payload: &'a Payload,
+    /// When the attempt began, as far as the pool knows.
+    pub since: Tick,
+}
 
 /// Chance as an input: the share by which a delay is stretched or shrunk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -264,14 +301,14 @@ pub enum Cancelled {
 pub enum Action {
     /// Start this worker's process.
     Spawn(WorkerId),
-    /// Send it jobs; each is looked up by its key.
+    /// Send it jobs.
     Send {
         /// Who gets them.
         worker: WorkerId,
         /// Whether jobs recalled before these are to be declared forgotten.
         resume: bool,
-        /// Which, in order.
-        jobs: Vec<JobKey>,
+        /// The jobs, in order.
+        orders: Vec<Order>,
     },
     /// Let it start nothing more of what it was sent, and tell what it has started.
     Recall(WorkerId),

@@ -16,14 +16,14 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
 };
 use pool::exit::StartFault;
+use protocol::{
+    codec::{self, CodecError},
+    frame::{self, FRAME_BYTES_MAX},
+};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
-};
-use worker::{
-    codec::{self, CodecError},
-    frame::{self, FRAME_BYTES_MAX},
 };
 
 use super::spec::SpawnSpec;

@@ -29,7 +29,7 @@ use nix::{
     },
     unistd,
 };
-use worker::{
+use protocol::{
     codec,
     frame::{self, FRAME_BYTES_MAX},
 };

@@ -8,7 +8,7 @@ use crate::{
     sink::Archive,
 };
 use pool::{
-    Action, Actions, Pool, Tick,
+    Action, Actions, Tick,
     event::WorkerId,
     job::{Accepted, Job, Outcome},
 };
@@ -84,17 +84,11 @@ impl Recording {
         match self.0 {}
     }
 
-    pub(super) fn record(
-        &mut self,
-        _: Tick,
-        _: &mut Actions,
-        _: &Pool,
-        _: impl Fn(WorkerId) -> Option<i32>,
-    ) {
+    pub(super) fn record(&mut self, _: Tick, _: &mut Actions, _: impl Fn(WorkerId) -> Option<i32>) {
         match self.0 {}
     }
 
-    pub(super) fn admit(&mut self, _: Action, _: &Pool) -> Option<Action> {
+    pub(super) fn admit(&mut self, _: Action) -> Option<Action> {
         match self.0 {}
     }
 

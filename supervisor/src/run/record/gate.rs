@@ -22,7 +22,7 @@ impl Gate {
                 self.waiting.retain(|(_, known)| self::worker(known) != Some(worker));
                 Some(action)
             }
-            Action::Send { jobs, .. } if waits && !jobs.is_empty() => {
+            Action::Send { orders, .. } if waits && !orders.is_empty() => {
                 self.waiting.push_back((upto, action));
                 None
             }

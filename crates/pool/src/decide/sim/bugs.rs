@@ -5,7 +5,10 @@ use std::cell::Cell;
 
 use super::holds;
 use crate::{
-    decide::{Answer, JobKey, Left, Reply, ledger::Ledger},
+    decide::{
+        Answer, Left, Reply,
+        ledger::{JobKey, Ledger},
+    },
     exit::Evidence,
 };
 
@@ -57,7 +60,7 @@ pub(in crate::decide) fn tampered(
         && let Some(key) = window.nth(left.replies.len())
     {
         let order = ledger.order(key);
-        let answer = Answer::Done(order.payload.clone());
+        let answer = Answer::Done(order.payload);
         let (id, attempt) = (order.id, order.attempt);
         left.replies.push(Reply { id, attempt, service_ns: 0, answer });
     }

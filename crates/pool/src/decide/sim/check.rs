@@ -126,7 +126,7 @@ impl World {
                 .chain([slot.outgoing.as_ref().map(|old| (old.life, &old.work))])
                 .flatten();
             for (life, work) in lives {
-                let believed = work.keys().map(|key| self.pool.order(key).id);
+                let believed = work.keys().map(|key| self.pool.ledger.id(key));
                 let worker = WorkerId { slot: slot.number, life };
                 let process = self.processes.get(&worker);
                 let line = process.into_iter().flat_map(|process| &process.line);

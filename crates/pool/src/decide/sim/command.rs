@@ -1,7 +1,10 @@
 //! Somebody cancels jobs, and wants more workers or fewer, by chance.
 
 use super::world::World;
-use crate::decide::{Input, slot::Slot};
+use crate::{
+    decide::{Input, slot::Slot},
+    event::WorkerId,
+};
 
 impl World {
     /// Any job, also one that is settled.
@@ -18,6 +21,28 @@ impl World {
             }
         }
         Input::Cancel { id, now: self.chance.one_in(2) }
+    }
+
+    /// A user kills a worker, or two: perhaps of those that are gone.
+    pub(super) fn kill_some(&mut self) -> Input {
+        let mut workers: Vec<WorkerId> = self.processes.keys().copied().collect();
+        workers.extend(self.ended.iter().next_back());
+        while workers.len() > 1 && (workers.len() > 2 || self.chance.one_in(2)) {
+            workers.swap_remove(self.chance.index(workers.len()));
+        }
+        for worker in &workers {
+            if let Some(process) = self.processes.get_mut(worker) {
+                process.condemned = true;
+            }
+        }
+        Input::Kill { workers }
+    }
+
+    /// After each step.
+    pub(super) fn check_condemned(&self) {
+        for (worker, process) in &self.processes {
+            assert!(process.killed || !process.condemned, "{worker} was to be killed");
+        }
     }
 
     /// Slots that come, or come again, start a worker each; those that go have no other.

@@ -6,7 +6,7 @@ use super::{Chance, nature::Nature, process::Process};
 use crate::{
     command::{Captured, Ran},
     decide::{Answer, Jitter, Left, News},
-    exit::{Asked, Cause, Evidence, Peak, StartFault, StartStep, Status, StopReason},
+    exit::{Asked, Cause, Evidence, Peak, ProcessEnd, Status, StopReason},
     signal::Signal,
 };
 
@@ -24,7 +24,7 @@ impl Process {
             _ => signal(Signal::SEGV),
         };
         self.die(status);
-        if let Some(Ok(evidence)) = &mut self.end
+        if let Some(ProcessEnd::Ended(evidence)) = &mut self.end
             && nature.jobs
         {
             evidence.says_out_of_memory = !nature.killed && chance.one_in(8);
@@ -34,7 +34,7 @@ impl Process {
     }
 
     pub(super) fn die(&mut self, status: Status) {
-        self.end = Some(Ok(evidence(status)));
+        self.end = Some(ProcessEnd::Ended(evidence(status)));
     }
 
     /// It is not begun after all, unless it was already.
@@ -43,7 +43,7 @@ impl Process {
             return;
         }
         (self.retracted, self.noticed) = (true, true);
-        let end = Err(StartFault { step: StartStep::Spawn, errno: 0 });
+        let end = ProcessEnd::Withdrawn;
         self.end = Some(end.clone());
         let (left, jitter) = (Left::default(), Jitter::from_random(chance.draw()));
         self.news.push_back(News::Ended { pid: None, end, left, jitter });
@@ -55,7 +55,10 @@ impl Process {
             return;
         }
         self.noticed = true;
-        let Some(end) = self.end.clone() else { return };
+        let Some(mut end) = self.end.clone() else { return };
+        if matches!(end, ProcessEnd::Ended(_)) && self.executed && chance.one_in(nature.stolen) {
+            end = ProcessEnd::Unobserved { errno: 10 };
+        }
         let mut left = Left::default();
         if self.executed {
             left.started = self.spoken.then_some(self.started);

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     decide::{Answer, News, Reply},
     event::WorkerId,
-    exit::{Cause, Evidence, ProtocolFault, Status, StopReason},
+    exit::{Cause, Evidence, ProcessEnd, ProtocolFault, Status, StopReason},
     job::{Attempt, AttemptEnd, Payload},
     limits::Resource,
     signal::Signal,
@@ -51,7 +51,8 @@ impl Kind {
             AttemptEnd::Crashed(death) => {
                 let charged = match death.cause {
                     Cause::Protocol(fault) => charges(fault),
-                    cause => !matches!(cause, Cause::AskedToStop(_) | Cause::CpuLimit),
+                    Cause::AskedToStop(_) | Cause::CpuLimit | Cause::Unobserved => false,
+                    _ => true,
                 };
                 assert!(charged, "{:?} charges nobody", death.cause);
                 Self::Crashed
@@ -81,15 +82,17 @@ impl World {
                 let whole = self.hear(worker, replies);
                 self.process(worker).fault_heard |= !whole;
             }
+            News::Unsendable { id, .. } => self.unsendable(worker, *id),
             News::Recalled { replies, started } => self.recalled(worker, replies, *started),
             News::Ended { end, left, .. } => {
                 self.hear(worker, &left.replies);
                 match end {
-                    Ok(evidence) => self.dies(worker, evidence),
-                    Err(fault) if fault.is_transient() => {
+                    ProcessEnd::Ended(evidence) => self.dies(worker, Some(evidence)),
+                    ProcessEnd::Unobserved { .. } => self.dies(worker, None),
+                    ProcessEnd::NeverStarted(fault) if !fault.is_transient() => {}
+                    ProcessEnd::NeverStarted(_) | ProcessEnd::Withdrawn => {
                         self.transient.insert(worker.slot);
                     }
-                    Err(_) => {}
                 }
                 let process = self.processes.remove(&worker)?;
                 self.give_back(process.line.iter());
@@ -150,6 +153,24 @@ impl World {
         true
     }
 
+    /// A job was not sent after all, and failed for that.
+    fn unsendable(&mut self, worker: WorkerId, id: u64) {
+        let now = self.now;
+        let process = self.process(worker);
+        let at = process.line.iter().position(|sent| sent.id == id);
+        let Some(sent) = at.and_then(|at| process.line.remove(at)) else {
+            panic!("{worker} has no job {id}");
+        };
+        if at == Some(0) {
+            process.head_since = now;
+            (process.overdue, process.cancelled) = (None, None);
+        }
+        process.stalled &= !process.line.is_empty();
+        let (attempt, end) = (sent.attempt, Kind::Error);
+        self.expected.push(Expected { id, attempt, worker, end, perhaps: false });
+        self.give_back([sent].iter());
+    }
+
     fn recalled(&mut self, worker: WorkerId, replies: &[Reply], started: Option<u64>) {
         let now = self.now;
         let process = self.process(worker);
@@ -191,7 +212,7 @@ impl World {
     }
 
     /// Who ran a job at that moment has it charged, or not; whoever waited behind it has not.
-    fn dies(&mut self, worker: WorkerId, evidence: &Evidence) {
+    fn dies(&mut self, worker: WorkerId, evidence: Option<&Evidence>) {
         let limited = self.policy.limits.get(Resource::Cpu).is_some();
         let process = self.process(worker);
         let Some(head) = process.line.front().copied() else { return };
@@ -234,13 +255,16 @@ fn charges(fault: ProtocolFault) -> bool {
 }
 
 /// Who is to blame for a death: its job, its job's length, or nobody that we know.
-fn verdict(process: &Process, evidence: &Evidence, limited: bool) -> Kind {
+fn verdict(process: &Process, evidence: Option<&Evidence>, limited: bool) -> Kind {
     let asked = process.asked.is_some() || process.dismissed || process.killed;
     let asked_for = match process.stopping {
         Some((StopReason::Timeout, _)) => Kind::Timeout,
         Some((StopReason::Protocol(fault), _)) if charges(fault) => Kind::Crashed,
         Some((StopReason::Memory, _)) => Kind::Crashed,
         _ => Kind::Returned,
+    };
+    let Some(evidence) = evidence else {
+        return if asked { asked_for } else { Kind::Returned };
     };
     let memory =
         |killed: bool| killed && evidence.kernel_oom || limited && evidence.says_out_of_memory;

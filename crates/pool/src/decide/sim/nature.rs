@@ -22,6 +22,10 @@ pub(super) struct Nature {
     /// One step in so many is a fault.
     pub(super) trouble: u64,
     pub(super) stillborn: u64,
+    /// One end in so many is seen by somebody else.
+    pub(super) stolen: u64,
+    /// One job in so many makes a frame that is too long.
+    pub(super) bulky: u64,
     /// Nothing ends them but an operator.
     pub(super) killed: bool,
     pub(super) mute: u64,
@@ -41,6 +45,8 @@ impl Nature {
             trouble: chance.pick(&[u64::MAX, 1000, 200, 60, 20]),
             killed: rules.is_some() && chance.one_in(8),
             stillborn: if rules.is_some() { chance.pick(&[1000, 30, 3]) } else { 10 },
+            stolen: chance.pick(&[u64::MAX, 100, 5]),
+            bulky: chance.pick(&[u64::MAX, 100, 5]),
             mute: chance.pick(&[1000, 10, 2]),
             vile: chance.one_in(3),
             obedient: false,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     decide::{
-        Action, Cancelled, JobKey, RunEnd, Tick,
+        Action, Cancelled, News, Order, RunEnd, Tick,
         slot::{Slot, State},
     },
     event::{Again, Event, Next, ShutdownReason, WorkerId},
@@ -23,16 +23,16 @@ impl World {
         let now = self.now;
         match action {
             Action::Spawn(worker) => self.spawn(worker),
-            Action::Send { worker, resume, jobs } => {
+            Action::Send { worker, resume, orders } => {
                 let process = self.live(worker);
                 assert!(!process.recall_asked, "{worker} is being recalled, and is sent jobs");
                 if resume {
                     process.resumed = true;
                     process.read(Frame::Resume);
                 }
-                match &jobs[..] {
+                match &orders[..] {
                     [] => assert!(process.asleep.is_some_and(|(since, _)| since == now)),
-                    jobs => self.send(worker, jobs),
+                    orders => self.send(worker, orders),
                 }
             }
             Action::Recall(worker) => {
@@ -104,7 +104,11 @@ impl World {
         let asked = process.asked.filter(|_| process.ready).unwrap_or(since);
         let due = asked + grace <= now;
         let is_fault = matches!(why, StopReason::Protocol(_)) || self.is_too_heavy(worker, why);
-        assert!(due || pressed || is_fault, "{worker} killed before its grace was over");
+        let is_condemned = self.process(worker).condemned;
+        assert!(
+            due || pressed || is_fault || is_condemned,
+            "{worker} killed before its grace was over"
+        );
         self.process(worker).killed = true;
     }
 
@@ -125,7 +129,7 @@ impl World {
         self.processes.insert(worker, Process::new(&self.nature, &mut self.chance));
     }
 
-    fn send(&mut self, worker: WorkerId, jobs: &[JobKey]) {
+    fn send(&mut self, worker: WorkerId, jobs: &[Order]) {
         assert!(self.stopping.is_none(), "{worker} is sent jobs, and the run stops");
         let depth = self.policy.jobs.as_ref().map_or(0, depth);
         let now = self.now;
@@ -157,10 +161,8 @@ impl World {
         assert!(is_due, "{worker} sleeps, not all do");
         let is_apart = |world: &mut Self, id| world.job(id).crashes() > 0;
         assert!(!head.is_some_and(|id| is_apart(self, id)), "{worker} has a job alone");
-        for key in jobs {
-            let order = self.pool.order(*key);
-            let (id, attempt) = (order.id, order.attempt);
-            let payload = order.payload.as_bytes().to_vec();
+        for Order { id, attempt, payload } in jobs {
+            let (id, attempt) = (*id, *attempt);
             if is_apart(self, id) {
                 let sent = self.process(worker).sent;
                 assert!(sent == 0 && jobs.len() == 1, "job {id} is not alone in a fresh worker");
@@ -169,15 +171,25 @@ impl World {
             let job = self.job(id);
             let was_sent = std::mem::replace(&mut job.was_sent, true);
             assert!(was_sent || !hold, "job {id} begun with, and outcomes have nowhere to go");
-            assert_eq!(payload, job.position.to_string().as_bytes(), "job {id} as it came");
+            assert_eq!(
+                payload.as_bytes(),
+                job.position.to_string().as_bytes(),
+                "job {id} as it came"
+            );
             assert!(!job.settled, "job {id} is settled, and sent");
             assert_eq!(job.holder.replace(worker), None, "job {id} is with two workers");
             assert_eq!(attempt as usize, job.attempts.len() + 1, "attempts of job {id}");
             assert!(job.not_before <= now, "job {id} before its time");
+            let is_bulky = self.chance.one_in(self.nature.bulky);
             let process = self.process(worker);
-            process.sent += 1;
-            process.line.push_back(Sent { nth: process.sent, id, attempt });
-            process.read(Frame::Job { id, attempt });
+            if is_bulky {
+                process.line.push_back(Sent { nth: process.sent, id, attempt });
+                process.news.push_back(News::Unsendable { id, bytes: 2000, bytes_max: 1000 });
+            } else {
+                process.sent += 1;
+                process.line.push_back(Sent { nth: process.sent, id, attempt });
+                process.read(Frame::Job { id, attempt });
+            }
             self.begun(id, true);
         }
     }
@@ -232,7 +244,9 @@ impl World {
                 }
                 if self.dying.as_ref().is_some_and(|(_, process)| process.retracted) {
                     let is_ours = matches!(ended.cause, Cause::AskedToStop(_));
-                    assert!(is_ours && ended.next == Next::Done, "{} never was", ended.worker);
+                    let may_come = self.dying.as_ref().is_some_and(|(_, it)| it.condemned);
+                    let is_over = ended.next == Next::Done || may_come;
+                    assert!(is_ours && is_over, "{} never was", ended.worker);
                 }
                 if let Next::Again(delay) = ended.next {
                     self.to_start.insert(ended.worker.slot, self.now + delay);

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::{Chance, death::ran, nature::Nature};
 use crate::{
     decide::{Abilities, Answer, Memory, News, Reply, Tick},
-    exit::{Evidence, Pipe, ProtocolFault, StartFault, StartStep, Status, StopReason},
+    exit::{Pipe, ProcessEnd, ProtocolFault, StartFault, StartStep, Status, StopReason},
     job::{Failure, FailureKind, Payload},
     signal::Signal,
 };
@@ -80,7 +80,7 @@ pub(super) struct Process {
     pub(super) broken: Option<ProtocolFault>,
     /// It has closed the pipe of its replies.
     closed: bool,
-    pub(super) end: Option<Result<Evidence, StartFault>>,
+    pub(super) end: Option<ProcessEnd>,
     pub(super) noticed: bool,
     /// What the pool has not heard of yet.
     pub(super) news: VecDeque<News>,
@@ -91,6 +91,8 @@ pub(super) struct Process {
     pub(super) fault_heard: bool,
     pub(super) closed_heard: bool,
     pub(super) retracted: bool,
+    /// A user wants it killed.
+    pub(super) condemned: bool,
     pub(super) stopping: Option<(StopReason, Tick)>,
     pub(super) dismissed: bool,
     pub(super) asked: Option<Tick>,
@@ -143,7 +145,8 @@ impl Process {
         } else if self.held && !tame {
             // Nothing moves it.
         } else if self.killed && !self.executed && chance.one_in(2) {
-            self.end = Some(Err(StartFault { step: StartStep::Receive, errno: 0 }));
+            let fault = StartFault { step: StartStep::Receive, errno: 0 };
+            self.end = Some(ProcessEnd::NeverStarted(fault));
         } else if self.killed {
             self.die(Status::Signal { signal: Signal::KILL, core: false });
         } else if tame && self.lied {
@@ -168,7 +171,8 @@ impl Process {
                 return self.fall(nature, chance);
             }
             let errno = chance.pick(&[crate::errno::ENOENT, crate::errno::EAGAIN, 0]);
-            self.end = Some(Err(StartFault { step: StartStep::Exec, errno }));
+            let fault = StartFault { step: StartStep::Exec, errno };
+            self.end = Some(ProcessEnd::NeverStarted(fault));
             return;
         }
         self.executed = true;

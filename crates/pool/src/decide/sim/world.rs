@@ -15,7 +15,7 @@ use super::{
 use crate::{
     decide::{Action, Actions, Input, Jitter, Left, News, Policy, Pool, Tick},
     event::{Event, ShutdownReason, Tally, WorkerId},
-    exit::{ProtocolFault, StartFault, StartStep, StopReason},
+    exit::{ProcessEnd, ProtocolFault, StartFault, StartStep, StopReason},
     job::{Accepted, Attempt, Job, Payload},
     signal::{SAME_REQUEST, Signal},
 };
@@ -181,6 +181,7 @@ impl World {
         }
         self.check();
         self.check_weights();
+        self.check_condemned();
         self.was_done = self.is_done();
     }
 
@@ -228,6 +229,7 @@ impl World {
             4 => Input::Timer,
             10..=14 => self.weights().unwrap_or(Input::Timer),
             15 if self.nature.jobs && !self.jobs.is_empty() => self.cancel_some(),
+            17 if self.chance.one_in(4) => self.kill_some(),
             16 if self.nature.jobs && self.chance.one_in(rarely) => self.scale_by_chance(),
             5..=9 if self.nature.jobs => self.job_input(),
             _ => self.news().unwrap_or(Input::Timer),
@@ -294,15 +296,17 @@ impl World {
             return Input::Timer;
         }
         self.stale_news += 1;
-        let end = Err(StartFault { step: StartStep::Exec, errno: crate::errno::EAGAIN });
+        let fault = StartFault { step: StartStep::Exec, errno: crate::errno::EAGAIN };
+        let end = ProcessEnd::NeverStarted(fault);
         let jitter = Jitter::from_random(self.chance.draw());
-        let news = match self.chance.below(5) {
+        let news = match self.chance.below(6) {
             0 => News::Executed { pid: 7 },
             1 if self.nature.jobs => {
                 News::Replies { replies: Vec::new(), memory: None, printed: false }
             }
             2 if self.nature.jobs => News::Recalled { replies: Vec::new(), started: Some(1) },
             3 if self.nature.jobs => News::Broken(ProtocolFault::Garbage),
+            4 if self.nature.jobs => News::Unsendable { id: 1, bytes: 2000, bytes_max: 1000 },
             _ => News::Ended { pid: Some(7), end, left: Left::default(), jitter },
         };
         Input::Worker { worker, news }

@@ -46,7 +46,7 @@ impl Work {
             cause if retry::is_charged(cause) => AttemptEnd::Crashed(death),
             _ => AttemptEnd::Returned(death),
         };
-        let number = turn.ledger.order(key).attempt;
+        let number = turn.ledger.attempt(key);
         let took = turn.now.saturating_sub(self.head_since);
         turn.file(key, self.attempt(worker, number, took, turn.now, end));
         true
@@ -67,7 +67,7 @@ impl Work {
             && self.window.len() > 1
             && let Some(key) = self.window.pop_back()
         {
-            let number = turn.ledger.order(key).attempt;
+            let number = turn.ledger.attempt(key);
             let death = Death { cause, evidence: None, last_output: Vec::new() };
             let end = AttemptEnd::Crashed(Box::new(death));
             turn.file(key, self.attempt(worker, number, std::time::Duration::ZERO, turn.now, end));

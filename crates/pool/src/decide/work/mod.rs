@@ -11,8 +11,9 @@ use self::recall::{Asleep, Recall};
 #[cfg(test)]
 use super::sim::bugs::{Bug, planted};
 use super::{
-    Action, JobKey, Tick,
+    Action, Order, Tick,
     depth::Adaptive,
+    ledger::JobKey,
     slot::Turn,
     step::{Abilities, Answer, Memory, Reply},
     verdict,
@@ -21,7 +22,7 @@ use crate::{
     event::WorkerId,
     exit::{Asked, Cause, Pipe, ProtocolFault, StopReason},
     hang::Hang,
-    job::{Attempt, AttemptEnd, Death, Payload},
+    job::{Attempt, AttemptEnd, Death, Failure, FailureKind, Payload},
     rules::JobRules,
 };
 
@@ -160,43 +161,56 @@ impl Work {
 
     /// Sends it up to so many of the jobs that are ready; whether there was any.
     pub(super) fn send(&mut self, worker: WorkerId, count: usize, turn: &mut Turn<'_>) -> bool {
-        let mut jobs = Vec::with_capacity(count);
-        while jobs.len() < count
+        let was_idle = self.window.is_empty();
+        let mut orders = Vec::with_capacity(count);
+        while orders.len() < count
             && self.window_bytes < AHEAD_BYTES_MAX
             && let Some(key) = turn.ledger.take_ready()
         {
-            self.window_bytes += turn.ledger.order(key).payload.len();
-            jobs.push(key);
+            orders.push(self.take_on(key, turn));
         }
-        let is_any = !jobs.is_empty();
-        self.push(worker, jobs, turn);
+        let is_any = !orders.is_empty();
+        if is_any {
+            self.send_off(worker, was_idle, orders, turn);
+        }
         is_any
     }
 
     /// Sends it one of the jobs that want a fresh worker for themselves. Whether there was one.
     pub(super) fn send_lonely(&mut self, worker: WorkerId, turn: &mut Turn<'_>) -> bool {
         let Some(key) = turn.ledger.take_lonely() else { return false };
+        let was_idle = self.window.is_empty();
         self.is_alone = true;
-        self.window_bytes += turn.ledger.order(key).payload.len();
-        self.push(worker, vec![key], turn);
+        let order = self.take_on(key, turn);
+        self.send_off(worker, was_idle, vec![order], turn);
         true
     }
 
-    fn push(&mut self, worker: WorkerId, jobs: Vec<JobKey>, turn: &mut Turn<'_>) {
-        if jobs.is_empty() {
-            return;
-        }
-        if self.window.is_empty() {
+    /// A job joins those in hand.
+    fn take_on(&mut self, key: JobKey, turn: &Turn<'_>) -> Order {
+        let order = turn.ledger.order(key);
+        self.window_bytes += order.payload.len();
+        self.window.push_back(key);
+        order
+    }
+
+    fn send_off(
+        &mut self,
+        worker: WorkerId,
+        was_idle: bool,
+        orders: Vec<Order>,
+        turn: &mut Turn<'_>,
+    ) {
+        if was_idle {
             self.begin_head(turn.now);
         }
         self.heard = turn.now;
-        self.sent += jobs.len() as u64;
+        self.sent += orders.len() as u64;
         self.last = self.sent;
-        self.window.extend(&jobs);
         let resume = self.resumes(turn.now);
         #[cfg(test)]
         let resume = resume && !planted(Bug::NeverResumes);
-        turn.actions.push(Action::Send { worker, resume, jobs });
+        turn.actions.push(Action::Send { worker, resume, orders });
     }
 
     /// It writes to its own streams: only while it has one job at a time is it sure which one a
@@ -231,15 +245,14 @@ impl Work {
         let (mut count, mut service_ns) = (0, 0u64);
         for reply in replies {
             let is_next = |key: &JobKey| {
-                let order = turn.ledger.order(*key);
-                (order.id, order.attempt) == (reply.id, reply.attempt)
+                (turn.ledger.id(*key), turn.ledger.attempt(*key)) == (reply.id, reply.attempt)
             };
             let Some(key) = self.window.front().copied().filter(is_next) else {
                 return Err(self.wrong_reply(&reply));
             };
             self.lately.truncate(LATELY - 1);
             self.lately.push_front((reply.id, reply.attempt));
-            self.window_bytes -= turn.ledger.order(key).payload.len();
+            self.window_bytes -= turn.ledger.bytes(key);
             self.done = self.first();
             self.window.pop_front();
             self.answered += 1;
@@ -262,6 +275,37 @@ impl Work {
         }
         self.rest();
         Ok(())
+    }
+
+    /// Takes out a job that was never sent: as if the worker had answered that it failed, but with
+    /// no place in the order of those that were.
+    pub(super) fn on_unsendable(
+        &mut self,
+        worker: WorkerId,
+        id: u64,
+        [bytes, bytes_max]: [u64; 2],
+        turn: &mut Turn<'_>,
+    ) {
+        let is_it = |key: &JobKey| turn.ledger.id(*key) == id;
+        let Some(at) = self.window.iter().position(is_it) else { return };
+        let Some(key) = self.window.remove(at) else { return };
+        self.window_bytes -= turn.ledger.bytes(key);
+        self.sent -= 1;
+        self.last -= 1;
+        let message = format!(
+            "the job makes a frame of {bytes} bytes, over the cap of {bytes_max} bytes; allow more \
+             with --max-frame"
+        );
+        let failure = Failure { kind: FailureKind::Error, message, place: None };
+        let end = AttemptEnd::Error(Box::new(failure));
+        let (number, pid, began) = (turn.ledger.attempt(key), self.pid, turn.now);
+        let (took, peak_bytes, hang) = (Duration::ZERO, None, None);
+        turn.file(key, Attempt { number, worker, pid, began, took, peak_bytes, hang, end });
+        if at == 0 {
+            self.overdue = None;
+            self.begin_head(turn.now);
+        }
+        self.rest();
     }
 
     fn wrong_reply(&self, reply: &Reply) -> ProtocolFault {
@@ -358,7 +402,7 @@ impl Work {
     /// For the invariants of the simulation: whether its bytes and numbers add up.
     #[cfg(test)]
     pub(super) fn makes_sense(&self, ledger: &super::ledger::Ledger) -> bool {
-        let bytes: usize = self.keys().map(|key| ledger.order(key).payload.len()).sum();
+        let bytes: usize = self.keys().map(|key| ledger.bytes(key)).sum();
         bytes == self.window_bytes && self.done < self.first() && self.last <= self.sent
     }
 

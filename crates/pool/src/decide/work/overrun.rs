@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use super::{
-    super::{Action, Cancelled, JobKey, Tick, ledger::Ledger, slot::Turn},
+    super::{
+        Action, Cancelled, Tick,
+        ledger::{JobKey, Ledger},
+        slot::Turn,
+    },
     Work,
 };
 use crate::{
@@ -40,7 +44,7 @@ impl Work {
         let rules = turn.policy.jobs.as_ref()?;
         self.recall_on_time(worker, turn);
         let head = self.window.front().copied()?;
-        let id = turn.ledger.order(head).id;
+        let id = turn.ledger.id(head);
         let timeout = rules.timeout.filter(|_| self.overdue.is_none());
         let is_over = |part| timeout.is_some_and(|all| self.head_since + all / part <= turn.now);
         if is_over(1) {
@@ -72,7 +76,7 @@ impl Work {
             let cancels = self.abilities.cancels;
             let patience = if cancels && !at_once { turn.policy.grace } else { Duration::ZERO };
             if cancels && !self.is_cancelled {
-                let (id, why) = (turn.ledger.order(key).id, Cancelled::Asked);
+                let (id, why) = (turn.ledger.id(key), Cancelled::Asked);
                 turn.actions.push(Action::Cancel { worker, id, why });
             }
             self.is_cancelled = true;
@@ -92,7 +96,7 @@ impl Work {
 
     /// What this job did was seen.
     pub(in super::super) fn examined(&mut self, id: u64, hang: Box<Hang>, ledger: &Ledger) {
-        if self.window.front().is_some_and(|head| ledger.order(*head).id == id) {
+        if self.window.front().is_some_and(|head| ledger.id(*head) == id) {
             self.hang = Some(hang);
         }
     }
@@ -115,7 +119,7 @@ impl Work {
         turn: &mut Turn<'_>,
     ) {
         if let Some(head) = self.window.front() {
-            let (id, why) = (turn.ledger.order(*head).id, Cancelled::Memory);
+            let (id, why) = (turn.ledger.id(*head), Cancelled::Memory);
             turn.actions.push(Action::Cancel { worker, id, why });
             self.weighs(bytes);
         }

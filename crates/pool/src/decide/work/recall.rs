@@ -79,7 +79,7 @@ impl Work {
         if self.recall == Recall::Over {
             // Once it has read this, a further recall finds it awake.
             let resume = self.resumes(turn.now);
-            turn.actions.push(Action::Send { worker, resume, jobs: Vec::new() });
+            turn.actions.push(Action::Send { worker, resume, orders: Vec::new() });
         } else {
             self.recall(worker, turn);
         }
@@ -162,7 +162,7 @@ impl Work {
             && let Some(key) = self.window.pop_back()
         {
             self.last -= 1;
-            self.window_bytes -= turn.ledger.order(key).payload.len();
+            self.window_bytes -= turn.ledger.bytes(key);
             turn.ledger.give_back(key, turn.actions);
         }
         self.recall = Recall::Done;
