@@ -1,4 +1,4 @@
-//! One connection's process, from its launch to the line about its end.
+//! The process that serves one client, from its start to the log line about its end.
 
 use std::{
     io,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use pool::{
-    exit::{Asked, Cause, Evidence, StartFault, StartStep},
+    exit::{Asked, Cause, Evidence, StartFault},
     signal::Signal,
     verdict::{self, Circumstances},
 };
@@ -22,42 +22,50 @@ use tokio::net::TcpStream;
 
 use crate::program::cannot_start;
 
-/// A client, and the address of ours that it came to.
+/// A client, and the local address that it connected to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
-    /// The how-many-th it is.
+    /// Clients are numbered from 1 in the order in which they were accepted.
     pub(crate) number: u64,
     pub(crate) remote: SocketAddr,
     pub(crate) local: SocketAddr,
 }
 
 impl Client {
-    /// As it is called in the log.
+    /// The name of the connection in the log.
     pub(crate) fn name(self, pid: Option<i32>) -> String {
         let pid = pid.map_or(String::new(), |pid| format!(" (PID {pid})"));
         format!("connection {} from {}{pid}", self.number, self.remote)
     }
 }
 
-/// How a connection ended.
+/// A connection whose process has ended, or never started.
 #[derive(Debug)]
-pub(crate) struct Over {
+pub(crate) struct Finished {
     pub(crate) client: Client,
     pub(crate) pid: Option<i32>,
-    pub(crate) end: Result<Evidence, StartFault>,
-    /// The client's socket, where the program never had it.
-    pub(crate) unserved: Option<net::TcpStream>,
+    pub(crate) end: ProcessEnd,
 }
 
-/// The socket as any program expects its stdin to be. Whether it blocks is a trait of the socket
-/// itself, not of a descriptor, so it cannot differ between us and the program.
+/// How the process of a connection ended.
+#[derive(Debug)]
+pub(crate) enum ProcessEnd {
+    Ended(Evidence),
+    /// The program did not run, and the client still waits at this socket.
+    NeverStarted(StartFault, net::TcpStream),
+    /// The end could not be observed.
+    Unobserved(io::Error),
+}
+
+/// Makes a socket block, as programs expect of their stdin. Blocking is a property of the socket and
+/// not of a descriptor, so the server and the program cannot differ in it.
 pub(crate) fn blocking(socket: TcpStream) -> io::Result<net::TcpStream> {
     let socket = socket.into_std()?;
     socket.set_nonblocking(false)?;
     Ok(socket)
 }
 
-/// Undoes [`blocking`].
+/// Reverts [`blocking`].
 pub(crate) fn nonblocking(socket: net::TcpStream) -> io::Result<TcpStream> {
     socket.set_nonblocking(true)?;
     TcpStream::from_std(socket)
@@ -70,75 +78,72 @@ pub(crate) fn start(
     client: Client,
     socket: &net::TcpStream,
 ) -> Result<Process, StartFault> {
-    let mut launch = SpawnSpec::new(program, open_files, &[0, 1]);
-    launch.set_env("PROTO", "TCP");
+    let mut spec = SpawnSpec::new(program, open_files, &[0, 1]);
+    spec.set_env("PROTO", "TCP");
     for (side, address) in [("REMOTE", client.remote), ("LOCAL", client.local)] {
-        // An IPv4 client of an IPv6 socket is known by its own address.
-        launch.set_env(&format!("TCP{side}IP"), &address.ip().to_canonical().to_string());
-        launch.set_env(&format!("TCP{side}PORT"), &address.port().to_string());
+        // An IPv4 client of an IPv6 socket is shown by its IPv4 address.
+        spec.set_env(&format!("TCP{side}IP"), &address.ip().to_canonical().to_string());
+        spec.set_env(&format!("TCP{side}PORT"), &address.port().to_string());
     }
     let passed = [socket.as_fd(), socket.as_fd()];
-    // The stub's own stdout is replaced by the client before the program runs.
-    Process::start(&launch, &passed, Stdio::inherit(), Stdio::inherit(), KillScope::Group)
+    // The exec helper inherits the server's stdout, and puts the client in its place.
+    Process::start(&spec, &passed, Stdio::inherit(), Stdio::inherit(), KillScope::Group)
 }
 
-/// Waits for its end. Our copy of the socket is closed as soon as the program has its own.
-pub(crate) async fn live(
+/// Waits for the end of the process and reaps it. The server's copy of the socket is closed as soon
+/// as the program is executed.
+pub(crate) async fn supervise(
     mut process: Process,
     client: Client,
     socket: net::TcpStream,
     oom: Rc<OomWatch>,
-) -> Over {
+) -> Finished {
     let pid = process.pid();
-    let (end, unserved) = match process.executed().await {
+    let end = match process.executed_or_reaped().await {
         Ok(()) => {
             drop(socket);
-            (ended(&process, &oom).await, None)
+            let end = match process.ended().await {
+                // The program's stderr is the server's own, so its last words cannot be read.
+                Ok(exit) => ProcessEnd::Ended(process.evidence(exit, false, &oom)),
+                Err(error) => ProcessEnd::Unobserved(error),
+            };
+            process.reap().await;
+            end
         }
-        Err(fault) => {
-            // It says why and exits at once, or is dead already.
-            let _ = process.ended().await;
-            (Err(fault), Some(socket))
-        }
+        Err(fault) => ProcessEnd::NeverStarted(fault, socket),
     };
-    process.reap().await;
-    Over { client, pid, end, unserved }
+    Finished { client, pid, end }
 }
 
-async fn ended(process: &Process, oom: &OomWatch) -> Result<Evidence, StartFault> {
-    match process.ended().await {
-        // Its stderr is ours and goes by unread, so its last words are no evidence.
-        Ok(exit) => Ok(process.evidence(exit, false, oom)),
-        // Reaped by a stranger: there is no evidence to be had.
-        Err(error) => Err(StartFault::new(StartStep::Spawn, &error)),
-    }
-}
-
-impl Over {
-    /// Whether the program did what it should.
-    pub(crate) fn is_well(&self) -> bool {
-        self.end.as_ref().is_ok_and(|evidence| evidence.status.is_success())
+impl Finished {
+    /// Whether the program ran and exited with code 0.
+    pub(crate) fn is_success(&self) -> bool {
+        matches!(&self.end, ProcessEnd::Ended(evidence) if evidence.status.is_success())
     }
 
-    /// The line about it.
+    /// The log line about the end. `asked` is what the server asked of all processes by then.
     pub(crate) fn line(&self, program: &Program, asked: Option<Asked>) -> String {
         let name = self.client.name(self.pid);
-        let (cause, evidence) = match (&self.end, asked) {
-            (Ok(evidence), _) => {
+        match (&self.end, asked) {
+            (ProcessEnd::Ended(evidence), _) => {
                 let stop_signal = Signal::TERM;
                 let circumstances = Circumstances { limits: &program.limits, stop_signal, asked };
-                (verdict::cause(evidence, circumstances), Some(evidence))
+                let cause = verdict::cause(evidence, circumstances);
+                format!("{name}: {}; {}", describe(cause, Some(evidence)), usage(evidence))
             }
-            // Before the exec, what ends the stub is what was meant for the program.
-            (Err(_), Some(asked)) => (Cause::AskedToStop(asked), None),
-            (Err(fault), None) => return format!("{name}: {}", cannot_start(*fault, program)),
-        };
-        let used = evidence.map_or(String::new(), |evidence| format!("; {}", used(evidence)));
-        format!("{name}: {}{used}", describe(cause, evidence))
+            // The signals for the program ended the exec helper.
+            (ProcessEnd::NeverStarted(..), Some(asked)) => {
+                format!("{name}: {}", describe(Cause::AskedToStop(asked), None))
+            }
+            (ProcessEnd::NeverStarted(fault, _), None) => {
+                format!("{name}: {}", cannot_start(*fault, program))
+            }
+            (ProcessEnd::Unobserved(error), _) => format!("{name}: its end is unknown: {error}"),
+        }
     }
 }
 
-fn used(evidence: &Evidence) -> String {
+fn usage(evidence: &Evidence) -> String {
     format!(
         "wall {}, CPU {}, peak {}",
         show_duration(evidence.wall),

@@ -1,39 +1,39 @@
-//! What did a process write to a pipe? Kept up to a bound, read to its end either way, so that
-//! the writer never waits for a reader who has had enough.
+//! The output of a process, read from a pipe and kept up to a bound. Output above the bound is read
+//! too and dropped, so that the process never waits for a reader.
 
 use std::{io, os::fd::OwnedFd};
 
 use process::descriptors::bytes_waiting;
 use tokio::net::unix::pipe::Receiver;
 
-/// No more is kept; the rest is counted.
+/// Bytes that are kept; the rest is counted.
 const KEPT_BYTES_MAX: usize = 64 << 20;
-/// Read at a time.
+/// Bytes that are read at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// One stream of its output.
+/// One output stream.
 pub(crate) struct Captured {
-    /// `None` once it has ended.
+    /// `None` once the stream has ended.
     pipe: Option<Receiver>,
     pub(crate) kept: Vec<u8>,
-    /// Bytes there was no room for.
-    pub(crate) lost: usize,
+    /// The number of bytes that were dropped.
+    pub(crate) dropped: usize,
 }
 
 impl Captured {
-    /// And the end that the connection writes to.
+    /// Opens a pipe, and returns its write end too. Must be called in the runtime.
     pub(crate) fn open() -> io::Result<(Self, OwnedFd)> {
         let (read, write) = io::pipe()?;
         let pipe = Receiver::from_owned_fd(read.into())?;
-        Ok((Self { pipe: Some(pipe), kept: Vec::new(), lost: 0 }, write.into()))
+        Ok((Self { pipe: Some(pipe), kept: Vec::new(), dropped: 0 }, write.into()))
     }
 
-    /// Waits for more and keeps it. Never returns once the stream has ended.
+    /// Waits for more output and keeps it. Never returns once the stream has ended.
     pub(crate) async fn more(&mut self) {
         match &self.pipe {
             None => std::future::pending().await,
             Some(pipe) => {
-                // An error shows at the read.
+                // The read reports the error, if there is one.
                 let _ = pipe.readable().await;
                 if matches!(self.read(PIECE_BYTES), Ok(0)) {
                     self.pipe = None;
@@ -42,8 +42,8 @@ impl Captured {
         }
     }
 
-    /// Keeps what is left in the pipe. Not up to the end of the stream: a process that the
-    /// connection left behind may hold it open.
+    /// Keeps what the pipe holds, without waiting for the end of the stream: a process that the
+    /// connection left behind may hold the pipe open.
     pub(crate) fn rest(&mut self) {
         let mut left = self.pipe.as_ref().map_or(0, bytes_waiting);
         while left > 0 {
@@ -60,7 +60,7 @@ impl Captured {
         let length = pipe.try_read(&mut piece)?;
         let kept = length.min(KEPT_BYTES_MAX - self.kept.len());
         self.kept.extend_from_slice(&piece[..kept]);
-        self.lost += length - kept;
+        self.dropped += length - kept;
         Ok(length)
     }
 }

@@ -1,4 +1,4 @@
-//! What was typed, and what does it mean? Arguments become settings in one fallible step.
+//! The command line of the server. One fallible step turns arguments into settings.
 
 use std::{
     ffi::OsString,
@@ -28,7 +28,7 @@ const GRACE_DEFAULT: Duration = Duration::from_secs(10);
 ///
 /// A client's process has the client as its stdin and stdout, and PROTO, TCPREMOTEIP,
 /// TCPREMOTEPORT, TCPLOCALIP and TCPLOCALPORT in its environment. Whatever happens in it, the
-/// other clients do not notice; how it ended is told on stderr.
+/// other clients do not notice; how it ended is logged on stderr.
 #[derive(Debug, Parser)]
 #[command(
     name = "server_bin",
@@ -36,22 +36,22 @@ const GRACE_DEFAULT: Duration = Duration::from_secs(10);
     max_term_width = 100,
     after_help = "\
 Signals: TERM, INT, QUIT and HUP close the listener and let running connections finish within \
-the grace; then they get TERM, and KILL 2 s later. A second signal takes the next of these steps \
-at once. USR1 tells what is running.
+the grace period; then they get TERM, and KILL 2 s later. A second signal takes the next of these \
+steps at once. USR1 lists what is running.
 
 Exit status: without --listen that of the connection, 128 + its number for a signal. 2 usage, \
-125 our own failure, 126 the program cannot be executed, 127 it was not found. A signal that \
+125 a failure of the server, 126 the program cannot be executed, 127 it was not found. A signal that \
 stopped the server ends it.
 
 Examples: server_bin --listen 127.0.0.1:8080
           server_bin --listen 127.0.0.1:7 --memory 64M -- cat"
 )]
 struct Arguments {
-    /// Accept clients on this address; port 0 takes a free one, which stderr tells
+    /// Accept clients on this address; port 0 takes a free one, which is logged on stderr
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
 
-    /// Clients served at once; others are told that there is no room [default: 64]
+    /// Clients served at once; others are refused [default: 64]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     max_connections: Option<u32>,
 
@@ -63,26 +63,26 @@ struct Arguments {
     #[arg(long, value_name = "NAME=VALUE,…")]
     limit: Vec<Limits>,
 
-    /// How long running connections may take to finish when the server is stopped [default: 10s]
+    /// Time for running connections to finish when the server is stopped [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     grace: Option<Duration>,
 
-    /// Tell only of connections that did not end well
+    /// Log only connections that did not end with success
     #[arg(short, long)]
     quiet: bool,
 
-    /// What serves each client [default: ./connection_bin]
+    /// The program that serves each client [default: ./connection_bin]
     #[arg(last = true, value_name = "PROGRAM ARGS")]
     program: Vec<OsString>,
 }
 
-/// The program, from its arguments to its exit status.
+/// Runs the server and returns its exit status.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // A closed stdout is no news to somebody who asked for help.
+            // Where help cannot be printed, there is nowhere to report that.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX));
         }
@@ -91,7 +91,7 @@ pub fn main() -> ExitCode {
         Ok(End::Status(status)) => status.into(),
         Ok(End::By(signal)) => die_by(signal),
         Err(fault) => {
-            // With stderr gone there is nobody left to tell.
+            // Where stderr is closed, there is nowhere to report that.
             let _ = writeln!(io::stderr(), "server_bin: {fault}");
             fault.exit_status().into()
         }
@@ -113,7 +113,7 @@ fn run(arguments: Arguments) -> Result<End, Fault> {
 }
 
 impl Arguments {
-    /// `None` for a single connection.
+    /// The settings for `--listen`; `None` without it, for a single connection.
     fn settings(self) -> Result<Option<Settings>, Fault> {
         let Some(address) = self.listen else {
             return match self.without_meaning() {
@@ -133,7 +133,7 @@ impl Arguments {
         }))
     }
 
-    /// The first of the arguments that say how clients are served.
+    /// The first argument that is given and has no meaning without `--listen`.
     fn without_meaning(&self) -> Option<&'static str> {
         let given = [
             (self.max_connections.is_some(), "--max-connections"),

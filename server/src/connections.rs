@@ -1,4 +1,4 @@
-//! Who is being served, by which process, and since when?
+//! The connections that are served now, with their processes.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::backend::Client;
 
-/// The connections that are served, by their numbers.
+/// The connections that are served, by the numbers of their clients.
 #[derive(Debug, Default)]
 pub(crate) struct Connections(BTreeMap<u64, Running>);
 
@@ -17,14 +17,14 @@ pub(crate) struct Connections(BTreeMap<u64, Running>);
 struct Running {
     client: Client,
     pid: Option<i32>,
-    leader: ProcessHandle,
+    handle: ProcessHandle,
     since: Instant,
 }
 
 impl Connections {
     pub(crate) fn insert(&mut self, client: Client, process: &Process) {
-        let (pid, leader, since) = (process.pid(), process.handle(), Instant::now());
-        self.0.insert(client.number, Running { client, pid, leader, since });
+        let (pid, handle, since) = (process.pid(), process.handle(), Instant::now());
+        self.0.insert(client.number, Running { client, pid, handle, since });
     }
 
     pub(crate) fn remove(&mut self, client: Client) {
@@ -35,24 +35,24 @@ impl Connections {
         self.0.len()
     }
 
-    /// Asks each of them to end.
+    /// Asks every process to end.
     pub(crate) fn ask(&self) {
-        self.0.values().for_each(|running| running.leader.ask(Signal::TERM));
+        self.0.values().for_each(|running| running.handle.ask(Signal::TERM));
     }
 
-    /// Kills each of them.
+    /// Kills every process.
     pub(crate) fn kill(&self) {
-        self.0.values().for_each(|running| running.leader.signal(Signal::KILL));
+        self.0.values().for_each(|running| running.handle.signal(Signal::KILL));
     }
 
-    /// A line for each.
+    /// A line for each connection.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         self.0.values().map(|Running { client, pid, since, .. }| {
             format!("{}: for {}", client.name(*pid), show_duration(since.elapsed()))
         })
     }
 
-    /// How many, in words.
+    /// The number of connections, in words.
     pub(crate) fn count(&self) -> String {
         match self.len() {
             1 => "1 connection".into(),

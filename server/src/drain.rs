@@ -1,5 +1,6 @@
-//! How far has the server come on its way to an end? A request climbs a rung at once, and time
-//! climbs the others. No clock here: time is a duration since the start.
+//! The shutdown of the server, in stages: running connections may finish, then they are asked to
+//! end, then killed. Each request to stop moves to the next stage at once; otherwise time does. The
+//! module reads no clock: time is the duration since the server started.
 
 use std::time::Duration;
 
@@ -8,90 +9,131 @@ use pool::{
     signal::{SAME_REQUEST, Signal},
 };
 
-/// From the polite request to the kill.
-const ASKED_FOR: Duration = Duration::from_secs(2);
-/// The kernel may hold what was killed, in a read from a disk that is gone, say.
-const KILLED_FOR: Duration = Duration::from_secs(5);
+/// Time between SIGTERM and SIGKILL.
+const TERM_TO_KILL: Duration = Duration::from_secs(2);
+/// Time after SIGKILL until processes that the kernel still holds, in a read from a dead disk for
+/// instance, are given up.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 
-/// The rungs, in their order.
+/// The stages of a shutdown, in their order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Rung {
-    /// Nobody asked for an end.
-    Serving,
-    /// Nothing new begins, and what runs may finish.
+pub(crate) enum Stage {
+    /// No client is accepted, and running connections may finish.
     Finishing,
-    /// What runs is asked to end.
+    /// Running connections were asked to end.
     Asked,
-    /// What runs is killed.
+    /// Running connections were killed.
     Killed,
-    /// What is still there is left to the kernel.
+    /// The server does not wait for processes that are still there.
     Abandoned,
 }
 
-/// The way to the end.
+/// The state of the shutdown.
 #[derive(Debug)]
 pub(crate) struct Drain {
+    /// Time that running connections have to finish.
     grace: Duration,
-    rung: Rung,
-    deadline: Option<Duration>,
-    /// The first request; the server ends by its signal.
-    signal: Option<Signal>,
-    requested: Option<Duration>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// There was no request to stop.
+    Serving,
+    Stopping {
+        stage: Stage,
+        /// The time of the next stage; `None` in the last.
+        until: Option<Duration>,
+        /// The signal of the first request, by which the server ends.
+        signal: Signal,
+        requested_at: Duration,
+    },
 }
 
 impl Drain {
-    /// Nobody asked yet; when somebody does, what runs may take `grace` to finish.
     pub(crate) fn new(grace: Duration) -> Self {
-        Self { grace, rung: Rung::Serving, deadline: None, signal: None, requested: None }
+        Self { grace, state: State::Serving }
     }
 
-    pub(crate) fn rung(&self) -> Rung {
-        self.rung
-    }
-
-    /// When time climbs the next rung.
-    pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.deadline
-    }
-
-    /// The signal that began it.
-    pub(crate) fn signal(&self) -> Option<Signal> {
-        self.signal
-    }
-
-    /// What is asked of every process, for the verdict on its end.
-    pub(crate) fn asked(&self) -> Option<Asked> {
-        let killed = self.rung >= Rung::Killed;
-        (self.rung >= Rung::Asked).then_some(Asked { why: StopReason::Shutdown, killed })
-    }
-
-    /// Somebody asks for the end: climbs a rung, unless that is the same request once more.
-    pub(crate) fn request(&mut self, now: Duration, signal: Signal) -> Option<Rung> {
-        if self.requested.is_some_and(|before| now < before + SAME_REQUEST) {
-            return None;
+    /// The stage of the shutdown; `None` while the server serves.
+    pub(crate) fn stage(&self) -> Option<Stage> {
+        match self.state {
+            State::Serving => None,
+            State::Stopping { stage, .. } => Some(stage),
         }
-        self.signal.get_or_insert(signal);
-        self.requested = Some(now);
-        // To give up on what was killed is a matter of time only.
-        if self.rung < Rung::Killed { self.climb(now) } else { None }
     }
 
-    /// Climbs a rung if it is time to.
-    pub(crate) fn tick(&mut self, now: Duration) -> Option<Rung> {
-        if self.deadline.is_some_and(|deadline| deadline <= now) { self.climb(now) } else { None }
+    /// The time of the next stage.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        match self.state {
+            State::Serving => None,
+            State::Stopping { until, .. } => until,
+        }
     }
 
-    fn climb(&mut self, now: Duration) -> Option<Rung> {
-        let (rung, stay) = match self.rung {
-            Rung::Serving => (Rung::Finishing, Some(self.grace)),
-            Rung::Finishing => (Rung::Asked, Some(ASKED_FOR)),
-            Rung::Asked => (Rung::Killed, Some(KILLED_FOR)),
-            Rung::Killed => (Rung::Abandoned, None),
-            Rung::Abandoned => return None,
+    /// The signal of the first request to stop.
+    pub(crate) fn signal(&self) -> Option<Signal> {
+        match self.state {
+            State::Serving => None,
+            State::Stopping { signal, .. } => Some(signal),
+        }
+    }
+
+    /// What the server asked of every process, from which the cause of its end is judged.
+    pub(crate) fn asked(&self) -> Option<Asked> {
+        let stage = self.stage().filter(|stage| *stage >= Stage::Asked)?;
+        Some(Asked { why: StopReason::Shutdown, killed: stage >= Stage::Killed })
+    }
+
+    /// Handles a request to stop. Returns the stage that begins, if one does: requests within a
+    /// second count as one, and only time leads from the kill to the last stage.
+    pub(crate) fn request(&mut self, now: Duration, by: Signal) -> Option<Stage> {
+        match self.state {
+            State::Serving => Some(self.enter(Stage::Finishing, now, by, now)),
+            State::Stopping { stage, signal, requested_at, .. } => {
+                if now < requested_at + SAME_REQUEST {
+                    return None;
+                }
+                let next = next(stage).filter(|_| stage < Stage::Killed)?;
+                Some(self.enter(next, now, signal, now))
+            }
+        }
+    }
+
+    /// Moves to the next stage if it is time. Returns the stage that begins, if one does.
+    pub(crate) fn tick(&mut self, now: Duration) -> Option<Stage> {
+        match self.state {
+            State::Stopping { stage, until: Some(until), signal, requested_at } if until <= now => {
+                Some(self.enter(next(stage)?, now, signal, requested_at))
+            }
+            _ => None,
+        }
+    }
+
+    fn enter(
+        &mut self,
+        stage: Stage,
+        now: Duration,
+        signal: Signal,
+        requested_at: Duration,
+    ) -> Stage {
+        let until = match stage {
+            Stage::Finishing => Some(now + self.grace),
+            Stage::Asked => Some(now + TERM_TO_KILL),
+            Stage::Killed => Some(now + GIVE_UP_AFTER),
+            Stage::Abandoned => None,
         };
-        self.rung = rung;
-        self.deadline = stay.map(|stay| now + stay);
-        Some(rung)
+        self.state = State::Stopping { stage, until, signal, requested_at };
+        stage
+    }
+}
+
+fn next(stage: Stage) -> Option<Stage> {
+    match stage {
+        Stage::Finishing => Some(Stage::Asked),
+        Stage::Asked => Some(Stage::Killed),
+        Stage::Killed => Some(Stage::Abandoned),
+        Stage::Abandoned => None,
     }
 }
 
@@ -104,32 +146,32 @@ mod tests {
         Tick,
     }
 
-    /// What is done when (in ms), and the rung that is climbed to.
-    fn check(grace_s: u64, steps: &[(u64, Do, Option<Rung>)]) -> Drain {
+    /// Plays steps of (time in ms, act, stage that begins).
+    fn check(grace_s: u64, steps: &[(u64, Do, Option<Stage>)]) -> Drain {
         let mut drain = Drain::new(Duration::from_secs(grace_s));
         for (at, act, expected) in steps {
             let now = Duration::from_millis(*at);
-            let climbed = match act {
+            let began = match act {
                 Do::Request => drain.request(now, Signal::TERM),
                 Do::Tick => drain.tick(now),
             };
-            assert_eq!(climbed, *expected, "at {at} ms");
+            assert_eq!(began, *expected, "at {at} ms");
         }
         drain
     }
 
     #[test]
-    fn time_climbs_every_rung_after_the_first() {
+    fn time_leads_to_each_stage_after_the_first() {
         let drain = check(
             10,
             &[
                 (0, Do::Tick, None),
-                (5, Do::Request, Some(Rung::Finishing)),
+                (5, Do::Request, Some(Stage::Finishing)),
                 (10_004, Do::Tick, None),
-                (10_005, Do::Tick, Some(Rung::Asked)),
+                (10_005, Do::Tick, Some(Stage::Asked)),
                 (12_004, Do::Tick, None),
-                (12_005, Do::Tick, Some(Rung::Killed)),
-                (17_005, Do::Tick, Some(Rung::Abandoned)),
+                (12_005, Do::Tick, Some(Stage::Killed)),
+                (17_005, Do::Tick, Some(Stage::Abandoned)),
                 (99_000, Do::Tick, None),
             ],
         );
@@ -137,25 +179,25 @@ mod tests {
     }
 
     #[test]
-    fn a_second_request_climbs_and_an_echo_does_not() {
+    fn a_second_request_leads_to_the_next_stage_and_an_echo_does_not() {
         check(
             10,
             &[
-                (0, Do::Request, Some(Rung::Finishing)),
+                (0, Do::Request, Some(Stage::Finishing)),
                 (999, Do::Request, None),
-                (1000, Do::Request, Some(Rung::Asked)),
+                (1000, Do::Request, Some(Stage::Asked)),
                 (1001, Do::Request, None),
-                (2000, Do::Request, Some(Rung::Killed)),
+                (2000, Do::Request, Some(Stage::Killed)),
                 (3000, Do::Request, None),
-                (7000, Do::Tick, Some(Rung::Abandoned)),
+                (7000, Do::Tick, Some(Stage::Abandoned)),
             ],
         );
     }
 
     #[test]
-    fn without_grace_what_runs_is_asked_at_once() {
-        let drain =
-            check(0, &[(7, Do::Request, Some(Rung::Finishing)), (7, Do::Tick, Some(Rung::Asked))]);
+    fn without_a_grace_period_connections_are_asked_to_end_at_once() {
+        let steps = [(7, Do::Request, Some(Stage::Finishing)), (7, Do::Tick, Some(Stage::Asked))];
+        let drain = check(0, &steps);
         assert_eq!(drain.asked(), Some(Asked { why: StopReason::Shutdown, killed: false }));
         assert_eq!(drain.signal(), Some(Signal::TERM));
     }

@@ -1,4 +1,4 @@
-//! Why could the server not do what it was asked to? One line each: the thing, the reason, the
+//! The errors of the server. Each message is one line and names the thing, the reason and the
 //! remedy.
 
 use std::io;
@@ -9,27 +9,27 @@ use process::{Program, descriptors::TooFewFiles};
 use crate::program;
 
 const USAGE: u8 = 2;
-const OUR_FAILURE: u8 = 125;
+const SERVER_FAILURE: u8 = 125;
 
-/// What ends the server before or beside its work.
+/// An error that ends the server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    /// What was typed means nothing.
+    /// The arguments make no sense.
     #[error("{0}")]
     Usage(String),
-    /// Something the kernel refused.
+    /// The kernel refused something.
     #[error("cannot {what}: {source}")]
     Refused { what: &'static str, source: io::Error },
-    /// The address cannot be had.
+    /// The server cannot listen on the address.
     #[error("cannot listen on {address}: {source}; {remedy}")]
     CannotListen { address: String, source: io::Error, remedy: &'static str },
-    /// One limit by two names.
+    /// A limit is set twice.
     #[error(transparent)]
     Limit(#[from] LimitError),
-    /// Fewer open files than the clients need.
+    /// The limit of open files is too low for the number of clients.
     #[error(transparent)]
     TooFewFiles(#[from] TooFewFiles),
-    /// The program never ran.
+    /// The program cannot be started.
     #[error("{text}")]
     CannotStart { text: String, status: u8 },
 }
@@ -53,7 +53,7 @@ impl Fault {
                      127.0.0.1:8080; port 0 takes a free one"
                 ));
             }
-            AddrInUse => "stop who has it, or choose another port; 0 takes a free one",
+            AddrInUse => "stop the program that has it, or choose another port; 0 takes a free one",
             AddrNotAvailable => "give an address of this machine, or 0.0.0.0 for all of them",
             PermissionDenied => "ports below 1024 are for root: choose a higher one",
             _ => "write HOST:PORT, such as 127.0.0.1:8080",
@@ -61,12 +61,14 @@ impl Fault {
         Self::CannotListen { address: address.into(), source, remedy }
     }
 
-    /// The exit status it ends with.
+    /// The exit status of the server.
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Limit(_) => USAGE,
             Self::CannotStart { status, .. } => *status,
-            Self::Refused { .. } | Self::CannotListen { .. } | Self::TooFewFiles(_) => OUR_FAILURE,
+            Self::Refused { .. } | Self::CannotListen { .. } | Self::TooFewFiles(_) => {
+                SERVER_FAILURE
+            }
         }
     }
 }

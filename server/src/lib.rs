@@ -1,8 +1,8 @@
-//! One process per connection, as PostgreSQL does it: whatever happens in one, the others and
-//! the server do not notice.
+//! A server with one process per connection, as in PostgreSQL: whatever happens in one process, the
+//! other connections and the server are not affected.
 //!
-//! Reading order: [`cli`] (what was asked for), `once` (a single connection), `serve` (the loop
-//! with a process for each client), `backend` (one client's process), `drain` (how it all ends).
+//! Reading order: [`cli`] (arguments), `once` (a single connection), `serve` (the loop with a
+//! process for each client), `backend` (the process of one client), `drain` (the shutdown).
 
 mod admission;
 mod backend;
@@ -21,11 +21,11 @@ mod settings;
 
 use pool::signal::Signal;
 
-/// How this process shall end.
+/// How the server ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum End {
     /// With this exit status.
     Status(u8),
-    /// By the signal that stopped it.
+    /// By this signal, which stopped it.
     By(Signal),
 }

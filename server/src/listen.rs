@@ -1,5 +1,4 @@
-//! Where do clients come in? The listener: what it takes to open it, and what happens when the
-//! kernel cannot hand over a client.
+//! The listening socket, and what happens when the kernel cannot hand over a client.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,10 +7,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{admission::client_left, fault::Fault, log::Log};
+use crate::{admission::is_about_client, fault::Fault, log::Log};
 
-/// When the kernel has no descriptor or no memory for another client, the next try is so far
-/// away, or as near as the next connection that ends.
+/// Time until the next accept when the kernel has no descriptors or no memory for another client,
+/// unless a connection ends before.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The listening socket.
@@ -20,27 +19,28 @@ pub(crate) struct Listener {
     /// `None` once it is closed.
     socket: Option<TcpListener>,
     address: SocketAddr,
-    /// Until when no client is accepted.
+    /// The time until which no client is accepted.
     pause: Option<Instant>,
-    /// Whether the last try failed, which is said once.
-    troubled: bool,
+    /// Whether the last accept failed, which is logged once.
+    is_failing: bool,
 }
 
 impl Listener {
-    /// Opens it at `HOST:PORT`.
+    /// Listens at `HOST:PORT`.
     pub(crate) async fn open(address: &str) -> Result<Self, Fault> {
         let cannot = |error| Fault::cannot_listen(address, error);
         let socket = TcpListener::bind(address).await.map_err(cannot)?;
         let address = socket.local_addr().map_err(cannot)?;
-        Ok(Self { socket: Some(socket), address, pause: None, troubled: false })
+        Ok(Self { socket: Some(socket), address, pause: None, is_failing: false })
     }
 
-    /// Where it listens.
+    /// The address, with the port that the kernel chose if the port was 0.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The next client; never one once it is closed. Cancelled at any point, it has lost none.
+    /// Waits for the next client; for ever once the socket is closed. Cancelling the wait loses no
+    /// client.
     pub(crate) async fn accept(&mut self, log: &Log) -> (TcpStream, SocketAddr) {
         loop {
             if let Some(until) = self.pause {
@@ -50,27 +50,28 @@ impl Listener {
             let Some(socket) = &self.socket else { return std::future::pending().await };
             match socket.accept().await {
                 Ok(client) => {
-                    self.troubled = false;
+                    self.is_failing = false;
                     return client;
                 }
-                Err(error) if error.raw_os_error().is_some_and(client_left) => {}
+                Err(error) if error.raw_os_error().is_some_and(is_about_client) => {}
                 Err(error) => {
-                    if !self.troubled {
-                        log.say(&format!("cannot accept clients now: {error}; they wait"));
+                    if !self.is_failing {
+                        log.line(&format!("cannot accept clients now: {error}; they wait"));
                     }
-                    self.troubled = true;
+                    self.is_failing = true;
                     self.pause = Some(Instant::now() + PAUSE);
                 }
             }
         }
     }
 
-    /// A connection has ended: what there was too little of may be there again.
+    /// Ends the pause after a failed accept: the end of a connection may have freed what was
+    /// missing.
     pub(crate) fn try_again(&mut self) {
         self.pause = None;
     }
 
-    /// From now on the kernel refuses whoever comes.
+    /// Closes the socket. From now on the kernel refuses clients.
     pub(crate) fn close(&mut self) {
         self.socket = None;
     }

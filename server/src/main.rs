@@ -1,4 +1,4 @@
-//! Launches a connection: one per run, or one per client that it accepts.
+//! The program `server_bin`: runs one connection, or one process per client that it accepts.
 
 use std::process::ExitCode;
 

@@ -1,67 +1,67 @@
-//! A single connection: `./connection_bin` is run once, and what it said is shown as its output
-//! or as its error.
+//! A single connection: `./connection_bin` runs once, and its output is shown as output or as an
+//! error.
 
 use std::{
     io::{self, IsTerminal},
+    thread,
     time::Duration,
 };
 
+use nix::errno::Errno;
 use pool::{exit::Status, limits::Limits, signal::Signal};
-use process::{KillScope, Process, descriptors::OpenFiles, signals::Requests, spawn::SpawnSpec};
-use supervisor::sink::{
-    Stream,
-    writer::{Failure, Writer},
+use process::{
+    KillScope, Process,
+    descriptors::{self, OpenFiles},
+    signals::Requests,
+    spawn::SpawnSpec,
 };
 use text::escape::visible;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     End,
     captured::Captured,
-    drain::{Drain, Rung},
+    drain::{Drain, Stage},
     fault::Fault,
     settings::program,
 };
 
-/// Written at a time.
-const PIECE_BYTES: usize = 64 << 10;
-
-/// Runs it. To be called in the runtime, on the process's first thread.
+/// Runs the connection. Must be called in the runtime, on the first thread of this process.
 ///
 /// # Errors
-/// It could not be started, or its output not be written.
+/// The connection cannot be started, or its output cannot be written.
 pub(crate) async fn run() -> Result<End, Fault> {
     let requests = Requests::open().map_err(Fault::refused("listen to signals"))?;
-    let writer =
-        Writer::open(Vec::new()).map_err(Fault::refused("start the thread that writes"))?;
-    let (status, said) = match connection(&requests).await? {
-        Connection::Ended(status, said) => (status, said),
+    let (status, output) = match connection(&requests).await? {
+        Connection::Ended(status, output) => (status, output),
         Connection::Stopped(signal) => return Ok(End::By(signal)),
     };
-    tokio::select! {
-        () = show(&writer, status, said) => {}
-        // A reader that takes his time does not keep us from being stopped.
+    let written = show(status, output).map_err(Fault::refused("start the thread that writes"))?;
+    let result = tokio::select! {
+        result = written => result.unwrap_or(Ok(())),
+        // A slow reader must not keep the server from being stopped.
         signal = stop_signal(&requests) => return Ok(End::By(signal)),
-    }
-    match writer.failure() {
-        None => Ok(End::Status(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))),
-        Some(Failure::Closed) => Ok(End::By(Signal::PIPE)),
-        Some(Failure::Failed(errno) | Failure::Report(_, errno)) => {
-            Err(Fault::refused("write to stdout")(io::Error::from_raw_os_error(errno)))
-        }
+    };
+    match result {
+        Ok(()) => Ok(End::Status(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))),
+        Err(Errno::EPIPE) => Ok(End::By(Signal::PIPE)),
+        Err(errno) => Err(Fault::refused("write to stdout")(errno.into())),
     }
 }
 
-/// What became of the connection.
+/// The end of the connection.
 enum Connection {
     /// It ended by itself.
-    Ended(Status, Said),
-    /// This signal stopped us, and so it was asked to end.
+    Ended(Status, Output),
+    /// This signal stopped the server, which then stopped the connection.
     Stopped(Signal),
 }
 
-/// What it said.
-struct Said {
+/// The output of the connection.
+struct Output {
     stdout: Captured,
     stderr: Captured,
 }
@@ -74,28 +74,25 @@ async fn stop_signal(requests: &Requests) -> Signal {
     }
 }
 
-/// From start to reaping.
+/// Runs the connection from its start until it is reaped.
 async fn connection(requests: &Requests) -> Result<Connection, Fault> {
     let program = program(Vec::new(), Limits::default());
     let open_files = OpenFiles::raise().map_err(Fault::refused("read the limit of open files"))?;
     let (mut stdout, out) = Captured::open().map_err(Fault::refused("make a pipe"))?;
     let (mut stderr, err) = Captured::open().map_err(Fault::refused("make a pipe"))?;
-    let launch = SpawnSpec::new(&program, open_files, &[]);
-    let mut process = Process::start(&launch, &[], out.into(), err.into(), KillScope::Group)
-        .map_err(|fault| Fault::cannot_start(fault, &program))?;
-    if let Err(fault) = process.executed().await {
-        let _ = process.ended().await;
-        process.reap().await;
-        return Err(Fault::cannot_start(fault, &program));
-    }
+    let spec = SpawnSpec::new(&program, open_files, &[]);
+    let cannot_start = |fault| Fault::cannot_start(fault, &program);
+    let mut process = Process::start(&spec, &[], out.into(), err.into(), KillScope::Group)
+        .map_err(cannot_start)?;
+    process.executed_or_reaped().await.map_err(cannot_start)?;
 
     let began = Instant::now();
-    let leader = process.handle();
-    // One that is asked to stop has nothing to finish.
+    let handle = process.handle();
+    // A connection that is asked to stop has nothing to finish.
     let mut drain = Drain::new(Duration::ZERO);
     let exit = loop {
         let deadline = drain.deadline().map(|deadline| began + deadline);
-        let climbed = tokio::select! {
+        let stage = tokio::select! {
             biased;
             request = requests.next() => request.stop_signal()
                 .and_then(|signal| drain.request(began.elapsed(), signal)),
@@ -106,47 +103,61 @@ async fn connection(requests: &Requests) -> Result<Connection, Fault> {
             () = stdout.more() => None,
             () = stderr.more() => None,
         };
-        match (climbed, drain.signal()) {
-            (Some(Rung::Asked), _) => leader.ask(Signal::TERM),
-            (Some(Rung::Killed), _) => leader.signal(Signal::KILL),
-            (Some(Rung::Abandoned), Some(signal)) => {
-                return Ok(Connection::Stopped(signal));
-            }
+        match (stage, drain.signal()) {
+            (Some(Stage::Asked), _) => handle.ask(Signal::TERM),
+            (Some(Stage::Killed), _) => handle.signal(Signal::KILL),
+            (Some(Stage::Abandoned), Some(signal)) => return Ok(Connection::Stopped(signal)),
             _ => {}
         }
     };
-    // Before its last words: what it left behind in its group shall not add to them.
+    // The group is killed before the last output is read, so that nothing is added to that.
     process.reap().await;
     stdout.rest();
     stderr.rest();
     let exit = exit.map_err(Fault::refused("learn how the connection ended"))?;
     Ok(match drain.signal() {
         Some(signal) => Connection::Stopped(signal),
-        None => Connection::Ended(exit.status, Said { stdout, stderr }),
+        None => Connection::Ended(exit.status, Output { stdout, stderr }),
     })
 }
 
-async fn show(writer: &Writer, status: Status, said: Said) {
-    let Said { stdout, stderr } = said;
-    let lost = stdout.lost;
-    if status.is_success() {
-        let output = [b"Output: ", stdout.kept.as_slice()].concat();
-        write(writer, Stream::Stdout, ended_by_newline(output)).await;
-        write(writer, Stream::Stderr, ended_by_newline(stderr.kept)).await;
+/// Writes the output on a thread of its own, which may have to wait for a reader. Returns the end
+/// of that: the first error of stdout, after which nothing more is written there.
+fn show(status: Status, output: Output) -> io::Result<oneshot::Receiver<nix::Result<()>>> {
+    let Output { stdout, stderr } = output;
+    let (mut out, mut err) = if status.is_success() {
+        let out = [b"Output: ", stdout.kept.as_slice()].concat();
+        (ended_by_newline(out), ended_by_newline(stderr.kept))
     } else {
-        write(writer, Stream::Stderr, error(status, &stderr.kept)).await;
+        (Vec::new(), error(status, &stderr.kept))
+    };
+    if io::stdout().is_terminal() {
+        out = printable(&out);
     }
-    if lost > 0 {
+    if io::stderr().is_terminal() {
+        err = printable(&err);
+    }
+    if stdout.dropped > 0 {
         let note = format!(
-            "server_bin: the last {lost} bytes of the output were dropped: to see all of it, run \
-             ./connection_bin itself\n"
+            "server_bin: the last {} bytes of the output were dropped: to see all of it, run \
+             ./connection_bin itself\n",
+            stdout.dropped
         );
-        write(writer, Stream::Stderr, note.into()).await;
+        err.extend_from_slice(note.as_bytes());
     }
-    writer.flushed().await;
+    let (done, written) = oneshot::channel();
+    let write = move || {
+        let result = descriptors::write(io::stdout(), &out);
+        // There is nowhere to report that stderr failed.
+        let _ = descriptors::write(io::stderr(), &err);
+        let _ = done.send(result);
+    };
+    // Never joined: it may hang in a write as long as a reader likes, and ends with the process.
+    thread::Builder::new().name("writer".into()).spawn(write)?;
+    Ok(written)
 }
 
-/// What is said of a connection that failed: its own words, and the signal if one ended it.
+/// The message for a connection that failed: its own words, and the signal if one ended it.
 fn error(status: Status, stderr: &[u8]) -> Vec<u8> {
     let words = stderr.trim_ascii();
     let how = match status {
@@ -171,22 +182,10 @@ fn ended_by_newline(mut text: Vec<u8>) -> Vec<u8> {
     text
 }
 
-/// Writes what a connection said, which a terminal must not obey.
-async fn write(writer: &Writer, stream: Stream, text: Vec<u8>) {
-    let terminal = match stream {
-        Stream::Stdout => io::stdout().is_terminal(),
-        Stream::Stderr => io::stderr().is_terminal(),
-    };
-    let text = if terminal {
-        let lines: Vec<String> = text.split(|byte| *byte == b'\n').map(visible).collect();
-        lines.join("\n").into_bytes()
-    } else {
-        text
-    };
-    for piece in text.chunks(PIECE_BYTES) {
-        writer.room().await;
-        writer.push(stream, piece.to_vec());
-    }
+/// Escapes what could control a terminal.
+fn printable(text: &[u8]) -> Vec<u8> {
+    let lines: Vec<String> = text.split(|byte| *byte == b'\n').map(visible).collect();
+    lines.join("\n").into_bytes()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is said when the program cannot be started?
+//! The message for a program that cannot be started.
 
 use nix::libc;
 use pool::exit::{StartFault, StartStep};
@@ -6,7 +6,8 @@ use process::{Program, spawn::lookup};
 
 use crate::settings::is_connection;
 
-/// The message: for our own connection with a remedy of our own.
+/// Explains why the program did not run. For `connection_bin` the remedy is the script that builds
+/// it.
 pub(crate) fn cannot_start(fault: StartFault, program: &Program) -> String {
     let mut text = lookup::cannot_start(fault, program);
     let not_there = StartFault { step: StartStep::Exec, errno: libc::ENOENT };

@@ -1,5 +1,5 @@
-//! How is a client told that it cannot be served? So that the words reach it, and so that no
-//! client, however rude, costs more than a descriptor for a moment.
+//! Refuses clients so that the answer reaches them, and so that no client, whatever it sends, costs
+//! more than a descriptor for a moment.
 
 use std::{
     io::{self, Read, Write},
@@ -12,52 +12,56 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// A client of HTTP expects no answer before it has asked: it has this long to.
-const ASKS_WITHIN: Duration = Duration::from_millis(500);
-/// And this long to take the answer and leave.
-const LEAVES_WITHIN: Duration = Duration::from_secs(1);
-/// What it may send meanwhile.
-const SENT_BYTES_MAX: usize = 64 << 10;
-/// For `Retry-After`.
+/// Time for the request of an HTTP client, which expects no answer before it has sent one.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
+/// Time for the client to take the answer and close the connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes that the client may send meanwhile.
+const RECEIVED_BYTES_MAX: usize = 64 << 10;
+/// The value of `Retry-After`, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// Tells a client of HTTP the reason, and parts from it; where there is none to tell, parts.
+/// Answers an HTTP client with the reason and closes the connection; without a reason, only closes
+/// it.
 pub(crate) async fn refuse(mut socket: TcpStream, reason: Option<String>) {
-    let mut asked = [0; 4096];
-    let mut sent = 0;
+    let mut request = [0; 4096];
+    let mut received = 0;
     if let Some(reason) = reason {
-        sent = timeout(ASKS_WITHIN, read(&socket, &mut asked)).await.unwrap_or(Ok(0)).unwrap_or(0);
-        let answer = answer(&reason, asked.starts_with(b"HEAD "));
-        // The buffer of a socket nobody has written to takes it all, or the client is gone.
+        received = timeout(REQUEST_TIMEOUT, read(&socket, &mut request))
+            .await
+            .unwrap_or(Ok(0))
+            .unwrap_or(0);
+        let answer = answer(&reason, request.starts_with(b"HEAD "));
+        // The empty buffer of the socket takes the whole answer, unless the client is gone.
         let _ = socket.try_write(answer.as_bytes());
     }
-    // First our side only: closed with its request unread, the kernel would send a reset, and
-    // that may overtake the answer.
+    // Only the server's side is closed at first: for a socket with unread bytes the kernel would
+    // send a reset, which may overtake the answer.
     let _ = socket.shutdown().await;
-    let left = async {
-        while sent <= SENT_BYTES_MAX {
-            match read(&socket, &mut asked).await {
-                Ok(length @ 1..) => sent += length,
+    let client_closes = async {
+        while received <= RECEIVED_BYTES_MAX {
+            match read(&socket, &mut request).await {
+                Ok(length @ 1..) => received += length,
                 _ => return,
             }
         }
     };
     tokio::select! {
-        () = left => {}
-        () = sleep(LEAVES_WITHIN) => {}
+        () = client_closes => {}
+        () = sleep(CLOSE_TIMEOUT) => {}
     }
 }
 
-/// The same without any waiting, for when too many are being told already. It may not reach a
-/// client whose request comes later than the answer.
+/// Refuses a client without any wait, where too many are being refused already. The answer may not
+/// reach a client whose request comes later.
 pub(crate) fn refuse_at_once(socket: TcpStream, reason: Option<&str>) {
-    // The runtime has yet to learn whether it could be read or written; the kernel knows.
+    // The runtime does not know yet whether the socket is readable, but the kernel does.
     let Ok(mut socket) = socket.into_std() else { return };
-    let mut asked = [0; 4096];
-    // What was read is not there to make the kernel reset the connection.
-    let _ = socket.read(&mut asked);
+    let mut request = [0; 4096];
+    // Unread bytes would make the kernel reset the connection.
+    let _ = socket.read(&mut request);
     if let Some(reason) = reason {
-        let _ = socket.write(answer(reason, asked.starts_with(b"HEAD ")).as_bytes());
+        let _ = socket.write(answer(reason, request.starts_with(b"HEAD ")).as_bytes());
     }
 }
 
@@ -88,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_is_as_long_as_it_says() {
+    fn the_content_length_is_that_of_the_body() {
         let (head, body) = (answer("full", true), answer("full", false));
         assert_eq!(body.strip_prefix(head.as_str()), Some("full\n"));
         assert!(head.contains("\r\nContent-Length: 5\r\n") && head.ends_with("\r\n\r\n"));

@@ -1,4 +1,5 @@
-//! The loop: starts a process for each client, says how it ended, and drains when asked to stop.
+//! The loop of the server: it starts a process for each client, logs how each one ended, and shuts
+//! down when it is asked to stop.
 
 use std::{net::SocketAddr, panic, rc::Rc};
 
@@ -17,10 +18,10 @@ use tokio::{
 
 use crate::{
     End,
-    admission::{Refusals, TELLING_MAX, has_room, may_wait},
-    backend::{self, Client, Over},
+    admission::{REFUSING_MAX, Refusals, has_room, may_wait},
+    backend::{self, Client, Finished, ProcessEnd},
     connections::Connections,
-    drain::{Drain, Rung},
+    drain::{Drain, Stage},
     fault::Fault,
     listen::Listener,
     log::Log,
@@ -28,22 +29,22 @@ use crate::{
     settings::Settings,
 };
 
-/// Serves clients until a signal ends that. To be called in the runtime, on the process's first
-/// thread: the processes' lives hang on it.
+/// Serves clients until a signal stops the server. Must be called in the runtime, on the first
+/// thread of this process: the kernel kills the clients' processes when that thread ends.
 ///
 /// # Errors
-/// It cannot begin; nobody was served.
+/// The server cannot start; no client was served.
 pub(crate) async fn run(settings: Settings) -> Result<End, Fault> {
     lookup::check(&settings.program)
         .map_err(|fault| Fault::cannot_start(fault, &settings.program))?;
     let open_files = OpenFiles::raise().map_err(Fault::refused("read the limit of open files"))?;
-    let (clients, told) = (settings.connections_max, TELLING_MAX as u64);
-    // Besides, the client's socket until its program has it.
-    open_files.suffice_for(clients, 1, told, "connections", "--max-connections")?;
+    let (clients, refused) = (settings.connections_max, REFUSING_MAX as u64);
+    // Each process needs one more file: the socket of the client, until the program has it.
+    open_files.suffice_for(clients, 1, refused, "connections", "--max-connections")?;
     let requests = Requests::open().map_err(Fault::refused("listen to signals"))?;
     let log = Log::open().map_err(Fault::refused("start the thread that writes the log"))?;
     let listener = Listener::open(&settings.address).await?;
-    log.say(&format!("listening on {}", listener.address()));
+    log.line(&format!("listening on {}", listener.address()));
     let server = Server {
         began: Instant::now(),
         drain: Drain::new(settings.grace),
@@ -76,9 +77,9 @@ struct Server {
     drain: Drain,
 }
 
-/// What a task leaves when it has ended.
+/// The result of a task.
 enum Done {
-    Connection(Box<Over>),
+    Connection(Box<Finished>),
     Refusal,
 }
 
@@ -86,28 +87,28 @@ impl Server {
     async fn until_stopped(mut self) -> End {
         loop {
             if let Some(signal) = self.drain.signal()
-                && (self.tasks.is_empty() || self.drain.rung() == Rung::Abandoned)
+                && (self.tasks.is_empty() || self.drain.stage() == Some(Stage::Abandoned))
             {
-                self.take_leave().await;
+                self.finish_log().await;
                 return End::By(signal);
             }
             let deadline = self.drain.deadline().map(|deadline| self.began + deadline);
-            // Ends come before accepts: who leaves makes room.
+            // Ends are handled before accepts, because they make room.
             tokio::select! {
                 biased;
                 request = self.requests.next() => self.requested(request),
                 () = sleep_until(deadline.unwrap_or(self.began)), if deadline.is_some() => {
-                    let climbed = self.drain.tick(self.began.elapsed());
-                    self.climbed(climbed);
+                    let stage = self.drain.tick(self.began.elapsed());
+                    self.begin_stage(stage);
                 }
                 Some(done) = self.tasks.join_next() => self.done(done),
-                (socket, remote) = self.listener.accept(&self.log) => self.knock(socket, remote),
+                (socket, remote) = self.listener.accept(&self.log) => self.admit(socket, remote),
             }
         }
     }
 
-    /// A client is there.
-    fn knock(&mut self, socket: TcpStream, remote: SocketAddr) {
+    /// Serves a new client, or refuses it.
+    fn admit(&mut self, socket: TcpStream, remote: SocketAddr) {
         self.accepted += 1;
         let local = socket.local_addr().unwrap_or(self.listener.address());
         let client = Client { number: self.accepted, remote, local };
@@ -117,7 +118,7 @@ impl Server {
         } else {
             self.count_refusal(client);
             let reason = format!("All connections are in use ({max} at once): try again later.");
-            self.tell(socket, reason);
+            self.refuse(socket, reason);
         }
     }
 
@@ -125,7 +126,7 @@ impl Server {
         let socket = match backend::blocking(socket) {
             Ok(socket) => socket,
             Err(error) => {
-                return self.log.say(&format!("{}: cut off: {error}", client.name(None)));
+                return self.log.line(&format!("{}: cut off: {error}", client.name(None)));
             }
         };
         match backend::start(&self.settings.program, self.open_files, client, &socket) {
@@ -133,24 +134,27 @@ impl Server {
                 self.running.insert(client, &process);
                 let oom = Rc::clone(&self.oom);
                 self.tasks.spawn_local(async move {
-                    Done::Connection(Box::new(backend::live(process, client, socket, oom).await))
+                    Done::Connection(Box::new(
+                        backend::supervise(process, client, socket, oom).await,
+                    ))
                 });
             }
             Err(fault) => {
-                self.over(Over { client, pid: None, end: Err(fault), unserved: Some(socket) });
+                let end = ProcessEnd::NeverStarted(fault, socket);
+                self.finished(Finished { client, pid: None, end });
             }
         }
     }
 
     fn done(&mut self, done: Result<Done, JoinError>) {
         match done {
-            Ok(Done::Connection(over)) => {
-                self.running.remove(over.client);
+            Ok(Done::Connection(finished)) => {
+                self.running.remove(finished.client);
                 self.listener.try_again();
-                self.over(*over);
+                self.finished(*finished);
             }
             Ok(Done::Refusal) => {}
-            // A fault of ours in a task is one of the server: its slot would never be free.
+            // A panic in a task ends the server: otherwise its connection would count for ever.
             Err(error) => {
                 if let Ok(panic) = error.try_into_panic() {
                     panic::resume_unwind(panic);
@@ -159,18 +163,19 @@ impl Server {
         }
     }
 
-    fn over(&mut self, over: Over) {
-        if !(self.settings.quiet && over.is_well()) {
-            self.log.say(&over.line(&self.settings.program, self.drain.asked()));
+    fn finished(&mut self, finished: Finished) {
+        if !(self.settings.quiet && finished.is_success()) {
+            self.log.line(&finished.line(&self.settings.program, self.drain.asked()));
         }
-        let unserved = over.unserved.map(backend::nonblocking);
-        if let Some(Ok(socket)) = unserved {
-            self.tell(socket, "The server cannot start a process for this client.".into());
+        if let ProcessEnd::NeverStarted(_, socket) = finished.end
+            && let Ok(socket) = backend::nonblocking(socket)
+        {
+            self.refuse(socket, "The server cannot start a process for this client.".into());
         }
     }
 
-    /// Parts from a client that is not served.
-    fn tell(&mut self, socket: TcpStream, reason: String) {
+    /// Refuses a client, and gives it the reason where clients speak HTTP.
+    fn refuse(&mut self, socket: TcpStream, reason: String) {
         let reason = self.settings.speaks_http().then_some(reason);
         if !may_wait(self.tasks.len() - self.running.len()) {
             return refuse_at_once(socket, reason.as_deref());
@@ -182,9 +187,12 @@ impl Server {
     }
 
     fn count_refusal(&mut self, client: Client) {
-        let Some(unsaid) = self.refusals.count(self.began.elapsed()) else { return };
-        let more = if unsaid > 0 { format!(" ({unsaid} more before it)") } else { String::new() };
-        self.log.say(&format!(
+        let Some(unlogged) = self.refusals.count(self.began.elapsed()) else { return };
+        let more = match unlogged {
+            0 => String::new(),
+            _ => format!(" ({unlogged} more before it)"),
+        };
+        self.log.line(&format!(
             "{}: refused{more}: all connections are in use; raise --max-connections ({})",
             client.name(None),
             self.settings.connections_max,
@@ -194,55 +202,56 @@ impl Server {
     fn requested(&mut self, request: Request) {
         match request.stop_signal() {
             Some(signal) => {
-                let climbed = self.drain.request(self.began.elapsed(), signal);
-                self.climbed(climbed);
+                let stage = self.drain.request(self.began.elapsed(), signal);
+                self.begin_stage(stage);
             }
             None => self.report(),
         }
     }
 
-    /// Does what a rung of the drain demands.
-    fn climbed(&mut self, rung: Option<Rung>) {
+    /// Does what a stage of the shutdown begins with.
+    fn begin_stage(&mut self, stage: Option<Stage>) {
         let left = self.running.count();
-        let nobody = self.running.len() == 0;
-        match rung {
-            Some(Rung::Finishing) => {
+        let is_idle = self.running.len() == 0;
+        match stage {
+            Some(Stage::Finishing) => {
                 self.listener.close();
                 let signal = self.drain.signal().map_or(String::new(), |s| s.to_string());
                 let grace = show_duration(self.settings.grace);
-                self.log.say(&if nobody {
+                self.log.line(&if is_idle {
                     format!("{signal}: stopping")
                 } else {
                     format!("{signal}: stopping; {left} may finish within {grace}")
                 });
             }
-            Some(Rung::Asked) if !nobody => {
-                self.log.say(&format!("asking {left} to end"));
+            Some(Stage::Asked) if !is_idle => {
+                self.log.line(&format!("asking {left} to end"));
                 self.running.ask();
             }
-            Some(Rung::Killed) if !nobody => {
-                self.log.say(&format!("killing {left}"));
+            Some(Stage::Killed) if !is_idle => {
+                self.log.line(&format!("killing {left}"));
                 self.running.kill();
             }
-            Some(Rung::Abandoned) => {
-                self.log.say("killed, and yet held by the kernel:");
+            Some(Stage::Abandoned) => {
+                self.log.line("killed, but stuck in the kernel:");
                 self.report();
             }
-            Some(Rung::Serving | Rung::Asked | Rung::Killed) | None => {}
+            Some(Stage::Asked | Stage::Killed) | None => {}
         }
     }
 
-    /// Says what is running.
+    /// Logs what is running.
     fn report(&self) {
         let max = self.settings.connections_max;
-        self.log.say(&format!("running: {} of {max} connections", self.running.len()));
-        self.running.lines().for_each(|line| self.log.say(&line));
+        self.log.line(&format!("running: {} of {max} connections", self.running.len()));
+        self.running.lines().for_each(|line| self.log.line(&line));
     }
 
-    async fn take_leave(&self) {
+    /// Logs the total of refusals, and waits until the log is written.
+    async fn finish_log(&self) {
         let refused = self.refusals.total();
         if refused > 0 {
-            self.log.say(&format!("refused: {refused} of {} clients", self.accepted));
+            self.log.line(&format!("refused: {refused} of {} clients", self.accepted));
         }
         self.log.flush().await;
     }

@@ -1,4 +1,4 @@
-//! What was the server asked to do? Validated values, and what each client's process runs.
+//! The settings of the server: validated values, and the program that serves each client.
 
 use std::{
     env,
@@ -10,43 +10,45 @@ use std::{
 use pool::limits::Limits;
 use process::Program;
 
-/// What is run unless another program is named. Looked up here, not in `PATH`.
+/// The program that serves clients by default; a path, so that it is not looked up in `PATH`.
 pub(crate) const DEFAULT_PROGRAM: &str = "./connection_bin";
 
-/// What UCSPI servers may say of a client and we do not: handed on from a server that started
-/// us, it would be about the wrong one.
-const SAID_OF_ANOTHER: [&str; 4] = ["TCPREMOTEHOST", "TCPREMOTEINFO", "TCPLOCALHOST", "TCPCONNNUM"];
+/// Variables that UCSPI servers may set for a client and this server does not. If another server
+/// started this one, their values are about the wrong client, so they are removed.
+const FOREIGN_VARIABLES: [&str; 4] =
+    ["TCPREMOTEHOST", "TCPREMOTEINFO", "TCPLOCALHOST", "TCPCONNNUM"];
 
-/// Everything a server is asked to do.
+/// The validated settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Where it listens: `HOST:PORT`.
+    /// The address to listen on, `HOST:PORT`.
     pub(crate) address: String,
-    /// Clients served at once.
+    /// The number of clients that are served at once.
     pub(crate) connections_max: u32,
-    /// What serves each of them.
+    /// The program that serves each client.
     pub(crate) program: Program,
-    /// How long running connections may take to finish when the server is asked to stop.
+    /// Time for running connections to finish when the server is asked to stop.
     pub(crate) grace: Duration,
-    /// Whether connections that ended well go unmentioned.
+    /// Whether connections that ended with success are not logged.
     pub(crate) quiet: bool,
 }
 
 impl Settings {
-    /// Whether a client that cannot be served is to be told so in HTTP.
+    /// Whether the clients speak HTTP, so that a refusal can be an HTTP answer.
     pub(crate) fn speaks_http(&self) -> bool {
         is_connection(&self.program)
     }
 }
 
-/// The program with these arguments, or the default one if there are none.
+/// The program with these arguments, or the default program without arguments.
 pub(crate) fn program(argv: Vec<OsString>, limits: Limits) -> Program {
     let argv = if argv.is_empty() { vec![DEFAULT_PROGRAM.into()] } else { argv };
-    let env = env::vars_os().filter(|(name, _)| !SAID_OF_ANOTHER.iter().any(|said| name == said));
+    let env =
+        env::vars_os().filter(|(name, _)| !FOREIGN_VARIABLES.iter().any(|foreign| name == foreign));
     Program { argv, env: env.collect(), directory: None, limits }
 }
 
-/// Whether the program is this workspace's own connection, wherever its file lies.
+/// Whether the program is `connection_bin` of this workspace, judged by its file name.
 pub(crate) fn is_connection(program: &Program) -> bool {
     let file = |path: &OsStr| Path::new(path).file_name().map(OsStr::to_os_string);
     program.argv.first().and_then(|path| file(path)) == file(OsStr::new(DEFAULT_PROGRAM))

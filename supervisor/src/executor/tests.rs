@@ -10,16 +10,19 @@ use pool::{
     limits::Limits,
     rules::{Restart, Roll},
 };
-use process::program::Program;
-use tokio::{runtime::LocalOptions, time::timeout};
-use worker::{
+use process::{
+    KillScope, Program,
+    spawn::exec_helper::{self, VERB},
+};
+use protocol::{
     frame,
     wire::{Codec, SupervisorHello, ToSupervisor, VERSION, WorkerHello},
 };
+use records::{Millis, RunInfo};
+use tokio::{runtime::LocalOptions, time::timeout};
 
 use super::*;
 use crate::{
-    about::About,
     settings::{Output, Workers},
     sink::writer::Writer,
 };
@@ -31,9 +34,9 @@ const FRAME_BYTES_MAX: usize = 2000;
 /// program with the helper's verb as the only argument. The test harness takes the verb for a
 /// filter and runs this test, which has the same name. In an ordinary run it does nothing.
 #[test]
-fn __stub() {
-    process::stub::run_if_called(None);
-    assert_eq!(process::launch::VERB, "__stub", "the name of this test");
+fn __exec() {
+    exec_helper::run_if_called(None);
+    assert_eq!(VERB, "__exec", "the name of this test");
 }
 
 fn settings(argv: &[&str]) -> Settings {
@@ -50,7 +53,7 @@ fn settings(argv: &[&str]) -> Settings {
         roll: Roll::StartFirst,
         grace: Duration::from_secs(5),
         stop_signal: Signal::TERM,
-        reach: Reach::Group,
+        reach: KillScope::Group,
         output: Output::None,
         jobs: None,
         reports: Vec::new(),
@@ -61,13 +64,13 @@ fn settings(argv: &[&str]) -> Settings {
 }
 
 fn outlet(settings: &Settings) -> Outlet {
-    let about = About {
+    let about = RunInfo {
         id: "test".into(),
         name: None,
         pid: std::process::id(),
         version: "0".into(),
         title: String::new(),
-        began_unix_ms: 0,
+        began_unix_ms: Millis::default(),
         workers: 1,
         has_jobs: false,
         total: None,
