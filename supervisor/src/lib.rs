@@ -10,8 +10,6 @@ pub mod control;
 pub mod dry_run;
 pub mod endpoint;
 pub mod executor;
-#[cfg(feature = "journal")]
-pub mod journal;
 pub mod launcher;
 mod notice;
 pub mod observe;

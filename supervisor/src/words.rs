@@ -74,23 +74,6 @@ fn timeout(attempt: &Attempt) -> String {
     format!("timeout after {}{hang}", show_duration(attempt.took))
 }
 
-/// The same in the fewest words: `ok`, `exit`, `memory (sure)`.
-#[must_use]
-pub fn cause(end: &AttemptEnd) -> String {
-    match end {
-        AttemptEnd::Ok => "ok".into(),
-        AttemptEnd::Ran(ran) if ran.is_ok() => "ok".into(),
-        AttemptEnd::Ran(ran) => ran.cause.to_string(),
-        AttemptEnd::Error(failure) => match failure.kind {
-            FailureKind::Error => "error".into(),
-            FailureKind::Panic => "panic".into(),
-        },
-        AttemptEnd::Timeout(_) => "timeout".into(),
-        AttemptEnd::Lost => "lost".into(),
-        AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => death.cause.to_string(),
-    }
-}
-
 /// What records call a cause.
 #[must_use]
 pub fn cause_name(cause: Cause) -> &'static str {

@@ -144,6 +144,24 @@ pub enum AttemptEnd {
     Lost,
 }
 
+/// The end in one or two words: `ok`, `error`, `timeout`, `exit`, `memory (sure)`.
+impl fmt::Display for AttemptEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ok => f.write_str("ok"),
+            Self::Ran(ran) if ran.is_ok() => f.write_str("ok"),
+            Self::Ran(ran) => ran.cause.fmt(f),
+            Self::Error(failure) => f.write_str(match failure.kind {
+                FailureKind::Error => "error",
+                FailureKind::Panic => "panic",
+            }),
+            Self::Timeout(_) => f.write_str("timeout"),
+            Self::Lost => f.write_str("lost"),
+            Self::Crashed(death) | Self::Returned(death) => death.cause.fmt(f),
+        }
+    }
+}
+
 /// What a worker says of a job that failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {

@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     launcher::orders::Orders,
-    settings::{Commands, Jobs, Settings},
+    settings::{CommandSettings as Commands, Jobs, Settings},
     sink::Outlet,
 };
 use pool::{

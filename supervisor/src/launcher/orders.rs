@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use worker::codec::{self, CodecError};
 
 use crate::{
-    settings::{Capture, Commands},
+    settings::{Capture, CommandSettings as Commands},
     template::Template,
 };
 use pool::{limits::Limits, signal::Signal};

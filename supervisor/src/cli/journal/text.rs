@@ -6,13 +6,10 @@ use std::{
     path::Path,
 };
 
+use journal::{Account, Attempted, Run, Settled};
 use pool::{exit::Evidence, job::AttemptEnd, limits::Limits};
 use serde_json::json;
-use supervisor::{
-    journal::{Account, Attempted, Run, Settled},
-    sink::reports::wall_clock,
-    words,
-};
+use supervisor::{sink::reports::wall_clock, words};
 use text::escape::visible;
 use text::units::{show_duration, show_size};
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{sink::record::evidence, template::Template, words};
+use crate::{sink::record::evidence, template::Template};
 use pool::{
     job::{Attempt, AttemptEnd, Outcome},
     signal::Signal,
@@ -68,7 +68,7 @@ impl Joblog {
             shown.iter().for_each(|byte| out.extend(byte.escape_ascii()));
         }
         let peak = evidence.map_or(0, |evidence| evidence.peak.bytes / 1024);
-        let _ = writeln!(out, "\t{}\t{}\t{peak}", attempt.number, words::cause(&attempt.end));
+        let _ = writeln!(out, "\t{}\t{}\t{peak}", attempt.number, attempt.end);
     }
 }
 
