@@ -9,8 +9,6 @@ pub mod control;
 pub mod dry_run;
 pub mod endpoint;
 pub mod executor;
-#[cfg(feature = "journal")]
-pub mod journal;
 pub mod launcher;
 pub mod model;
 mod notice;

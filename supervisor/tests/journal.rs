@@ -15,13 +15,13 @@ use std::{
     time::Duration,
 };
 
+use journal::{Header, OnLost, Opened, Record, Settled, State, Sync, identity::Digest};
 use pool::{
     exit::{Cause, Evidence, Peak, Sender, Status},
     job::{AttemptEnd, Death, Failure, FailureKind},
     limits::{Limits, Resource},
     signal::Signal,
 };
-use supervisor::journal::{Header, OnLost, Opened, Record, Settled, State, Sync, identity::Digest};
 use support::{
     SUPERVISOR, Value,
     files::Scratch,

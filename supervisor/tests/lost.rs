@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use supervisor::journal::{Reader, State};
+use journal::{Reader, State};
 use support::{
     Run, Running, SUPERVISOR, Signal, Value, files::Scratch, journals::scratch, send, tap, until,
 };

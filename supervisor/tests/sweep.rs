@@ -13,7 +13,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use supervisor::journal::{Reader, State};
+use journal::{Reader, State};
 use support::{
     Finished, Run, Running, Signal, can, files::Scratch, journals::scratch, procfs, until,
 };

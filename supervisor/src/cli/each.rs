@@ -15,7 +15,9 @@ use process::spawn::lookup;
 use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 use supervisor::{
     dry_run::dry_run,
-    settings::{Capture, Commands, JobSource, Jobs, Linked, Output, Report, Settings, Workers},
+    settings::{
+        Capture, CommandSettings, JobSource, Jobs, Linked, Output, Report, Settings, Workers,
+    },
     template::{Reading, Template},
 };
 use text::units::{parse_duration, parse_size, show_size};
@@ -180,7 +182,7 @@ impl TryFrom<Arguments> for Settings {
 
     fn try_from(mut arguments: Arguments) -> Result<Self, Faults> {
         let source = arguments.source();
-        arguments.convert(source)
+        arguments.into_settings(source)
     }
 }
 
@@ -188,12 +190,11 @@ impl Arguments {
     /// Converts the arguments, with jobs from this source.
     ///
     /// # Errors
-    /// All faults of the arguments.
-    pub(super) fn into_settings(self, source: JobSource) -> Result<Settings, Faults> {
-        self.convert(Ok(source))
-    }
-
-    fn convert(self, source: Result<JobSource, Faults>) -> Result<Settings, Faults> {
+    /// All faults of the arguments, and those of the source.
+    pub(super) fn into_settings(
+        self,
+        source: Result<JobSource, Faults>,
+    ) -> Result<Settings, Faults> {
         let mut faults = Faults::default();
         let source = faults.take(source);
         let template = source.as_ref().and_then(|source| self.template(source, &mut faults));
@@ -208,7 +209,7 @@ impl Arguments {
         let capture = with_directory(capture)?;
         let (grace, stdin) = (self.program.grace, self.stdin);
         let (stop_signal, reach) = (self.program.stop_signal, self.program.kill.into());
-        let commands = Commands { template, grace, stop_signal, reach, stdin, capture };
+        let commands = CommandSettings { template, grace, stop_signal, reach, stdin, capture };
         Ok(Settings {
             workers: self.program.workers.unwrap_or_else(Workers::auto),
             restart: Restart::Always,

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     launcher::config::Config,
-    settings::{Commands, Jobs, Settings},
+    settings::{CommandSettings, Jobs, Settings},
     sink::Outlet,
 };
 use pool::{
@@ -45,7 +45,7 @@ pub(super) struct Starter {
     pub(super) frame_bytes_max: Option<usize>,
     watches_memory: bool,
     /// What launchers run; `None` if the workers are the user's program.
-    commands: Option<Commands>,
+    commands: Option<CommandSettings>,
     outlet: Rc<Outlet>,
     buffer: ReadBuffer,
     oom: Rc<OomWatch>,

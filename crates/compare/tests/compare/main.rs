@@ -246,7 +246,7 @@ fn a_payload_crosses_whole_and_is_paid_for_where_it_crosses() {
 
 #[test]
 fn an_interrupted_comparison_reports_the_finished_runs() {
-    let options = "--work sleep --delay 20ms --repeat 1000 --ways threads,workers --warm-up 0";
+    let options = "--work sleep --delay 100ms --repeat 1000 --ways threads,workers --warm-up 0";
     let terminal = Terminal::open();
     let (mut command, mark) = command(options);
     command.stdout(Stdio::piped()).stderr(terminal.line());

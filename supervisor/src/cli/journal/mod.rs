@@ -12,17 +12,14 @@ use std::{
 };
 
 use clap::{Args, Subcommand, ValueEnum};
+use journal::{Account, Error, Reader, Run, State};
 use pool::{
     job::{JobEnd, Outcome},
     limits::Limits,
     signal::Signal,
 };
 use process::signals::die_by;
-use supervisor::{
-    journal::{Account, Error, Reader, Run, State},
-    run::status,
-    sink::reports::Export,
-};
+use supervisor::{run::status, sink::reports::Export};
 
 use self::text::Counts;
 use super::{print, refusal::Faults};

@@ -8,9 +8,9 @@ use std::{
 };
 
 use clap::{Args, Parser};
-use supervisor::{
-    journal::{Account, Identity, Reader, Run, State},
-    settings::{JobSource, Journal, OnLost, Progress, Settings, Sync, Workers},
+use journal::{Account, Reader, Run, State};
+use supervisor::settings::{
+    Identity, JobSource, Journal, OnLost, Progress, Settings, Sync, Workers,
 };
 
 use super::{
@@ -68,7 +68,7 @@ fn settings(file: &Path, run: &Run, account: &Account) -> Result<Settings, Fault
         Verb::Each(arguments) => {
             let inputs = payload.split(|byte| *byte == supervisor::template::INPUT_SEPARATOR);
             let lists = inputs.map(|input| vec![vec![word(input)]]).collect();
-            arguments.into_settings(JobSource::Product(lists))?
+            arguments.into_settings(Ok(JobSource::Product(lists)))?
         }
         _ => {
             let text = format!("`supervisor {verb}` runs no jobs: use the one that wrote it");

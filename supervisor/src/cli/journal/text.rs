@@ -6,12 +6,10 @@ use std::{
     path::Path,
 };
 
+use journal::{Account, Attempted, Run, Settled};
 use pool::{exit::Evidence, job::AttemptEnd, limits::Limits};
 use records::{JournalRun, json, words};
-use supervisor::{
-    journal::{Account, Attempted, Run, Settled},
-    sink::reports::wall_clock,
-};
+use supervisor::sink::reports::wall_clock;
 use text::escape::visible;
 use text::units::{show_duration, show_size};
 

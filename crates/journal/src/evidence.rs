@@ -1,11 +1,10 @@
-//! How is the end of an attempt written down? What is known of it as JSON, and the bytes beside it;
-//! an attempt that was simply done needs neither but its reply.
+//! Converts the end of an attempt to columns and back: the cause as a word, the evidence as JSON,
+//! and the output as bytes. A successful attempt has no evidence, only a reply.
 
 use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::records::{Settled, nanos};
 use pool::{
     command::{Captured, Gap, Ran},
     exit::{Asked, Cause, Evidence, Peak, Status},
@@ -13,7 +12,9 @@ use pool::{
     signal::Signal,
 };
 
-/// The columns that say how an attempt ended.
+use super::record::Settled;
+
+/// The columns that describe how an attempt ended.
 #[derive(Debug)]
 pub(super) struct Columns<'a> {
     pub(super) cause: Cow<'static, str>,
@@ -44,7 +45,8 @@ struct StoredDeath {
     evidence: Option<StoredEvidence>,
 }
 
-/// What a command wrote to both streams is one blob, which the lengths cut in two.
+/// The end of a command. The output of both streams is one blob; `stdout` is the length of the
+/// first.
 #[derive(Serialize, Deserialize)]
 struct StoredRan {
     cause: Cause,
@@ -60,7 +62,7 @@ struct StoredRan {
     leaked: bool,
 }
 
-/// Durations are nanoseconds. What it seldom has is left out.
+/// Evidence as JSON. Durations are in nanoseconds; fields that are rarely set are omitted.
 #[derive(Serialize, Deserialize)]
 struct StoredEvidence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,7 +73,7 @@ struct StoredEvidence {
     core: bool,
     wall: u64,
     cpu: u64,
-    /// Where it is not all of that.
+    /// Omitted if it equals `cpu`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     own_cpu: Option<u64>,
     peak: u64,
@@ -85,11 +87,15 @@ struct StoredEvidence {
     left: Vec<String>,
 }
 
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What is to be stored of an end.
+/// Returns the columns for the end of an attempt.
 pub(super) fn columns<'a>(attempt: &'a Attempt, settles: Option<&'a Settled>) -> Columns<'a> {
     let reply = match (&attempt.end, settles) {
         (AttemptEnd::Ran(ran), _) => {
@@ -110,7 +116,7 @@ pub(super) fn columns<'a>(attempt: &'a Attempt, settles: Option<&'a Settled>) ->
     if attempt.end == AttemptEnd::Ok {
         return Columns { cause: "ok".into(), evidence: None, reply };
     }
-    // The types hold nothing that JSON cannot say.
+    // These types always serialise to JSON.
     let evidence = serde_json::to_string(&Stored::new(&attempt.end)).ok();
     Columns { cause: cause(&attempt.end).into(), evidence, reply }
 }
@@ -132,7 +138,7 @@ fn cause(end: &AttemptEnd) -> String {
     }
 }
 
-/// The end that these columns tell of; `None` where they make no sense.
+/// Returns the end that these columns describe; `None` if they are invalid.
 pub(super) fn end(evidence: Option<&str>, reply: Option<&[u8]>, pid: i32) -> Option<AttemptEnd> {
     let Some(evidence) = evidence else { return Some(AttemptEnd::Ok) };
     let reply = reply.unwrap_or_default();
@@ -197,7 +203,7 @@ impl StoredRan {
     }
 }
 
-/// No evidence is well; evidence that is none is not.
+/// Reads evidence, which may be absent; `None` if it is invalid.
 fn evidence(stored: Option<StoredEvidence>) -> Option<Option<Evidence>> {
     match stored {
         None => Some(None),

@@ -1,4 +1,4 @@
-//! What does a journal say of its jobs, each row of it checked?
+//! Reads the content of a journal and checks every row.
 
 use std::collections::HashMap;
 
@@ -6,55 +6,56 @@ use rusqlite::Connection;
 
 use super::{
     checksum::Values,
-    error::Damage,
+    error::{Damage, Stopped},
     identity::Digest,
-    records::Run,
+    record::Run,
     schema::{ATTEMPTS, JOBS, RUNS, SENT, TOTALS, Table},
     sent::Ranges,
 };
 
-/// Where a job stands.
+/// State of a job.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum State {
-    /// It was recorded, and has not ended; nothing of it runs.
+    /// The job has no outcome, and no attempt is in progress.
     #[default]
     Waiting,
-    /// An attempt was begun whose end is not recorded: it runs, or was lost with its supervisor.
+    /// An attempt has started whose end is not recorded: it is in progress, or was lost when the
+    /// supervisor died.
     Running,
-    /// Done.
+    /// The job succeeded.
     Ok,
-    /// Failed for good.
+    /// The job failed and is not retried.
     Failed,
-    /// Parked.
+    /// The job crashed its workers and is quarantined.
     Crashed,
 }
 
 impl State {
-    /// Whether it has ended.
+    /// Whether the job has an outcome.
     #[must_use]
     pub fn is_settled(self) -> bool {
         matches!(self, Self::Ok | Self::Failed | Self::Crashed)
     }
 }
 
-/// What a journal says of its jobs.
+/// What a journal contains about its jobs.
 #[derive(Debug, Default)]
 pub struct Recorded {
-    /// What each is known by, and its number; 24 bytes a job.
+    /// Digest and number of each job; 24 bytes per job.
     pub digests: Vec<(Digest, u64)>,
-    /// Where each stands, the first at 0.
+    /// State of each job; job 1 is at index 0.
     pub states: Vec<State>,
-    /// Of how many attempts of a job the supervisor's death was the end; of most of none.
+    /// Number of attempts that were lost when the supervisor died, by job; jobs without are absent.
     pub lost: HashMap<u64, u32>,
-    /// The jobs whose end was put out.
+    /// Jobs whose outcome has been written.
     pub sent: Ranges,
-    /// Attempts whose end is not recorded, by job: their rows.
+    /// Rows of attempts whose end is not recorded, by job.
     pub(super) open: HashMap<u64, u64>,
     pub(super) totals: Totals,
 }
 
 impl Recorded {
-    /// Where a job stands, if there is one of that number.
+    /// Returns the state of a job; `None` if there is no job with this number.
     #[must_use]
     pub fn state(&self, job: u64) -> Option<State> {
         let index = usize::try_from(job).ok()?.checked_sub(1)?;
@@ -62,7 +63,7 @@ impl Recorded {
     }
 }
 
-/// How many rows there are.
+/// Numbers of rows, as the table `totals` states them.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Totals {
     pub(super) runs: u64,
@@ -73,25 +74,8 @@ pub(super) struct Totals {
     pub(super) sent: u64,
 }
 
-/// Why a scan came to no end.
-pub(super) enum Stopped {
-    Sqlite(rusqlite::Error),
-    Damage(Damage),
-}
-
-impl From<Damage> for Stopped {
-    fn from(damage: Damage) -> Self {
-        Self::Damage(damage)
-    }
-}
-
-impl From<rusqlite::Error> for Stopped {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-/// Reads all rows of a table, in order. Where the file is broken, says behind which row.
+/// Reads all rows of a query in order. If the file is corrupt, the error names the row after the
+/// last one that could be read.
 pub(super) fn scan(
     connection: &Connection,
     table: &'static Table,
@@ -124,7 +108,7 @@ pub(super) fn scan(
     }
 }
 
-/// Looks at each row by itself, and goes on behind one that is not what was written.
+/// Checks each row of a table, and continues after a damaged one.
 pub(super) fn check(
     connection: &Connection,
     table: &'static Table,
@@ -152,7 +136,7 @@ pub(super) fn is_broken(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt)
 }
 
-/// The rows of a table whose keys are 1, 2, 3, and so on.
+/// Reads a table whose keys must be 1, 2, 3 and so on; returns the number of rows.
 fn scan_numbered(
     connection: &Connection,
     table: &'static Table,
@@ -173,7 +157,7 @@ fn missing(table: &Table, row: u64) -> Damage {
     Damage::row(table, i64::try_from(row).ok(), "is missing")
 }
 
-/// All that a journal says, checked.
+/// Reads and checks all tables.
 pub(super) fn read(connection: &Connection) -> Result<(Vec<Run>, Recorded), Stopped> {
     let mut recorded = Recorded::default();
     let expected = totals(connection)?;
@@ -250,14 +234,14 @@ fn totals(connection: &Connection) -> Result<Totals, Stopped> {
     Ok(totals.ok_or_else(|| missing(&TOTALS, 1))?)
 }
 
-/// Whether all attempts were found.
+/// Checks the number of attempts that were found.
 pub(super) fn check_attempts(connection: &Connection, found: u64) -> Result<(), Stopped> {
     let expected = totals(connection)?.attempts;
     let what = format!("{found} attempts were found of {expected}");
     Ok((found == expected).then_some(()).ok_or_else(|| Damage::file(&what))?)
 }
 
-/// Rows that are missing at the end leave no gap.
+/// Compares the numbers of rows with the totals: rows missing at the end of a table leave no gap.
 fn compare(found: &Totals, expected: &Totals) -> Result<(), Damage> {
     for (table, found, expected) in [
         (&RUNS, found.runs, expected.runs),

@@ -1,6 +1,6 @@
-//! Who may write to a journal? Whoever holds a lock on a file beside it, which dies with its
-//! holder. The journal itself will not do: SQLite's own locks are gone as soon as a process closes
-//! any descriptor of the file they are on.
+//! Makes sure that a journal has one writer: the process that holds a lock on a file beside it. The
+//! kernel releases the lock when that process ends. The journal itself cannot carry the lock,
+//! because the locks of SQLite are lost as soon as the process closes any descriptor of the file.
 
 use std::{
     ffi::OsString,
@@ -12,9 +12,9 @@ use std::{
 
 use nix::fcntl::{FcntlArg, fcntl};
 
-use super::Error;
+use super::error::Error;
 
-/// Held by the one writer.
+/// The lock of a journal, held by its writer.
 #[derive(Debug)]
 pub(super) struct Lock {
     path: PathBuf,
@@ -22,7 +22,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of this journal.
+    /// Takes the lock of this journal without waiting for it.
     pub(super) fn take(journal: &Path) -> Result<Self, Error> {
         let path = beside(journal);
         let fault = |cause| Error::no_lock(journal, cause);
@@ -37,14 +37,15 @@ impl Lock {
                 }
                 Err(errno) => return Err(fault(errno.into())),
             }
-            // Its last holder may have removed it between our opening and our locking.
+            // The last holder may have removed the file after it was opened here and before it was
+            // locked.
             if is_same(&file, &path).map_err(fault)? {
                 return Ok(Self { path, file });
             }
         }
     }
 
-    /// Whether anybody holds the lock of this journal.
+    /// Whether a process holds the lock of this journal.
     pub(super) fn is_held(journal: &Path) -> bool {
         let Ok(file) = File::open(beside(journal)) else { return false };
         let mut lock = whole(libc::F_WRLCK);
@@ -54,7 +55,8 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// While it is held, so that nobody who has taken it is left with a file that is not there.
+    /// Removes the file while it is still locked, so that no other process holds a lock on a file
+    /// that is gone.
     fn drop(&mut self) {
         if is_same(&self.file, &self.path).unwrap_or(false) {
             let _ = fs::remove_file(&self.path);
@@ -62,8 +64,8 @@ impl Drop for Lock {
     }
 }
 
-/// `run.journal` and `run.journal-lock`, as SQLite has `run.journal-wal`: beside the file itself,
-/// however many links lead to it.
+/// Returns the path of the lock file: `run.journal-lock` beside `run.journal`, as SQLite has
+/// `run.journal-wal`. Symbolic links are resolved, so that each journal has one lock file.
 fn beside(journal: &Path) -> PathBuf {
     let itself = fs::canonicalize(journal).unwrap_or_else(|_| journal.to_owned());
     let mut name = OsString::from(itself);
@@ -96,10 +98,10 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::journal::tests::Place;
+    use crate::tests::Place;
 
     #[test]
-    fn one_holds_it_at_a_time_and_leaves_nothing() {
+    fn a_lock_has_one_holder_and_leaves_no_file() {
         let place = Place::new();
         let journal = place.path("journal");
         assert!(!Lock::is_held(&journal));

@@ -1,4 +1,4 @@
-//! Is what was written what is read?
+//! Tests that a journal reads back what was written.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
@@ -8,11 +8,11 @@ use super::{
     super::{
         Account, Attempted, Error, Header, OnLost, Opened, Reader, Record, Recorded, Settled,
         State, Sync,
-        resume::{Resume, Turn},
+        resume::{Decision, Resume},
     },
     ENDING, Place, attempt, begin, begin_with, done, job, started,
 };
-use crate::journal::identity::Digest;
+use crate::identity::Digest;
 use pool::{
     command::{Captured, Gap, Ran},
     event::WorkerId,
@@ -34,7 +34,7 @@ fn accounts(path: &std::path::Path) -> Vec<Account> {
 }
 
 #[test]
-fn a_journal_says_what_it_was_told() {
+fn a_journal_reads_back_what_was_recorded() {
     let place = Place::new();
     let path = place.path("journal");
     let opened = Opened::new(&path, Sync::Always).unwrap();
@@ -65,7 +65,7 @@ fn a_journal_says_what_it_was_told() {
     ];
     records.iter().for_each(|records| store.append(records).unwrap());
 
-    // As it is being written.
+    // Read while it is being written.
     let reader = Reader::open(&path).unwrap();
     assert!(reader.is_live() && reader.verify().unwrap().is_empty());
     let (runs, recorded) = reader.read().unwrap();
@@ -93,7 +93,7 @@ fn a_journal_says_what_it_was_told() {
 }
 
 #[test]
-fn what_ran_when_its_supervisor_died_is_lost_and_run_again_or_failed() {
+fn an_attempt_left_running_is_lost_and_its_job_rerun_or_failed() {
     for (on_lost, state) in [(OnLost::Rerun, State::Waiting), (OnLost::Fail, State::Failed)] {
         let place = Place::new();
         let path = place.path("journal");
@@ -107,20 +107,20 @@ fn what_ran_when_its_supervisor_died_is_lost_and_run_again_or_failed() {
         let found = accounts(&path);
         assert_eq!(found[0].attempts[0].attempt.end, AttemptEnd::Lost);
         assert!(Reader::open(&path).unwrap().verify().unwrap().is_empty());
-        // It is lost once.
+        // The attempt is lost once.
         let (_, recorded) = begin_with(&path, on_lost);
         assert_eq!((recorded.lost[&1], recorded.states[0]), (1, state));
         let mut resume = Resume::new(recorded, false);
         let turn = match on_lost {
-            OnLost::Rerun => Turn::Again { job: 1, lost: 1 },
-            OnLost::Fail => Turn::Settled { job: 1, state, unsent: true },
+            OnLost::Rerun => Decision::Again { job: 1, lost: 1 },
+            OnLost::Fail => Decision::Settled { job: 1, state, unsent: true },
         };
         assert_eq!(resume.next(&Digest::of(b"a")), turn);
     }
 }
 
 #[test]
-fn an_end_that_replaces_another_is_to_be_put_out_again() {
+fn a_new_outcome_must_be_written_again() {
     let place = Place::new();
     let path = place.path("journal");
     let (mut store, _) = begin(&path);
@@ -139,7 +139,7 @@ fn an_end_that_replaces_another_is_to_be_put_out_again() {
 }
 
 #[test]
-fn there_is_one_writer_and_a_file_of_another_kind_is_refused() {
+fn a_second_writer_and_a_foreign_file_are_refused() {
     let place = Place::new();
     let path = place.path("file:journal?mode=memory");
     let (store, _) = begin(&path);
@@ -170,7 +170,7 @@ fn there_is_one_writer_and_a_file_of_another_kind_is_refused() {
 }
 
 #[test]
-fn a_job_that_cannot_be_is_refused_and_nothing_follows() {
+fn an_invalid_job_is_refused_and_nothing_is_written_after_it() {
     let place = Place::new();
     for record in [job(2, b"x"), done(1, b""), started(1, 1), Record::Sent { first: 1, last: 1 }] {
         let path = place.path("journal");
@@ -250,7 +250,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn any_end_reads_back_as_it_was_wherever_its_start_was_committed(
+    fn every_end_reads_back_whether_or_not_its_start_was_committed(
         all in prop::collection::vec((any_bytes(), any_end(), any_bytes(), 0u8..4, any::<u64>()), 1..12),
         batch in 1usize..9,
     ) {

@@ -1,57 +1,59 @@
-//! What is left to do of a run that was recorded? Pure: what was read and what comes in, to what
-//! becomes of each job.
+//! Decides what to do with each job when a run continues from a journal. Pure: the inputs are the
+//! content of the journal and the jobs of the input.
 
 use std::{collections::BTreeSet, fmt};
 
-use super::{
-    Header, Recorded, State,
-    identity::{Digest, Known},
-    sent::Ranges,
-};
 use text::escape::visible;
 
-/// What a run is to do with a job.
+use super::{
+    identity::{Digest, Known},
+    record::Header,
+    recorded::{Recorded, State},
+    sent::Ranges,
+};
+
+/// What a run does with a job of its input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Turn {
-    /// It was never recorded: it is run, and has this number.
+pub enum Decision {
+    /// The job is not in the journal: run it.
     New {
-        /// Its number from now on.
+        /// Number that the job now has.
         job: u64,
     },
-    /// It is run under the number it has.
+    /// The job is in the journal without a final outcome: run it.
     Again {
-        /// Its number.
+        /// Number of the job.
         job: u64,
-        /// How many of its attempts the supervisor's death cut short.
+        /// Number of its attempts that were lost when the supervisor died.
         lost: u32,
     },
-    /// It has ended, and is not run.
+    /// The job has an outcome: do not run it.
     Settled {
-        /// Its number.
+        /// Number of the job.
         job: u64,
-        /// How it ended.
+        /// The outcome.
         state: State,
-        /// Whether its end may not have been put out: it is, marked as repeated.
+        /// Whether the outcome may not have been written; it is then written, marked as repeated.
         unsent: bool,
     },
 }
 
-/// How the jobs of an input and those of a journal compare.
+/// Numbers of jobs, by how the input compares with the journal.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Counts {
-    /// Done: not run.
+    /// Jobs that have succeeded and are not run.
     pub done: u64,
-    /// Failed or parked, and not to be tried again: not run.
+    /// Jobs that have failed or are quarantined, and are not run.
     pub failed: u64,
-    /// Begun or recorded before, and run.
+    /// Jobs in the journal that are run.
     pub again: u64,
-    /// Not in the journal: run.
+    /// Jobs that are not in the journal and are run.
     pub new: u64,
-    /// In the journal, and not in the input any more.
+    /// Jobs in the journal that are not in the input.
     pub gone: u64,
 }
 
-/// `988 done, 12 new, 3 gone`.
+/// Formats as in `988 done, 12 new, 3 gone`.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {} gone", self.of_a_part(), self.gone)
@@ -59,7 +61,7 @@ impl fmt::Display for Counts {
 }
 
 impl Counts {
-    /// The same of an input that was not read to its end: what is gone of it is not known.
+    /// Formats the counts without `gone`, which is unknown until the input has been read to its end.
     #[must_use]
     pub fn of_a_part(&self) -> String {
         let mut text = format!("{} done, ", self.done);
@@ -72,7 +74,7 @@ impl Counts {
     }
 }
 
-/// A journal's jobs, as an input is matched with them.
+/// Matches the jobs of an input with those of a journal.
 #[derive(Debug)]
 pub struct Resume {
     known: Known,
@@ -84,7 +86,7 @@ pub struct Resume {
 }
 
 impl Resume {
-    /// Begins with what was recorded. `retry_failed` says that what failed is run again.
+    /// Starts with the content of a journal. With `retry_failed`, failed jobs are run again.
     #[must_use]
     pub fn new(mut recorded: Recorded, retry_failed: bool) -> Self {
         let known = Known::new(std::mem::take(&mut recorded.digests));
@@ -93,49 +95,50 @@ impl Resume {
         Self { known, recorded, retry_failed, is_fresh, next, counts: Counts::default() }
     }
 
-    /// Whether there was nothing: all jobs are new.
+    /// Whether the journal had no jobs, so that all jobs are new.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.is_fresh
     }
 
-    /// What becomes of the next job of the input.
-    pub fn next(&mut self, digest: &Digest) -> Turn {
+    /// Decides what to do with the next job of the input.
+    pub fn next(&mut self, digest: &Digest) -> Decision {
         let Some(job) = self.known.take(digest) else {
             self.counts.new += 1;
             self.next += 1;
-            return Turn::New { job: self.next - 1 };
+            return Decision::New { job: self.next - 1 };
         };
         let state = self.recorded.state(job).unwrap_or_default();
         if self.is_run(state) {
             self.counts.again += 1;
-            return Turn::Again { job, lost: self.lost(job) };
+            return Decision::Again { job, lost: self.lost(job) };
         }
         *(if state == State::Ok { &mut self.counts.done } else { &mut self.counts.failed }) += 1;
-        Turn::Settled { job, state, unsent: !self.recorded.sent.contains(job) }
+        Decision::Settled { job, state, unsent: !self.recorded.sent.contains(job) }
     }
 
-    /// How they compare, as far as the input was looked at.
+    /// Returns the counts for the part of the input that was read.
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts { gone: self.counts.gone + self.known.left(), ..self.counts }
     }
 
-    /// Begins anew with the input, which was only looked at.
+    /// Forgets the input read so far, so that it can be read again from the start.
     pub fn rewind(&mut self) {
         self.known.put_back();
         self.next = self.recorded.states.len() as u64 + 1;
         self.counts = Counts::default();
     }
 
-    /// The jobs whose end may not have been put out, in order, whether they are in the input or
-    /// not; not those that are run again, which come to another end.
+    /// Returns the jobs whose outcome may not have been written, in order, whether or not they are
+    /// in the input. Jobs that are run again are not among them, because they get a new outcome.
     pub fn unsent(&self) -> impl Iterator<Item = u64> {
         (1..=self.recorded.states.len() as u64).filter(|job| self.is_unsent(*job))
     }
 
-    /// The input has ended: those of them that were not in it, in order. What was known of jobs is
-    /// let go of; nothing but the counts and whether it is fresh is to be asked from now on.
+    /// Ends the input. Returns the jobs that were not in it and whose outcome may not have been
+    /// written, in order. Frees the memory of all jobs: only [`Self::counts`] and
+    /// [`Self::is_fresh`] are meaningful afterwards.
     pub fn finish(&mut self) -> Vec<u64> {
         let mut unsent: Vec<u64> = self.gone().filter(|job| self.is_unsent(*job)).collect();
         unsent.sort_unstable();
@@ -149,20 +152,20 @@ impl Resume {
         state.is_settled() && !self.is_run(state) && !self.recorded.sent.contains(job)
     }
 
-    /// The jobs whose end was put out.
+    /// Returns the jobs whose outcome has been written.
     #[must_use]
     pub fn sent(&self) -> &Ranges {
         &self.recorded.sent
     }
 
-    /// Those of the journal that were not in the input, in no order.
+    /// Returns the jobs that were not in the input, in no particular order.
     pub fn gone(&self) -> impl Iterator<Item = u64> {
         self.known.rest()
     }
 
     fn is_run(&self, state: State) -> bool {
         match state {
-            // `Running` is not left behind by whoever begins a run.
+            // Beginning a run turns `Running` into another state.
             State::Waiting | State::Running => true,
             State::Failed | State::Crashed => self.retry_failed,
             State::Ok => false,
@@ -174,18 +177,18 @@ impl Resume {
     }
 }
 
-/// Something that is not as it was in the run before.
+/// A difference between a run and the one before it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Difference {
-    /// What: `program`, or a setting by the name users know.
+    /// `program`, or the name of an option.
     pub name: String,
-    /// What it was; `None` where it was not set.
+    /// Value in the run before; `None` if it was not set.
     pub before: Option<String>,
-    /// What it is.
+    /// Value in this run; `None` if it is not set.
     pub now: Option<String>,
 }
 
-/// `--timeout: was 30s, is not set`.
+/// Formats as in `--timeout: was 30s, is not set`.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |value: &Option<String>| {
@@ -195,7 +198,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The run is not the one that was recorded.
+/// The differences because of which a run may not continue from the journal.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "the journal was kept of another run:{}\nrun it as before, name another file, or go on by \
@@ -209,13 +212,12 @@ fn listed(differences: &[Difference]) -> String {
     lines.concat()
 }
 
-/// In what a run differs from the one before it, in the order of names.
+/// Returns the differences between a run and the one before it, ordered by name.
 #[must_use]
 pub fn differences(before: &Header, now: &Header) -> Vec<Difference> {
     let words = |words: &[String]| Some(format!("{words:?}"));
     let mut all = vec![("program", words(&before.program), words(&now.program))];
-    // Of an interpreter's script it is the interpreter's, and says nothing; that of another file
-    // at the same place is a change.
+    // A digest only matters if the program has the same name: then its file has changed.
     if before.program == now.program {
         let digest = |header: &Header| header.digest.map(|digest| digest.to_string());
         all.push(("the program's file", digest(before), digest(now)));
@@ -231,10 +233,10 @@ pub fn differences(before: &Header, now: &Header) -> Vec<Difference> {
         .collect()
 }
 
-/// Whether a run may continue the one before it: with what changed, where that is accepted.
+/// Checks that a run may continue the one before it, and returns the differences that were accepted.
 ///
 /// # Errors
-/// What changed, where it is not.
+/// There are differences, and `accepts` is false.
 pub fn compare(before: &Header, now: &Header, accepts: bool) -> Result<Vec<Difference>, Changed> {
     let found = differences(before, now);
     if found.is_empty() || accepts { Ok(found) } else { Err(Changed(found)) }

@@ -1,4 +1,4 @@
-//! Does the thread commit what it is given, in order, and say so only then?
+//! Tests that the thread commits records in order and reports them only then.
 
 use std::{future::Future, time::Duration};
 
@@ -19,7 +19,7 @@ fn whole(number: u64) -> Vec<Record> {
 }
 
 #[test]
-fn what_is_said_to_be_committed_is_in_the_file() {
+fn records_reported_as_committed_are_in_the_file() {
     for sync in [Sync::Always, Sync::Batch, Sync::Off] {
         let place = Place::new();
         let path = place.path("journal");
@@ -49,7 +49,7 @@ fn what_is_said_to_be_committed_is_in_the_file() {
 }
 
 #[test]
-fn closing_commits_what_waits_and_lets_another_write() {
+fn closing_commits_waiting_records_and_releases_the_lock() {
     let place = Place::new();
     let path = place.path("journal");
     for round in 0..3 {
@@ -63,7 +63,7 @@ fn closing_commits_what_waits_and_lets_another_write() {
 }
 
 #[test]
-fn what_is_asked_for_at_once_waits_for_no_company() {
+fn a_flush_commits_without_gathering() {
     let place = Place::new();
     let (store, _) = begin(&place.path("journal"));
     let journal = Journal::new(store).unwrap();
@@ -75,7 +75,7 @@ fn what_is_asked_for_at_once_waits_for_no_company() {
 }
 
 #[test]
-fn the_queue_is_bounded_and_has_room_again() {
+fn the_queue_is_bounded_and_becomes_free_again() {
     let place = Place::new();
     let (store, _) = begin(&place.path("journal"));
     let journal = Journal::new(store).unwrap();
@@ -90,7 +90,7 @@ fn the_queue_is_bounded_and_has_room_again() {
 }
 
 #[test]
-fn the_first_error_ends_all_and_keeps_what_was_committed() {
+fn the_first_error_ends_writing_and_keeps_committed_records() {
     let place = Place::new();
     let path = place.path("journal");
     let (mut store, _) = begin(&path);
@@ -103,7 +103,7 @@ fn the_first_error_ends_all_and_keeps_what_was_committed() {
     let text = failure.to_string();
     assert!(text.contains("No space left on device (errno 28)"), "{text}");
     assert!(text.contains("what was committed is kept: make room"), "{text}");
-    // Small enough to fit, and no less lost.
+    // Small enough to fit, but lost too.
     let later = journal.submit(Vec::new()).max(journal.submit(vec![done(1, b"")]));
     assert!(wait(journal.until(later)).is_err() && wait(journal.room()).is_err());
     assert_eq!(journal.committed(), Sequence(0));

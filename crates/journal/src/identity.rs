@@ -1,25 +1,25 @@
-//! Which job is which, from one run to the next? A job is known by the digest of what it is, and
-//! jobs alike by their order among themselves; so lines may be inserted, removed and reordered.
+//! Recognises jobs from one run to the next. A job is identified by the digest of its content, and
+//! identical jobs by their order among themselves, so users may insert, remove and reorder lines.
 //!
-//! The digest is BLAKE3's, cut to 128 bits, and not a quicker checksum: jobs come from strangers,
-//! and whoever could make two with one digest could have one of them skipped as done. It costs
-//! some 80 ns for a short job.
+//! The digest is BLAKE3, cut to 128 bits, and not a faster checksum: jobs come from untrusted
+//! sources, and two jobs with the same digest would make the supervisor skip one of them as done.
+//! It takes about 80 ns for a short job.
 
 use std::{fmt, io};
 
-/// What a job is known by.
+/// Identifies the content of a job.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Digest([u8; 16]);
 
 impl Digest {
-    /// That of a job's payload.
+    /// Returns the digest of a payload.
     #[must_use]
     pub fn of(payload: &[u8]) -> Self {
         Self::cut(blake3::hash(payload))
     }
 
-    /// That of something of several parts, such as a command's words and what it reads: where one
-    /// ends and the next begins makes a difference.
+    /// Returns the digest of several parts, such as the words of a command and its input. Where one
+    /// part ends and the next begins makes a difference.
     #[must_use]
     pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = blake3::Hasher::new();
@@ -30,10 +30,10 @@ impl Digest {
         Self::cut(hasher.finalize())
     }
 
-    /// That of all that can be read.
+    /// Returns the digest of everything that can be read from `file`.
     ///
     /// # Errors
-    /// What the system says.
+    /// Reading failed.
     pub fn of_file(mut file: impl io::Read) -> io::Result<Self> {
         let (mut hasher, mut buffer) = (blake3::Hasher::new(), vec![0; 64 << 10]);
         loop {
@@ -46,13 +46,13 @@ impl Digest {
         }
     }
 
-    /// One that was written down; `None` where that is of another length.
+    /// Reads a digest; `None` if the length is wrong.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    /// As it is written down.
+    /// Returns the bytes of the digest.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -64,7 +64,7 @@ impl Digest {
         Self(digest)
     }
 
-    /// Its first bits: as good a spread as any.
+    /// Returns the first `bits` bits, which are evenly distributed.
     fn prefix(&self, bits: u32) -> usize {
         let mut first = [0; 8];
         first.copy_from_slice(&self.0[..8]);
@@ -79,27 +79,33 @@ impl fmt::Display for Digest {
     }
 }
 
-/// The jobs of a journal, by what they are known by. Each is given out once.
+/// Returns the digest of a job that is too long to be kept, of which only the length is known.
+#[must_use]
+pub fn too_long(bytes: u64) -> Digest {
+    Digest::of_parts([&b"too long"[..], &bytes.to_le_bytes()])
+}
+
+/// The jobs of a journal by digest. Each job can be taken once.
 ///
-/// Takes 29 bytes a job, and is needed only until the input has been read.
+/// Takes 29 bytes per job, and is needed only until the input has been read.
 #[derive(Debug)]
 pub struct Known {
-    /// In order, so that jobs alike stand together, the first of them first.
+    /// Sorted, so that identical jobs are adjacent and in order.
     jobs: Vec<(Digest, u64)>,
-    /// How many of those alike were given out, at the place of the first of them.
+    /// Number of identical jobs that were taken, at the index of the first of them.
     given: Vec<u32>,
-    /// Where the digests begin that begin with these bits.
+    /// Index in `jobs` of the first digest with each prefix of `bits` bits.
     starts: Vec<u32>,
     bits: u32,
     left: u64,
 }
 
-/// There are about so many jobs for each start.
+/// Average number of jobs per entry of `starts`.
 const JOBS_PER_START: usize = 8;
 
 impl Known {
-    /// Those of a journal: what each is known by, and its number. What is beyond four thousand
-    /// million would be taken for new.
+    /// Creates the index from the digest and the number of each job. Jobs beyond the first 2^32 are
+    /// ignored, and so would count as new.
     #[must_use]
     pub fn new(mut jobs: Vec<(Digest, u64)>) -> Self {
         jobs.truncate(u32::MAX as usize);
@@ -116,7 +122,7 @@ impl Known {
         Self { jobs, given, starts, bits, left }
     }
 
-    /// The number of the next job that is known by this; `None` where there is no other.
+    /// Takes the next job with this digest and returns its number; `None` if there is none left.
     pub fn take(&mut self, digest: &Digest) -> Option<u64> {
         let prefix = digest.prefix(self.bits);
         let (from, to) = (self.starts[prefix] as usize, self.starts[prefix + 1] as usize);
@@ -131,13 +137,13 @@ impl Known {
         Some(*job)
     }
 
-    /// How many were not given out.
+    /// Returns the number of jobs that were not taken.
     #[must_use]
     pub fn left(&self) -> u64 {
         self.left
     }
 
-    /// The numbers of those that were not given out, in no order.
+    /// Returns the numbers of the jobs that were not taken, in no particular order.
     pub fn rest(&self) -> impl Iterator<Item = u64> {
         let alike = self.jobs.chunk_by(|(one, _), (other, _)| one == other);
         let starts = alike.scan(0, |at, jobs| {
@@ -150,7 +156,7 @@ impl Known {
             .map(|(_, job)| *job)
     }
 
-    /// All can be given out anew.
+    /// Puts all jobs back, so that each can be taken again.
     pub fn put_back(&mut self) {
         self.given.fill(0);
         self.left = self.jobs.len() as u64;
@@ -166,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_of_all_that_makes_a_job() {
+    fn a_digest_depends_on_every_part_of_a_job() {
         assert_eq!(Digest::of(b"abc").to_string(), "6437b3ac38465133ffb63b75273a8db5");
         let parts = |parts: &[&'static [u8]]| Digest::of_parts(parts.iter().copied());
         let all = [
@@ -186,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_job_is_given_out_once_and_the_first_of_those_alike_first(
+        fn each_job_is_taken_once_and_identical_jobs_in_order(
             recorded in prop::collection::vec(0u8..60, 0..300),
             asked in prop::collection::vec(0u8..70, 0..300),
         ) {

@@ -1,4 +1,4 @@
-//! Is what was written what is read, whatever happens to the file?
+//! Tests that a journal reads back what was written, whatever happens to the file.
 
 mod damage;
 mod resuming;
@@ -20,7 +20,7 @@ use pool::{
     job::{Attempt, AttemptEnd, Payload},
 };
 
-/// A directory of a test's own.
+/// A directory for one test.
 pub(super) struct Place(PathBuf);
 
 impl Place {
@@ -44,7 +44,7 @@ impl Drop for Place {
     }
 }
 
-/// A journal with a run begun.
+/// Opens a journal and begins a run.
 pub(super) fn begin(path: &Path) -> (Store, Recorded) {
     begin_with(path, OnLost::Rerun)
 }

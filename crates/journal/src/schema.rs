@@ -1,39 +1,40 @@
-//! What do the tables of a journal look like? The comments go into the file with the statements,
-//! so that `sqlite3 FILE .schema` explains itself.
+//! The tables of a journal. The statements go into the file with their comments, so that
+//! `sqlite3 FILE .schema` explains itself. They are part of the format: a journal whose statements
+//! differ is refused.
 
 use std::sync::LazyLock;
 
-/// Marks the file as one of ours: `svjl`.
+/// Identifies a file as a journal: `svjl`.
 pub(super) const APPLICATION: i32 = 0x7376_6a6c;
-/// The version of these tables.
+/// Version of the tables.
 pub(super) const VERSION: i32 = 1;
 
-/// A table: its first column is its key, and `sum` is its last.
+/// A table. Its first column is the key, and its last one is the checksum `sum`.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) name: &'static str,
     create: &'static str,
-    /// All but the last.
+    /// All columns but `sum`.
     columns: &'static [&'static str],
-    /// So many, from the first on, never change once a row is there.
+    /// Number of leading columns that never change once a row exists.
     fixed: usize,
     sql: LazyLock<Sql>,
 }
 
-/// The statements about a table.
+/// SQL statements for a table.
 #[derive(Debug)]
 pub(super) struct Sql {
     pub(super) insert: String,
-    /// In place of what has that key, if anything has.
+    /// Inserts a row, or replaces the row with the same key.
     pub(super) put: String,
-    /// The parameters are those of an insertion.
+    /// Takes the same parameters as `insert`.
     pub(super) update: String,
     pub(super) delete: String,
-    /// All rows in the order of their keys.
+    /// Selects all rows, ordered by key.
     pub(super) select: String,
 }
 
-/// An invocation of the supervisor.
+/// Invocations of the supervisor.
 pub(super) static RUNS: Table = Table {
     name: "runs",
     create: "CREATE TABLE runs (\
@@ -58,7 +59,7 @@ pub(super) static RUNS: Table = Table {
     sql: LazyLock::new(|| Sql::of(&RUNS)),
 };
 
-/// A job, once and for all its runs.
+/// Jobs; each has one row, however many runs it takes.
 pub(super) static JOBS: Table = Table {
     name: "jobs",
     create: "CREATE TABLE jobs (\
@@ -75,7 +76,7 @@ pub(super) static JOBS: Table = Table {
     sql: LazyLock::new(|| Sql::of(&JOBS)),
 };
 
-/// A try of a job.
+/// Attempts of jobs.
 pub(super) static ATTEMPTS: Table = Table {
     name: "attempts",
     create: "CREATE TABLE attempts (\
@@ -103,7 +104,7 @@ pub(super) static ATTEMPTS: Table = Table {
     sql: LazyLock::new(|| Sql::of(&ATTEMPTS)),
 };
 
-/// The jobs whose end was put out, as ranges.
+/// Jobs whose outcome has been written, as ranges.
 pub(super) static SENT: Table = Table {
     name: "sent",
     create: "CREATE TABLE sent (\
@@ -116,7 +117,7 @@ pub(super) static SENT: Table = Table {
     sql: LazyLock::new(|| Sql::of(&SENT)),
 };
 
-/// What should be there: the one row changes with every commit.
+/// The number of rows that the other tables must have; its one row changes with every commit.
 pub(super) static TOTALS: Table = Table {
     name: "totals",
     create: "CREATE TABLE totals (\
@@ -136,16 +137,17 @@ pub(super) static TOTALS: Table = Table {
 
 pub(super) static TABLES: [&Table; 5] = [&RUNS, &JOBS, &ATTEMPTS, &SENT, &TOTALS];
 
-/// Jobs are recorded in order, and so are most attempts: this index grows at its end.
+/// Index of attempts by job. Jobs are recorded in order, and so are most attempts, so the index
+/// grows at its end.
 pub(super) const INDEX: &str = "CREATE INDEX attempts_of_job ON attempts (job)";
 
-/// Every statement of the schema.
+/// Returns all statements of the schema.
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
     TABLES.iter().map(|table| table.create).chain([INDEX])
 }
 
 impl Table {
-    /// How many columns, without `sum`.
+    /// Returns the number of columns without `sum`.
     pub(super) fn width(&self) -> usize {
         self.columns.len()
     }

@@ -1,4 +1,5 @@
-//! Is what was done not done again, and all else done once, however the input was edited?
+//! Tests that no finished job runs again and every other job runs once, however the input was
+//! edited.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +8,7 @@ use proptest::prelude::*;
 use super::super::{
     Header, Ranges, Recorded, State,
     identity::Digest,
-    resume::{Changed, Counts, Resume, Turn, compare},
+    resume::{Changed, Counts, Decision, Resume, compare},
 };
 
 const STATES: [State; 4] = [State::Waiting, State::Ok, State::Failed, State::Crashed];
@@ -28,11 +29,11 @@ fn digest(word: u8) -> Digest {
 }
 
 #[test]
-fn the_counts_of_an_edited_file_read_as_expected() {
+fn the_counts_of_an_edited_input_are_right() {
     let all: Vec<_> = (0..100).map(|word| (word, State::Ok)).collect();
     let sent = (1..=100).collect();
     let mut resume = Resume::new(recorded(&all, &sent), false);
-    // Three lines are gone, two are new, and all are in another order.
+    // Three lines are gone, two are new, and the order is different.
     let input: Vec<u8> = (3..102).rev().collect();
     for word in &input {
         resume.next(&digest(*word));
@@ -41,7 +42,7 @@ fn the_counts_of_an_edited_file_read_as_expected() {
     assert_eq!(resume.gone().collect::<BTreeSet<_>>(), BTreeSet::from([1, 2, 3]));
     resume.rewind();
     assert_eq!(resume.counts(), Counts { gone: 100, ..Counts::default() });
-    assert_eq!(resume.next(&digest(200)), Turn::New { job: 101 });
+    assert_eq!(resume.next(&digest(200)), Decision::New { job: 101 });
 
     let some = [(1, State::Failed), (2, State::Waiting), (3, State::Crashed)];
     let mut resume = Resume::new(recorded(&some, &BTreeSet::new()), false);
@@ -52,7 +53,7 @@ fn the_counts_of_an_edited_file_read_as_expected() {
 }
 
 #[test]
-fn a_change_of_program_or_settings_is_shown_and_refused_unless_accepted() {
+fn a_changed_program_or_setting_is_refused_unless_accepted() {
     let header = |program: &[&str], settings: &[(&str, &str)]| Header {
         program: program.iter().map(|word| (*word).into()).collect(),
         digest: Some(Digest::of(b"ELF")),
@@ -77,7 +78,7 @@ fn a_change_of_program_or_settings_is_shown_and_refused_unless_accepted() {
 
 proptest! {
     #[test]
-    fn what_is_done_is_not_run_and_all_else_is_run_once(
+    fn finished_jobs_are_not_run_and_all_others_run_once(
         jobs in prop::collection::vec((0u8..20, prop::sample::select(STATES.to_vec())), 0..60),
         sent in prop::collection::btree_set(1u64..61, 0..40),
         input in prop::collection::vec(0u8..25, 0..60),
@@ -95,9 +96,9 @@ proptest! {
         for word in &input {
             let turn = resume.next(&digest(*word));
             let (job, runs) = match turn {
-                Turn::New { job } => (job, true),
-                Turn::Again { job, lost } => { prop_assert_eq!(lost, 0); (job, true) }
-                Turn::Settled { job, .. } => (job, false),
+                Decision::New { job } => (job, true),
+                Decision::Again { job, lost } => { prop_assert_eq!(lost, 0); (job, true) }
+                Decision::Settled { job, .. } => (job, false),
             };
             prop_assert!(met.insert(job), "job {} was met twice", job);
             let recorded = usize::try_from(job - 1).ok().and_then(|index| jobs.get(index));
@@ -106,7 +107,7 @@ proptest! {
             known.into_iter().for_each(|left| *left -= 1);
             if let Some((recorded, state)) = recorded {
                 prop_assert_eq!((recorded, runs), (word, is_run(*state)));
-                if let Turn::Settled { state: told, unsent, .. } = turn {
+                if let Decision::Settled { state: told, unsent, .. } = turn {
                     prop_assert_eq!((told, unsent), (*state, !sent.contains(&job)));
                 }
             }

@@ -1,9 +1,8 @@
-//! Who writes to a journal? A thread of its own, which owns it: a sync may take long, and the loop
-//! waits for nobody. Records wait in a queue bounded in number and bytes; what has come meanwhile
-//! shares a commit.
+//! The thread that writes a journal. A sync may take long, and the run loop must not block, so the
+//! thread owns the store. Records wait in a queue that is bounded in number and bytes; all records
+//! that wait share a commit.
 //!
-//! The first error is the last thing that happens: what was not committed by then never will be,
-//! and is not said to be.
+//! After the first error nothing more is committed, and no later record is reported as committed.
 
 use std::{
     fmt, io,
@@ -14,28 +13,34 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Ending, Error, Record, Store, Sync};
+use super::{
+    durability::Sync,
+    error::Error,
+    record::Record,
+    store::{Ending, Store},
+};
 
-/// A record waits for others no longer than this.
+/// Longest time that a record waits for others to share its commit.
 pub const GATHER: Duration = Duration::from_millis(10);
-/// Nor while so many wait.
+/// Number of waiting records that are committed at once.
 pub const GATHER_RECORDS: usize = 4096;
-/// Or so many bytes.
+/// Size of waiting records that are committed at once.
 const GATHER_BYTES: usize = 1 << 20;
-/// There is room for more below these.
+/// Number of waiting records from which on the queue is full.
 const ROOM_RECORDS: usize = 4 * GATHER_RECORDS;
+/// Size of waiting records from which on the queue is full.
 const ROOM_BYTES: usize = 4 * GATHER_BYTES;
 
-/// How many records were handed over, or committed, since the run began.
+/// Number of records that were submitted or committed since the run began.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Sequence(pub u64);
 
-/// Why nothing is recorded any more.
+/// The error after which nothing is recorded.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Failure(Arc<Error>);
 
-/// A journal as the loop sees it.
+/// Handle of the run loop on the thread that writes the journal.
 #[derive(Debug)]
 pub struct Journal {
     shared: Arc<Shared>,
@@ -44,9 +49,9 @@ pub struct Journal {
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// There is something to do.
+    /// Signalled when the thread has something to do.
     filled: Condvar,
-    /// Something was committed, or failed, or the file was closed.
+    /// Signalled after a commit, a failure, or the end of the thread.
     changed: Notify,
 }
 
@@ -55,9 +60,9 @@ struct Queue {
     batches: Vec<Vec<Record>>,
     records: usize,
     bytes: usize,
-    /// When the first of them came.
+    /// When the first waiting record arrived.
     since: Option<Instant>,
-    /// What waits is to wait no longer.
+    /// Whether to commit the waiting records without gathering more.
     at_once: bool,
     submitted: u64,
     committed: u64,
@@ -66,29 +71,29 @@ struct Queue {
     is_over: bool,
 }
 
-/// How it is let go of.
+/// How the journal is closed.
 #[derive(Clone, Copy, Debug)]
 enum Close {
     Ended(Ending),
-    /// Nobody says how the run ended, as if it had died.
+    /// Without an end of the run, as after a crash.
     Dropped,
 }
 
 impl Journal {
-    /// Gives the journal to a thread.
+    /// Starts a thread that owns the store.
     ///
     /// # Errors
-    /// No thread to be had.
+    /// The thread cannot be started.
     pub fn new(store: Store) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        // Never joined: it may hang in a sync for as long as a disk likes, and ends with us.
+        // Never joined: a sync may block it for any time, and it ends with the process.
         thread::Builder::new().name("journal".into()).spawn(move || theirs.write_all(store))?;
         Ok(Self { shared })
     }
 
-    /// Hands over records, which are committed together; never waits. Whoever has them makes no
-    /// more while there is no [room](Self::has_room).
+    /// Submits records, which are committed together. Never blocks: the caller must stop producing
+    /// records while there is no [room](Self::has_room).
     pub fn submit(&self, records: Vec<Record>) -> Sequence {
         let mut queue = self.shared.lock();
         queue.submitted += records.len() as u64;
@@ -101,68 +106,69 @@ impl Journal {
         queue.records += records.len();
         queue.bytes += records.iter().map(Record::bytes).sum::<usize>();
         queue.batches.push(records);
-        // Who gathers wakes by itself: to wake it for each job would cost more than to record it.
-        let is_news = was_empty || queue.is_much();
+        // A thread that gathers records wakes up by itself. Waking it for each job would cost more
+        // than recording the job.
+        let wakes = was_empty || queue.is_much();
         drop(queue);
-        if is_news {
+        if wakes {
             self.shared.filled.notify_one();
         }
         sequence
     }
 
-    /// Lets what was handed over be committed now.
+    /// Commits all submitted records without gathering more.
     pub fn flush(&self) {
         self.shared.lock().at_once = true;
         self.shared.filled.notify_one();
     }
 
-    /// Up to where all is committed, and, but for [`Sync::Off`], synced.
+    /// Returns how many records are committed and, except with [`Sync::Off`], synced.
     #[must_use]
     pub fn committed(&self) -> Sequence {
         Sequence(self.shared.lock().committed)
     }
 
-    /// Waits until this much is committed.
+    /// Waits until this many records are committed.
     ///
     /// # Errors
-    /// It will never be.
+    /// Writing failed.
     pub async fn until(&self, sequence: Sequence) -> Result<(), Failure> {
         self.wait(|queue| (queue.committed >= sequence.0).then_some(())).await
     }
 
-    /// Waits until more than this is committed, and says up to where.
+    /// Waits until more than this many records are committed, and returns the new number.
     ///
     /// # Errors
-    /// It will never be.
+    /// Writing failed.
     pub async fn beyond(&self, sequence: Sequence) -> Result<Sequence, Failure> {
         let committed = |queue: &Queue| Sequence(queue.committed);
         self.wait(|queue| Some(committed(queue)).filter(|now| *now > sequence)).await
     }
 
-    /// Whether more may be handed over.
+    /// Whether more records may be submitted.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.shared.lock().has_room()
     }
 
-    /// Waits for room.
+    /// Waits until more records may be submitted.
     ///
     /// # Errors
-    /// There will be none.
+    /// Writing failed.
     pub async fn room(&self) -> Result<(), Failure> {
         self.wait(|queue| (queue.failure.is_none() && queue.has_room()).then_some(())).await
     }
 
-    /// Why nothing is recorded any more, if so.
+    /// Returns the error after which nothing is recorded, if there was one.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
         self.shared.lock().failure.clone()
     }
 
-    /// Commits what was handed over, records how the run ended, and closes the file.
+    /// Commits all submitted records, records how the run ended, and closes the file.
     ///
     /// # Errors
-    /// Not all could be committed.
+    /// Writing failed.
     pub async fn close(self, ending: Ending) -> Result<(), Failure> {
         self.shared.close(Close::Ended(ending));
         self.shared.until(|queue| queue.is_over.then_some(())).await;
@@ -196,7 +202,7 @@ impl Shared {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // Before looking, so that nothing between the look and the wait is missed.
+            // Enabled before the check, so that no change between the check and the wait is missed.
             changed.as_mut().enable();
             if let Some(held) = holds(&self.lock()) {
                 return held;
@@ -205,7 +211,7 @@ impl Shared {
         }
     }
 
-    /// What the thread does.
+    /// Runs the thread until the journal is closed or a write fails.
     fn write_all(&self, mut store: Store) {
         let sync = store.sync();
         loop {
@@ -241,7 +247,7 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    /// Waits for what is to be committed next.
+    /// Waits for the next records to commit, or for the end.
     fn next(&self, sync: Sync) -> (Vec<Vec<Record>>, Option<Close>) {
         let mut queue = self.lock();
         loop {

@@ -1,5 +1,5 @@
-//! Of which jobs was the end put out? A set of numbers, kept as ranges: jobs end nearly in the
-//! order they began, so there are few, however many jobs.
+//! The set of jobs whose outcome has been written, stored as ranges. Jobs end nearly in the order in
+//! which they began, so there are few ranges, however many jobs there are.
 
 use std::collections::BTreeMap;
 
@@ -7,38 +7,38 @@ use std::collections::BTreeMap;
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Ranges(BTreeMap<u64, u64>);
 
-/// What is to be written of a change.
+/// A change of the ranges that must be written to the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Change {
-    /// This range is new, or its end has changed.
+    /// The range from the first to the second number is new, or its end has changed.
     Put(u64, u64),
-    /// None begins here any more.
+    /// The range that began here no longer exists.
     Gone(u64),
 }
 
 impl Ranges {
-    /// Whether this is one of them.
+    /// Whether the set contains this number.
     #[must_use]
     pub fn contains(&self, number: u64) -> bool {
         let before = self.0.range(..=number).next_back();
         before.is_some_and(|(_, last)| *last >= number)
     }
 
-    /// The ranges, in order.
+    /// Returns the ranges in order, each with its first and last number.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
         self.0.iter().map(|(first, last)| (*first, *last))
     }
 
-    /// How many numbers.
+    /// Returns the number of elements.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.iter().map(|(first, last)| last - first + 1).sum()
     }
 
-    /// Adds all from `first` to `last`; calls back with each range that changed.
+    /// Adds the numbers from `first` to `last`, and calls `changed` for each range that changed.
     pub(super) fn add(&mut self, first: u64, last: u64, mut changed: impl FnMut(Change)) {
         let (mut from, mut to) = (first, last);
-        // Every range that touches this one, from the right.
+        // Merges every range that touches the new one, from the right.
         let upto = last.saturating_add(1);
         while let Some((start, end)) = self.0.range(..=upto).next_back().map(|(a, b)| (*a, *b)) {
             if end.saturating_add(1) < from {
@@ -56,7 +56,7 @@ impl Ranges {
         changed(Change::Put(from, to));
     }
 
-    /// Takes one out; calls back as above.
+    /// Removes a number, and calls `changed` for each range that changed.
     pub(super) fn remove(&mut self, number: u64, mut changed: impl FnMut(Change)) {
         let Some((&first, &last)) = self.0.range(..=number).next_back() else { return };
         if last < number {
@@ -75,7 +75,8 @@ impl Ranges {
         }
     }
 
-    /// Adds a range as it was read; false where it is none, or touches one before it.
+    /// Adds a range that was read from the file. Returns false if it is invalid or touches the range
+    /// before it.
     pub(super) fn append(&mut self, first: u64, last: u64) -> bool {
         let before = self.0.last_key_value().map(|(_, end)| *end);
         let fits = first <= last && before.is_none_or(|end| end.saturating_add(1) < first);
@@ -96,7 +97,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranges_are_a_set_and_their_changes_keep_a_copy(
+        fn ranges_behave_as_a_set_and_report_every_change(
             steps in prop::collection::vec((any::<bool>(), 0u64..40, 0u64..6), 0..60),
         ) {
             let (mut ranges, mut set) = (Ranges::default(), BTreeSet::new());

@@ -1,4 +1,4 @@
-//! What can be wrong with a journal? One clear message each: the thing, the reason, the remedy.
+//! Errors of a journal. Each message names the file, the reason and the remedy.
 
 use std::{
     fmt, io,
@@ -7,13 +7,14 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{errno, schema::Table};
 use text::escape::visible;
 
-/// Why a journal cannot be used, or written to any more.
+use super::{errno, schema::Table};
+
+/// Why a journal cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another supervisor writes to it.
+    /// Another supervisor is writing to the journal.
     #[error(
         "the journal {} is being written by another supervisor: wait until that has ended, or name another file",
         shown(path)
@@ -22,7 +23,7 @@ pub enum Error {
         /// The journal.
         path: PathBuf,
     },
-    /// Some program has held it for longer than we wait.
+    /// Another program has locked the file for longer than the busy timeout.
     #[error(
         "the journal {} is held by another program: let that program end, such as sqlite3 with an open transaction, and try again",
         shown(path)
@@ -31,15 +32,15 @@ pub enum Error {
         /// The journal.
         path: PathBuf,
     },
-    /// It is something else.
+    /// The file is not a journal.
     #[error("{} is not a journal: {why}; name another file", shown(path))]
     NotAJournal {
         /// The file.
         path: PathBuf,
-        /// Why it cannot be.
+        /// Why it is not a journal.
         why: String,
     },
-    /// A later supervisor wrote it.
+    /// A newer supervisor wrote the journal.
     #[error(
         "the journal {} has version {version}, and this supervisor knows no version above {}: use the supervisor that wrote it, or name another file",
         shown(path),
@@ -48,10 +49,10 @@ pub enum Error {
     TooNew {
         /// The journal.
         path: PathBuf,
-        /// What it has.
+        /// The version of its tables.
         version: i32,
     },
-    /// It is not what was written.
+    /// The journal has changed since it was written.
     #[error(
         "the journal {} is damaged: {damage}; take a copy from before that, or begin again with another file",
         shown(path)
@@ -73,7 +74,7 @@ pub enum Error {
         /// The journal.
         path: PathBuf,
     },
-    /// A write has failed before, and none is tried again.
+    /// A write failed before, and after that nothing is written.
     #[error(
         "the journal {} is written no more, since a write to it failed; what was committed is kept: run the same command again",
         shown(path)
@@ -82,19 +83,19 @@ pub enum Error {
         /// The journal.
         path: PathBuf,
     },
-    /// The system refused something.
+    /// The system refused an operation.
     #[error("the journal {} cannot be {doing}: {}; {}", shown(path), why(cause, *errno), remedy(doing))]
     Failed {
         /// The journal.
         path: PathBuf,
-        /// What was tried.
+        /// The operation, as a participle.
         doing: &'static str,
-        /// The system's error number; 0 where it gave none.
+        /// The system's error number; 0 if there is none.
         errno: i32,
-        /// In SQLite's words, which the message has: no source that would be told behind it.
+        /// The error of SQLite. It is part of the message, and therefore not a source.
         cause: rusqlite::Error,
     },
-    /// The file beside it that only its writer holds cannot be had.
+    /// The lock file cannot be created or locked.
     #[error(
         "the journal {} cannot be locked: {cause}; give write access to its directory, or name another file",
         shown(path)
@@ -102,7 +103,7 @@ pub enum Error {
     NoLock {
         /// The journal.
         path: PathBuf,
-        /// The system's reason.
+        /// The error of the system.
         cause: io::Error,
     },
 }
@@ -131,7 +132,7 @@ fn remedy(doing: &str) -> &'static str {
 }
 
 impl Error {
-    /// What SQLite said while this was done.
+    /// Converts an error of SQLite; `doing` names the operation.
     pub(super) fn new(
         path: &Path,
         doing: &'static str,
@@ -151,7 +152,7 @@ impl Error {
         }
     }
 
-    /// What the system refused, of whatever call that has no code of its own for a full disk.
+    /// Converts an error of any system call; a full disk is recognised by its error number.
     pub(super) fn failed(
         path: PathBuf,
         doing: &'static str,
@@ -164,7 +165,7 @@ impl Error {
         }
     }
 
-    /// The same of the file beside it.
+    /// Converts an error of the lock file.
     pub(super) fn no_lock(path: &Path, cause: io::Error) -> Self {
         let path = path.to_owned();
         match cause.raw_os_error() {
@@ -176,12 +177,43 @@ impl Error {
     pub(super) fn damaged(path: &Path, damage: Damage) -> Self {
         Self::Damaged { path: path.to_owned(), damage }
     }
+
+    /// Converts the reason why an operation stopped; `doing` names the operation.
+    pub(super) fn stopped(
+        path: &Path,
+        doing: &'static str,
+        connection: &Connection,
+        stopped: Stopped,
+    ) -> Self {
+        match stopped {
+            Stopped::Sqlite(error) => Self::new(path, doing, connection, error),
+            Stopped::Damage(damage) => Self::damaged(path, damage),
+        }
+    }
 }
 
-/// What is not as it was written.
+/// Why reading or writing rows stopped.
+pub(super) enum Stopped {
+    Sqlite(rusqlite::Error),
+    Damage(Damage),
+}
+
+impl From<Damage> for Stopped {
+    fn from(damage: Damage) -> Self {
+        Self::Damage(damage)
+    }
+}
+
+impl From<rusqlite::Error> for Stopped {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Something in a journal that has changed since it was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Damage {
-    /// The table and the key of the row, where it is known to be one.
+    /// The table and the key of the damaged row, if they are known.
     pub row: Option<(&'static str, i64)>,
     what: String,
 }
@@ -195,7 +227,7 @@ impl Damage {
         Self { row: key.map(|key| (table.name, key)), what }
     }
 
-    /// Something that is no row of its own.
+    /// Returns damage that does not belong to one row.
     pub(super) fn file(what: &impl fmt::Display) -> Self {
         Self { row: None, what: what.to_string() }
     }

@@ -1,31 +1,33 @@
-//! What does a journal say to whoever only looks? The same as to its writer, as of one moment,
-//! whether it is being written or not. Nothing of the file changes.
+//! Reads a journal without changing it, whether or not a supervisor is writing to it. A reader sees
+//! one consistent state of the file.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, ffi};
 
+use pool::job::{JobEnd, Outcome, Payload};
+
 use super::{
-    Attempted, Error, Recorded, Run, Settled, State,
     checksum::Values,
-    error::Damage,
+    connection,
+    error::{Damage, Error, Stopped},
     identity::Digest,
     lock::Lock,
     open,
-    recorded::{self, Stopped},
-    records::NOT_BEGUN,
+    record::{Attempted, Run, Settled},
+    recorded::{self, Recorded, State},
+    row::NOT_BEGUN,
     schema::{ATTEMPTS, JOBS, TABLES, Table},
 };
-use pool::job::{JobEnd, Outcome, Payload};
 
-/// So many jobs are read at once.
-const AT_ONCE: u64 = 1000;
-/// What is wrong is told up to so many times.
+/// Number of jobs to read with one query.
+const JOBS_PER_QUERY: u64 = 1000;
+/// Number of damaged rows that [`Reader::verify`] reports at most.
 const DAMAGE_MAX: usize = 100;
 const COUNT_OBJECTS: &str = "SELECT count(*) FROM sqlite_schema";
 const CHECK: &str = "PRAGMA integrity_check(100)";
 
-/// A journal that is looked at.
+/// A journal that is open for reading.
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
@@ -33,32 +35,32 @@ pub struct Reader {
     is_live: bool,
 }
 
-/// Whether nobody who only reads can make sense of it.
+/// Whether the writer died within a change that only a writable connection can roll back.
 fn is_half_changed(connection: &Connection) -> bool {
     let found = connection.query_row(COUNT_OBJECTS, [], |_| Ok(()));
     let code = found.err().and_then(|error| error.sqlite_error().map(|error| error.extended_code));
     code == Some(ffi::SQLITE_READONLY_ROLLBACK)
 }
 
-/// What is recorded of a job.
+/// Everything that is recorded of a job.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Account {
-    /// Its number.
+    /// Number of the job.
     pub job: u64,
-    /// The run in which it was recorded first.
+    /// The run that recorded the job first.
     pub run: u64,
-    /// Where it stood in the input of that run.
+    /// Position of the job in the input of that run.
     pub position: u64,
-    /// What it is known by.
+    /// Identifies the content of the job.
     pub digest: Digest,
-    /// What was to be done.
+    /// Content of the job.
     pub payload: Payload,
-    /// All its attempts in all runs, in order.
+    /// All attempts in all runs, in order.
     pub attempts: Vec<Attempted>,
 }
 
 impl Account {
-    /// Where it stands.
+    /// Returns the state of the job.
     #[must_use]
     pub fn state(&self) -> State {
         match self.attempts.last() {
@@ -110,79 +112,80 @@ impl Account {
 }
 
 impl Reader {
-    /// Opens a journal to look at it as it is now.
+    /// Opens a journal and reads its present state until the reader is dropped.
     ///
     /// # Errors
-    /// It is no journal, or the system refused something.
+    /// The file is no journal, or the system refused an operation.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let is_live = Lock::is_held(path);
-        let connection = open::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let connection = connection::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         if is_half_changed(&connection) {
-            // Its writer died as it made the file, or closed it: whoever may write takes that back.
-            let writer = open::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            // The writer died while it created or closed the file. A writable connection rolls the
+            // unfinished change back.
+            let writer = connection::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             let _ = writer.query_row(COUNT_OBJECTS, [], |_| Ok(()));
         }
-        open::check_kind(path, &connection)?;
+        connection::check_kind(path, &connection)?;
         let reader = Self { path: path.to_owned(), connection, is_live };
-        // What is read first says as of when all is.
+        // The first read of the transaction decides which state all later ones see.
         reader.tried(reader.connection.execute_batch("BEGIN; SELECT 1 FROM totals"))?;
         Ok(reader)
     }
 
-    /// Opens a journal to look at it as it is each time, for as long as it is being written.
+    /// Opens a journal for repeated reads, each of which sees the state at that time.
     ///
     /// # Errors
-    /// As above.
+    /// The same as for [`Reader::open`].
     pub fn follow(path: &Path) -> Result<Self, Error> {
         let reader = Self::open(path)?;
-        // Whoever looks at one moment for long keeps the log from being put into the file.
+        // A long read transaction would block checkpoints of the writer.
         reader.tried(reader.connection.execute_batch("COMMIT"))?;
         Ok(reader)
     }
 
-    /// Whether a supervisor was writing to it.
+    /// Whether a supervisor was writing to the journal when it was opened.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.is_live
     }
 
-    /// The runs, and where each job stands, with each row checked.
+    /// Reads the runs and the state of each job, and checks every row.
     ///
     /// # Errors
-    /// Damage, with the row named.
+    /// The journal is damaged; the error names the row.
     pub fn read(&self) -> Result<(Vec<Run>, Recorded), Error> {
         open::read(&self.path, &self.connection)
     }
 
-    /// What is recorded of a job; `None` where there is none of that number.
+    /// Reads everything about one job; `None` if there is no job with this number.
     ///
     /// # Errors
-    /// Damage, with the row named.
+    /// The journal is damaged; the error names the row.
     pub fn account(&self, job: u64) -> Result<Option<Account>, Error> {
         Ok(self.some(job, job)?.0.pop())
     }
 
-    /// Tells of each job, in order, until told that it is enough.
+    /// Calls `visit` for each job in order until it returns false.
     ///
     /// # Errors
-    /// Damage, with the row named.
-    pub fn accounts(&self, mut goes_on: impl FnMut(Account) -> bool) -> Result<(), Error> {
+    /// The journal is damaged; the error names the row.
+    pub fn accounts(&self, mut visit: impl FnMut(Account) -> bool) -> Result<(), Error> {
         let (mut first, mut attempts) = (1, 0);
         loop {
-            let (accounts, rows) = self.some(first, first + AT_ONCE - 1)?;
+            let (accounts, rows) = self.some(first, first + JOBS_PER_QUERY - 1)?;
             if accounts.is_empty() {
-                // They are found by an index, whose entries have no sums.
+                // The attempts were found by an index, whose entries have no checksums.
                 return self.stopped(recorded::check_attempts(&self.connection, attempts));
             }
             attempts += rows;
-            first += AT_ONCE;
-            if !accounts.into_iter().all(&mut goes_on) {
+            first += JOBS_PER_QUERY;
+            if !accounts.into_iter().all(&mut visit) {
                 return Ok(());
             }
         }
     }
 
-    /// All jobs from `first` to `last`, and how many rows of attempts there are of them.
+    /// Reads the jobs from `first` to `last`, and counts the rows of their attempts.
     fn some(&self, first: u64, last: u64) -> Result<(Vec<Account>, u64), Error> {
         let (mut accounts, mut rows) = (Vec::<Account>::new(), 0);
         let (range, select) = ([first, last], JOBS.select_where("job BETWEEN ?1 AND ?2"));
@@ -204,10 +207,10 @@ impl Reader {
         Ok((accounts, rows))
     }
 
-    /// Everything that is not as it was written; at most a hundred of it.
+    /// Checks every row and the structure of the file; returns at most a hundred damages.
     ///
     /// # Errors
-    /// It cannot be read at all.
+    /// The file cannot be read.
     pub fn verify(&self) -> Result<Vec<Damage>, Error> {
         let mut found = Vec::new();
         for table in TABLES {
@@ -220,7 +223,7 @@ impl Reader {
                 done => done?,
             }
         }
-        // Its own check of the tables' shape, in which our rows hang.
+        // SQLite checks the structure of the file, which the checksums of rows do not cover.
         let broken = self.connection.prepare(CHECK).and_then(|mut check| {
             let lines = check.query_map([], |row| row.get::<_, String>(0))?;
             lines.collect::<rusqlite::Result<Vec<_>>>()

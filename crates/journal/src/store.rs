@@ -1,8 +1,8 @@
-//! How do records get into the file? Each batch in one transaction, with what should then be there
-//! beside it.
+//! Writes records to the file: each batch in one transaction, together with the totals that the
+//! tables then have.
 //!
-//! Nothing that failed is tried again: an fsync that failed may have dropped what it was for, and
-//! the next one would say that all is well.
+//! After a failed write nothing is written again. A failed fsync may have dropped the pages that it
+//! was to write, and the next fsync would succeed without them.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,29 +16,30 @@ use std::{
 use rusqlite::{Connection, DEFAULT_NAME, wal::CheckpointMode};
 
 use super::{
-    Error, Record, Run, Sync,
-    append::{Books, append},
+    append::{WriteState, append},
+    connection::set_mode,
+    durability::Sync,
+    error::{Error, Stopped},
     lock::Lock,
-    open::{put_run, set_mode},
-    recorded::Stopped,
+    record::{Record, Run},
     sent::Ranges,
 };
 
-/// From so many pages on the log is put into the file: each page once, however often it is in the
-/// log, so that rarely is better than often.
+/// Length of the write-ahead log, in pages, at which a checkpoint copies it into the file. A
+/// checkpoint copies each page once, however often the log has it, so rare checkpoints are cheaper.
 const LOG_PAGES_MAX: i32 = 4096;
 
-/// A journal that is being written.
+/// A journal that is open for writing.
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
-    // Closed before the lock is let go.
+    // Declared before the lock, so that it is closed before the lock is released.
     connection: Connection,
-    books: Books,
+    state: WriteState,
     run: Option<Run>,
-    /// The pages of the log, as of the last commit.
+    /// Length of the write-ahead log after the last commit, in pages.
     log_pages: Arc<AtomicI32>,
-    /// A write failed: there is no other.
+    /// Whether a write failed; nothing is written after that.
     has_failed: bool,
     _lock: Lock,
 }
@@ -46,9 +47,9 @@ pub struct Store {
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ending {
-    /// When, since 1970.
+    /// When the run ended, since the Unix epoch.
     pub at: Duration,
-    /// With which exit status.
+    /// Exit status of the supervisor.
     pub status: u8,
 }
 
@@ -57,7 +58,7 @@ impl Store {
         path: &Path,
         mut connection: Connection,
         lock: Lock,
-        books: Books,
+        state: WriteState,
     ) -> Result<Self, Error> {
         let log_pages = Arc::new(AtomicI32::new(0));
         let theirs = Arc::clone(&log_pages);
@@ -69,65 +70,65 @@ impl Store {
             return Err(Error::new(path, "opened", &connection, error));
         }
         let path = path.to_owned();
-        Ok(Self { path, connection, books, run: None, log_pages, has_failed: false, _lock: lock })
+        Ok(Self { path, connection, state, run: None, log_pages, has_failed: false, _lock: lock })
     }
 
     pub(super) fn sync(&self) -> Sync {
-        self.books.sync
+        self.state.sync
     }
 
     pub(super) fn sent(&self) -> &Ranges {
-        &self.books.sent
+        &self.state.sent
     }
 
-    /// Records a run that begins, and more in the same transaction.
+    /// Records that a run begins; `more` adds to the same transaction.
     pub(super) fn begin(
         &mut self,
         run: Run,
-        more: impl FnOnce(&Connection, &mut Books) -> Result<(), Stopped>,
+        more: impl FnOnce(&Connection, &mut WriteState) -> Result<(), Stopped>,
     ) -> Result<(), Error> {
-        self.transact(|connection, books| {
-            books.run = run.number;
-            books.totals.runs = run.number;
-            put_run(connection, books, &run)?;
-            more(connection, books)
+        self.transact(|connection, state| {
+            state.run = run.number;
+            state.totals.runs = run.number;
+            state.put_run(connection, &run)?;
+            more(connection, state)
         })?;
         self.run = Some(run);
-        // What is in the log is lost with the log, and as much as is behind a rotten bit of it:
-        // no more than this run.
+        // Damage to the log loses the commits in it. After this checkpoint, these are at most the
+        // commits of this run.
         self.checkpoint(CheckpointMode::TRUNCATE)
     }
 
-    /// Commits these records: all of them, or in case of an error none, and no others ever.
+    /// Commits the records. After an error none of them are committed, and nothing is written again.
     ///
     /// # Errors
-    /// What the system says.
+    /// The file cannot be written.
     pub fn append<'a>(
         &mut self,
         records: impl IntoIterator<Item = &'a Record>,
     ) -> Result<(), Error> {
-        self.transact(|connection, books| append(connection, books, records))?;
+        self.transact(|connection, state| append(connection, state, records))?;
         if self.log_pages.load(Ordering::Relaxed) >= LOG_PAGES_MAX {
             self.checkpoint(CheckpointMode::PASSIVE)?;
         }
         Ok(())
     }
 
-    /// Records how the run ended, and leaves one file that holds everything.
+    /// Records how the run ended, and leaves a single file without a log.
     ///
     /// # Errors
-    /// What the system says; all that was committed is kept.
+    /// The file cannot be written; everything that was committed is kept.
     pub fn close(mut self, ending: Ending) -> Result<(), Error> {
         let run = self.run.take().map(|run| {
             let (ended, status) = (Some(ending.at), Some(ending.status));
             Run { ended, status, ..run }
         });
         if let Some(run) = run {
-            self.transact(|connection, books| Ok(put_run(connection, books, &run)?))?;
+            self.transact(|connection, state| Ok(state.put_run(connection, &run)?))?;
         }
         self.checkpoint(CheckpointMode::TRUNCATE)?;
-        // Without a log the file can be read wherever it is taken, and reading leaves nothing
-        // beside it. While somebody reads it keeps the log.
+        // Without a log the file can be copied anywhere, and readers create no files beside it. The
+        // log stays if another process is reading.
         let unlogged = self
             .connection
             .busy_timeout(Duration::ZERO)
@@ -135,7 +136,7 @@ impl Store {
         self.unless_read(unlogged.map(drop))
     }
 
-    /// As if the disk had no room for more.
+    /// Makes the next write fail as if the disk were full.
     #[cfg(test)]
     pub(super) fn fill_disk(&self) {
         self.connection.pragma_update(None, "max_page_count", 1).unwrap();
@@ -143,19 +144,19 @@ impl Store {
 
     fn transact(
         &mut self,
-        fill: impl FnOnce(&Connection, &mut Books) -> Result<(), Stopped>,
+        fill: impl FnOnce(&Connection, &mut WriteState) -> Result<(), Stopped>,
     ) -> Result<(), Error> {
         if self.has_failed {
             return Err(Error::Over { path: self.path.clone() });
         }
-        let (connection, books) = (&self.connection, &mut self.books);
+        let (connection, state) = (&self.connection, &mut self.state);
         let execute = |sql| -> Result<(), rusqlite::Error> {
             connection.prepare_cached(sql)?.raw_execute().map(drop)
         };
         let transact = || {
             execute("BEGIN IMMEDIATE")?;
-            fill(connection, books)?;
-            books.put_totals(connection)?;
+            fill(connection, state)?;
+            state.put_totals(connection)?;
             Ok(execute("COMMIT")?)
         };
         let done = transact();
@@ -171,7 +172,7 @@ impl Store {
         self.unless_read(done.map(drop))
     }
 
-    /// What cannot be done while somebody reads is left for later.
+    /// Ignores failures that are due to a reader: the operation is repeated later.
     fn unless_read(&mut self, done: rusqlite::Result<()>) -> Result<(), Error> {
         let failed = |error| Error::new(&self.path, "written", &self.connection, error);
         match done.map_err(failed) {

@@ -1,8 +1,8 @@
-//! Is a row what was written? Each carries a checksum, since SQLite has none: its own check finds
-//! nothing wrong with a blob in which a bit has changed.
+//! Writes and checks the checksum that each row has. SQLite has none: its own check accepts a blob
+//! in which a bit has changed.
 //!
-//! It is the CRC-32 of `zlib`, which misses no change of up to three bits in a row of ordinary
-//! length. It guards against rot, and against nobody who means it.
+//! The checksum is the CRC-32 of `zlib`, which detects every change of up to three bits in a row of
+//! ordinary length. It protects against bit rot, not against an attacker.
 
 use rusqlite::{
     Result, Row, Statement, ToSql,
@@ -11,7 +11,7 @@ use rusqlite::{
 
 use super::{error::Damage, schema::Table};
 
-/// A value of a row on its way in.
+/// A value to be bound to a statement.
 struct Field<'a>(ValueRef<'a>);
 
 impl ToSql for Field<'_> {
@@ -20,8 +20,8 @@ impl ToSql for Field<'_> {
     }
 }
 
-/// The checksum of a row of this table: over the table's name and each value, with its type and
-/// its length. `scratch` is room to work in.
+/// Computes the checksum of a row over the name of the table and each value with its type and its
+/// length. `scratch` is a buffer to be reused.
 fn sum(table: &Table, values: &[ValueRef<'_>], scratch: &mut Vec<u8>) -> i64 {
     scratch.clear();
     scratch.extend_from_slice(table.name.as_bytes());
@@ -49,7 +49,7 @@ fn with_length(kind: u8, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// Binds these values and their checksum, and executes.
+/// Binds the values and their checksum to the statement, and executes it.
 pub(super) fn write(
     statement: &mut Statement<'_>,
     table: &Table,
@@ -58,17 +58,17 @@ pub(super) fn write(
 ) -> Result<()> {
     let sum = sum(table, values, scratch);
     for (index, value) in values.iter().enumerate() {
-        // What is never changed has no place in an update but for the last.
+        // An update does not use the columns that never change, except for the key.
         statement.raw_bind_parameter(index + 1, Field(*value))?;
     }
     statement.raw_bind_parameter(values.len() + 1, sum)?;
     statement.raw_execute().map(drop)
 }
 
-/// The most columns that a table has.
+/// Largest number of columns of a table.
 const COLUMNS_MAX: usize = 16;
 
-/// The values of a row that is what was written.
+/// The values of a row whose checksum is right.
 #[derive(Debug)]
 pub(super) struct Values<'a> {
     table: &'static Table,
@@ -76,7 +76,7 @@ pub(super) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// Checks a row.
+    /// Reads a row and checks its checksum.
     pub(super) fn read(
         table: &'static Table,
         row: &'a Row<'_>,
@@ -133,7 +133,8 @@ impl<'a> Values<'a> {
         self.maybe_blob(index)?.ok_or_else(|| self.unreadable(index))
     }
 
-    /// A row whose sum fits and whose column makes no sense: written by a stranger.
+    /// Returns the damage of a row whose checksum is right but whose column has an invalid value:
+    /// another program wrote it.
     pub(super) fn unreadable(&self, index: usize) -> Damage {
         let why = format!("has a `{}` that makes no sense", self.table.column(index));
         Damage::row(self.table, key(self.values[0]), why)

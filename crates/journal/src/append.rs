@@ -1,44 +1,47 @@
-//! How does a batch of records become rows? With books kept of what is there, so that what should
-//! be there can be told beside it, and nothing has to be looked up.
+//! Appends batches of records to the tables. The writer keeps the state that the next records depend
+//! on in memory, so that it never reads rows back, and so that each commit can state the totals that
+//! the tables must have.
 
 use std::{collections::HashMap, mem, time::Duration};
 
 use rusqlite::{CachedStatement, Connection, types::ValueRef};
 
-use super::{
-    Record, Recorded, Settled, Sync,
-    checksum::write,
-    error::Damage,
-    identity::Digest,
-    recorded::{Stopped, Totals},
-    records::{Stage, int, with_attempt},
-    schema::{ATTEMPTS, JOBS, SENT, TOTALS, Table},
-    sent::{Change, Ranges},
-};
 use pool::job::{Attempt, AttemptEnd};
 
-/// What is in the file, as far as the next records depend on it.
+use super::{
+    checksum::write,
+    durability::Sync,
+    error::{Damage, Stopped},
+    identity::Digest,
+    record::{Record, Run, Settled},
+    recorded::{Recorded, Totals},
+    row::{Stage, int, with_attempt},
+    schema::{ATTEMPTS, JOBS, RUNS, SENT, TOTALS, Table},
+    sent::{Change, Ranges},
+};
+
+/// What the file contains, as far as the next records depend on it.
 #[derive(Debug)]
-pub(super) struct Books {
+pub(super) struct WriteState {
     pub(super) sync: Sync,
     pub(super) run: u64,
     pub(super) totals: Totals,
     pub(super) sent: Ranges,
-    /// The rows of attempts that have not ended, by job.
+    /// The rows of attempts that have no recorded end, by job.
     open: HashMap<u64, Open>,
     scratch: Vec<u8>,
 }
 
-/// The row of an attempt that has begun.
+/// The row of an attempt that has started.
 #[derive(Debug)]
 struct Open {
     id: u64,
     attempt: Attempt,
-    /// Or was taken back, and the row is for the next.
-    was_taken_back: bool,
+    /// Whether the job was requeued without being started; the next attempt takes this row.
+    was_requeued: bool,
 }
 
-impl Books {
+impl WriteState {
     pub(super) fn new(recorded: &Recorded, sync: Sync) -> Self {
         Self {
             sync,
@@ -50,7 +53,7 @@ impl Books {
         }
     }
 
-    /// The row that says that there is nothing.
+    /// Writes the totals of an empty journal.
     pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
         Self::new(&Recorded::default(), Sync::Batch).put_totals(connection)
     }
@@ -84,6 +87,11 @@ impl Books {
         )
     }
 
+    /// Writes the row of a run.
+    pub(super) fn put_run(&mut self, connection: &Connection, run: &Run) -> rusqlite::Result<()> {
+        run.write(|values| self.put(connection, &RUNS, values))
+    }
+
     pub(super) fn count_end(&mut self, settles: bool) {
         self.totals.ended += 1;
         self.totals.settles += u64::from(settles);
@@ -94,13 +102,13 @@ impl Books {
         self.totals.attempts
     }
 
-    /// What is recorded of a job that is not there would not be read again.
+    /// Refuses records of a job that is not in the file: no reader would find them.
     fn check_job(&self, job: u64) -> Result<(), Damage> {
         let is_there = (1..=self.totals.jobs).contains(&job);
         is_there.then_some(()).ok_or_else(|| Damage::file(&format!("there is no job {job}")))
     }
 
-    /// The end of this job is to be put out again, since it is another.
+    /// Marks the outcome of this job as not written, because the job has a new one.
     pub(super) fn unsend(&mut self, connection: &Connection, job: u64) -> Result<(), Stopped> {
         self.change_sent(connection, |sent, changes| sent.remove(job, |c| changes.push(c)))
     }
@@ -130,27 +138,27 @@ impl Books {
     }
 }
 
-/// Records on their way into one transaction.
+/// The records of one transaction.
 struct Batch<'a> {
     connection: &'a Connection,
-    books: &'a mut Books,
+    state: &'a mut WriteState,
     jobs: CachedStatement<'a>,
     attempts: CachedStatement<'a>,
     ends: CachedStatement<'a>,
-    /// Attempts that have begun: of what also ends in this batch only the end is written.
+    /// Attempts that start in this batch. If one also ends in it, only its end is written.
     begun: Vec<Option<(u64, Attempt)>>,
     begun_at: HashMap<u64, usize>,
 }
 
-/// Writes these records.
+/// Writes the records as rows.
 pub(super) fn append<'a>(
     connection: &Connection,
-    books: &mut Books,
+    state: &mut WriteState,
     records: impl IntoIterator<Item = &'a Record>,
 ) -> Result<(), Stopped> {
     let mut batch = Batch {
         connection,
-        books,
+        state,
         jobs: connection.prepare_cached(&JOBS.sql().insert)?,
         attempts: connection.prepare_cached(&ATTEMPTS.sql().insert)?,
         ends: connection.prepare_cached(&ATTEMPTS.sql().update)?,
@@ -172,7 +180,7 @@ pub(super) fn append<'a>(
             Record::Ended { job, attempt, settles } => {
                 batch.ended(*job, attempt, settles.as_ref())?;
             }
-            Record::TakenBack { job } => batch.taken_back(*job)?,
+            Record::Requeued { job } => batch.requeued(*job)?,
             Record::Sent { first, last } => batch.sent(*first, *last)?,
         }
     }
@@ -187,17 +195,17 @@ impl Batch<'_> {
         position: u64,
         payload: &[u8],
     ) -> Result<(), Stopped> {
-        self.books.totals.jobs += 1;
-        if job != self.books.totals.jobs {
+        self.state.totals.jobs += 1;
+        if job != self.state.totals.jobs {
             return Err(Damage::file(&format!("job {job} is out of order")).into());
         }
         let (digest, payload) = (ValueRef::Blob(digest.as_bytes()), ValueRef::Blob(payload));
-        let values = [int(job), int(self.books.run), int(position), digest, payload];
-        Ok(write(&mut self.jobs, &JOBS, &values, &mut self.books.scratch)?)
+        let values = [int(job), int(self.state.run), int(position), digest, payload];
+        Ok(write(&mut self.jobs, &JOBS, &values, &mut self.state.scratch)?)
     }
 
     fn started(&mut self, job: u64, attempt: Attempt) -> Result<(), Stopped> {
-        self.books.check_job(job)?;
+        self.state.check_job(job)?;
         self.begun_at.insert(job, self.begun.len());
         self.begun.push(Some((job, attempt)));
         Ok(())
@@ -209,42 +217,42 @@ impl Batch<'_> {
         attempt: &Attempt,
         settles: Option<&Settled>,
     ) -> Result<(), Stopped> {
-        self.books.check_job(job)?;
+        self.state.check_job(job)?;
         if let Some(at) = self.begun_at.remove(&job) {
             self.begun[at] = None;
         }
-        let open = self.books.open.remove(&job);
-        let was_counted = open.as_ref().is_some_and(|open| open.was_taken_back);
+        let open = self.state.open.remove(&job);
+        let was_counted = open.as_ref().is_some_and(|open| open.was_requeued);
         let (statement, id) = match open {
             Some(open) => (&mut self.ends, open.id),
-            None => (&mut self.attempts, self.books.next_attempt()),
+            None => (&mut self.attempts, self.state.next_attempt()),
         };
-        let scratch = &mut self.books.scratch;
-        with_attempt((id, self.books.run, job), attempt, Stage::Ended(settles), |values| {
+        let scratch = &mut self.state.scratch;
+        with_attempt((id, self.state.run, job), attempt, Stage::Ended(settles), |values| {
             write(statement, &ATTEMPTS, values, scratch)
         })?;
-        self.books.totals.ended -= u64::from(was_counted);
-        self.books.count_end(settles.is_some());
-        if settles.is_some() && self.books.sent.contains(job) {
-            self.books.unsend(self.connection, job)?;
+        self.state.totals.ended -= u64::from(was_counted);
+        self.state.count_end(settles.is_some());
+        if settles.is_some() && self.state.sent.contains(job) {
+            self.state.unsend(self.connection, job)?;
         }
         Ok(())
     }
 
-    fn taken_back(&mut self, job: u64) -> Result<(), Stopped> {
+    fn requeued(&mut self, job: u64) -> Result<(), Stopped> {
         if let Some(at) = self.begun_at.remove(&job) {
             self.begun[at] = None;
         }
-        let Some(open) = self.books.open.get_mut(&job).filter(|open| !open.was_taken_back) else {
+        let Some(open) = self.state.open.get_mut(&job).filter(|open| !open.was_requeued) else {
             return Ok(());
         };
-        open.was_taken_back = true;
-        let (statement, scratch) = (&mut self.ends, &mut self.books.scratch);
-        let row = (open.id, self.books.run, job);
+        open.was_requeued = true;
+        let (statement, scratch) = (&mut self.ends, &mut self.state.scratch);
+        let row = (open.id, self.state.run, job);
         with_attempt(row, &open.attempt, Stage::NotBegun, |values| {
             write(statement, &ATTEMPTS, values, scratch)
         })?;
-        self.books.totals.ended += 1;
+        self.state.totals.ended += 1;
         Ok(())
     }
 
@@ -252,28 +260,28 @@ impl Batch<'_> {
         if first > last {
             return Ok(());
         }
-        self.books.check_job(first)?;
-        self.books.check_job(last)?;
+        self.state.check_job(first)?;
+        self.state.check_job(last)?;
         let add = |sent: &mut Ranges, changes: &mut Vec<_>| {
             sent.add(first, last, |change| changes.push(change));
         };
-        self.books.change_sent(self.connection, add)
+        self.state.change_sent(self.connection, add)
     }
 
     fn finish(mut self) -> Result<(), Stopped> {
         for (job, attempt) in mem::take(&mut self.begun).into_iter().flatten() {
-            let before = self.books.open.remove(&job);
+            let before = self.state.open.remove(&job);
             let (statement, id) = match &before {
                 Some(open) => (&mut self.ends, open.id),
-                None => (&mut self.attempts, self.books.next_attempt()),
+                None => (&mut self.attempts, self.state.next_attempt()),
             };
-            let scratch = &mut self.books.scratch;
-            with_attempt((id, self.books.run, job), &attempt, Stage::Runs, |values| {
+            let scratch = &mut self.state.scratch;
+            with_attempt((id, self.state.run, job), &attempt, Stage::Running, |values| {
                 write(statement, &ATTEMPTS, values, scratch)
             })?;
-            let was_counted = before.is_some_and(|open| open.was_taken_back);
-            self.books.totals.ended -= u64::from(was_counted);
-            self.books.open.insert(job, Open { id, attempt, was_taken_back: false });
+            let was_counted = before.is_some_and(|open| open.was_requeued);
+            self.state.totals.ended -= u64::from(was_counted);
+            self.state.open.insert(job, Open { id, attempt, was_requeued: false });
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! What becomes of a journal in which something has changed, or that was cut short? What is torn off
-//! its end was never committed; anything else is noticed, or changes nothing.
+//! Tests of journals in which a bit has changed or whose end is missing. A torn end loses only
+//! uncommitted records; any other damage is detected or has no effect.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use pool::{
     job::{AttemptEnd, Death},
 };
 
-/// A journal of a few jobs, closed: its bytes.
+/// Returns the bytes of a closed journal of a few jobs.
 fn whole() -> Vec<u8> {
     let place = Place::new();
     let path = place.path("journal");
@@ -41,7 +41,7 @@ fn whole() -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-/// All that a journal says.
+/// Returns everything that a journal contains.
 fn said(path: &Path) -> Result<String, Error> {
     let reader = Reader::open(path)?;
     let (runs, recorded) = reader.read()?;
@@ -53,14 +53,15 @@ fn said(path: &Path) -> Result<String, Error> {
     Ok(said)
 }
 
-/// What a journal of these bytes says. A journal of its own each time: SQLite keeps what it knows.
+/// Returns everything that a journal of these bytes contains. Uses a new file each time, because
+/// SQLite caches pages.
 fn said_of(place: &Place, bytes: &[u8]) -> Result<String, Error> {
     let path = place.path("changed");
     fs::write(&path, bytes).unwrap();
     said(&path)
 }
 
-/// Where these bytes are, once.
+/// Returns where these bytes are; they must occur once.
 fn find(bytes: &[u8], wanted: &[u8]) -> std::ops::Range<usize> {
     let found: Vec<_> = memchr::memmem::find_iter(bytes, wanted).collect();
     assert_eq!(found.len(), 1, "{}", wanted.escape_ascii());
@@ -68,7 +69,7 @@ fn find(bytes: &[u8], wanted: &[u8]) -> std::ops::Range<usize> {
 }
 
 #[test]
-fn any_bit_of_a_row_that_changes_is_noticed_and_the_row_named() {
+fn any_changed_bit_of_a_row_is_detected_and_the_row_named() {
     let (mut bytes, place) = (whole(), Place::new());
     let before = said_of(&place, &bytes).unwrap();
     for (wanted, row) in [
@@ -91,7 +92,7 @@ fn any_bit_of_a_row_that_changes_is_noticed_and_the_row_named() {
             }
         }
     }
-    // All of a cell: its length, its key, the kinds of its columns, and their values.
+    // A whole cell: its length, its key, the types of its columns, and their values.
     let reply = find(&bytes, b"reply-1");
     let start = reply.start - 32;
     assert_eq!((bytes[start + 1], bytes[start + 2]), (1, 16), "the row's key, and its header");
@@ -107,13 +108,13 @@ fn any_bit_of_a_row_that_changes_is_noticed_and_the_row_named() {
             bytes[at] ^= 1u8 << bit;
         }
     }
-    // A cell may be said to be longer than its columns are; a key has no kind.
+    // A cell may claim to be longer than its columns are; a key has no type.
     assert!(harmless <= 16, "{harmless}");
     assert_eq!(said_of(&place, &bytes).unwrap(), before);
 }
 
 #[test]
-fn several_rows_that_changed_are_all_named() {
+fn all_damaged_rows_are_named() {
     let (mut bytes, place) = (whole(), Place::new());
     for wanted in [&b"payload-2"[..], b"payload-5", b"reply-1"] {
         let place = find(&bytes, wanted).start;
@@ -126,18 +127,18 @@ fn several_rows_that_changed_are_all_named() {
 }
 
 #[test]
-fn a_closed_journal_that_was_cut_is_refused() {
+fn a_truncated_journal_is_refused() {
     let (bytes, place) = (whole(), Place::new());
     let before = said_of(&place, &bytes).unwrap();
     for length in (1..bytes.len()).step_by(97).chain(bytes.len() - 50..bytes.len()) {
-        // What is cut off may be of no account, such as the end of an index.
+        // The missing part may have no effect, such as the end of an index.
         if let Ok(said) = said_of(&place, &bytes[..length]) {
             assert_eq!(said, before, "{length}");
         }
     }
 }
 
-/// The file, its log, and how long the log was after each commit.
+/// The file, its log, and the length of the log after each commit.
 type Logged = (Vec<u8>, Vec<u8>, Vec<usize>);
 
 /// A journal whose commits are only in its log.
@@ -154,7 +155,7 @@ fn logged() -> Logged {
     (fs::read(path).unwrap(), fs::read(log).unwrap(), lengths)
 }
 
-/// How many jobs are left of it, each of them done; none of what follows is half there.
+/// Returns how many jobs are left; all of them must be done, and nothing after them half present.
 fn left_of(place: &Place, file: &[u8], log: &[u8]) -> Result<usize, Error> {
     fs::write(place.path("cut"), file).unwrap();
     fs::write(place.path("cut-wal"), log).unwrap();
@@ -165,11 +166,11 @@ fn left_of(place: &Place, file: &[u8], log: &[u8]) -> Result<usize, Error> {
 }
 
 #[test]
-fn a_torn_tail_is_a_clean_prefix() {
+fn a_torn_log_leaves_a_prefix_of_the_commits() {
     let ((file, log, lengths), place) = (logged(), Place::new());
     let last = lengths[2];
     let coarse = (0..last).step_by(211);
-    // Every byte about where the last commit ends, and begins.
+    // Every byte near the start and the end of the last commit.
     let fine = (last - 40..last + 40).chain(log.len() - 4200..=log.len());
     for length in coarse.chain((last..log.len()).step_by(53)).chain(fine) {
         let committed = lengths.iter().filter(|end| **end <= length).count();
@@ -182,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn any_bit_of_a_file_that_changes_is_noticed_or_changes_nothing(at in any::<prop::sample::Index>(), bit in 0..8) {
+    fn any_changed_bit_of_a_file_is_detected_or_has_no_effect(at in any::<prop::sample::Index>(), bit in 0..8) {
         thread_local! {
             static WHOLE: (Vec<u8>, Place, String) = {
                 let (bytes, place) = (whole(), Place::new());
@@ -202,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bit_of_a_log_that_changes_ends_it_there(at in any::<prop::sample::Index>(), bit in 0..8) {
+    fn a_changed_bit_of_a_log_ends_it_there(at in any::<prop::sample::Index>(), bit in 0..8) {
         thread_local! {
             static LOGGED: (Logged, Place) = (logged(), Place::new());
         }
@@ -211,7 +212,7 @@ proptest! {
             log[at] ^= 1u8 << bit;
             let whole = lengths.iter().filter(|end| **end <= at).count();
             if let Ok(left) = left_of(place, file, &log) {
-                // Some bits of its header, such as of a counter, mean nothing.
+                // Some bits of the header, such as those of a counter, have no meaning.
                 prop_assert!(left == whole || left == lengths.len(), "bit {} of byte {}", bit, at);
             }
             Ok(())
@@ -220,7 +221,7 @@ proptest! {
 }
 
 #[test]
-fn what_was_half_changed_when_its_writer_died_is_read_as_it_was() {
+fn a_change_interrupted_by_the_death_of_the_writer_is_rolled_back() {
     let (place, bytes) = (Place::new(), whole());
     let (path, copy) = (place.path("journal"), place.path("copy"));
     fs::write(&path, &bytes).unwrap();
