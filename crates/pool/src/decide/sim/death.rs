@@ -87,7 +87,7 @@ pub(super) fn ran(answer: &Answer, cancelled: bool) -> Answer {
     }))
 }
 
-fn evidence(status: Status) -> Evidence {
+pub(super) fn evidence(status: Status) -> Evidence {
     Evidence {
         status,
         wall: Duration::ZERO,
