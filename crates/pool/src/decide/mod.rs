@@ -27,6 +27,7 @@ mod ready_set;
 mod replacement;
 mod restart;
 mod roll;
+mod rolling;
 mod session;
 mod shutdown;
 #[cfg(test)]

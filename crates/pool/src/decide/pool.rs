@@ -11,7 +11,7 @@ use super::{
     phase::Phase,
     policy::Policy,
     ready_set::ReadySet,
-    roll::Rolling,
+    rolling::Rolling,
     slot::{Consequence, Retired, Slot},
     slots::{SlotIndex, Slots},
 };

@@ -2,36 +2,12 @@
 //! no longer does costs one start. A new worker that is up need not wait for the old one before
 //! it to finish its jobs.
 
-use super::{action::Actions, input::Tick, pool::Pool, slot::Slot, slots::SlotIndex};
+use super::{
+    action::Actions, input::Tick, pool::Pool, rolling::Rolling, slot::Slot, slots::SlotIndex,
+};
 
 /// The most workers that finish their jobs at a time while they are replaced.
 const DRAINING_MAX: usize = 4;
-
-/// How far a roll is.
-#[derive(Debug, Default)]
-pub(super) struct Rolling {
-    /// The slots whose worker is being replaced.
-    slots: Vec<SlotIndex>,
-    /// Where the search for the next slot begins.
-    from: usize,
-    /// Whether some worker is to be replaced.
-    pub(super) has_stale: bool,
-}
-
-impl Rolling {
-    pub(super) fn begin(&mut self) {
-        self.from = 0;
-        self.has_stale = true;
-    }
-
-    pub(super) fn is_under_way(&self) -> bool {
-        self.has_stale || !self.slots.is_empty()
-    }
-
-    pub(super) fn contains(&self, index: SlotIndex) -> bool {
-        self.slots.contains(&index)
-    }
-}
 
 impl Pool {
     /// Goes on to the next slots of a roll, as far as it may.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    deliver::Kind,
+    expected::Kind,
     process::Process,
     world::{World, is_roll},
 };

@@ -9,6 +9,8 @@ mod check;
 mod command;
 mod death;
 mod deliver;
+mod ends;
+mod expected;
 mod nature;
 mod perform;
 mod process;
@@ -21,6 +23,8 @@ use self::{bugs::Bug, world::World};
 
 const SEEDS: u64 = 3000;
 const STEPS: u32 = 500;
+/// A planted bug is found within this many seeds.
+const BUG_SEEDS_MAX: u64 = 20_000;
 const SEEDS_VARIABLE: &str = "SUPERVISOR_SIM_SEEDS";
 const SEED_VARIABLE: &str = "SUPERVISOR_SIM_SEED";
 
@@ -81,5 +85,13 @@ fn every_promise_holds_under_every_schedule() {
             holds(seed, None),
             "seed {seed} breaks a promise; replay it with {SEED_VARIABLE}={seed}"
         );
+    }
+}
+
+#[test]
+fn planted_bugs_are_found() {
+    for bug in bugs::ALL {
+        let is_found = (0..BUG_SEEDS_MAX).any(|seed| !holds(seed, Some(bug)));
+        assert!(is_found, "{bug:?} is not found");
     }
 }

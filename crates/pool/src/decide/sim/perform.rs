@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    deliver::Kind,
+    expected::Kind,
     process::{Frame, Process, Sent},
     world::{Record, World, is_roll},
 };

@@ -9,7 +9,7 @@ use std::{
 use super::{
     Chance,
     bugs::Bug,
-    deliver::Expected,
+    expected::Expected,
     nature::{self, Nature},
     process::Process,
 };
@@ -176,7 +176,7 @@ impl World {
         self.pool.step(self.now, input, &mut actions);
         if let Some(bug) = self.bug {
             bug.forget(&mut self.pool, unsent);
-            bug.misdecided(self, &mut actions);
+            self.misdecide(bug, &mut actions);
         }
         for action in &actions.list {
             // First of all: what has settled a job in this step was told behind that.
@@ -200,6 +200,25 @@ impl World {
         self.check_weights();
         self.check_condemned();
         self.was_done = self.is_done();
+    }
+
+    pub(super) fn process(&mut self, worker: WorkerId) -> &mut Process {
+        self.processes
+            .get_mut(&worker)
+            .unwrap_or_else(|| panic!("{worker} is not there to be dealt with"))
+    }
+
+    fn misdecide(&self, bug: Bug, actions: &mut Actions) {
+        let dying = self.dying.as_ref().map(|(worker, _)| *worker);
+        for action in &mut actions.list {
+            let tried = match action {
+                Action::TakenBack { id } => {
+                    self.jobs[usize::try_from(*id - 1).unwrap()].attempts.len()
+                }
+                _ => 0,
+            };
+            bug.misdecided(action, dying, tried);
+        }
     }
 
     /// Whether there is nothing more to be done.
