@@ -13,7 +13,7 @@ const APART_BATCHES: u32 = 64;
 
 /// The depth of one worker, as it adapts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Adaptive {
+pub(super) struct Prefetch {
     /// How long a job takes, on average of late.
     service_ns: u64,
     depth: u32,
@@ -21,13 +21,13 @@ pub(super) struct Adaptive {
     apart: u32,
 }
 
-impl Default for Adaptive {
+impl Default for Prefetch {
     fn default() -> Self {
         Self { service_ns: 0, depth: 1, apart: 0 }
     }
 }
 
-impl Adaptive {
+impl Prefetch {
     /// How many jobs the worker may have in hand.
     pub(super) fn depth(self, wanted: Depth) -> u32 {
         match wanted {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn depth_after(batches: &[(u64, u64)]) -> u32 {
-        let mut depth = Adaptive::default();
+        let mut depth = Prefetch::default();
         batches.iter().for_each(|(jobs, each_us)| depth.learn(*jobs, jobs * each_us * 1000));
         depth.depth(Depth::Auto)
     }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn who_prints_has_one_job_at_a_time_for_a_while() {
-        let mut depth = Adaptive::default();
+        let mut depth = Prefetch::default();
         (0..20).for_each(|_| depth.learn(100, 1000));
         assert_eq!(depth.depth(Depth::Auto), Depth::MAX);
         depth.keep_apart();
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_fixed_depth_stays() {
-        let mut depth = Adaptive::default();
+        let mut depth = Prefetch::default();
         depth.learn(1, 5_000_000_000);
         assert_eq!(depth.depth(Depth::Fixed(16)), 16);
     }

@@ -1,16 +1,13 @@
-//! What becomes of a job whose attempt came to nothing? Failures and crashes spend budgets of
-//! their own, which never mix; what was no fault of the job's spends neither.
+//! What a job went through, and what becomes of it when an attempt fails.
+//!
+//! Failures and crashes spend budgets of their own, which never mix. What was no fault of the job
+//! spends neither.
 
 use std::time::Duration;
 
-#[cfg(test)]
-use super::sim::bugs::{Bug, planted};
-use super::{
-    Actions, Jitter, Policy, Tick,
-    ledger::{JobKey, Ledger},
-};
+use super::input::Jitter;
 use crate::{
-    event::{Again, Event},
+    event::Again,
     exit::{Cause, ProtocolFault, Sender},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd},
     rules::JobRules,
@@ -24,7 +21,7 @@ const RETURNS_MAX: u32 = 5;
 
 /// What a job went through.
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
+pub(super) struct AttemptHistory {
     /// The attempts that came to nothing.
     pub(super) attempts: Vec<Attempt>,
     failures: u32,
@@ -36,12 +33,12 @@ pub(super) struct Trouble {
 
 /// What becomes of the job.
 #[derive(Debug)]
-enum Fate {
+pub(super) enum Disposition {
     Again(Again),
     Settled(JobEnd),
 }
 
-impl Trouble {
+impl AttemptHistory {
     pub(super) fn next_attempt(&self) -> u32 {
         u32::try_from(self.attempts.len()).map_or(u32::MAX, |earlier| earlier.saturating_add(1))
     }
@@ -53,10 +50,10 @@ impl Trouble {
 
     /// Adds an attempt that came to nothing; `id` is the job's number, from which the chance in
     /// its delays is drawn: any spread will do.
-    fn add(&mut self, attempt: Attempt, id: u64, rules: &JobRules) -> Fate {
+    pub(super) fn add(&mut self, attempt: Attempt, id: u64, rules: &JobRules) -> Disposition {
         let fate = match &attempt.end {
             // An attempt that is done is never added.
-            AttemptEnd::Ok => Fate::Settled(JobEnd::Failed),
+            AttemptEnd::Ok => Disposition::Settled(JobEnd::Failed),
             AttemptEnd::Error(failure) => self.failed(
                 id,
                 rules,
@@ -70,20 +67,20 @@ impl Trouble {
             AttemptEnd::Crashed(_) => {
                 self.crashes += 1;
                 if self.crashes > rules.crash_retries {
-                    Fate::Settled(JobEnd::Crashed)
+                    Disposition::Settled(JobEnd::Crashed)
                 } else {
-                    Fate::Again(Again::Alone)
+                    Disposition::Again(Again::Alone)
                 }
             }
             AttemptEnd::Returned(_) | AttemptEnd::Lost => self.returned(),
         };
         self.attempts.push(attempt);
-        if self.is_cancelled { Fate::Settled(JobEnd::Failed) } else { fate }
+        if self.is_cancelled { Disposition::Settled(JobEnd::Failed) } else { fate }
     }
 
     /// However a command ended is its result, and may be wanted otherwise; one that we stopped
     /// has none.
-    fn ran(&mut self, id: u64, rules: &JobRules, cause: Cause) -> Fate {
+    fn ran(&mut self, id: u64, rules: &JobRules, cause: Cause) -> Disposition {
         match cause {
             Cause::Timeout => self.failed(id, rules, rules.retry_on.timeout),
             Cause::AskedToStop(_) => self.returned(),
@@ -91,19 +88,19 @@ impl Trouble {
         }
     }
 
-    fn returned(&mut self) -> Fate {
+    fn returned(&mut self) -> Disposition {
         self.returns += 1;
         if self.returns >= RETURNS_MAX {
-            Fate::Settled(JobEnd::Crashed)
+            Disposition::Settled(JobEnd::Crashed)
         } else {
-            Fate::Again(Again::Next)
+            Disposition::Again(Again::Next)
         }
     }
 
-    fn failed(&mut self, id: u64, rules: &JobRules, counts: bool) -> Fate {
+    fn failed(&mut self, id: u64, rules: &JobRules, counts: bool) -> Disposition {
         self.failures += 1;
         if !counts || self.failures > rules.retries {
-            return Fate::Settled(JobEnd::Failed);
+            return Disposition::Settled(JobEnd::Failed);
         }
         let doubled = 2u32.saturating_pow(self.failures - 1);
         let delay_max = rules.retry_delay.max(DELAY_MAX);
@@ -111,7 +108,7 @@ impl Trouble {
         // Fibonacci hashing: neighbours are spread far apart.
         let chance = (id ^ u64::from(self.failures) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let delay = Jitter::from_random(chance >> 32).apply(delay).min(delay_max);
-        Fate::Again(Again::After(delay))
+        Disposition::Again(Again::After(delay))
     }
 }
 
@@ -120,10 +117,6 @@ impl Trouble {
 /// Its own exits, faults, memory and protocol errors are its own; what somebody else sent, what
 /// we asked, and CPU time, which adds up over a worker's life, are not.
 pub(super) fn is_charged(cause: Cause) -> bool {
-    #[cfg(test)]
-    if cause == Cause::Signal(Sender::Outside) && planted(Bug::ChargesOperator) {
-        return true;
-    }
     match cause {
         // Whichever job it is about, it is over.
         Cause::Protocol(ProtocolFault::SecondReply { .. }) => false,
@@ -137,35 +130,6 @@ pub(super) fn is_charged(cause: Cause) -> bool {
         | Cause::CouldNotStart(_)
         | Cause::Unobserved
         | Cause::AskedToStop(_) => false,
-    }
-}
-
-/// Files an attempt in flight that came to nothing, and the job with it: to be tried again, or
-/// settled.
-pub(super) fn file(
-    key: JobKey,
-    attempt: Attempt,
-    now: Tick,
-    stopping: bool,
-    policy: &Policy,
-    ledger: &mut Ledger,
-    actions: &mut Actions,
-) {
-    let Some(rules) = &policy.jobs else { return };
-    let id = ledger.id(key);
-    let told = attempt.clone();
-    match ledger.failed_attempt(key).add(attempt, id, rules) {
-        Fate::Settled(end) => ledger.give_up(key, end, actions),
-        // There will be no other, for now; whoever continues the run finds it unfinished.
-        Fate::Again(_) if stopping => ledger.give_up(key, JobEnd::NotRun, actions),
-        Fate::Again(again) => {
-            ledger.count_retry();
-            match again {
-                Again::After(delay) => ledger.wait(key, now + delay),
-                Again::Alone | Again::Next => ledger.line_up(key),
-            }
-            actions.tell(Event::TriedAgain { id, attempt: told, again });
-        }
     }
 }
 
@@ -195,10 +159,10 @@ mod tests {
         const S: Duration = Duration::from_secs(1);
         for (first, cap) in [(S, DELAY_MAX), (29 * S, DELAY_MAX), (300 * S, 300 * S)] {
             for id in 0..50 {
-                let mut trouble = Trouble::default();
+                let mut history = AttemptHistory::default();
                 let delays: Vec<_> = (0..20)
-                    .map(|_| match trouble.failed(id, &rules(first), true) {
-                        Fate::Again(Again::After(delay)) => delay,
+                    .map(|_| match history.failed(id, &rules(first), true) {
+                        Disposition::Again(Again::After(delay)) => delay,
                         fate => panic!("{fate:?}"),
                     })
                     .collect();

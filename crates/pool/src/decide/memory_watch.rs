@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Tick, step::Weight};
+use super::input::{Tick, Weight};
 use crate::event::WorkerId;
 
 /// No worker grows faster, in bytes a second: 6 GiB, what two cores write to fresh pages.
@@ -23,7 +23,7 @@ const COST_AT_ONCE: Duration = Duration::from_millis(50);
 
 /// Watches over the memory of workers.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct MemoryWatch {
     /// What a worker may hold, with all that descends from it, in bytes.
     limit: u64,
     watched: Vec<Watched>,
@@ -42,7 +42,7 @@ struct Watched {
     due: Option<Tick>,
 }
 
-impl Watch {
+impl MemoryWatch {
     pub(super) fn new(limit: u64) -> Self {
         Self {
             limit,
@@ -87,7 +87,7 @@ impl Watch {
     }
 
     /// They were looked at, which took so long; those that hold too much, and how much.
-    pub(super) fn weighed(
+    pub(super) fn sampled(
         &mut self,
         weights: &[(WorkerId, Weight)],
         took: Duration,
@@ -149,9 +149,10 @@ mod tests {
         for limit in [1, 64, 1024, 64 << 10] {
             for held in [0, 1, limit / 2, limit] {
                 for now in [0, 7, 1001] {
-                    let (now, mut watch) = (Duration::from_millis(now), Watch::new(limit * MIB));
+                    let (now, mut watch) =
+                        (Duration::from_millis(now), MemoryWatch::new(limit * MIB));
                     watch.begin(W1, now);
-                    watch.weighed(&[(W1, weight(held))], Duration::ZERO, now);
+                    watch.sampled(&[(W1, weight(held))], Duration::ZERO, now);
                     let after = watch.deadline().unwrap() - now;
                     let reached = Duration::from_secs_f64((limit - held) as f64 / 6144.0);
                     let reached = reached.clamp(LOOK_AFTER_MIN, Duration::from_secs(60));
@@ -166,26 +167,26 @@ mod tests {
 
     #[test]
     fn those_alike_are_looked_at_together_and_each_once() {
-        let mut watch = Watch::new(1024 * MIB);
+        let mut watch = MemoryWatch::new(1024 * MIB);
         watch.begin(W1, Duration::from_millis(3));
         watch.begin(W2, Duration::from_millis(9));
         let due = watch.deadline().unwrap();
         assert_eq!(watch.take_due(due), [W1, W2]);
         assert_eq!((watch.take_due(due), watch.deadline()), (vec![], None));
         watch.end(W2);
-        let over = watch.weighed(&[(W1, weight(1025)), (W2, weight(3))], Duration::ZERO, due);
+        let over = watch.sampled(&[(W1, weight(1025)), (W2, weight(3))], Duration::ZERO, due);
         assert_eq!(over, [(W1, 1025 * MIB)]);
     }
 
     #[test]
     fn dear_looks_are_followed_by_a_rest() {
-        let mut watch = Watch::new(MIB);
+        let mut watch = MemoryWatch::new(MIB);
         watch.begin(W1, Duration::ZERO);
         let mut now = Duration::ZERO;
         let mut look = |took_ms| {
             now = watch.deadline().unwrap();
             assert_eq!(watch.take_due(now), [W1]);
-            watch.weighed(&[(W1, weight(1))], Duration::from_millis(took_ms), now);
+            watch.sampled(&[(W1, weight(1))], Duration::from_millis(took_ms), now);
             watch.deadline().unwrap() - now
         };
         for _ in 0..5 {
@@ -198,7 +199,8 @@ mod tests {
 
     #[test]
     fn one_alone_is_not_left_to_itself_however_dear_looks_are() {
-        let mut watch = Watch { each: Duration::from_millis(5), ..Watch::new(1024 * MIB) };
+        let mut watch =
+            MemoryWatch { each: Duration::from_millis(5), ..MemoryWatch::new(1024 * MIB) };
         let reached = Duration::from_secs_f64(1024.0 / 6144.0);
         watch.begin(W1, Duration::ZERO);
         assert!(watch.next_look(0, Duration::ZERO) <= reached);
