@@ -5,7 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod figures;
-#[path = "../support/mod.rs"]
+#[path = "../it/support/mod.rs"]
+#[allow(dead_code, reason = "these tests need only a part of it")]
 mod support;
 
 use std::{

@@ -43,7 +43,7 @@ fn in_order(table: &str) -> String {
 
 #[test]
 fn what_a_live_run_shows_is_golden() {
-    let place = Place::new("golden");
+    let place = Place::new();
     let run = busy(&place);
     for (name, words) in [
         ("ps", &["ps"][..]),
@@ -88,7 +88,7 @@ fn what_a_live_run_shows_is_golden() {
 
 #[test]
 fn a_snapshot_of_services_is_golden() {
-    let place = Place::new("golden-services");
+    let place = Place::new();
     let run = Run::sh("exec sleep 600").with("-w 1 --restart always --name it --serve :0");
     let run = place.run(run).start();
     place.is_there();
