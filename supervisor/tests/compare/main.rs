@@ -16,7 +16,7 @@ use std::{
 };
 
 use self::figures::holds_together;
-use self::support::{SUPERVISOR, Signal, Value, hear_again, procfs, send, tap, terminal, until};
+use self::support::{SUPERVISOR, Signal, Value, procfs, reset_signals, send, tap, terminal, until};
 
 const WAYS: [(&str, &str); 6] = [
     ("serial", "one after another"),
@@ -37,7 +37,7 @@ struct Compared {
 /// The command, and the variable by which its processes are known again.
 fn command(options: &str) -> (Command, String) {
     static STARTED: AtomicU32 = AtomicU32::new(0);
-    hear_again();
+    reset_signals();
     let number = STARTED.fetch_add(1, Ordering::Relaxed);
     let value = format!("{}-{number}", std::process::id());
     let mut command = Command::new(SUPERVISOR);

@@ -12,7 +12,7 @@ fn supervisor(words: &[&str]) -> Output {
     Command::new(SUPERVISOR).args(words).stdin(Stdio::null()).output().unwrap()
 }
 
-fn said(words: &[&str]) -> String {
+fn printed(words: &[&str]) -> String {
     let output = supervisor(words);
     assert!(output.status.success() && output.stderr.is_empty(), "{words:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -20,7 +20,7 @@ fn said(words: &[&str]) -> String {
 
 /// The verbs that `--help` lists.
 fn verbs() -> Vec<String> {
-    let help = said(&["--help"]);
+    let help = printed(&["--help"]);
     let list = help.split_once("Commands:\n").unwrap().1.split("\n\n").next().unwrap();
     let first = |line: &str| line.strip_prefix("  ")?.split(' ').next().map(str::to_owned);
     let verbs: Vec<_> = list.lines().filter_map(first).filter(|verb| !verb.is_empty()).collect();
@@ -42,7 +42,7 @@ fn faults(program: &[&str], text: &str) -> Option<String> {
 #[test]
 fn completions_cover_every_verb_and_parse() {
     for shell in ["bash", "zsh", "fish"] {
-        let script = said(&["completions", shell]);
+        let script = printed(&["completions", shell]);
         for verb in verbs() {
             assert!(script.contains(&verb), "{shell} knows nothing of {verb}");
         }
@@ -57,10 +57,10 @@ fn completions_cover_every_verb_and_parse() {
 fn each_verb_has_a_manual_page_that_formats_without_warnings() {
     let scratch = Scratch::new();
     let directory = scratch.path().join("share/man1");
-    assert_eq!(said(&["man", directory.to_str().unwrap()]), "");
+    assert_eq!(printed(&["man", directory.to_str().unwrap()]), "");
     let page = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
     let first = page("supervisor.1");
-    assert_eq!(first, said(&["man"]));
+    assert_eq!(first, printed(&["man"]));
     for verb in verbs().iter().filter(|verb| *verb != "help") {
         assert!(first.contains(&format!("supervisor\\-{verb}(1)")), "{verb}");
         assert!(page(&format!("supervisor-{verb}.1")).contains(".SH SYNOPSIS"));

@@ -8,46 +8,48 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{Run, Running, SUPERVISOR, Signal, Value, place::Place, procfs, until};
+use crate::support::{
+    Run, Running, SUPERVISOR, Signal, Value, procfs, runtime_dir::RuntimeDir, until,
+};
 
 /// Starts jobs that run until the file `go` exists; the first fails at once.
-fn busy(place: &Place, jobs: usize) -> Running {
+fn busy(runs: &RuntimeDir, jobs: usize) -> Running {
     let run =
         Run::each_sh("echo out {}; [ {} != 1 ] || exit 5; while [ ! -e go ]; do sleep 0.01; done");
-    let run = place.run(run.with("-j 2 --name it"));
+    let run = runs.run(run.with("-j 2 --name it"));
     let run = run.given((1..=jobs).map(|job| job.to_string())).start();
-    place.is_there();
+    runs.wait_for_run();
     until("two that run", || {
-        place.look()["jobs"]["running"] == 2 && place.look()["jobs"]["failed"] == 1
+        runs.snapshot()["jobs"]["running"] == 2 && runs.snapshot()["jobs"]["failed"] == 1
     });
     run
 }
 
 #[test]
 fn ps_and_why_show_running_and_failed_jobs() {
-    let place = Place::new();
-    let run = busy(&place, 6);
-    let snapshot = place.look();
+    let runs = RuntimeDir::new();
+    let run = busy(&runs, 6);
+    let snapshot = runs.snapshot();
     assert_eq!(
         (&snapshot["run"]["name"], &snapshot["run"]["pid"]),
         (&"it".into(), &run.pid().into())
     );
-    let running = place.running();
-    let shown = place.said(&["ps"]);
+    let running = runs.running();
+    let shown = runs.output(&["ps"]);
     assert!(
         shown.contains("(it), PID ") && shown.contains("0 ok, 1 failed, 2 running, 3 waiting"),
         "{shown}"
     );
-    let why = place.said(&["why", "1"]);
+    let why = runs.output(&["why", "1"]);
     assert!(why.starts_with("job 1 failed: code 5\n") && why.contains("| out 1"), "{why}");
     let record: Value =
-        serde_json::from_str(&place.said(&["why", "1", "--format", "jsonl"])).unwrap();
+        serde_json::from_str(&runs.output(&["why", "1", "--format", "jsonl"])).unwrap();
     assert_eq!(record["attempts"][0]["attempt"], 1);
-    let told = place.said(&["why", &running]);
-    assert!(told.starts_with(&format!("job {running} runs on w")), "{told}");
-    assert!(place.said(&["why", "w1"]).starts_with("w1.1 (PID "));
-    assert!(place.said(&["logs"]).contains(" out 1\n"));
-    for (words, told) in [
+    let reported = runs.output(&["why", &running]);
+    assert!(reported.starts_with(&format!("job {running} runs on w")), "{reported}");
+    assert!(runs.output(&["why", "w1"]).starts_with("w1.1 (PID "));
+    assert!(runs.output(&["logs"]).contains(" out 1\n"));
+    for (words, reported) in [
         (&["why", "99"][..], "there is no job 99: they are numbered from 1 to 6"),
         (&["why", "6"], "job 6 is done or waits"),
         (&["why", "w9"], "nothing is known of w9: there are w1.1, w2.1"),
@@ -57,32 +59,32 @@ fn ps_and_why_show_running_and_failed_jobs() {
         (&["retry", &running], "is not done yet"),
         (&["ps", "--run", "other"], "there is no run `other`: there are "),
     ] {
-        assert!(place.refused(words).contains(told), "{}", place.refused(words));
+        assert!(runs.refusal(words).contains(reported), "{}", runs.refusal(words));
     }
     fs::write(run.scratch_path().join("go"), "").unwrap();
     until("its end", || procfs::stat(run.pid()).is_none_or(|s| s.state == 'Z'));
     fs::remove_file(run.scratch_path().join("go")).unwrap();
     assert_eq!(run.finish().code(), Some(1));
     assert_eq!(
-        place.refused(&["stop"]),
+        runs.refusal(&["stop"]),
         "supervisor: no run is live: start one with supervisor run or supervisor each\n"
     );
-    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "nothing is left of it");
+    assert_eq!(fs::read_dir(runs.path()).unwrap().count(), 0, "nothing is left of it");
 }
 
 #[test]
 fn queued_and_running_jobs_can_be_cancelled_and_failed_jobs_retried() {
-    let place = Place::new();
-    let run = busy(&place, 6);
+    let runs = RuntimeDir::new();
+    let run = busy(&runs, 6);
     // One job runs, one waits or was prefetched, and one that failed is retried.
-    let running = place.running();
-    let said = place.said(&["cancel", &running]);
-    assert!(said.starts_with(&format!("job {running} is ended, on w")), "{said}");
-    assert_eq!(place.said(&["cancel", "6"]), "job 6 is not begun\n");
-    until("its end", || place.look()["jobs"]["failed"] == 2);
-    let told = place.said(&["why", &running]);
-    assert!(told.starts_with(&format!("job {running} failed: cancelled\n")), "{told}");
-    assert_eq!(place.said(&["retry", "1"]), "job 1 is done again\n");
+    let running = runs.running();
+    let printed = runs.output(&["cancel", &running]);
+    assert!(printed.starts_with(&format!("job {running} is ended, on w")), "{printed}");
+    assert_eq!(runs.output(&["cancel", "6"]), "job 6 is not begun\n");
+    until("its end", || runs.snapshot()["jobs"]["failed"] == 2);
+    let reported = runs.output(&["why", &running]);
+    assert!(reported.starts_with(&format!("job {running} failed: cancelled\n")), "{reported}");
+    assert_eq!(runs.output(&["retry", "1"]), "job 1 is done again\n");
     fs::write(run.scratch_path().join("go"), "").unwrap();
     let end = |run: &Running| procfs::stat(run.pid()).is_none_or(|stat| stat.state == 'Z');
     until("its end", || end(&run));
@@ -94,23 +96,23 @@ fn queued_and_running_jobs_can_be_cancelled_and_failed_jobs_retried() {
 
 #[test]
 fn workers_can_be_killed_and_scaled_up_and_down() {
-    let place = Place::new();
+    let runs = RuntimeDir::new();
     let run = Run::sh("echo up; exec sleep 1000").with("--restart always --name it").jsonl();
-    let run = place.run(run).start();
+    let run = runs.run(run).start();
     run.stdout.line(1, "up");
     run.ready();
-    assert_eq!(place.said(&["kill", "w1"]), "w1.1 killed\n");
+    assert_eq!(runs.output(&["kill", "w1"]), "w1.1 killed\n");
     run.stdout.record("started", 1, 2);
-    assert_eq!(place.said(&["scale", "3"]), "3 workers from now on\n");
+    assert_eq!(runs.output(&["scale", "3"]), "3 workers from now on\n");
     (2..=3).for_each(|worker| drop(run.stdout.record("started", worker, 1)));
-    assert_eq!(place.said(&["scale", "1"]), "1 worker from now on\n");
+    assert_eq!(runs.output(&["scale", "1"]), "1 worker from now on\n");
     for worker in 2..=3 {
         assert_eq!(run.stdout.record("ended", worker, 1)["cause"], "scaled down");
     }
-    assert_eq!(place.said(&["scale", "2"]), "2 workers from now on\n");
+    assert_eq!(runs.output(&["scale", "2"]), "2 workers from now on\n");
     run.stdout.record("started", 2, 2);
-    assert!(place.refused(&["scale", "9999999"]).contains("9999999"));
-    assert_eq!(place.said(&["stop"]), "asked to stop\n");
+    assert!(runs.refusal(&["scale", "9999999"]).contains("9999999"));
+    assert_eq!(runs.output(&["stop"]), "asked to stop\n");
     let run = run.finish();
     assert_eq!(run.code(), Some(3), "{}", run.stderr);
     assert!(run.stderr.contains("asked to stop: stopping"), "{}", run.stderr);
@@ -119,11 +121,11 @@ fn workers_can_be_killed_and_scaled_up_and_down() {
 #[test]
 fn drain_finishes_running_jobs_and_stop_now_kills_them() {
     for (words, done) in [(&["drain"][..], 2), (&["stop", "--now"], 0)] {
-        let place = Place::new();
+        let runs = RuntimeDir::new();
         let run = Run::each_sh("echo up; sleep 0.5; echo {}").with("-j 2 --output lines --name it");
-        let run = place.run(run).given((1..=9).map(|job| job.to_string())).start();
+        let run = runs.run(run).given((1..=9).map(|job| job.to_string())).start();
         until("both run", || run.stdout.text().matches("up").count() == 2);
-        place.said(words);
+        runs.output(words);
         let run = run.finish();
         assert_eq!(run.code(), Some(3), "{}", run.stderr);
         assert_eq!(
@@ -137,67 +139,67 @@ fn drain_finishes_running_jobs_and_stop_now_kills_them() {
 
 #[test]
 fn logs_and_events_follow_a_run_until_it_ends() {
-    let place = Place::new();
+    let runs = RuntimeDir::new();
     let run = Run::sh("read x < fifo; echo one; echo two >&2").with("--name it");
     let fifo = run.scratch.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let run = place.run(run).start();
-    place.is_there();
+    let run = runs.run(run).start();
+    runs.wait_for_run();
     let follow = |words: &[&str]| {
         let mut command = Command::new(SUPERVISOR);
-        command.args(words).env("SUPERVISOR_RUNTIME_DIR", place.path()).stdout(Stdio::piped());
+        command.args(words).env("SUPERVISOR_RUNTIME_DIR", runs.path()).stdout(Stdio::piped());
         command.spawn().unwrap()
     };
     let (logs, events) = (follow(&["logs", "-f"]), follow(&["events"]));
     until("both are connected", || {
         let table = fs::read_to_string("/proc/net/unix").unwrap();
-        table.lines().filter(|line| line.contains(place.socket().to_str().unwrap())).count() >= 3
+        table.lines().filter(|line| line.contains(runs.socket().to_str().unwrap())).count() >= 3
     });
     // This request comes after theirs and has been answered.
-    assert_eq!(place.look()["schema"], 1);
+    assert_eq!(runs.snapshot()["schema"], 1);
     fs::write(&fifo, "\n").unwrap();
-    let said = String::from_utf8(logs.wait_with_output().unwrap().stdout).unwrap();
-    assert!(said.contains("w1.1 one\n") && said.contains("w1.1! two\n"), "{said}");
-    let said = String::from_utf8(events.wait_with_output().unwrap().stdout).unwrap();
-    let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
-    assert_eq!(last["type"], "end", "{said}");
+    let printed = String::from_utf8(logs.wait_with_output().unwrap().stdout).unwrap();
+    assert!(printed.contains("w1.1 one\n") && printed.contains("w1.1! two\n"), "{printed}");
+    let printed = String::from_utf8(events.wait_with_output().unwrap().stdout).unwrap();
+    let last: Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
+    assert_eq!(last["type"], "end", "{printed}");
     assert_eq!(run.finish().code(), Some(0));
 }
 
 #[test]
 fn ps_lists_a_dead_run_once() {
-    let place = Place::new();
-    let run = place.run(Run::sh("echo up; exec sleep 1000").with("--name it")).start();
+    let runs = RuntimeDir::new();
+    let run = runs.run(Run::sh("echo up; exec sleep 1000").with("--name it")).start();
     until("up", || run.stdout.text().contains("up"));
-    place.is_there();
+    runs.wait_for_run();
     run.signal(Signal::SIGKILL);
     drop(run.finish());
     // Only `ps` reports dead runs.
-    assert!(place.refused(&["stop"]).contains("no run is live"));
-    let shown = place.said(&["ps"]);
+    assert!(runs.refusal(&["stop"]).contains("no run is live"));
+    let shown = runs.output(&["ps"]);
     assert!(shown.contains("(it)") && shown.contains(" gone "), "{shown}");
-    assert_eq!(place.said(&["ps"]), "no run is live\n");
-    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    assert_eq!(runs.output(&["ps"]), "no run is live\n");
+    assert_eq!(fs::read_dir(runs.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn a_run_that_is_still_starting_is_not_reported_as_dead() {
-    let place = Place::new();
-    fs::create_dir(place.path()).unwrap();
+    let runs = RuntimeDir::new();
+    fs::create_dir(runs.path()).unwrap();
     // The socket exists, but nothing listens on it yet.
-    let socket = place.path().join("abcd.sock");
+    let socket = runs.path().join("abcd.sock");
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-    assert_eq!(place.said(&["ps"]), "no run is live\n");
+    assert_eq!(runs.output(&["ps"]), "no run is live\n");
     assert!(socket.exists());
 }
 
 #[test]
 fn closed_and_silent_connections_are_cleaned_up() {
-    let place = Place::new();
-    let run = place.run(Run::sh("echo up; exec sleep 1000").with("--name it")).start();
+    let runs = RuntimeDir::new();
+    let run = runs.run(Run::sh("echo up; exec sleep 1000").with("--name it")).start();
     until("up", || run.stdout.text().contains("up"));
-    place.is_there();
-    let socket = place.socket();
+    runs.wait_for_run();
+    let socket = runs.socket();
     for _ in 0..100 {
         let mut stream = UnixStream::connect(&socket).unwrap();
         stream.write_all(b"{\"schema\":1,\"ask\":\"logs\",\"follow\":true}\n").unwrap();
@@ -207,20 +209,20 @@ fn closed_and_silent_connections_are_cleaned_up() {
     }
     // This connection sends nothing; the server accepted it before the next one, which is answered.
     let silent = UnixStream::connect(&socket).unwrap();
-    place.said(&["stop"]);
+    runs.output(&["stop"]);
     assert_eq!(run.finish().code(), Some(3));
-    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "nothing is left of it");
+    assert_eq!(fs::read_dir(runs.path()).unwrap().count(), 0, "nothing is left of it");
     drop(silent);
 }
 
 #[test]
 fn malformed_and_silent_clients_do_not_disturb_the_run() {
-    let place = Place::new();
-    let run = place.run(Run::sh("echo up; exec sleep 1000").with("--name it")).start();
+    let runs = RuntimeDir::new();
+    let run = runs.run(Run::sh("echo up; exec sleep 1000").with("--name it")).start();
     until("up", || run.stdout.text().contains("up"));
-    place.is_there();
-    let socket = place.socket();
-    assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o700);
+    runs.wait_for_run();
+    let socket = runs.socket();
+    assert_eq!(fs::metadata(runs.path()).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     let answer = |bytes: &[u8]| {
         let mut stream = UnixStream::connect(&socket).unwrap();
@@ -230,7 +232,7 @@ fn malformed_and_silent_clients_do_not_disturb_the_run() {
         BufReader::new(stream).read_line(&mut line).unwrap();
         line
     };
-    for (bytes, told) in [
+    for (bytes, reported) in [
         (&b"nonsense\n"[..], "that is no question"),
         (b"{\"schema\":1,\"ask\":\"tea\"}\n", "that is no question"),
         (b"{\"schema\":9,\"ask\":\"look\"}\n", "speaks version 1, and not 9"),
@@ -239,7 +241,7 @@ fn malformed_and_silent_clients_do_not_disturb_the_run() {
         (b"\n", "that is no question"),
     ] {
         let line = answer(bytes);
-        assert!(line.starts_with("{\"error\":") && line.contains(told), "{line}");
+        assert!(line.starts_with("{\"error\":") && line.contains(reported), "{line}");
     }
     // Sixty clients send nothing, and three never read.
     let silent: Vec<_> = (0..60).map(|_| UnixStream::connect(&socket).unwrap()).collect();
@@ -250,7 +252,7 @@ fn malformed_and_silent_clients_do_not_disturb_the_run() {
             stream
         })
         .collect();
-    assert_eq!(place.look()["schema"], 1);
+    assert_eq!(runs.snapshot()["schema"], 1);
     drop((silent, deaf));
     // A half-closed client still gets its answer.
     let mut half = UnixStream::connect(&socket).unwrap();
@@ -259,7 +261,7 @@ fn malformed_and_silent_clients_do_not_disturb_the_run() {
     let mut all = String::new();
     half.read_to_string(&mut all).unwrap();
     assert!(all.starts_with("{\"ok\":"), "{all}");
-    place.said(&["stop"]);
+    runs.output(&["stop"]);
     assert_eq!(run.finish().code(), Some(3));
 }
 
@@ -272,17 +274,17 @@ fn requests_from_another_user_are_refused() {
         eprintln!("SKIPPED: no other user can be had here");
         return;
     }
-    let place = Place::new();
-    let run = place.run(Run::sh("echo up; exec sleep 1000").with("--name it")).start();
+    let runs = RuntimeDir::new();
+    let run = runs.run(Run::sh("echo up; exec sleep 1000").with("--name it")).start();
     until("up", || run.stdout.text().contains("up"));
-    place.is_there();
+    runs.wait_for_run();
     // File modes alone would let the other user in.
-    fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    fs::set_permissions(place.0.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    fs::set_permissions(place.socket(), PermissionsExt::from_mode(0o666)).unwrap();
+    fs::set_permissions(runs.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    fs::set_permissions(runs.0.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    fs::set_permissions(runs.socket(), PermissionsExt::from_mode(0o666)).unwrap();
     let mut command = Command::new(user[0]);
     command.args(&user[1..]).args([SUPERVISOR, "stop"]);
-    let output = command.env("SUPERVISOR_RUNTIME_DIR", place.path()).output().unwrap();
+    let output = command.env("SUPERVISOR_RUNTIME_DIR", runs.path()).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("this run is another user's"), "{error}");
     run.signal(Signal::SIGTERM);
@@ -291,9 +293,9 @@ fn requests_from_another_user_are_refused() {
 
 #[test]
 fn a_run_without_a_control_socket_continues() {
-    let place = Place::new();
-    fs::write(place.path(), "a file").unwrap();
-    let run = place.run(Run::sh("echo up")).finish();
+    let runs = RuntimeDir::new();
+    fs::write(runs.path(), "a file").unwrap();
+    let run = runs.run(Run::sh("echo up")).finish();
     assert_eq!((run.lines()[0], run.code()), ("[1] up", Some(0)));
     assert!(
         run.stderr.starts_with("supervisor: it cannot be asked nor changed: "),
@@ -304,41 +306,41 @@ fn a_run_without_a_control_socket_continues() {
 
 #[test]
 fn commands_need_a_run_name_when_several_runs_are_live() {
-    let place = Place::new();
+    let runs = RuntimeDir::new();
     let start = |name: &str| {
         let run = Run::sh("echo up; exec sleep 1000").with(&format!("--name {name}"));
-        let run = place.run(run).start();
+        let run = runs.run(run).start();
         until("up", || run.stdout.text().contains("up"));
         run
     };
     let (first, second) = (start("one"), start("two"));
-    let several = place.refused(&["stop"]);
+    let several = runs.refusal(&["stop"]);
     assert!(several.contains("say which with --run: "), "{several}");
     assert!(several.contains("(one)") && several.contains("(two)"), "{several}");
-    let all = place.said(&["ps"]);
+    let all = runs.output(&["ps"]);
     assert_eq!(all.lines().count(), 3, "{all}");
     let mut ps = Command::new("sh");
     ps.args(["-c", "\"$0\" ps >/dev/full", SUPERVISOR]);
-    assert_eq!(ps.env("SUPERVISOR_RUNTIME_DIR", place.path()).status().unwrap().code(), Some(5));
-    place.said(&["stop", "--run", "one"]);
+    assert_eq!(ps.env("SUPERVISOR_RUNTIME_DIR", runs.path()).status().unwrap().code(), Some(5));
+    runs.output(&["stop", "--run", "one"]);
     assert_eq!(first.finish().code(), Some(3));
-    place.said(&["stop"]);
+    runs.output(&["stop"]);
     assert_eq!(second.finish().code(), Some(3));
 }
 
 #[test]
 fn retry_refuses_a_job_whose_input_was_truncated() {
-    let place = Place::new();
+    let runs = RuntimeDir::new();
     let body =
         "printf %s {} | wc -c; [ {} != wait ] || until [ -e go ]; do sleep 0.01; done; false";
-    let run = place.run(Run::each_sh(body).with("-j 2 --name it"));
+    let run = runs.run(Run::each_sh(body).with("-j 2 --name it"));
     let run = run.given(["a".repeat(4000), "b".repeat(5000), "wait".into()]).start();
-    place.is_there();
-    until("two that failed", || place.look()["jobs"]["failed"] == 2);
-    assert_eq!(place.said(&["retry", "1"]), "job 1 is done again\n");
-    let told = "job 2 has an input of 5000 bytes, of which 4096 are kept";
-    assert!(place.refused(&["retry", "2"]).contains(told));
-    until("a third", || place.look()["jobs"]["failed"] == 3);
+    runs.wait_for_run();
+    until("two that failed", || runs.snapshot()["jobs"]["failed"] == 2);
+    assert_eq!(runs.output(&["retry", "1"]), "job 1 is done again\n");
+    let reported = "job 2 has an input of 5000 bytes, of which 4096 are kept";
+    assert!(runs.refusal(&["retry", "2"]).contains(reported));
+    until("a third", || runs.snapshot()["jobs"]["failed"] == 3);
     fs::write(run.scratch_path().join("go"), "").unwrap();
     until("its end", || procfs::stat(run.pid()).is_none_or(|s| s.state == 'Z'));
     fs::remove_file(run.scratch_path().join("go")).unwrap();

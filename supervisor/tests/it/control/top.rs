@@ -178,13 +178,13 @@ fn top_refuses_to_run_without_a_terminal() {
         let output = child.wait_with_output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    for (code, said) in [
+    for (code, printed) in [
         top(Stdio::null(), terminal.line().into(), "xterm"),
         top(terminal.line().into(), Stdio::null(), "xterm"),
         top(terminal.line().into(), terminal.line().into(), "dumb"),
     ] {
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("is none: ") && said.contains("supervisor ps"), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        assert_eq!(code, Some(1), "{printed}");
+        assert!(printed.contains("is none: ") && printed.contains("supervisor ps"), "{printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
     }
 }

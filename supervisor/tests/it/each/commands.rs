@@ -39,9 +39,9 @@ fn every_exit_code_reaches_the_joblog() {
     let (run, lines) = joblog(Run::each_sh("exit {}").given(&codes));
     for (code, columns) in lines.iter().enumerate() {
         let cause = if code == 0 { "ok" } else { "exit" };
-        let told = [&columns[6], &columns[7], &columns[8], &columns[9], &columns[10]];
+        let reported = [&columns[6], &columns[7], &columns[8], &columns[9], &columns[10]];
         let expected = [&code.to_string(), "0", &format!("exit {code}"), "1", cause];
-        assert_eq!(told, expected);
+        assert_eq!(reported, expected);
     }
     assert_eq!((lines.len(), run.code()), (256, Some(1)));
 }
@@ -72,8 +72,8 @@ fn causes_of_failure_are_distinguished() {
     let jobs = ["exit 3", "kill -9 $$", bomb, "no-such-program", "true"];
     let run = Run::each(["--"; 0]).with("--shell -j 2 -m 256M").given(jobs);
     let (run, lines) = joblog(run);
-    let told = ["exit", "outside", "memory (sure)", "exit", "ok"];
-    assert_eq!(causes(&lines), told, "{}", run.stderr);
+    let reported = ["exit", "outside", "memory (sure)", "exit", "ok"];
+    assert_eq!(causes(&lines), reported, "{}", run.stderr);
     let peak: u64 = lines[2][11].parse().unwrap();
     assert!((200 << 10..300 << 10).contains(&peak), "{peak} KiB");
     let run = Run::each(["--"; 0]).with("--shell --timeout 1s").given(["sleep 600"]);
@@ -165,7 +165,7 @@ fn a_killed_launcher_loses_no_job_and_leaves_no_process() {
     let run = Run::each_sh(script).with("-j 1 --output lines").given(["x"]).start();
     until("it runs", || run.stdout.text().lines().count() == 1);
     let launcher = run.workers()[0].pid;
-    // By then it has told the supervisor which process runs the job.
+    // By then the launcher has reported which process runs the job.
     procfs::until_idle(launcher, Duration::from_millis(50));
     send(launcher, Signal::SIGKILL);
     let run = run.finish();
@@ -329,8 +329,8 @@ fn an_unwritable_joblog_ends_the_run() {
     assert_eq!((run.code(), run.stderr.matches(words).count()), (Some(5), 1), "{}", run.stderr);
     let run = Run::each(["true"]).with("--joblog /nowhere/log").given(["x"]).finish();
     assert_eq!((run.code(), run.stdout_text()), (Some(125), ""));
-    let said = "supervisor: --joblog /nowhere/log cannot be written: No such file or directory (os error 2): name another file\n";
-    assert_eq!(run.stderr, said);
+    let printed = "supervisor: --joblog /nowhere/log cannot be written: No such file or directory (os error 2): name another file\n";
+    assert_eq!(run.stderr, printed);
 }
 
 #[test]
@@ -339,15 +339,15 @@ fn a_joblog_write_error_that_arrives_late_still_fails_the_run() {
         return;
     }
     let run = Run::each(["true"]).with("--joblog /dev/full").given(["x"]);
-    let said = run.scratch.file("said", "", 0o644);
+    let printed = run.scratch.file("said", "", 0o644);
     // Writes to these two files are delayed.
     let late = "exec strace -D -f -o /dev/null -P /dev/full -P said -e trace=write \
                 -e inject=write:delay_enter=300000 \"$0\" \"$@\" 2> said";
     let run = run.under(["sh", "-c", late]).start();
-    let mut said = fs::File::open(said).unwrap();
+    let mut printed = fs::File::open(printed).unwrap();
     assert_eq!(run.finish().code(), Some(5));
     let mut text = String::new();
-    said.read_to_string(&mut text).unwrap();
+    printed.read_to_string(&mut text).unwrap();
     assert!(text.contains("--joblog /dev/full cannot be written: "), "{text}");
 }
 

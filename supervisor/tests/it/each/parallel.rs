@@ -12,7 +12,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use crate::support::{SUPERVISOR, files::Scratch, hear_again, load};
+use crate::support::{SUPERVISOR, files::Scratch, load, reset_signals};
 
 /// A command line and an input for both programs.
 struct Case {
@@ -161,7 +161,7 @@ fn is_gnu() -> bool {
 #[test]
 fn output_and_joblog_match_gnu_parallel() {
     let _busy = load::busy();
-    hear_again();
+    reset_signals();
     if !is_gnu() {
         // Written directly, since the test harness captures `println!`.
         let _ = io::stderr().write_all(

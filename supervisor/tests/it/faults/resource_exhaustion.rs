@@ -68,11 +68,11 @@ fn a_reused_pid_is_never_signalled() {
     let mut shell = Command::new("unshare");
     shell.args(["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script, SUPERVISOR]);
     let place = crate::support::files::Scratch::new();
-    crate::support::hear_again();
+    crate::support::reset_signals();
     let output = shell.current_dir(place.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     assert_eq!(
-        said,
+        printed,
         "the other has ended\nthe innocent lives\n",
         "{}",
         String::from_utf8_lossy(&output.stderr)

@@ -66,13 +66,13 @@ struct Struck {
 }
 
 /// A directory with a journal and a log that the jobs append to.
-struct Place(Scratch);
+struct Workspace(Scratch);
 
-impl Place {
+impl Workspace {
     fn new() -> Self {
-        let place = Self(Scratch::new());
-        fs::create_dir(place.path("kept")).unwrap();
-        place
+        let dir = Self(Scratch::new());
+        fs::create_dir(dir.path("kept")).unwrap();
+        dir
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -158,7 +158,7 @@ impl Place {
             "exec 3<&0; (\"$0\" \"$@\" <&3 3<&-; echo $? > {status}) & exec 3<&- < /dev/null; \
              until test -s {thread}; do sleep 0.01; done; exec {strace} -p \"$(cat {thread})\""
         );
-        let (run, mut asker) = self.run(kind).asked();
+        let (run, mut feed) = self.run(kind).fed_live();
         let run = run.under(["sh", "-c", &script]).start();
         let mut writer = None;
         until("the thread that writes", || {
@@ -168,8 +168,8 @@ impl Place {
         fs::write(self.path("thread.new"), writer.unwrap()).unwrap();
         fs::rename(self.path("thread.new"), thread).unwrap();
         run.stderr.until("a trace", |text| text.contains(" attached").then_some(()));
-        asker.ask(self.lines().trim_end());
-        drop(asker);
+        feed.push(self.lines().trim_end());
+        drop(feed);
         run.finish()
     }
 
@@ -181,19 +181,19 @@ impl Place {
         let begun = self.begun();
         assert_eq!(begun.len(), JOBS, "{point}: jobs that were begun");
         assert!(begun.values().all(|count| *count <= 2), "{point}: {begun:?}");
-        let mut told = BTreeMap::<String, [usize; 2]>::new();
+        let mut reported = BTreeMap::<String, [usize; 2]>::new();
         // Jobs that had not started were reported as `not_run`, and are done now.
         let before = struck.run.records("job").into_iter();
         let before = before.filter(|record| record["status"] != "not_run");
         for record in before.chain(run.records("job")) {
             assert_eq!(record["status"], "ok", "{point}: {record}");
-            let count = told.entry(record["id"].to_string()).or_default();
+            let count = reported.entry(record["id"].to_string()).or_default();
             count[usize::from(record["again"] == true)] += 1;
         }
-        assert_eq!(told.len(), JOBS, "{point}: jobs that were told");
+        assert_eq!(reported.len(), JOBS, "{point}: jobs that were reported");
         assert!(
-            told.values().all(|[fresh, again]| *fresh <= 1 && *again <= 1),
-            "{point}: {told:?}"
+            reported.values().all(|[fresh, again]| *fresh <= 1 && *again <= 1),
+            "{point}: {reported:?}"
         );
         self.is_whole(point);
         let left: Vec<_> = fs::read_dir(self.path("kept")).unwrap().flatten().collect();
@@ -236,38 +236,38 @@ impl Struck {
 
     /// Checks that the run printed one message with the file, the reason and the remedy, or that it
     /// succeeded because the failed call did not matter.
-    fn is_told(&self, place: &Place, point: Point, line: &str) {
+    fn is_reported(&self, dir: &Workspace, point: Point, line: &str) {
         let Fault::Error(_, reason) = point.fault else { return };
-        let said = &self.run.stderr;
-        let begin = format!("supervisor: the journal {} cannot be ", place.text("kept/journal"));
-        let messages: Vec<_> = said.lines().filter(|line| line.starts_with(&begin)).collect();
-        assert!(!said.contains("panicked"), "{point}: {said}");
+        let printed = &self.run.stderr;
+        let begin = format!("supervisor: the journal {} cannot be ", dir.text("kept/journal"));
+        let messages: Vec<_> = printed.lines().filter(|line| line.starts_with(&begin)).collect();
+        assert!(!printed.contains("panicked"), "{point}: {printed}");
         if self.code == Some(0) {
-            let is_directory = file(line, "fdatasync") == Some(&place.text("kept"));
+            let is_directory = file(line, "fdatasync") == Some(&dir.text("kept"));
             let is_spare = is_directory || ["unlink", "openat"].contains(&point.call);
-            assert!(is_spare && messages.is_empty(), "{point}: {line}: {said}");
-            return place.is_whole(point);
+            assert!(is_spare && messages.is_empty(), "{point}: {line}: {printed}");
+            return dir.is_whole(point);
         }
-        assert_eq!((self.code, messages.len()), (Some(5), 1), "{point}: {said}");
+        assert_eq!((self.code, messages.len()), (Some(5), 1), "{point}: {printed}");
         let again = "run the same command again";
         assert!(
             [again, "or name another file"].iter().any(|it| messages[0].ends_with(it)),
-            "{said}"
+            "{printed}"
         );
         // SQLite retries a failed open in other ways and reports the last error.
         let is_known = messages[0].matches(reason).count() == 1 || point.call == "openat";
-        assert!(is_known, "{point}: {said}");
+        assert!(is_known, "{point}: {printed}");
     }
 
     /// Checks that a failed sync is not repeated, since the kernel may have dropped the data. Two syncs
     /// may follow: of the file itself after a rollback journal was written back into it, and of the
     /// directory after another file was created, whose failure SQLite ignores.
-    fn is_final(&self, place: &Place, point: Point, line: &str, after: &str) {
+    fn is_final(&self, dir: &Workspace, point: Point, line: &str, after: &str) {
         if point.call != "fdatasync" || point.fault == Fault::Killed {
             return;
         }
         let failed = file(line, "fdatasync").unwrap();
-        if failed == place.text("kept") {
+        if failed == dir.text("kept") {
             return;
         }
         let is_again = |line| file(line, "fdatasync") == Some(failed);
@@ -275,7 +275,7 @@ impl Struck {
         let changes = |line| ["pwrite64", "ftruncate"].map(|call| file(line, call));
         let is_changed = |line| changes(line).contains(&Some(failed));
         let is_rewritten = after.lines().take(at).any(is_changed);
-        let is_itself = failed == place.text("kept/journal");
+        let is_itself = failed == dir.text("kept/journal");
         assert!(is_itself && is_rewritten, "{point}: {line} and then\n{after}");
     }
 }
@@ -289,8 +289,8 @@ fn file<'a>(line: &'a str, call: &str) -> Option<&'a str> {
 /// Injects the fault at each of these calls in turn; returns how many there were.
 fn sweep_calls(kind: Kind, call: &'static str, fault: Fault, by: By) -> u32 {
     for n in 1.. {
-        let (place, point) = (Place::new(), Point { kind, call, fault, by, n });
-        let struck = place.strike(point);
+        let (dir, point) = (Workspace::new(), Point { kind, call, fault, by, n });
+        let struck = dir.strike(point);
         let Some((line, after)) = struck.hit(point) else {
             assert_eq!(struck.code, Some(0), "{point}: {}", struck.run.stderr);
             return n - 1;
@@ -298,9 +298,9 @@ fn sweep_calls(kind: Kind, call: &'static str, fault: Fault, by: By) -> u32 {
         if by == By::Opener && line.contains("<journal> ") {
             return n - 1;
         }
-        struck.is_final(&place, point, line, after);
-        struck.is_told(&place, point, line);
-        place.go_on(point, &struck);
+        struck.is_final(&dir, point, line, after);
+        struck.is_reported(&dir, point, line);
+        dir.go_on(point, &struck);
     }
     0
 }
@@ -346,12 +346,12 @@ fn no_other_system_call_changes_a_journal() {
     if !can(&["strace", "-V"]) {
         return;
     }
-    let place = Place::new();
-    let mut strace = place.strace(OTHERS);
+    let dir = Workspace::new();
+    let mut strace = dir.strace(OTHERS);
     strace.push("-f".into());
     let kind = Kind { verb: "run", sync: "batch" };
-    let run = place.run(kind).piped(place.lines()).under(strace).finish();
+    let run = dir.run(kind).piped(dir.lines()).under(strace).finish();
     assert_eq!(run.code(), Some(0), "{}", run.stderr);
-    let trace = fs::read_to_string(place.path("trace")).unwrap();
+    let trace = fs::read_to_string(dir.path("trace")).unwrap();
     assert_eq!(trace.lines().filter(|line| line.contains('(')).count(), 0, "{trace}");
 }

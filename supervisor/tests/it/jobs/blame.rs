@@ -25,8 +25,8 @@ fn only_the_five_bad_jobs_of_ten_thousand_fail() {
     let jobs = run.jobs();
     assert_eq!(jobs.len(), 10_000);
     let not_ok: Vec<_> = jobs.iter().filter(|job| job["status"] != "ok").collect();
-    let told = not_ok.iter().map(|job| (job["id"].as_u64().unwrap(), job["status"].clone()));
-    assert!(told.eq(bad.map(|(id, _, status)| (id, json!(status)))), "{not_ok:?}");
+    let reported = not_ok.iter().map(|job| (job["id"].as_u64().unwrap(), job["status"].clone()));
+    assert!(reported.eq(bad.map(|(id, _, status)| (id, json!(status)))), "{not_ok:?}");
     for (job, expected) in not_ok.iter().zip([
         json!({ "cause": "signal", "sender": "itself", "code": 139, "signal": "SIGSEGV" }),
         json!({ "cause": "signal", "sender": "itself", "code": 134, "signal": "SIGABRT" }),

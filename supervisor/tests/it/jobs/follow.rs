@@ -150,6 +150,6 @@ fn a_running_job_finishes_when_the_run_is_stopped() {
     let run = Run::worker("work").with("--workers 2 --follow jobs.txt").jsonl();
     run.scratch.file("jobs.txt", "fine\nprint on; sleep 700\n", 0o644);
     let run = run.start();
-    run.said("on");
+    run.printed("on");
     ends_by_int(run, 2);
 }

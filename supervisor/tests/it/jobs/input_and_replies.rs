@@ -53,13 +53,13 @@ fn null_separated_jobs_may_contain_newlines() {
 
 #[test]
 fn a_job_from_a_pipe_runs_without_waiting_for_the_next_line() {
-    let (run, mut asker) = echo().jsonl().asked();
+    let (run, mut feed) = echo().jsonl().fed_live();
     let run = run.start();
     for id in 1..=20 {
-        asker.ask(&format!("question {id}"));
+        feed.push(&format!("question {id}"));
         assert_eq!(run.job(id)["reply"], format!("question {id}"));
     }
-    drop(asker);
+    drop(feed);
     assert_eq!(run.finish().jobs().len(), 20);
 }
 
@@ -136,18 +136,18 @@ fn worker_output_is_attributed_to_the_running_job() {
     let run = work().given(jobs).finish();
     assert_eq!(run.lines(), jobs, "stdout carries replies");
     for line in ["[1 #1] one", "[1 #2] two", "[1 #4] four"] {
-        assert!(run.stderr.lines().any(|said| said == line), "{line} in {}", run.stderr);
+        assert!(run.stderr.lines().any(|printed| printed == line), "{line} in {}", run.stderr);
     }
     let run = work().jsonl().given(jobs).finish();
-    let said = run.records("output").into_iter().map(|record| {
+    let printed = run.records("output").into_iter().map(|record| {
         let [job, stream, line] = ["job", "stream", "line"].map(|name| record[name].clone());
         json!([job, stream, line])
     });
-    let said: Vec<_> = said.collect();
+    let printed: Vec<_> = printed.collect();
     for expected in [json!([1, "stdout", "one"]), json!([2, "stderr", "two"])] {
-        assert!(said.contains(&expected), "{said:?}");
+        assert!(printed.contains(&expected), "{printed:?}");
     }
-    assert!(said.contains(&json!([4, "stdout", "four"])) && said.len() == 3, "{said:?}");
+    assert!(printed.contains(&json!([4, "stdout", "four"])) && printed.len() == 3, "{printed:?}");
 }
 
 #[test]
@@ -191,8 +191,8 @@ fn usr1_prints_the_job_of_each_worker() {
     let run = Run::worker("work").with("--workers 2 --depth 1").jsonl();
     let run = run.given(["done", "print on; hang", "print too; hang", "rest", "rest"]).start();
     run.job(1);
-    run.said("on");
-    run.said("too");
+    run.printed("on");
+    run.printed("too");
     let before = run.stderr.text().len();
     run.signal(Signal::SIGUSR1);
     let table = run.stderr.until("how they stand", |text| {
@@ -256,12 +256,12 @@ fn a_large_job_and_a_large_reply_pass() {
 
 #[test]
 fn a_stopped_idle_worker_delays_no_job() {
-    let (run, mut asker) = echo().with("--depth 8").jsonl().asked();
+    let (run, mut feed) = echo().with("--depth 8").jsonl().fed_live();
     let run = run.start();
     // Both workers are up once each does one of two jobs.
     let (mut last, mut pids) = (0, [0; 2]);
     until("jobs for both", || {
-        asker.ask("a\nb");
+        feed.push("a\nb");
         last += 2;
         let attempt = |id| run.job(id)["attempts"][0].clone();
         pids = [pid(&attempt(last - 1)), pid(&attempt(last))];
@@ -270,12 +270,12 @@ fn a_stopped_idle_worker_delays_no_job() {
     send(pids[0], Signal::SIGSTOP);
     until("the stop", || procfs::stat(pids[0]).is_some_and(|stat| stat.state == 'T'));
     for _ in 0..10 {
-        asker.ask(&"c\n".repeat(30));
+        feed.push(&"c\n".repeat(30));
         last += 31;
         (last - 30..=last).for_each(|id| assert!(is_untouched(&run.job(id))));
     }
     send(pids[0], Signal::SIGCONT);
-    drop(asker);
+    drop(feed);
     let run = run.finish();
     assert!(run.code() == Some(0) && run.jobs().iter().all(is_untouched), "{}", run.stderr);
 }

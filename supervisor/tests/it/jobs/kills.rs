@@ -67,9 +67,9 @@ fn no_url_is_lost_while_workers_are_killed() {
     let run = run.finish();
     let lost_attempts = none_is_lost_and_none_charged(&run, URLS);
     let killed = run.records("ended").iter().filter(|ended| ended["signal"] == "SIGKILL").count();
-    println!("{kills} kills, {killed} told, {lost_attempts} attempts lost");
+    println!("{kills} kills, {killed} recorded, {lost_attempts} attempts lost");
     // The last kill may have come too late to be recorded.
-    assert!(kills >= 5 && killed + 1 >= kills, "{kills} kills, {killed} told");
+    assert!(kills >= 5 && killed + 1 >= kills, "{kills} kills, {killed} recorded");
     assert!(lost_attempts <= kills);
     assert!(run.jobs().iter().all(|job| job["reply"] == "answered after 10 ms\n"));
 }
@@ -107,10 +107,10 @@ fn a_killed_worker_loses_no_job_and_repeats_at_most_one() {
 
 #[test]
 fn killing_an_idle_worker_charges_no_job() {
-    let (run, mut asker) = Run::worker("echo").with("--workers 1").jsonl().asked();
+    let (run, mut feed) = Run::worker("echo").with("--workers 1").jsonl().fed_live();
     let run = run.start();
     for id in 1..=10 {
-        asker.ask(&format!("job {id}"));
+        feed.push(&format!("job {id}"));
         let job = run.job(id);
         assert!(is_untouched(&job), "{job}");
         assert_eq!(
@@ -124,7 +124,7 @@ fn killing_an_idle_worker_charges_no_job() {
             run.stdout.record("started", 1, usize::try_from(id).unwrap() + 1);
         }
     }
-    drop(asker);
+    drop(feed);
     let run = run.finish();
     assert_eq!((run.jobs().len(), run.code()), (10, Some(0)), "{}", run.stderr);
     assert_eq!(run.stderr.matches("(SIGKILL, outside)").count(), run.records("ended").len() - 1);

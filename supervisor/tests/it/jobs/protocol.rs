@@ -278,10 +278,10 @@ fn workers_in_other_languages_report_results_and_errors() {
 #[test]
 fn workers_in_other_languages_are_replaced_when_killed() {
     for worker in others() {
-        let (run, mut asker) = Run::of(&worker).with("--workers 1").jsonl().asked();
+        let (run, mut feed) = Run::of(&worker).with("--workers 1").jsonl().fed_live();
         let run = run.start();
         for id in 1..=3 {
-            asker.ask("abc");
+            feed.push("abc");
             let job = run.job(id);
             assert!(is_untouched(&job) && job["reply"] == "cba", "{job}");
             assert_eq!(job["attempts"][0]["life"], id);
@@ -290,7 +290,7 @@ fn workers_in_other_languages_are_replaced_when_killed() {
             // Otherwise the dying worker might still read the next job.
             run.stdout.record("ended", 1, life);
         }
-        drop(asker);
+        drop(feed);
         assert_eq!(run.finish().code(), Some(0));
     }
 }

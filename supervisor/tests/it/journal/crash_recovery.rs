@@ -15,13 +15,13 @@ use crate::support::{
 };
 use supervisor::journal::{Reader, State};
 
-struct Place(Scratch);
+struct Workspace(Scratch);
 
-impl Place {
+impl Workspace {
     fn new() -> Self {
-        let place = Self(Scratch::new());
-        place.0.file("witness", "", 0o644);
-        place
+        let dir = Self(Scratch::new());
+        dir.0.file("witness", "", 0o644);
+        dir
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -81,7 +81,7 @@ fn killed(run: Running) -> crate::support::Finished {
 }
 
 /// Input and status, such as `A ok`, and whether the record is marked as repeated.
-fn told(jobs: &[Value]) -> Vec<(String, bool)> {
+fn reported(jobs: &[Value]) -> Vec<(String, bool)> {
     let one = |job: &Value| {
         let (input, status) = (job["input"].as_str().unwrap(), job["status"].as_str().unwrap());
         (format!("{input} {status}"), job["again"] == true)
@@ -91,139 +91,140 @@ fn told(jobs: &[Value]) -> Vec<(String, bool)> {
 
 #[test]
 fn jobs_running_when_the_supervisor_died_are_run_again() {
-    let place = Place::new();
-    let run = place.each("a\nB\nC\nD\nE\n").with("-w 2").start();
+    let dir = Workspace::new();
+    let run = dir.each("a\nB\nC\nD\nE\n").with("-w 2").start();
     // The jobs prefetched behind these two were retracted.
-    place.until(3, 2, 1);
+    dir.until(3, 2, 1);
     killed(run);
-    place.let_go();
-    let run = place.each("a\nB\nC\nD\nE\n").with("-w 2").finish();
+    dir.let_go();
+    let run = dir.each("a\nB\nC\nD\nE\n").with("-w 2").finish();
     assert_eq!(run.code(), Some(0), "{}", run.stderr);
-    let said = "supervisor: 2 may have been running when the supervisor died: run again\n";
-    assert!(run.stderr.starts_with(said), "{}", run.stderr);
+    let printed = "supervisor: 2 may have been running when the supervisor died: run again\n";
+    assert!(run.stderr.starts_with(printed), "{}", run.stderr);
     assert!(run.stderr.contains("journal: 1 done, 4 to run again, 0 new, 0 gone\n"));
-    let begun = place.begun();
+    let begun = dir.begun();
     let twice = begun.values().filter(|count| **count == 2).count();
     assert_eq!((begun["a"], twice, begun.values().sum()), (1, 2, 7), "{begun:?}");
-    let mut told = told(&run.records("job"));
-    told.sort();
+    let mut reported = reported(&run.records("job"));
+    reported.sort();
     let fresh = ["B ok", "C ok", "D ok", "E ok"].map(|it| (it.to_owned(), false));
     let is_fresh = |it: &&(String, bool)| it.0 != "a ok";
-    assert!(told.iter().filter(is_fresh).eq(&fresh), "{told:?}");
+    assert!(reported.iter().filter(is_fresh).eq(&fresh), "{reported:?}");
 }
 
 #[test]
 fn with_on_lost_fail_a_lost_job_fails_and_is_not_repeated() {
-    let place = Place::new();
-    let run = place.each("a\nB\n").with("-w 2 --on-lost fail").start();
-    place.until(2, 1, 1);
+    let dir = Workspace::new();
+    let run = dir.each("a\nB\n").with("-w 2 --on-lost fail").start();
+    dir.until(2, 1, 1);
     killed(run);
-    place.let_go();
-    let run = place.each("a\nB\nc\n").with("-w 2 --on-lost fail").finish();
+    dir.let_go();
+    let run = dir.each("a\nB\nc\n").with("-w 2 --on-lost fail").finish();
     assert_eq!(run.code(), Some(1), "{}", run.stderr);
     assert!(run.stderr.contains("died: failed, as --on-lost fail has it\n"), "{}", run.stderr);
-    assert_eq!((place.begun()["B"], place.begun()["c"]), (1, 1));
-    let told = told(&run.records("job"));
-    assert!(told.contains(&("B failed".into(), true)), "{told:?}");
+    assert_eq!((dir.begun()["B"], dir.begun()["c"]), (1, 1));
+    let reported = reported(&run.records("job"));
+    assert!(reported.contains(&("B failed".into(), true)), "{reported:?}");
     // The failure is reported once.
-    let run = place.each("a\nB\nc\n").with("-w 2 --on-lost fail").finish();
+    let run = dir.each("a\nB\nc\n").with("-w 2 --on-lost fail").finish();
     assert_eq!((run.code(), run.records("job").len()), (Some(1), 0));
-    let run = place.each("a\nB\nc\n").with("-w 2 --on-lost fail --retry-failed").finish();
-    assert_eq!((run.code(), place.begun()["B"]), (Some(0), 2), "{}", run.stderr);
+    let run = dir.each("a\nB\nc\n").with("-w 2 --on-lost fail --retry-failed").finish();
+    assert_eq!((run.code(), dir.begun()["B"]), (Some(0), 2), "{}", run.stderr);
 }
 
 #[test]
 fn with_on_lost_fail_a_job_is_recorded_before_it_starts() {
-    let place = Place::new();
+    let dir = Workspace::new();
     // Each job looks itself up in the journal.
     let look = format!(
         "{SUPERVISOR} journal ls --state running --format jsonl {} | grep -q '\"{{}}\"' && echo x",
-        place.journal().display()
+        dir.journal().display()
     );
     let run = Run::each_sh(&look).with("-w 2 --on-lost fail").jsonl();
     let lines: String = (1..=40).map(|n| format!("job-{n}-\n")).collect();
-    let run = run.fed(lines).recorded(&place.journal()).finish();
+    let run = run.fed(lines).recorded(&dir.journal()).finish();
     assert_eq!((run.code(), run.records("job").len()), (Some(0), 40), "{}", run.stderr);
     // A prefetched job that was retracted did not start.
-    let place = Place::new();
-    let run = place.each("A\nb\n").with("-w 1 --on-lost fail").start();
-    place.until(1, 1, 0);
-    until("what comes back", || place.states() == [State::Running, State::Waiting]);
+    let dir = Workspace::new();
+    let run = dir.each("A\nb\n").with("-w 1 --on-lost fail").start();
+    dir.until(1, 1, 0);
+    until("what comes back", || dir.states() == [State::Running, State::Waiting]);
     killed(run);
-    let run = place.each("A\nb\n").with("-w 1 --on-lost fail").finish();
-    let (jobs, begun) = (run.records("job"), place.begun());
+    let run = dir.each("A\nb\n").with("-w 1 --on-lost fail").finish();
+    let (jobs, begun) = (run.records("job"), dir.begun());
     assert_eq!((run.code(), begun["A"], begun["b"]), (Some(1), 1, 1), "{}", run.stderr);
-    assert!(told(&jobs).contains(&("b ok".into(), false)), "{jobs:?}");
+    assert!(reported(&jobs).contains(&("b ok".into(), false)), "{jobs:?}");
 }
 
 #[test]
 fn a_retry_starts_only_after_the_previous_attempt_is_recorded() {
-    let place = Place::new();
+    let dir = Workspace::new();
     // Each job looks up its first attempt in the journal.
     let look = format!(
         "[ $SUPERVISOR_ATTEMPT = 2 ] || exit 3; \
          {SUPERVISOR} journal show {} $SUPERVISOR_JOB --format jsonl | grep -q '\"code\":3' && echo x",
-        place.journal().display()
+        dir.journal().display()
     );
     let run = Run::each_sh(&look).with("-w 2 --retries 1 --retry-delay 1ms").jsonl();
     let lines: String = (1..=40).map(|n| format!("job-{n}-\n")).collect();
-    let run = run.fed(lines).recorded(&place.journal()).finish();
+    let run = run.fed(lines).recorded(&dir.journal()).finish();
     assert_eq!((run.code(), run.records("job").len()), (Some(0), 40), "{}", run.stderr);
 }
 
 #[test]
 fn ordered_outcomes_wait_in_the_journal() {
-    let place = Place::new();
+    let dir = Workspace::new();
     let lines = "a\nB\nc\nd\ne\n";
-    let run = place.each(lines).with("-w 3 -k").start();
-    place.until(5, 1, 4);
+    let run = dir.each(lines).with("-w 3 -k").start();
+    dir.until(5, 1, 4);
     run.stdout.until("an outcome", |text| text.contains(r#""type":"job""#).then_some(()));
     let run = killed(run);
-    assert_eq!(told(&run.records("job")), [("a ok".into(), false)]);
-    place.let_go();
-    let run = place.each(lines).with("-w 3 -k").finish();
+    assert_eq!(reported(&run.records("job")), [("a ok".into(), false)]);
+    dir.let_go();
+    let run = dir.each(lines).with("-w 3 -k").finish();
     assert_eq!(run.code(), Some(0), "{}", run.stderr);
-    let mut told = told(&run.records("job"));
+    let mut reported = reported(&run.records("job"));
     // The supervisor may have died before it recorded that this was written.
-    told.retain(|it| *it != ("a ok".into(), true));
+    reported.retain(|it| *it != ("a ok".into(), true));
     let expected = [("B ok", false), ("c ok", true), ("d ok", true), ("e ok", true)];
-    assert_eq!(told, expected.map(|(it, again)| (it.to_owned(), again)));
-    assert!(place.begun().iter().all(|(input, count)| *count == 1 + usize::from(input == "B")));
-    let run = place.each(lines).with("-w 3 -k").finish();
+    assert_eq!(reported, expected.map(|(it, again)| (it.to_owned(), again)));
+    assert!(dir.begun().iter().all(|(input, count)| *count == 1 + usize::from(input == "B")));
+    let run = dir.each(lines).with("-w 3 -k").finish();
     assert_eq!((run.code(), run.records("job").len()), (Some(0), 0));
 }
 
 #[test]
 fn outcomes_that_nobody_read_are_written_again() {
-    let place = Place::new();
+    let dir = Workspace::new();
     let lines: String = (1..=500).map(|n| format!("{n:0>300}\n")).collect();
     let (mut read, write) = pipe().unwrap();
-    let run = place.each(&lines).with("-w 2 --retries 1").stdout(write).start();
+    let run = dir.each(&lines).with("-w 2 --retries 1").stdout(write).start();
     let mut some = vec![0; 1000];
     read.read_exact(&mut some).unwrap();
     drop(read);
     assert_eq!(run.finish().signal(), Some(Signal::SIGPIPE));
-    let run = place.each(&lines).with("-w 2 --retries 1").finish();
-    let told: BTreeSet<_> = told(&run.records("job")).into_iter().map(|(it, _)| it).collect();
+    let run = dir.each(&lines).with("-w 2 --retries 1").finish();
+    let reported: BTreeSet<_> =
+        reported(&run.records("job")).into_iter().map(|(it, _)| it).collect();
     // The first chunk was written; whether it was read is unknown.
-    let begun = place.begun();
+    let begun = dir.begun();
     // Jobs that ran when the reader left were stopped.
     let twice = begun.values().filter(|count| **count == 2).count();
     assert!(begun.len() == 500 && twice <= 2 && begun.values().all(|count| *count <= 2));
-    assert!(told.len() > 300, "{} of 500 told again", told.len());
+    assert!(reported.len() > 300, "{} of 500 reported again", reported.len());
 }
 
 #[test]
 fn a_full_disk_ends_the_run_and_reported_jobs_are_not_repeated() {
-    let place = Place::new();
-    let (list, disk) = (place.path("list"), place.path("disk"));
+    let dir = Workspace::new();
+    let (list, disk) = (dir.path("list"), dir.path("disk"));
     fs::create_dir(&disk).unwrap();
     fs::write(&list, (1..=3000).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
     let script = "mount -t tmpfs -o size=256k none \"$1\" || exit 77; \
                   run() { \"$0\" each -w 2 --format jsonl --journal \"$1/journal\" -a \"$2\" echo; }; \
                   run \"$1\" \"$2\" > \"$3.out\" 2> \"$3.err\"; echo $? > \"$3\"; \
                   mount -o remount,size=64m \"$1\" && run \"$1\" \"$2\" > \"$3.out2\"; echo $? >> \"$3\"";
-    let report = place.path("report");
+    let report = dir.path("report");
     let words = ["-m", "sh", "-c", script, SUPERVISOR];
     let ran = Command::new("unshare").args(words).args([&disk, &list, &report]).output();
     if !ran.as_ref().is_ok_and(|ran| ran.status.code() != Some(77) && report.is_file()) {
@@ -252,18 +253,18 @@ fn a_file_size_limit_ends_the_run_like_a_full_disk() {
     let lines: String = (1..=3000).map(|n| format!("{n}\n")).collect();
     // In blocks of 512 bytes: too small for any write, to create the journal, to begin, to fill it.
     for limit in [0, 20, 60, 100] {
-        let place = Place::new();
+        let dir = Workspace::new();
         let run = || Run::worker("echo").with("-w 2").jsonl().fed(&lines);
-        let limited =
-            run().recorded(&place.journal()).after(&format!("ulimit -f {limit}")).finish();
+        let limited = run().recorded(&dir.journal()).after(&format!("ulimit -f {limit}")).finish();
         assert_eq!(limited.code(), Some(5), "{limit}: {}", limited.stderr);
-        let said = format!("supervisor: the journal {} cannot be ", place.journal().display());
-        let mut said = limited.stderr.lines().filter(|line| line.starts_with(&said));
-        let is_named = said.next().is_some_and(|line| line.contains(": File too large (errno 27"));
-        assert!(is_named && said.next().is_none(), "{limit}: {}", limited.stderr);
-        let whole = run().recorded(&place.journal()).finish();
+        let printed = format!("supervisor: the journal {} cannot be ", dir.journal().display());
+        let mut printed = limited.stderr.lines().filter(|line| line.starts_with(&printed));
+        let is_named =
+            printed.next().is_some_and(|line| line.contains(": File too large (errno 27"));
+        assert!(is_named && printed.next().is_none(), "{limit}: {}", limited.stderr);
+        let whole = run().recorded(&dir.journal()).finish();
         assert_eq!(whole.code(), Some(0), "{limit}: {}", whole.stderr);
-        assert_eq!(place.states(), [State::Ok; 3000], "{limit}");
+        assert_eq!(dir.states(), [State::Ok; 3000], "{limit}");
     }
     // A worker still dies by SIGXFSZ.
     let run = Run::sh("exec head -c 9999 /dev/zero > file").after("ulimit -f 1").jsonl();
@@ -279,7 +280,7 @@ const CYCLES: usize = 12;
 fn every_job_is_accounted_for_after_repeated_kills() {
     let _busy = load::busy();
     let cycles = env::var("KILL_CYCLES").ok().and_then(|it| it.parse().ok()).unwrap_or(CYCLES);
-    let (place, mut random) = (Place::new(), 0x2545_f491_4f6c_dd1d_u64);
+    let (dir, mut random) = (Workspace::new(), 0x2545_f491_4f6c_dd1d_u64);
     let (mut kills, mut round, mut again, mut starts) = (0, 0, 0, 0);
     while kills < cycles {
         round += 1;
@@ -287,7 +288,7 @@ fn every_job_is_accounted_for_after_repeated_kills() {
         let mut fresh = BTreeSet::new();
         let mut kills_here = 0;
         loop {
-            let mut run = place.each(&lines).with("-w 2").start();
+            let mut run = dir.each(&lines).with("-w 2").start();
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
@@ -303,25 +304,25 @@ fn every_job_is_accounted_for_after_repeated_kills() {
                 if record["again"] == true {
                     again += 1;
                 } else {
-                    assert!(fresh.insert(input), "told twice, and not marked: {record}");
+                    assert!(fresh.insert(input), "reported twice, and not marked: {record}");
                 }
             }
             if run.code() == Some(0) {
                 break;
             }
         }
-        let begun = place.begun();
+        let begun = dir.begun();
         let here: Vec<_> =
             begun.iter().filter(|(it, _)| it.starts_with(&format!("{round}-"))).collect();
         assert_eq!(here.len(), 400, "jobs that were begun");
         assert!(here.iter().all(|(_, count)| **count <= 1 + kills_here), "{here:?}");
         starts += here.iter().map(|(_, count)| **count).sum::<usize>();
-        let states = place.states();
+        let states = dir.states();
         assert_eq!(states.len(), 400 * round);
         assert!(states.iter().all(|state| *state == State::Ok), "a job is not accounted for");
     }
-    assert_eq!(Reader::open(&place.journal()).unwrap().verify().unwrap().len(), 0);
-    println!("{kills} kills, {} jobs, {starts} starts, {again} told again", 400 * round);
+    assert_eq!(Reader::open(&dir.journal()).unwrap().verify().unwrap().len(), 0);
+    println!("{kills} kills, {} jobs, {starts} starts, {again} reported again", 400 * round);
 }
 
 fn killed_if_there(mut run: Running) -> crate::support::Finished {

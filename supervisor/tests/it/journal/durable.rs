@@ -85,17 +85,17 @@ fn writer(path: &Path, limit: &str) -> Child {
 }
 
 /// Passes each line of the writer to `goes_on`, and kills the writer when that returns false.
-fn hear(child: &mut Child, mut goes_on: impl FnMut(&str, &str) -> bool) {
-    let mut hears = true;
+fn read_lines(child: &mut Child, mut goes_on: impl FnMut(&str, &str) -> bool) {
+    let mut is_reading = true;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         let Some((word, rest)) =
-            line.strip_prefix('!').map(|said| said.split_once(' ').unwrap_or((said, "")))
+            line.strip_prefix('!').map(|printed| printed.split_once(' ').unwrap_or((printed, "")))
         else {
             continue;
         };
-        if !goes_on(word, rest) && hears {
-            hears = false;
+        if !goes_on(word, rest) && is_reading {
+            is_reading = false;
             child.kill().unwrap();
         }
     }
@@ -114,7 +114,7 @@ fn committed_jobs_never_run_again_after_kills() {
         // Each round lasts a little longer, so that the journal is completed eventually.
         let mut left = 17 * i64::from(rounds);
         let mut child = writer(&path, "");
-        hear(&mut child, |word, rest| {
+        read_lines(&mut child, |word, rest| {
             left -= 1;
             match word {
                 "ran" => {
@@ -151,7 +151,7 @@ fn a_failed_write_ends_the_run_and_keeps_committed_jobs() {
     // In blocks of 512 bytes: the write-ahead log cannot grow beyond that.
     let mut child = writer(&path, "ulimit -f 400;");
     let (mut done, mut failure) = (BTreeSet::new(), String::new());
-    hear(&mut child, |word, rest| {
+    read_lines(&mut child, |word, rest| {
         match word {
             "done" => drop(done.insert(rest.parse::<u64>().unwrap())),
             "failed" => failure = rest.into(),

@@ -9,11 +9,11 @@ use std::{
 use crate::support::{Finished, Run, SUPERVISOR, Value, files::Scratch, fixture, tap};
 
 /// A journal, and a log to which the jobs append their input.
-struct Place {
+struct Workspace {
     scratch: Scratch,
 }
 
-impl Place {
+impl Workspace {
     fn new() -> Self {
         let scratch = Scratch::new();
         scratch.file("witness", "", 0o644);
@@ -71,75 +71,75 @@ fn sorted(run: &Finished) -> Vec<&str> {
 
 #[test]
 fn added_removed_and_moved_lines_run_each_job_once() {
-    let place = Place::new();
-    let run = place.each("a\nb\nc\nb\n").finish();
+    let dir = Workspace::new();
+    let run = dir.each("a\nb\nc\nb\n").finish();
     assert_eq!((run.code(), sorted(&run)), (Some(0), vec!["did a", "did b", "did b", "did c"]));
     assert!(run.stderr.ends_with(": sync batch\n"), "{}", run.stderr);
-    assert_eq!(place.witnessed(), ["a", "b", "b", "c"]);
+    assert_eq!(dir.witnessed(), ["a", "b", "b", "c"]);
     // Now there is a third `b` and no `a`.
-    let run = place.each("b\nd\nc\nb\nb\n").finish();
+    let run = dir.each("b\nd\nc\nb\nb\n").finish();
     assert_eq!((run.code(), sorted(&run)), (Some(0), vec!["did b", "did d"]), "{}", run.stderr);
     assert!(run.stderr.contains("journal: 3 done, 2 new, 1 gone\n"), "{}", run.stderr);
-    assert_eq!(place.witnessed(), ["b", "d"]);
+    assert_eq!(dir.witnessed(), ["b", "d"]);
     // A line that returns is recognised.
-    let run = place.each("a\nb\nd\nb\nc\nb\n").finish();
+    let run = dir.each("a\nb\nd\nb\nc\nb\n").finish();
     assert_eq!((run.code(), run.lines().len()), (Some(0), 0), "{}", run.stderr);
     assert!(run.stderr.contains("journal: 6 done, 0 new, 0 gone\n"), "{}", run.stderr);
-    assert_eq!(place.witnessed(), [""; 0]);
-    let jobs = place.jobs();
+    assert_eq!(dir.witnessed(), [""; 0]);
+    let jobs = dir.jobs();
     let numbers: Vec<_> = jobs.iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
     // The journal is one file, with nothing beside it.
-    let files = place.scratch.files();
+    let files = dir.scratch.files();
     assert_eq!(files.len(), 2, "{files:?}");
 }
 
 #[test]
 fn resuming_from_a_pipe_reports_at_the_end() {
-    let place = Place::new();
+    let dir = Workspace::new();
     let piped = |lines: &str| {
         let run = Run::each(["echo", "{#}", "{}"]).with("-w 1");
-        run.piped(lines).recorded(&place.journal()).finish()
+        run.piped(lines).recorded(&dir.journal()).finish()
     };
     assert_eq!(piped("a\nb\n").lines(), ["1 a", "2 b"]);
     let run = piped("c\nb\n");
     // Jobs keep their IDs, and new jobs get new ones.
     assert_eq!(run.lines(), ["3 c"]);
-    let said: Vec<_> = run.stderr.lines().collect();
+    let printed: Vec<_> = run.stderr.lines().collect();
     assert!(
-        said.last().unwrap().ends_with("journal: 1 done, 1 new, 1 gone; sync batch"),
-        "{said:?}"
+        printed.last().unwrap().ends_with("journal: 1 done, 1 new, 1 gone; sync batch"),
+        "{printed:?}"
     );
-    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!(printed.len(), 2, "{printed:?}");
 }
 
 #[test]
 fn failed_jobs_run_again_only_with_retry_failed() {
-    let place = Place::new();
-    place.fails("b", true);
-    let run = place.each("a\nb\nc\n").finish();
-    assert_eq!((run.code(), place.witnessed().len()), (Some(1), 3), "{}", run.stderr);
+    let dir = Workspace::new();
+    dir.fails("b", true);
+    let run = dir.each("a\nb\nc\n").finish();
+    assert_eq!((run.code(), dir.witnessed().len()), (Some(1), 3), "{}", run.stderr);
     // The job failed before, so the run as a whole fails.
-    let run = place.each("a\nb\nc\n").finish();
-    assert_eq!((run.code(), place.witnessed().len()), (Some(1), 0), "{}", run.stderr);
+    let run = dir.each("a\nb\nc\n").finish();
+    assert_eq!((run.code(), dir.witnessed().len()), (Some(1), 0), "{}", run.stderr);
     assert!(run.stderr.contains("journal: 2 done, 1 failed, 0 new, 0 gone\n"), "{}", run.stderr);
-    let told = "supervisor: 1 failed before and were not run again: --retry-failed runs them\n";
-    assert!(run.stderr.ends_with(told), "{}", run.stderr);
-    let run = place.each("a\nb\nc\n").with("--retry-failed").finish();
-    assert_eq!((run.code(), place.witnessed()), (Some(1), vec!["b".to_owned()]), "{}", run.stderr);
-    place.fails("b", false);
-    let run = place.each("a\nb\nc\n").with("--retry-failed").finish();
+    let reported = "supervisor: 1 failed before and were not run again: --retry-failed runs them\n";
+    assert!(run.stderr.ends_with(reported), "{}", run.stderr);
+    let run = dir.each("a\nb\nc\n").with("--retry-failed").finish();
+    assert_eq!((run.code(), dir.witnessed()), (Some(1), vec!["b".to_owned()]), "{}", run.stderr);
+    dir.fails("b", false);
+    let run = dir.each("a\nb\nc\n").with("--retry-failed").finish();
     assert_eq!((run.code(), run.lines()), (Some(0), vec!["did b"]), "{}", run.stderr);
-    let run = place.each("a\nb\nc\n").finish();
+    let run = dir.each("a\nb\nc\n").finish();
     assert_eq!((run.code(), run.lines().len()), (Some(0), 0), "{}", run.stderr);
 }
 
 #[test]
 fn a_changed_program_or_setting_is_refused_unless_accepted() {
-    let place = Place::new();
+    let dir = Workspace::new();
     let run = |program: &[&str], options: &str| {
         let run = Run::each(program).with(options);
-        run.with("-w 1").fed("a\n").recorded(&place.journal()).finish()
+        run.with("-w 1").fed("a\n").recorded(&dir.journal()).finish()
     };
     assert_eq!(run(&["echo"], "--timeout 30s --env A=1").code(), Some(0));
     let refused = run(&["echo", "x"], "--timeout 1m --env A=1");
@@ -162,11 +162,11 @@ fn a_changed_program_or_setting_is_refused_unless_accepted() {
 
 #[test]
 fn a_rebuilt_worker_counts_as_changed() {
-    let place = Place::new();
-    let program = place.scratch.path().join("worker");
+    let dir = Workspace::new();
+    let program = dir.scratch.path().join("worker");
     let run = |options: &str| {
         let run = Run::of([&program]).with(options).with("-w 1").given(["echo a"]);
-        run.recorded(&place.journal()).finish()
+        run.recorded(&dir.journal()).finish()
     };
     fs::copy(fixture("echo"), &program).unwrap();
     assert_eq!(run("").lines(), ["echo a"]);
@@ -181,67 +181,67 @@ fn a_rebuilt_worker_counts_as_changed() {
 
 #[test]
 fn journal_retry_runs_a_job_under_its_original_settings() {
-    let place = Place::new();
-    place.fails("b c", true);
-    let run = place.each("a\nb c\n").with("--timeout 30s --retries 1 --retry-delay 1ms").finish();
-    assert_eq!((run.code(), place.witnessed().len()), (Some(1), 3), "{}", run.stderr);
+    let dir = Workspace::new();
+    dir.fails("b c", true);
+    let run = dir.each("a\nb c\n").with("--timeout 30s --retries 1 --retry-delay 1ms").finish();
+    assert_eq!((run.code(), dir.witnessed().len()), (Some(1), 3), "{}", run.stderr);
     let retry = |words: &[&str]| {
-        let out = place.ask(&[&["retry"], words].concat());
+        let out = dir.ask(&[&["retry"], words].concat());
         let texts = [out.stdout, out.stderr].map(|text| String::from_utf8(text).unwrap());
         (out.status.code(), texts)
     };
-    let number = place.jobs().iter().find(|(_, input)| input == "b c").unwrap().0.to_string();
-    let (code, [out, said]) = retry(&[&number]);
-    assert_eq!((code, out.as_str(), place.witnessed().len()), (Some(1), "", 1), "{said}");
-    place.fails("b c", false);
-    let (code, [out, said]) = retry(&[&number]);
-    assert_eq!((code, out.as_str()), (Some(0), "did b c\n"), "{said}");
-    let (code, [_, said]) = retry(&[&number]);
-    assert_eq!((code, said.contains("is done: there is nothing")), (Some(2), true), "{said}");
-    let (code, [_, said]) = retry(&["77"]);
-    assert_eq!((code, said.contains("they are 1 to 2")), (Some(2), true), "{said}");
-    let shown = String::from_utf8(place.ask(&["show", &number]).stdout).unwrap();
+    let number = dir.jobs().iter().find(|(_, input)| input == "b c").unwrap().0.to_string();
+    let (code, [out, printed]) = retry(&[&number]);
+    assert_eq!((code, out.as_str(), dir.witnessed().len()), (Some(1), "", 1), "{printed}");
+    dir.fails("b c", false);
+    let (code, [out, printed]) = retry(&[&number]);
+    assert_eq!((code, out.as_str()), (Some(0), "did b c\n"), "{printed}");
+    let (code, [_, printed]) = retry(&[&number]);
+    assert_eq!((code, printed.contains("is done: there is nothing")), (Some(2), true), "{printed}");
+    let (code, [_, printed]) = retry(&["77"]);
+    assert_eq!((code, printed.contains("they are 1 to 2")), (Some(2), true), "{printed}");
+    let shown = String::from_utf8(dir.ask(&["show", &number]).stdout).unwrap();
     assert!(shown.contains("attempt 1 of run 3"), "{shown}");
     // The run resumes as usual.
-    let run = place.each("a\nb c\n").with("--timeout 30s --retries 1 --retry-delay 1ms").finish();
-    assert_eq!((run.code(), place.witnessed().len() - 1), (Some(0), 0), "{}", run.stderr);
+    let run = dir.each("a\nb c\n").with("--timeout 30s --retries 1 --retry-delay 1ms").finish();
+    assert_eq!((run.code(), dir.witnessed().len() - 1), (Some(0), 0), "{}", run.stderr);
 }
 
 #[test]
 fn journal_retry_keeps_the_evidence_of_earlier_attempts() {
-    let place = Place::new();
-    let once = place.scratch.file("once", "", 0o644);
+    let dir = Workspace::new();
+    let once = dir.scratch.file("once", "", 0o644);
     let job = format!("once {}; print words", once.display());
     let run = Run::worker("work").with("-w 2 --memory 64M").given(["exit 3", &job, "echo"]);
-    let run = run.recorded(&place.journal()).finish();
+    let run = run.recorded(&dir.journal()).finish();
     assert_eq!((run.code(), run.lines()), (Some(1), vec!["echo"]), "{}", run.stderr);
-    let shown = String::from_utf8(place.ask(&["show", "1"]).stdout).unwrap();
+    let shown = String::from_utf8(dir.ask(&["show", "1"]).stdout).unwrap();
     assert!(shown.contains("its worker died: code 3") && shown.contains("data"), "{shown}");
-    let out = place.ask(&["retry", "2"]);
+    let out = dir.ask(&["retry", "2"]);
     assert_eq!(
         (out.status.code(), str::from_utf8(&out.stdout).unwrap()),
         (Some(0), &*(job + "\n"))
     );
-    let out = place.ask(&["retry", "1"]);
+    let out = dir.ask(&["retry", "1"]);
     assert_eq!(out.status.code(), Some(1), "{out:?}");
 }
 
 #[test]
 fn a_journal_has_one_writer_and_needs_jobs() {
-    let place = Place::new();
-    let (run, mut asker) = Run::worker("work").with("-w 1").asked();
-    let run = run.jsonl().recorded(&place.journal()).start();
-    asker.ask("echo");
+    let dir = Workspace::new();
+    let (run, mut feed) = Run::worker("work").with("-w 1").fed_live();
+    let run = run.jsonl().recorded(&dir.journal()).start();
+    feed.push("echo");
     run.stdout.until("a job", |text| text.contains("\"job\"").then_some(()));
-    let other = Run::worker("work").given(["echo"]).recorded(&place.journal()).finish();
+    let other = Run::worker("work").given(["echo"]).recorded(&dir.journal()).finish();
     assert_eq!(other.code(), Some(5), "{}", other.stderr);
     assert!(other.stderr.contains("is being written by another supervisor"), "{}", other.stderr);
-    drop(asker);
+    drop(feed);
     assert_eq!(run.finish().code(), Some(0));
-    let none = Run::sh("true").recorded(&place.journal()).finish();
+    let none = Run::sh("true").recorded(&dir.journal()).finish();
     assert_eq!(none.code(), Some(2));
     assert!(none.stderr.contains("--journal is about jobs"), "{}", none.stderr);
-    let text = place.scratch.file("text", "not a journal, whatever its name", 0o644);
+    let text = dir.scratch.file("text", "not a journal, whatever its name", 0o644);
     let refused = Run::worker("work").given(["echo"]).recorded(&text).finish();
     assert_eq!(refused.code(), Some(5), "{}", refused.stderr);
     assert!(refused.stderr.contains("text is not a journal: "), "{}", refused.stderr);
@@ -249,11 +249,11 @@ fn a_journal_has_one_writer_and_needs_jobs() {
 
 #[test]
 fn an_oversized_job_is_refused_in_every_run() {
-    let place = Place::new();
+    let dir = Workspace::new();
     let long = "x".repeat(9000);
     let run = || {
         let run = Run::worker("echo").with("--max-frame 8k -w 1").jsonl();
-        run.fed(format!("a\n{long}\nb\n")).recorded(&place.journal()).finish()
+        run.fed(format!("a\n{long}\nb\n")).recorded(&dir.journal()).finish()
     };
     let (first, second) = (run(), run());
     let statuses = |run: &Finished| -> Vec<String> {
@@ -263,6 +263,6 @@ fn an_oversized_job_is_refused_in_every_run() {
     all.sort();
     assert_eq!(all, ["1\"ok\"", "2\"too_long\"", "3\"ok\""], "{}", first.stderr);
     assert_eq!((second.code(), statuses(&second)), (Some(1), vec!["2\"too_long\"".into()]));
-    let out = place.ask(&["retry", "2"]);
+    let out = dir.ask(&["retry", "2"]);
     assert_eq!(out.status.code(), Some(2), "{out:?}");
 }

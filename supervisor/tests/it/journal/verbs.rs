@@ -96,8 +96,8 @@ fn a_version_1_journal_still_reads_the_same() {
     let (path, name) = path_of(&scratch, "v1");
     // Reading does not change the file, but the test does not rely on that.
     fs::copy(kept("v1.journal"), &path).unwrap();
-    let (code, jsonl, said) = journal(["export", "jsonl", &name]);
-    assert_eq!((code, said.as_str()), (Some(0), ""));
+    let (code, jsonl, printed) = journal(["export", "jsonl", &name]);
+    assert_eq!((code, printed.as_str()), (Some(0), ""));
     assert_eq!(jsonl, fs::read_to_string(kept("v1.jsonl")).unwrap());
     // A run can continue it.
     let opened = Opened::new(&path, Sync::Batch).unwrap();
@@ -116,8 +116,8 @@ fn ls_lists_unfinished_and_failed_jobs() {
     let scratch = Scratch::new();
     let (path, name) = path_of(&scratch, "run.journal");
     make(&path);
-    let (code, text, said) = journal(["ls", &name]);
-    assert_eq!((code, said.as_str()), (Some(0), ""));
+    let (code, text, printed) = journal(["ls", &name]);
+    assert_eq!((code, printed.as_str()), (Some(0), ""));
     let (summary, list) = text.split_once('\n').unwrap();
     let counts = "2 runs, 5 jobs: 1 ok, 1 failed, 1 crashed, 1 lost, 1 waiting";
     assert_eq!(summary, format!("{name}: {counts}"));
@@ -172,9 +172,9 @@ fn show_prints_attempts_evidence_and_settings() {
     let run: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
     assert_eq!((&run["program"][1], &run["type"]), (&"a\u{1b}b".into(), &"run".into()));
     assert!(text.is_ascii() && !text.contains('\u{1b}'));
-    let (code, _, said) = journal(["show", &name, "6"]);
+    let (code, _, printed) = journal(["show", &name, "6"]);
     assert_eq!(code, Some(2));
-    assert!(said.contains("there is no job 6 in this journal: they are 1 to 5"), "{said}");
+    assert!(printed.contains("there is no job 6 in this journal: they are 1 to 5"), "{printed}");
 }
 
 #[test]
@@ -204,13 +204,13 @@ fn damage_is_reported_by_row_and_refused() {
     let (code, text, _) = journal(["verify", &name]);
     let row = "row 5 of attempts is not what was written: its sum does not fit";
     assert!(code == Some(5) && text == format!("{row}\n"), "{text}");
-    let (code, text, said) = journal(["ls", &name]);
+    let (code, text, printed) = journal(["ls", &name]);
     assert_eq!((code, text.as_str()), (Some(5), ""));
     let remedy = "take a copy from before that, or begin again with another file";
-    assert_eq!(said, format!("supervisor: the journal {name} is damaged: {row}; {remedy}\n"));
+    assert_eq!(printed, format!("supervisor: the journal {name} is damaged: {row}; {remedy}\n"));
     for (name, why) in [("absent", "unable to open"), (SUPERVISOR, "it is no SQLite file")] {
-        let (code, _, said) = journal(["ls", name]);
-        assert!(code == Some(5) && said.contains(why), "{said}");
+        let (code, _, printed) = journal(["ls", name]);
+        assert!(code == Some(5) && printed.contains(why), "{printed}");
     }
 }
 
@@ -222,8 +222,8 @@ fn a_live_journal_can_be_read_but_not_written() {
     let (mut store, _) =
         opened.begin(Header::default(), Duration::from_secs(1), OnLost::Rerun).unwrap();
     store.append(&[job(1, b"x"), started(1)]).unwrap();
-    let (code, text, said) = journal(["ls", &name]);
-    assert_eq!((code, said.as_str()), (Some(0), ""));
+    let (code, text, printed) = journal(["ls", &name]);
+    assert_eq!((code, printed.as_str()), (Some(0), ""));
     assert!(
         text.starts_with(&format!("{name}: 1 run, 1 job: 1 running; being written\n")),
         "{text}"

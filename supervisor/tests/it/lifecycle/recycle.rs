@@ -121,10 +121,10 @@ fn a_recycled_worker_finishes_its_job() {
 
 #[test]
 fn a_hang_up_recycles_every_worker() {
-    let (run, mut asker) = work("--depth 2").asked();
+    let (run, mut feed) = work("--depth 2").fed_live();
     let run = run.start();
     for id in 1..=60 {
-        asker.ask("sleep 10");
+        feed.push("sleep 10");
         if [10, 30].contains(&id) {
             run.job(id - 5);
             run.signal(Signal::SIGHUP);
@@ -133,7 +133,7 @@ fn a_hang_up_recycles_every_worker() {
             (1..=2).for_each(|worker| drop(run.stdout.record("ended", worker, life - 1)));
         }
     }
-    drop(asker);
+    drop(feed);
     let run = run.finish();
     let lives = jobs_of_lives(&run);
     assert_eq!(lives.values().sum::<u64>(), 60);

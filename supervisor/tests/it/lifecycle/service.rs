@@ -7,7 +7,7 @@ use crate::support::{PATIENCE, Run, Signal};
 /// The socket of a service manager.
 struct Manager {
     socket: UnixDatagram,
-    heard: RefCell<Vec<String>>,
+    received: RefCell<Vec<String>>,
 }
 
 impl Manager {
@@ -17,7 +17,7 @@ impl Manager {
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let run = run.under(["env", &format!("NOTIFY_SOCKET={}", path.display())]);
-        (Self { socket, heard: RefCell::default() }, run)
+        (Self { socket, received: RefCell::default() }, run)
     }
 
     /// Waits for a message with this prefix.
@@ -25,9 +25,9 @@ impl Manager {
         let mut buffer = [0; 4096];
         loop {
             let length = self.socket.recv(&mut buffer);
-            let length = length.unwrap_or_else(|_| panic!("no {beginning}: {:?}", self.heard));
+            let length = length.unwrap_or_else(|_| panic!("no {beginning}: {:?}", self.received));
             let text = str::from_utf8(&buffer[..length]).unwrap().to_owned();
-            self.heard.borrow_mut().push(text.clone());
+            self.received.borrow_mut().push(text.clone());
             if text.starts_with(beginning) {
                 return text;
             }
@@ -36,8 +36,8 @@ impl Manager {
 
     /// The messages received, without `STATUS`.
     fn phases(&self) -> Vec<String> {
-        let heard = self.heard.borrow();
-        let first = heard.iter().filter_map(|text| text.split('=').next());
+        let received = self.received.borrow();
+        let first = received.iter().filter_map(|text| text.split('=').next());
         first.filter(|name| *name != "STATUS").map(Into::into).collect()
     }
 }
@@ -58,19 +58,19 @@ fn sd_notify_reports_readiness_reload_and_stop() {
     manager.until("STOPPING=1\n");
     let run = run.finish();
     assert_eq!(manager.phases(), ["READY", "RELOADING", "READY", "STOPPING"]);
-    let said = run.lines().into_iter().filter(|line| line.ends_with("] <>"));
-    assert_eq!(said.count(), 4, "workers do not see it: {}", run.stdout_text());
+    let printed = run.lines().into_iter().filter(|line| line.ends_with("] <>"));
+    assert_eq!(printed.count(), 4, "workers do not see it: {}", run.stdout_text());
 }
 
 #[test]
 fn sd_notify_reports_the_progress_of_jobs() {
-    let (run, mut asker) = Run::worker("echo").with("-w 1").asked();
+    let (run, mut feed) = Run::worker("echo").with("-w 1").fed_live();
     let (manager, run) = Manager::starts(run);
     let run = run.start();
     manager.until("READY=1\n");
-    (0..10).for_each(|_| asker.ask("x"));
+    (0..10).for_each(|_| feed.push("x"));
     manager.until("STATUS=1 of 1 workers up; jobs: 10 done\n");
-    drop(asker);
+    drop(feed);
     manager.until("STOPPING=1\n");
     manager.until("STATUS=0 of 1 workers up; jobs: 10 done\n");
     assert_eq!(run.finish().code(), Some(0));

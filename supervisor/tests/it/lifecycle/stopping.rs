@@ -23,7 +23,7 @@ fn running(run: Run, first: &str) -> Running {
     let first = format!("print on; {first}");
     let run = run.with("--workers 1 --depth 4").jsonl();
     let run = run.given([&first, "two", "three", "four", "five", "six"]).start();
-    run.said("on");
+    run.printed("on");
     run
 }
 
@@ -126,14 +126,14 @@ fn a_signal_repeated_at_once_counts_once() {
 
 #[test]
 fn a_stop_does_not_wait_for_more_input() {
-    let (run, mut asker) = Run::worker("echo").with("--workers 2").jsonl().asked();
+    let (run, mut feed) = Run::worker("echo").with("--workers 2").jsonl().fed_live();
     let run = run.start();
-    asker.ask("one");
+    feed.push("one");
     run.job(1);
     run.signal(Signal::SIGINT);
     let run = run.finish();
     assert_eq!((run.statuses(), run.signal()), (vec!["ok".into()], Some(Signal::SIGINT)));
-    drop(asker);
+    drop(feed);
 }
 
 /// Lines of 100 bytes that begin with their number.
@@ -227,9 +227,9 @@ fn a_killed_supervisor_takes_its_workers_along() {
     until("the worker's end", || !procfs::is_alive(own[0]));
     assert_eq!(run.finish().signal(), Some(Signal::SIGKILL));
     // An idle worker ends, too, since its pipe closes.
-    let (run, mut asker) = Run::worker("echo").with("--workers 2").jsonl().asked();
+    let (run, mut feed) = Run::worker("echo").with("--workers 2").jsonl().fed_live();
     let run = run.start();
-    asker.ask("one");
+    feed.push("one");
     assert_eq!(causes(&run.job(1)), ["ok"]);
     run.signal(Signal::SIGKILL);
     assert_eq!(run.finish().signal(), Some(Signal::SIGKILL));
@@ -238,10 +238,10 @@ fn a_killed_supervisor_takes_its_workers_along() {
 #[test]
 fn a_launcher_with_only_retracted_jobs_still_receives_term() {
     let script = "until test -e {}; do sleep 0.01; done";
-    let (run, mut asker) = Run::each_sh(script).with("-w 2").asked();
+    let (run, mut feed) = Run::each_sh(script).with("-w 2").fed_live();
     let run = run.jsonl().start();
     // The third job is prefetched behind one of these, and retracted.
-    asker.ask("a\nb\nc");
+    feed.push("a\nb\nc");
     let pids = run.first_pids(2);
     let go = |name: &str| std::fs::write(run.scratch_path().join(name), "").unwrap();
     until("two that wait", || pids.iter().all(|pid| !procfs::children(*pid).is_empty()));
@@ -252,6 +252,6 @@ fn a_launcher_with_only_retracted_jobs_still_receives_term() {
     ["a", "b", "c"].into_iter().for_each(forget);
     pids.iter().for_each(|pid| send(*pid, Signal::SIGTERM));
     (1..=2).for_each(|worker| drop(run.stdout.record("ended", worker, 1)));
-    drop(asker);
+    drop(feed);
     assert_eq!(run.finish().code(), Some(0));
 }

@@ -14,7 +14,7 @@ fn lines_carry_their_worker_and_keep_their_stream() {
         let prefix = format!("[{worker}] ");
         assert_eq!(lines_of(&run, &prefix), [&format!("out {worker}"), ""]);
         let line = format!("[{worker}] err {worker}");
-        assert_eq!(run.stderr.lines().filter(|said| *said == line).count(), 1);
+        assert_eq!(run.stderr.lines().filter(|printed| *printed == line).count(), 1);
     }
     let tasks: Vec<_> = run.lines().split_off(6);
     for (number, task) in (1..).zip(&tasks) {

@@ -17,8 +17,8 @@ fn up(terminal: &Terminal, options: &str) -> Running {
 }
 
 fn stopped_politely(run: &Finished, signal: Signal) {
-    let said = |line: &str| run.records("output").iter().filter(|r| r["line"] == line).count();
-    assert_eq!((said("asked"), said("bye")), (2, 2));
+    let printed = |line: &str| run.records("output").iter().filter(|r| r["line"] == line).count();
+    assert_eq!((printed("asked"), printed("bye")), (2, 2));
     for record in run.records("ended") {
         assert_eq!((&record["cause"], &record["code"]), (&json!("asked to stop"), &json!(0)));
     }
@@ -112,9 +112,9 @@ fn a_third_ctrl_c_kills_and_restores_the_terminal() {
     let run = terminal.control(run).start();
     run.stdout.until("up", |text| text.contains("up").then_some(()));
     let begun = std::time::Instant::now();
-    for said in ["SIGINT: stopping", "", ""] {
+    for printed in ["SIGINT: stopping", "", ""] {
         terminal.press(b"\x03");
-        run.stderr.until("what the key has done", |text| text.contains(said).then_some(()));
+        run.stderr.until("what the key has done", |text| text.contains(printed).then_some(()));
         // Signals within a second count as one.
         let pressed = begun.elapsed();
         crate::support::until("a second", || {

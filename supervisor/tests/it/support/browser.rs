@@ -80,9 +80,9 @@ impl Browser {
     /// Evaluates a script in the page.
     pub(crate) fn value(&mut self, script: &str) -> Value {
         let evaluate = json!({ "expression": script, "returnByValue": true });
-        let said = self.call("Runtime.evaluate", evaluate);
-        assert!(said["exceptionDetails"].is_null(), "{script}: {said}");
-        said["result"]["value"].clone()
+        let printed = self.call("Runtime.evaluate", evaluate);
+        assert!(printed["exceptionDetails"].is_null(), "{script}: {printed}");
+        printed["result"]["value"].clone()
     }
 
     /// Waits until a script evaluates to true.

@@ -45,28 +45,28 @@ impl Run {
 
 impl Running {
     /// The address on which the run is served, as `127.0.0.1:port`.
-    pub(crate) fn place(&self) -> String {
-        self.stderr.until("the place where it is served", |text| {
+    pub(crate) fn address(&self) -> String {
+        self.stderr.until("the address", |text| {
             let (_, rest) = text.split_once("to be seen at http://")?;
             Some(rest.split_once("/\n")?.0.to_owned())
         })
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.place()).unwrap();
+        let stream = TcpStream::connect(self.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }
 
     /// Sends a request verbatim and reads the response.
-    pub(crate) fn say(&self, request: &str) -> Answer {
+    pub(crate) fn send(&self, request: &str) -> Answer {
         let mut stream = self.connect();
         stream.write_all(request.as_bytes()).unwrap();
         Answer::read(&mut stream)
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
-        self.say(&request("GET", path, "localhost"))
+        self.send(&request("GET", path, "localhost"))
     }
 
     /// Requests a stream of events.

@@ -48,17 +48,17 @@ impl Run {
     }
 
     /// Passes jobs on standard input as the test writes them.
-    pub(crate) fn asked(self) -> (Self, Asker) {
+    pub(crate) fn fed_live(self) -> (Self, Feed) {
         let (reader, writer) = pipe().unwrap();
-        (self.with("-a -").stdin(reader), Asker(writer))
+        (self.with("-a -").stdin(reader), Feed(writer))
     }
 }
 
 /// The writing end of a run's standard input, closed when dropped.
-pub(crate) struct Asker(PipeWriter);
+pub(crate) struct Feed(PipeWriter);
 
-impl Asker {
-    pub(crate) fn ask(&mut self, job: &str) {
+impl Feed {
+    pub(crate) fn push(&mut self, job: &str) {
         self.0.write_all(format!("{job}\n").as_bytes()).unwrap();
     }
 }
@@ -72,10 +72,10 @@ impl Running {
     }
 
     /// Waits until some worker has written this line, and returns its record.
-    pub(crate) fn said(&self, line: &str) -> Value {
+    pub(crate) fn printed(&self, line: &str) -> Value {
         let is_it = |record: &Value| record["type"] == "output" && record["line"] == line;
         let find = |text: &str| tap::records(text).into_iter().find(is_it);
-        self.stdout.until(&format!("a worker says {line:?}"), find)
+        self.stdout.until(&format!("a worker prints {line:?}"), find)
     }
 }
 

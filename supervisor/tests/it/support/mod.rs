@@ -8,8 +8,8 @@ pub(crate) mod jobs;
 #[cfg(feature = "journal")]
 pub(crate) mod journals;
 pub(crate) mod load;
-pub(crate) mod place;
 pub(crate) mod procfs;
+pub(crate) mod runtime_dir;
 pub(crate) mod tap;
 pub(crate) mod terminal;
 pub(crate) mod upstream;
@@ -85,7 +85,7 @@ impl Run {
     /// A run of a program with arguments.
     pub(crate) fn of<S: AsRef<OsStr>>(program: impl IntoIterator<Item = S>) -> Self {
         static RUNS: AtomicU32 = AtomicU32::new(0);
-        hear_again();
+        reset_signals();
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
         let name = format!("supervisor-test-{}-{number}", std::process::id());
         Self {
@@ -191,8 +191,8 @@ impl Run {
             .stderr(self.stderr.unwrap_or_else(Stdio::piped))
             .spawn()
             .unwrap();
-        let stdout = child.stdout.take().map_or_else(Tap::dry, Tap::new);
-        let stderr = child.stderr.take().map_or_else(Tap::dry, Tap::new);
+        let stdout = child.stdout.take().map_or_else(Tap::none, Tap::new);
+        let stderr = child.stderr.take().map_or_else(Tap::none, Tap::new);
         Running {
             child,
             ended: None,
@@ -279,9 +279,9 @@ impl Running {
         let begun = Instant::now();
         until("a second", || begun.elapsed() >= Duration::from_secs(1));
         for _ in 0..2 {
-            let said = self.stderr.text().len();
+            let printed = self.stderr.text().len();
             self.signal(Signal::SIGUSR1);
-            let has_table = |text: &str| text.get(said..)?.contains("worker ").then_some(());
+            let has_table = |text: &str| text.get(printed..)?.contains("worker ").then_some(());
             self.stderr.until("a table", has_table);
         }
     }
@@ -355,7 +355,7 @@ pub(crate) fn send(pid: i32, signal: Signal) {
 /// Restores default signal dispositions. Signals ignored by the parent of the tests, as by `nohup`
 /// or a shell's `&`, would stay ignored in the supervisor.
 #[expect(unsafe_code, reason = "dispositions are changed by an unsafe call")]
-pub(crate) fn hear_again() {
+pub(crate) fn reset_signals() {
     use nix::sys::signal::{SigHandler, signal};
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

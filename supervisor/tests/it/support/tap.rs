@@ -41,7 +41,7 @@ impl Tap {
     }
 
     /// Stands for a stream that the test reads itself.
-    pub(crate) fn dry() -> Self {
+    pub(crate) fn none() -> Self {
         Self(Arc::new((Stream { ended: true, ..Stream::default() }.into(), Condvar::new())))
     }
 
@@ -64,7 +64,7 @@ impl Tap {
 
     /// Waits for this number of bytes.
     pub(crate) fn until_length(&self, length: usize) {
-        self.until_bytes("so many bytes", |bytes, _| (bytes.len() >= length).then_some(()));
+        self.until_bytes("more bytes", |bytes, _| (bytes.len() >= length).then_some(()));
     }
 
     /// Waits for a record of this type, worker and generation.

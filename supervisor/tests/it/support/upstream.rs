@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::{PATIENCE, SUPERVISOR, Signal, hear_again, procfs, send, tap::Tap, until};
+use super::{PATIENCE, SUPERVISOR, Signal, procfs, reset_signals, send, tap::Tap, until};
 
 /// The path of another program of the workspace.
 pub(crate) fn sibling(name: &str) -> PathBuf {
@@ -27,7 +27,7 @@ pub(crate) struct Upstream {
 impl Upstream {
     pub(crate) fn start(options: &[&str]) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
-        hear_again();
+        reset_signals();
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let value = format!("upstream-test-{}-{number}", std::process::id());
         let mut child = Command::new(sibling("server_bin"))

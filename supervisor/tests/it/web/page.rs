@@ -43,17 +43,17 @@ fn the_page_shows_a_run_while_workers_are_killed() {
             b"\nSKIPPED: the page in a browser: there is no Chromium (apt-get install chromium)\n";
         return io::stderr().write_all(skipped).unwrap();
     };
-    let (run, mut asker) = Run::worker("work").with("-w 4").jsonl().asked();
+    let (run, mut feed) = Run::worker("work").with("-w 4").jsonl().fed_live();
     let run = run.served().start();
-    let place = format!("http://{}/", run.place());
+    let address = format!("http://{}/", run.address());
     browser.look(1440, 1000, "light");
-    browser.open(&place);
+    browser.open(&address);
     browser.until("document.querySelectorAll('.slot.idle').length === 4");
     // A job that runs, one that fails, one that crashes its worker, and many more.
-    asker.ask(&format!("sleep 60000; print {VILE}"));
-    asker.ask(&format!("fail {VILE}"));
-    asker.ask("segv");
-    (0..300).for_each(|number| asker.ask(&format!("sleep 20; print {number}")));
+    feed.push(&format!("sleep 60000; print {VILE}"));
+    feed.push(&format!("fail {VILE}"));
+    feed.push("segv");
+    (0..300).for_each(|number| feed.push(&format!("sleep 20; print {number}")));
     browser.until("document.querySelectorAll('#fails .row').length === 2");
     browser.until("document.querySelectorAll('.slot.busy').length === 1");
     let whys = "[...document.querySelectorAll('#fails .row')].map(r => r.children[3].textContent)";
@@ -62,8 +62,8 @@ fn the_page_shows_a_run_while_workers_are_killed() {
     assert_eq!(browser.value("document.querySelectorAll('main img, main script').length"), 0);
     // Killed workers are replaced by a new generation.
     let killed = run.first_pids(4);
-    let holder = run.stdout.until("who was killed", |said| {
-        crate::support::tap::records(said)
+    let holder = run.stdout.until("who was killed", |printed| {
+        crate::support::tap::records(printed)
             .into_iter()
             .find(|r| r["type"] == "started")
             .map(|r| pid(&r))
@@ -88,12 +88,12 @@ fn the_page_shows_a_run_while_workers_are_killed() {
     let wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth";
     assert!(browser.value(wide) == true, "nothing is wider than a narrow window");
     browser.look(1440, 1000, "light");
-    browser.open(&place);
+    browser.open(&address);
     browser.until("document.querySelectorAll('.slot').length === 4");
     an_hour(&mut browser);
     let heap = browser.value("performance.memory.usedJSHeapSize").as_f64().unwrap();
     assert!(heap < 60e6, "{heap} bytes");
-    browser.open(&place);
+    browser.open(&address);
     browser.until("document.querySelectorAll('.slot').length === 4");
     run.signal(Signal::SIGTERM);
     run.signal(Signal::SIGKILL);

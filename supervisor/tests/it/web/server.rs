@@ -69,10 +69,10 @@ fn value(scrape: &Scrape, name: &str, labels: &[(&str, &str)]) -> f64 {
 
 #[test]
 fn metrics_match_the_run_and_parse() {
-    let (run, mut asker) = Run::worker("work").with("-w 2 --retries 1 --retry-delay 0s").asked();
+    let (run, mut feed) = Run::worker("work").with("-w 2 --retries 1 --retry-delay 0s").fed_live();
     let run = run.served().start();
     for job in ["fine", "segv", "fail \"x\\", "sleep 30", "fine"] {
-        asker.ask(job);
+        feed.push(job);
     }
     let scrape = || {
         let answer = run.get("/metrics");
@@ -114,7 +114,7 @@ fn metrics_match_the_run_and_parse() {
     assert!(buckets.is_sorted_by(|a, b| a.less_than < b.less_than && a.count <= b.count));
     assert_eq!(buckets.last().map(|last| (last.less_than, last.count)), Some((f64::INFINITY, 7.0)));
     assert!(value(&all, &format!("{name}_sum"), &[]) >= 0.03);
-    drop(asker);
+    drop(feed);
     assert_eq!(run.finish().code(), Some(1));
 }
 
@@ -128,20 +128,20 @@ fn unknown_paths_methods_and_hosts_are_refused() {
     let nonce = policy.split("nonce-").nth(1).unwrap().split('\'').next().unwrap();
     assert_eq!(page.body.matches(&format!("nonce=\"{nonce}\"")).count(), 2);
     assert!(!run.get("/").body.contains(nonce), "no two pages have the same");
-    let head = run.say(&request("HEAD", "/", "localhost"));
+    let head = run.send(&request("HEAD", "/", "localhost"));
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     assert_eq!(head.field("content-length"), page.field("content-length"));
-    assert_eq!(run.say(&request("HEAD", "/events", "localhost")).status, 200);
+    assert_eq!(run.send(&request("HEAD", "/events", "localhost")).status, 200);
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"] {
-        let answer = run.say(&request(method, "/", "localhost"));
+        let answer = run.send(&request(method, "/", "localhost"));
         assert_eq!((answer.status, answer.field("allow")), (405, Some("get, head")), "{method}");
     }
     for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:9000", ""] {
-        assert_eq!(run.say(&request("GET", "/metrics", host)).status, 421, "{host}");
+        assert_eq!(run.send(&request("GET", "/metrics", host)).status, 421, "{host}");
     }
-    assert_eq!(run.say("GET /metrics HTTP/1.0\r\n\r\n").status, 421);
+    assert_eq!(run.send("GET /metrics HTTP/1.0\r\n\r\n").status, 421);
     for host in ["127.0.0.1:1234", "[::1]", "localhost"] {
-        assert_eq!(run.say(&request("GET", "/healthz", host)).status, 200, "{host}");
+        assert_eq!(run.send(&request("GET", "/healthz", host)).status, 200, "{host}");
     }
     for path in ["/nothing", "/../etc/passwd", "//", "/metrics/", "/%2e"] {
         let answer = run.get(path);
@@ -165,7 +165,7 @@ fn readyz_follows_the_readiness_of_workers() {
 
 #[test]
 fn the_event_stream_begins_with_a_snapshot_and_ends_with_the_run() {
-    let (run, mut asker) = Run::worker("work").with("-w 1").asked();
+    let (run, mut feed) = Run::worker("work").with("-w 1").fed_live();
     let run = run.served().start();
     let mut events = run.follow("/events");
     let (name, all) = events.next().unwrap().unwrap();
@@ -173,9 +173,9 @@ fn the_event_stream_begins_with_a_snapshot_and_ends_with_the_run() {
     assert_eq!(all["run"]["has_jobs"], true);
     let mut only_board = run.follow("/events?only=board");
     assert_eq!(only_board.next().unwrap().unwrap().0, "snapshot");
-    asker.ask("fine");
-    asker.ask("fail <script>alert(1)</script>");
-    drop(asker);
+    feed.push("fine");
+    feed.push("fail <script>alert(1)</script>");
+    drop(feed);
     let rest = events.rest();
     let records: Vec<_> = rest.iter().filter(|(name, _)| name == "message").collect();
     let jobs: Vec<_> = records.iter().filter(|(_, record)| record["type"] == "job").collect();
@@ -189,7 +189,7 @@ fn the_event_stream_begins_with_a_snapshot_and_ends_with_the_run() {
     assert_eq!((&board["state"], &board["jobs"]["failed"]), (&"ended".into(), &1.into()));
     let failures: Vec<_> =
         boards.iter().flat_map(|b| b.1["failures"].as_array().unwrap()).collect();
-    assert_eq!(failures.len(), 1, "each is told once");
+    assert_eq!(failures.len(), 1, "each failure is reported once");
     assert_eq!(failures[0]["why"], "<script>alert(1)</script>");
     let names: HashSet<_> = only_board.rest().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["board", "end"].map(String::from).into());
@@ -207,18 +207,21 @@ fn the_event_stream_is_thinned_and_counts_what_it_skips() {
     let end = records.last().unwrap();
     assert_eq!((&end["type"], &end["ok"]), (&"end".into(), &3_000_000.into()));
     let skipped: u64 = records.iter().filter_map(|record| record["skipped"].as_u64()).sum();
-    let told = records.iter().filter(|record| record["type"] == "job").count() as u64;
-    assert!(skipped > 0 && told > 0 && told + skipped <= 3_000_100, "{told} and {skipped}");
+    let reported = records.iter().filter(|record| record["type"] == "job").count() as u64;
+    assert!(
+        skipped > 0 && reported > 0 && reported + skipped <= 3_000_100,
+        "{reported} and {skipped}"
+    );
     let seconds = end["at_ms"].as_f64().unwrap() / 1e3;
-    assert!((told as f64) < 1000.0 * (seconds + 1.0), "{told} in {seconds} s");
+    assert!((reported as f64) < 1000.0 * (seconds + 1.0), "{reported} in {seconds} s");
     assert!(run.finish().summary().starts_with("3000000 jobs: 3000000 ok;"));
 }
 
 #[test]
 fn malformed_and_silent_clients_do_not_disturb_the_run() {
-    let (run, mut asker) = Run::worker("work").with("-w 1").asked();
+    let (run, mut feed) = Run::worker("work").with("-w 1").fed_live();
     let run = run.served().start();
-    asker.ask("fine");
+    feed.push("fine");
     // A thousand clients connect and send nothing, or half a request.
     let mut silent: Vec<_> = (0..1000).map(|_| run.connect()).collect();
     for stream in silent.iter_mut().step_by(2) {
@@ -242,16 +245,16 @@ fn malformed_and_silent_clients_do_not_disturb_the_run() {
         let mut stream = run.connect();
         // The server may close the connection before everything is written.
         let _ = stream.write_all(request.as_bytes());
-        let mut said = Vec::new();
-        let _ = stream.read_to_end(&mut said);
-        if !said.is_empty() {
-            let answer = Answer::read(&mut &said[..]);
+        let mut printed = Vec::new();
+        let _ = stream.read_to_end(&mut printed);
+        if !printed.is_empty() {
+            let answer = Answer::read(&mut &printed[..]);
             assert!(status.contains(&answer.status), "{answer:?}");
         }
     }
     assert_eq!(run.get("/metrics").status, 200);
-    asker.ask("fine");
-    drop(asker);
+    feed.push("fine");
+    drop(feed);
     let run = run.finish();
     assert!(run.summary().starts_with("2 jobs: 2 ok;"), "{}", run.summary());
     drop((silent, deaf));
@@ -274,10 +277,10 @@ fn a_unix_socket_is_private_and_removed_with_the_run() {
 #[test]
 fn an_address_in_use_is_refused_before_anything_runs() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let place = format!(":{}", taken.local_addr().unwrap().port());
-    let run = Run::sh("echo ran").option("--serve", &place).finish();
+    let address = format!(":{}", taken.local_addr().unwrap().port());
+    let run = Run::sh("echo ran").option("--serve", &address).finish();
     assert_eq!((run.code(), run.stdout_text()), (Some(125), ""));
-    let refused = format!("supervisor: --serve 127.0.0.1{place}: Address already in use");
+    let refused = format!("supervisor: --serve 127.0.0.1{address}: Address already in use");
     assert!(run.stderr.starts_with(&refused), "{}", run.stderr);
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
     let run = Run::sh("echo ran").option("--serve", "9000").finish();
