@@ -12,9 +12,9 @@ echo "+ simulation, 200000 seeds"
 SUPERVISOR_SIM_SEEDS=200000 cargo test -p supervisor --lib pool::sim --release -- --nocapture
 
 echo "+ a recorded run is killed a thousand times"
-KILL_CYCLES=1000 cargo test -p supervisor --test lost killed_again -- --nocapture
+KILL_CYCLES=1000 cargo test -p supervisor --test it every_job_is_accounted_for -- --nocapture
 echo "+ a fault at every call that changes a journal, in each kind of run"
-SWEEP_ALL=1 cargo test -p supervisor --test sweep -- --nocapture
+SWEEP_ALL=1 cargo test -p supervisor --test it syscall_faults -- --nocapture
 echo "+ chaos, $minutes minutes"
 cargo run --quiet -p chaos -- --seconds $((minutes * 60))
 

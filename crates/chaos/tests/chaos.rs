@@ -1,5 +1,4 @@
-//! Does the program find nothing wrong with a supervisor that is well, and what is wrong with one
-//! that is not?
+//! The chaos program finds no fault in a correct supervisor, and finds the faults of broken ones.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -18,7 +17,7 @@ fn supervisor() -> PathBuf {
     path
 }
 
-/// A directory of this test's own, gone when it is over.
+/// A temporary directory for one test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -34,7 +33,7 @@ impl Scratch {
         chaos
     }
 
-    /// What comes of a supervisor before which a shell does this to its arguments.
+    /// Runs chaos with a supervisor whose arguments a shell script has changed.
     fn found_in(&self, script: &str, words: &str) -> Output {
         let path = self.0.join("supervisor");
         let real = supervisor();
@@ -64,7 +63,7 @@ const ZEROS: &str = "lost 0, phantom 0, settled twice 0, starts without a reason
     wrong blame 0, misconduct 0";
 
 #[test]
-fn twenty_seconds_of_it_find_nothing_and_leave_nothing() {
+fn twenty_seconds_of_chaos_find_no_fault_and_leave_no_file() {
     let scratch = Scratch::new("well");
     let output = scratch.chaos("--seconds 20").output().unwrap();
     let text = text(&output);
@@ -74,9 +73,9 @@ fn twenty_seconds_of_it_find_nothing_and_leave_nothing() {
 }
 
 #[test]
-fn a_job_that_the_supervisor_never_sees_is_lost() {
+fn a_job_that_the_supervisor_never_sees_is_reported_lost() {
     let scratch = Scratch::new("lost");
-    // Of `run --jobs-from FILE` the last line is taken away.
+    // The script removes the last line of `run --jobs-from FILE`.
     let output =
         scratch.found_in("[ \"$1\" = journal ] || sed -i '$d' \"$3\"", "--seconds 1 --seed 1");
     let text = text(&output);
@@ -86,11 +85,11 @@ fn a_job_that_the_supervisor_never_sees_is_lost() {
 }
 
 #[test]
-fn jobs_that_are_done_once_more_are_found() {
+fn jobs_run_twice_are_found() {
     let scratch = Scratch::new("twice");
-    // Each run has forgotten those before it: the journal is what follows `--journal`.
+    // The script removes the journal before each run, so that runs forget earlier ones.
     let script = "[ \"$1\" = journal ] || rm -f \"$5\"*";
-    // It ends with the first round in which a run was gone on with: the first few.
+    // Chaos stops at the first round in which a run resumed, which is one of the first.
     let output = scratch.found_in(script, "--seconds 120 --seed 3");
     let text = text(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
@@ -98,9 +97,9 @@ fn jobs_that_are_done_once_more_are_found() {
 }
 
 #[test]
-fn what_stays_behind_is_found_and_ended() {
+fn leftover_processes_are_found_and_killed() {
     let scratch = Scratch::new("left");
-    // No child of the supervisor's: what is one does not stay.
+    // The process is not a child of the supervisor, which would kill it.
     let script = "[ \"$1\" = journal ] || (sleep 517 &)";
     let output = scratch.found_in(script, "--seconds 1 --seed 1");
     let text = text(&output);

@@ -46,7 +46,7 @@ fn the_help_of_the_other_programs_is_golden() {
 
 #[test]
 fn the_manual_is_golden() {
-    let scratch = Scratch::new(&format!("supervisor-golden-manual-{}", std::process::id()));
+    let scratch = Scratch::new();
     stdout(SUPERVISOR, &["man", scratch.path().to_str().unwrap()]);
     let pages = scratch.files();
     assert!(pages.len() > 20, "{pages:?}");

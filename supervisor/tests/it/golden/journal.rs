@@ -8,7 +8,7 @@ use super::{
 };
 
 fn recorded(name: &str, run: impl Fn() -> Run) {
-    let scratch = Scratch::new(&format!("supervisor-golden-{name}-{}", std::process::id()));
+    let scratch = Scratch::new();
     let path = scratch.path().join("journal");
     run().recorded(&path).finish();
     let path = path.to_str().unwrap();

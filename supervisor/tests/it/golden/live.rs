@@ -4,19 +4,19 @@
 use std::fs;
 
 use super::{
-    super::support::{Run, Running, place::Place, procfs, until},
+    super::support::{Run, Running, procfs, runtime_dir::RuntimeDir, until},
     check,
     filter::{pretty, stable},
 };
 
 /// A run whose first job failed and whose second runs until the file `go` is there.
-fn busy(place: &Place) -> Running {
+fn busy(runs: &RuntimeDir) -> Running {
     let script = "echo out {}; [ {} != 1 ] || exit 5; while [ ! -e go ]; do sleep 0.01; done";
     let run = Run::each_sh(script).with("-j 1 --name it --serve :0");
-    let run = place.run(run).given(["1", "2", "3"]).start();
-    place.is_there();
+    let run = runs.run(run).given(["1", "2", "3"]).start();
+    runs.wait_for_run();
     until("the second job runs, and its memory is known", || {
-        let look = place.look();
+        let look = runs.snapshot();
         let worker = &look["workers"][0];
         worker["job"]["id"] == 2
             && worker["state"] == "ready"
@@ -43,8 +43,8 @@ fn in_order(table: &str) -> String {
 
 #[test]
 fn what_a_live_run_shows_is_golden() {
-    let place = Place::new("golden");
-    let run = busy(&place);
+    let runs = RuntimeDir::new();
+    let run = busy(&runs);
     for (name, words) in [
         ("ps", &["ps"][..]),
         ("ps-run", &["ps", "--run", "it"]),
@@ -53,7 +53,7 @@ fn what_a_live_run_shows_is_golden() {
         ("why-worker", &["why", "w1"]),
         ("logs", &["logs"]),
     ] {
-        check(&format!("live-{name}"), &stable(&place.said(words)));
+        check(&format!("live-{name}"), &stable(&runs.output(words)));
     }
     for (name, words) in [
         ("ps", &["ps", "--format", "jsonl"][..]),
@@ -62,20 +62,20 @@ fn what_a_live_run_shows_is_golden() {
         ("why-worker", &["why", "w1", "--format", "jsonl"]),
         ("logs", &["logs", "--format", "jsonl"]),
     ] {
-        check(&format!("live-{name}-json"), &pretty(place.said(words).lines()));
+        check(&format!("live-{name}-json"), &pretty(runs.output(words).lines()));
     }
     let refused =
         ["why 99", "why 3", "why w9", "kill w9", "cancel 99", "retry 2", "ps --run other"];
-    let refused = refused.map(|words| place.refused(&words.split(' ').collect::<Vec<_>>()));
+    let refused = refused.map(|words| runs.refusal(&words.split(' ').collect::<Vec<_>>()));
     check("live-refusals", &stable(&refused.concat()));
     let other = Run::sh("exec sleep 600").with("-w 1 --restart always --name other");
-    let other = place.run(other).start();
+    let other = runs.run(other).start();
     until("the other run is ready", || {
-        let rows = String::from_utf8(place.ask(&["ps"]).stdout).unwrap();
+        let rows = String::from_utf8(runs.request(&["ps"]).stdout).unwrap();
         rows.lines().any(|row| row.contains("(other)") && row.contains("running"))
     });
-    check("live-ps-list", &in_order(&stable(&place.said(&["ps"]))));
-    place.said(&["stop", "--now", "--run", "other"]);
+    check("live-ps-list", &in_order(&stable(&runs.output(&["ps"]))));
+    runs.output(&["stop", "--now", "--run", "other"]);
     other.finish();
     check("web-metrics", &stable(&run.get("/metrics").body));
     let mut events = run.follow("/events");
@@ -88,24 +88,24 @@ fn what_a_live_run_shows_is_golden() {
 
 #[test]
 fn a_snapshot_of_services_is_golden() {
-    let place = Place::new("golden-services");
+    let runs = RuntimeDir::new();
     let run = Run::sh("exec sleep 600").with("-w 1 --restart always --name it --serve :0");
-    let run = place.run(run).start();
-    place.is_there();
+    let run = runs.run(run).start();
+    runs.wait_for_run();
     until("its memory is known", || {
-        let worker = &place.look()["workers"][0];
+        let worker = &runs.snapshot()["workers"][0];
         worker["state"] == "ready" && !worker["memory_bytes"].is_null()
     });
-    place.said(&["kill", "w1"]);
+    runs.output(&["kill", "w1"]);
     until("the second worker is ready, and its memory is known", || {
-        let worker = &place.look()["workers"][0];
+        let worker = &runs.snapshot()["workers"][0];
         worker["life"] == 2 && worker["state"] == "ready" && !worker["memory_bytes"].is_null()
     });
-    check("live-services-ps", &stable(&place.said(&["ps", "--run", "it"])));
-    check("live-services-why-worker", &stable(&place.said(&["why", "w1"])));
-    let look = place.said(&["ps", "--run", "it", "--format", "jsonl"]);
+    check("live-services-ps", &stable(&runs.output(&["ps", "--run", "it"])));
+    check("live-services-why-worker", &stable(&runs.output(&["why", "w1"])));
+    let look = runs.output(&["ps", "--run", "it", "--format", "jsonl"]);
     check("live-services-ps-json", &pretty(look.lines()));
     check("web-metrics-services", &stable(&run.get("/metrics").body));
-    place.said(&["stop", "--now"]);
+    runs.output(&["stop", "--now"]);
     run.finish();
 }

@@ -1,0 +1,9 @@
+//! Tests of `connection_bin` in each of its roles, and of the library as a worker of a pool.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap fails the test")]
+
+mod backend;
+mod client;
+mod pool;
+mod support;
+mod worker;

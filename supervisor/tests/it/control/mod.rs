@@ -1,0 +1,5 @@
+//! Requests to a run from another process.
+
+mod requests;
+#[cfg(feature = "top")]
+mod top;

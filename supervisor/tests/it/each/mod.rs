@@ -1,0 +1,4 @@
+//! `supervisor each`: a command per job.
+
+mod commands;
+mod parallel;

@@ -1,0 +1,5 @@
+//! Faults of the machine: system calls that fail, and resources that run out.
+
+mod resource_exhaustion;
+#[cfg(feature = "journal")]
+mod syscall_faults;

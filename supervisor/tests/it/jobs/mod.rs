@@ -1,0 +1,9 @@
+//! Jobs for workers that speak the protocol: their input, how they end, and who is charged.
+
+mod blame;
+mod end_to_end;
+mod follow;
+mod hang;
+mod input_and_replies;
+mod kills;
+mod protocol;

@@ -1,0 +1,341 @@
+//! Workers that violate the protocol, programs that do not speak it, and workers in other languages.
+//! Only the worker or job concerned is affected, and the message names the fault.
+
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    Finished, Run, Signal,
+    jobs::{causes, is_untouched, reformed},
+    pid, send,
+};
+use serde_json::json;
+
+/// A run whose first worker misbehaves in this mode; its replacements do not.
+fn vile_once(mode: &[&str], options: &str) -> Finished {
+    reformed(mode, "echo").with(options).given(["one", "two", "three"]).finish()
+}
+
+#[test]
+fn a_malformed_reply_kills_the_worker_and_charges_its_first_job() {
+    for (mode, words) in [
+        ("garbage", "protocol error: a frame that is no message"),
+        ("hostile-length", "protocol error: it announced a frame of 4.0 GiB"),
+        ("wrong-id", "protocol error: a reply for job 1000001, which was not its next"),
+    ] {
+        let run = vile_once(&[mode], "");
+        let jobs = run.jobs();
+        assert_eq!(causes(&jobs[0]), ["protocol", "ok"], "{mode}: {}", run.stderr);
+        assert!(is_untouched(&jobs[1]) && is_untouched(&jobs[2]), "{mode}: {jobs:?}");
+        let fault = jobs[0]["attempts"][0]["fault"].as_str().unwrap();
+        assert!(words.ends_with(fault), "{fault}");
+        let [job] = run.messages()[..] else { panic!("{}", run.stderr) };
+        assert!(job.starts_with("supervisor: job 1 (attempt 1, w1.1)") && job.contains(words));
+        assert_eq!(run.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_duplicate_reply_kills_the_worker_and_charges_no_job() {
+    let run = vile_once(&["twice"], "");
+    assert!(run.jobs().iter().all(is_untouched), "{:?}", run.jobs());
+    let words = "protocol error: a second reply for job 1";
+    assert!(run.stderr.contains(words) && run.code() == Some(0), "{}", run.stderr);
+}
+
+#[test]
+fn a_late_duplicate_reply_charges_no_job() {
+    let run = vile_once(&["again"], "--crash-retries 0");
+    assert_eq!((run.statuses(), run.code()), (vec!["ok".into(); 3], Some(0)), "{}", run.stderr);
+    let jobs = run.jobs();
+    assert!(is_untouched(&jobs[0]) && is_untouched(&jobs[2]), "{jobs:?}");
+    assert_eq!(causes(&jobs[1]), ["protocol", "ok"]);
+    let words = "protocol error: a second reply for job 1); again, uncharged";
+    assert!(run.stderr.contains(words), "{}", run.stderr);
+}
+
+#[test]
+fn malformed_replies_from_every_worker_quarantine_the_jobs() {
+    for mode in ["garbage", "hostile-length", "wrong-id"] {
+        let run =
+            Run::of([crate::support::fixture("vile"), mode.into()]).with("--workers 2").jsonl();
+        let run = run.given(["one", "two", "three"]).finish();
+        assert_eq!(
+            (run.statuses(), run.code()),
+            (vec!["quarantined".into(); 3], Some(1)),
+            "{mode}"
+        );
+        assert!(run.jobs().iter().all(|job| causes(job) == ["protocol"; 2]), "{:?}", run.jobs());
+    }
+}
+
+#[test]
+fn a_truncated_reply_is_discarded_at_every_cut() {
+    // The header, the fields before the payload, and "one".
+    let frame_bytes = 4 + 36 + 3;
+    for cut in 0..=frame_bytes {
+        let run = vile_once(&["half", &cut.to_string(), "3"], "");
+        let jobs = run.jobs();
+        if cut < frame_bytes {
+            assert_eq!(causes(&jobs[0]), ["exit", "ok"], "{cut}: {}", run.stderr);
+            assert_eq!(jobs[0]["attempts"][0]["code"], 3);
+        } else {
+            assert!(is_untouched(&jobs[0]), "{jobs:?}");
+        }
+        assert!(is_untouched(&jobs[1]) && is_untouched(&jobs[2]), "{cut}: {jobs:?}");
+        assert_eq!(run.code(), Some(0), "{cut}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn a_job_unread_by_a_dead_worker_without_a_recorder_is_not_charged() {
+    // The worker answers one job and exits once the next one is in its pipe.
+    let run = vile_once(&["answers-one", "3"], "");
+    assert!(run.jobs().iter().all(is_untouched) && run.code() == Some(0), "{}", run.stderr);
+    assert!(run.stderr.contains(" ended: code 3; replaced at once"), "{}", run.stderr);
+}
+
+#[test]
+fn a_worker_that_never_reads_times_out_and_charges_no_job() {
+    // The job is larger than the pipe.
+    let large = "z".repeat(1 << 20);
+    let run = reformed(&["deaf"], "echo").with("--timeout 700ms --retries 1 --retry-delay 0");
+    let run = run.fed(format!("{large}\ntwo\n")).finish();
+    let jobs = run.jobs();
+    assert!(jobs.iter().all(is_untouched) && run.code() == Some(0), "{}", run.stderr);
+    assert!(jobs[0]["reply"] == *large && run.stderr.contains("timeout"), "{}", run.stderr);
+}
+
+#[test]
+fn a_worker_that_closes_its_pipes_is_killed() {
+    let run = reformed(&["hang-up"], "echo").given(["one"]).finish();
+    assert!(run.jobs().iter().all(is_untouched) && run.code() == Some(0), "{}", run.stderr);
+    // It closes both pipes, and either may be noticed first.
+    assert!(run.stderr.contains("protocol error: it closed the pipe of its "), "{}", run.stderr);
+    let run = vile_once(&["deafens"], "");
+    assert!(run.jobs().iter().all(is_untouched) && run.code() == Some(0), "{}", run.stderr);
+    assert!(run.stderr.contains("it closed the pipe of its jobs"), "{}", run.stderr);
+}
+
+#[test]
+fn a_worker_that_closes_its_pipes_does_not_delay_a_stop() {
+    let run =
+        Run::of([crate::support::fixture("vile"), "hang-up".into()]).with("--workers 1").jsonl();
+    let run = run.given(["one"]).start();
+    run.first_pids(1);
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.finish().signal(), Some(Signal::SIGINT));
+}
+
+#[test]
+fn a_worker_that_floods_before_it_reads_blocks_nobody() {
+    let run = vile_once(&["flood"], "");
+    assert!(run.jobs().iter().all(is_untouched), "{}", run.stderr);
+    let lines = run.records("output");
+    // The worker itself attributes this output to job 1.
+    assert!(lines.iter().all(|line| line["job"] == 1 && line["stream"] == "stdout"));
+    let bytes: usize = lines.iter().map(|line| line["line"].as_str().unwrap().len()).sum();
+    assert!(bytes > 9_000_000, "{bytes} bytes came out");
+}
+
+#[test]
+fn an_orphan_that_writes_endlessly_does_not_block_the_run() {
+    let run = vile_once(&["leaves-flood", "3"], "");
+    let jobs = run.jobs();
+    assert_eq!((causes(&jobs[0]), run.code()), (vec!["exit".into(), "ok".into()], Some(0)));
+    assert!(is_untouched(&jobs[1]) && is_untouched(&jobs[2]), "{}", run.stderr);
+}
+
+#[test]
+fn a_worker_may_print_to_stdout() {
+    let run =
+        Run::of([crate::support::fixture("vile"), "chatter".into()]).with("--workers 1").jsonl();
+    let run = run.given((1..=50).map(|n| n.to_string())).finish();
+    assert!(run.jobs().iter().all(is_untouched) && run.code() == Some(0), "{}", run.stderr);
+    let count =
+        |line: &str| run.records("output").iter().filter(|record| record["line"] == line).count();
+    assert_eq!((count("good morning"), count("good night")), (1, 1));
+    assert!((1..=50).all(|n| count(&format!("about to do {n}")) == 1));
+}
+
+/// Checks that the program is refused as a worker, with these words, the remedy, and no job done.
+fn no_worker(run: Run, words: &str, has_remedy: bool) {
+    let begun = Instant::now();
+    let run = run.jsonl().given(["one", "two"]).finish();
+    assert_eq!(run.code(), Some(2), "{}", run.stderr);
+    let last = run.messages().pop().unwrap().to_owned();
+    assert!(last.contains(words), "`{words}` is not in {last}");
+    let remedy = "to run it once per job: supervisor each ";
+    assert_eq!(last.contains(remedy), has_remedy, "{last}");
+    assert!(run.records("job").iter().all(|job| job["status"] == "not_run"));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_program_without_the_protocol_is_refused_with_a_remedy() {
+    for workers in ["--workers 1", "--workers 3"] {
+        let ended = "cat ended (code 0) without speaking the worker protocol; to run it once";
+        no_worker(Run::of(["cat"]).with(workers), ended, true);
+        let ended = "true ended (code 0) without speaking the worker protocol";
+        no_worker(Run::of(["true"]).with(workers), ended, true);
+        let ended = "ended (code 134, SIGABRT";
+        no_worker(Run::sh("kill -ABRT $$").with("--limit core=0").with(workers), ended, true);
+        let silent = "said nothing for 500 ms: it does not speak the worker protocol";
+        let sleeps = Run::of(["sleep", "1000"]).with("--start-timeout 500ms");
+        no_worker(sleeps.with(workers), silent, true);
+        let vile =
+            |mode: &str| Run::of([crate::support::fixture("vile"), mode.into()]).with(workers);
+        no_worker(vile("mute").with("--start-timeout 500ms"), silent, true);
+        no_worker(vile("version"), "it speaks version 99, and this supervisor version 1", false);
+        let script = "printf 'hello, world\\n' >&4; sleep 1000";
+        no_worker(Run::sh(script).with(workers), "its first frame is no hello", true);
+    }
+}
+
+#[test]
+fn a_worker_that_exits_right_after_its_hello_counts_as_a_worker() {
+    for _ in 0..15 {
+        let run = vile_once(&["before-read", "3"], "");
+        assert_eq!(run.code(), Some(0), "{}", run.stderr);
+        assert!(run.jobs().iter().all(is_untouched), "{:?}", run.jobs());
+    }
+}
+
+#[test]
+fn a_mute_worker_is_replaced_while_the_other_does_the_jobs() {
+    let script = "[ $SUPERVISOR_WORKER = 2 ] || exec sleep 1000; exec \"$0\"";
+    let run =
+        Run::of(["sh", "-c", script, &crate::support::fixture("work")]).with("--workers 2").jsonl();
+    let run = run.with("--start-timeout 300ms").given(["sleep 400", "sleep 400", "c"]).finish();
+    assert_eq!(run.code(), Some(0), "{}", run.stderr);
+    assert!(run.jobs().iter().all(|job| is_untouched(job) && job["attempts"][0]["worker"] == 2));
+    let words = "ended: code 137 (SIGKILL, protocol error: it did not speak); again in ";
+    assert!(run.stderr.contains("w1.1 (PID ") && run.stderr.contains(words), "{}", run.stderr);
+}
+
+#[test]
+fn a_first_worker_killed_before_its_hello_does_not_condemn_the_program() {
+    for signal in ["KILL", "TERM"] {
+        let script = format!("[ -s lives ] && exec \"$0\"; echo 1 > lives; kill -{signal} $$");
+        let words = ["sh".into(), "-c".into(), script, crate::support::fixture("echo")];
+        let run = Run::of(words).with("--workers 1").jsonl();
+        run.scratch.file("lives", "", 0o644);
+        let run = run.given(["a"]).finish();
+        assert_eq!(run.code(), Some(0), "{}", run.stderr);
+        assert!(run.jobs().iter().all(is_untouched), "{:?}", run.jobs());
+    }
+}
+
+#[test]
+fn a_silent_first_worker_is_reported_once() {
+    let script = "sleep 3.4; exec \"$0\"";
+    let run =
+        Run::of(["sh", "-c", script, &crate::support::fixture("echo")]).with("--workers 2").jsonl();
+    let run = run.given(["a"]).finish();
+    assert_eq!(run.code(), Some(0));
+    let note = "has not spoken the worker protocol; it has 30";
+    let notes = run.messages().iter().filter(|line| line.contains(note)).count();
+    assert_eq!(notes, 1, "{}", run.stderr);
+}
+
+/// The example workers in other languages whose interpreter is installed.
+fn others() -> Vec<[String; 2]> {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/worker/examples");
+    let all = [("python3", "worker.py"), ("node", "worker.js")];
+    let found = all.into_iter().filter(|(program, _)| {
+        let is_there = Command::new(program).arg("--version").output().is_ok();
+        if !is_there {
+            eprintln!("NOT TRIED: {program} is not installed");
+        }
+        is_there
+    });
+    let path = |script| examples.join(script).canonicalize().unwrap().to_str().unwrap().to_owned();
+    found.map(|(program, script)| [program.to_owned(), path(script)]).collect()
+}
+
+#[test]
+fn workers_in_other_languages_report_results_and_errors() {
+    for worker in others() {
+        let mut text = "añb\nfail\n\\xff\n\nlast".replace("\\xff", "?").into_bytes();
+        let odd = text.iter().position(|byte| *byte == b'?').unwrap();
+        text[odd] = 0xff;
+        let run = Run::of(&worker).with("--workers 2").jsonl().fed(&text).finish();
+        assert_eq!(run.statuses(), ["ok", "failed", "ok", "ok", "ok"], "{}", run.stderr);
+        let jobs = run.jobs();
+        let replies = [0, 3, 4].map(|nth| jobs[nth]["reply"].as_str().unwrap().to_owned());
+        assert_eq!(
+            (replies, &jobs[2]["reply_base64"]),
+            (["bña", "", "tsal"].map(Into::into), &json!("/w=="))
+        );
+        let message = jobs[1]["attempts"][0]["message"].as_str().unwrap();
+        assert!(message.contains("Error: as you wish"), "{message}");
+        let many: String = (1..=2000).map(|n| format!("{n}\n")).collect();
+        let run = Run::of(&worker).with("--workers 2").jsonl().fed(many).finish();
+        let jobs = run.jobs();
+        assert!(jobs.len() == 2000 && jobs.iter().all(is_untouched));
+    }
+}
+
+#[test]
+fn workers_in_other_languages_are_replaced_when_killed() {
+    for worker in others() {
+        let (run, mut feed) = Run::of(&worker).with("--workers 1").jsonl().fed_live();
+        let run = run.start();
+        for id in 1..=3 {
+            feed.push("abc");
+            let job = run.job(id);
+            assert!(is_untouched(&job) && job["reply"] == "cba", "{job}");
+            assert_eq!(job["attempts"][0]["generation"], id);
+            let life = usize::try_from(id).unwrap();
+            send(pid(&run.stdout.record("started", 1, life)), Signal::SIGKILL);
+            // Otherwise the dying worker might still read the next job.
+            run.stdout.record("ended", 1, life);
+        }
+        drop(feed);
+        assert_eq!(run.finish().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_child_that_inherits_the_variable_is_not_a_worker() {
+    let script = "\"$0\"; echo child ended with $?; exec \"$0\"";
+    let connection = crate::support::upstream::sibling("connection_bin");
+    for program in [crate::support::fixture("echo"), crate::support::fixture("work")] {
+        let run = Run::of(["sh", "-c", script, &program]).with("--workers 1").jsonl();
+        let run = run.given(["a", "b", "c"]).finish();
+        assert!(run.jobs().iter().all(is_untouched) && run.jobs().len() == 3, "{}", run.stderr);
+        let output = run.records("output");
+        let refused = "child ended with 1";
+        assert!(output.iter().any(|record| record["line"] == refused), "{output:?}");
+    }
+    // A program with another purpose does that instead.
+    let script = "\"$0\" --version; exec \"$1\"";
+    let program = [connection.to_str().unwrap(), &crate::support::fixture("echo")];
+    let run = Run::of(["sh", "-c", script, program[0], program[1]]).with("--workers 1").jsonl();
+    let run = run.given(["a"]).finish();
+    assert!(run.records("output")[0]["line"].as_str().unwrap().starts_with("connection_bin "));
+    assert_eq!(run.statuses(), ["ok"]);
+}
+
+#[test]
+fn a_worker_inherits_only_its_pipes_and_its_recorder() {
+    let script = "\"$0\"; exec \"$1\"";
+    let programs = [crate::support::fixture("report"), crate::support::fixture("echo")];
+    let run = Run::of(["sh", "-c", script, &programs[0], &programs[1]]).with("--workers 2").jsonl();
+    let run = run.after("exec 7</dev/null 9</etc/passwd 5>&1").fed("a\n").start();
+    let report = run.stdout.report(1);
+    let descriptors = report["descriptors"].as_object().unwrap();
+    let wire = report["env"]["SUPERVISOR_WIRE"].as_str().unwrap();
+    let shell = report["ppid"].to_string();
+    assert_eq!(wire, format!("{shell}:3:4:5"));
+    assert_eq!(descriptors.keys().collect::<Vec<_>>(), ["0", "1", "2", "3", "4", "5"], "{report}");
+    assert!(descriptors.values().all(|fd| fd["nonblocking"] == false), "{report}");
+    let target = |fd: &str| descriptors[fd]["target"].as_str().unwrap();
+    assert_eq!(target("0"), "/dev/null");
+    assert!(["1", "2", "3", "4"].iter().all(|fd| target(fd).starts_with("pipe:")), "{report}");
+    assert!(target("5").starts_with("/memfd:"), "{report}");
+    assert_eq!(run.finish().statuses(), ["ok"]);
+}

@@ -1,0 +1,4 @@
+//! Limits on workers, and the causes of death that follow from them.
+
+mod causes;
+mod memory;

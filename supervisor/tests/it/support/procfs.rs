@@ -1,0 +1,108 @@
+//! Reads processes from `/proc`.
+
+use std::{
+    fs, mem,
+    time::{Duration, Instant},
+};
+
+use super::until;
+
+/// A process as in `/proc/PID/stat`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) pid: i32,
+    /// `R`, `S`, `T` for stopped, `Z` for a zombie…
+    pub(crate) state: char,
+    pub(crate) parent: i32,
+}
+
+fn pids() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+pub(crate) fn stat(pid: i32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some(Stat { pid, state, parent: fields.next()?.parse().ok()? })
+}
+
+/// Whether the process is alive; a zombie is not.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    stat(pid).is_some_and(|stat| !['Z', 'X'].contains(&stat.state))
+}
+
+/// A process's children, zombies included.
+pub(crate) fn children(parent: i32) -> Vec<Stat> {
+    pids().into_iter().filter_map(stat).filter(|stat| stat.parent == parent).collect()
+}
+
+fn has_variable(pid: i32, pair: &str) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|entry| entry == pair.as_bytes())
+}
+
+/// The processes that have `NAME=value` in their environment.
+pub(crate) fn with_environment(pair: &str) -> Vec<i32> {
+    pids().into_iter().filter(|pid| has_variable(*pid, pair)).collect()
+}
+
+/// The PID of the current worker of this slot.
+pub(crate) fn worker(supervisor: i32, number: usize) -> Option<i32> {
+    let pair = format!("SUPERVISOR_WORKER={number}");
+    let mut own = children(supervisor).into_iter().filter(|child| has_variable(child.pid, &pair));
+    own.next().map(|child| child.pid)
+}
+
+/// A value in KiB from `/proc/PID/status`.
+pub(crate) fn status_kib(pid: i32, name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Voluntary context switches and nanoseconds of CPU time of all threads. They do not change while
+/// the process is idle.
+fn activity(pid: i32) -> (u64, u64) {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let of_task = |task: &fs::DirEntry| {
+        let read = |name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let status = read("status");
+        let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        let ran_ns = read("schedstat").split(' ').next().map(str::to_owned);
+        let number = |text: Option<&str>| text.and_then(|t| t.trim().parse().ok()).unwrap_or(0);
+        (number(sleeps), number(ran_ns.as_deref()))
+    };
+    tasks.map(|task| of_task(&task)).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+/// Waits until a process has been idle for this long.
+pub(crate) fn until_idle(pid: i32, time: Duration) {
+    let (mut before, mut since) = (activity(pid), Instant::now());
+    until("an idle process", || {
+        let now = activity(pid);
+        if now != mem::replace(&mut before, now) {
+            since = Instant::now();
+        }
+        since.elapsed() > time
+    });
+}
+
+/// All descendants of a process.
+pub(crate) fn descendants(of: i32) -> Vec<i32> {
+    let all: Vec<Stat> = pids().into_iter().filter_map(stat).collect();
+    let mut found = vec![of];
+    let mut at = 0;
+    while let Some(parent) = found.get(at).copied() {
+        found.extend(all.iter().filter(|stat| stat.parent == parent).map(|stat| stat.pid));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+/// The command name, as in `/proc/PID/comm`.
+pub(crate) fn name(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().into()
+}

@@ -1,0 +1,4 @@
+//! `--serve`: metrics, events and the page.
+
+mod page;
+mod server;
