@@ -6,7 +6,7 @@
 
 mod figures;
 #[path = "../it/support/mod.rs"]
-#[allow(dead_code, reason = "these tests need only a part of it")]
+#[expect(dead_code, reason = "these tests need only a part of it")]
 mod support;
 
 use std::{
