@@ -1,6 +1,6 @@
 //! Tests of `connection_bin` in each of its roles, and of the library as a worker of a pool.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap fails the test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap fails the test")]
 
 mod backend;
 mod client;

@@ -1,5 +1,5 @@
 //! Tests of `server_bin` from the view of clients, operators and shells. No process may be left.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod clients;
 mod drain;

@@ -1,6 +1,6 @@
 //! Tests of the built programs, one module per theme.
 
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod cli;
 mod control;

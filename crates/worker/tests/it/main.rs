@@ -1,6 +1,6 @@
 //! Tests of the worker library: its messages, its loop, and what it leaves behind when it dies.
 
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod messages;
 mod peer;
