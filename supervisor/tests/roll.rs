@@ -57,7 +57,7 @@ fn the_old_one_is_gone_before_the_new_one_starts() {
     let run = two_ready("--roll stop-first");
     assert_eq!(rolled(&run), ["-w1.1", "+w1.2", "-w2.1", "+w2.2"]);
     let ended = run.stdout.record("ended", 1, 1);
-    assert_eq!((&ended["next"], &ended["after_ms"]), (&json!("restart"), &json!(0)));
+    assert_eq!((&ended["next"], &ended["after_ms"]), (&json!("restart"), &json!(0.0)));
     stop(run);
 }
 
