@@ -51,6 +51,9 @@ pub struct Attempt<'a> {
     /// Largest resident memory of the process up to the end of the attempt.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub peak_bytes: Option<u64>,
+    /// Whether that is exact; otherwise the process used no more. Absent while the process lives.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub peak_exact: Option<bool>,
     /// End of the output of a worker that died.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_output: Option<Cow<'a, str>>,
@@ -91,15 +94,12 @@ pub struct Exit {
     /// Name of the signal that ended it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub signal: Option<Cow<'static, str>>,
-    /// The kernel wrote a core dump.
-    #[serde(skip_serializing_if = "is_false", default)]
+    /// Whether the kernel wrote a core dump.
     pub core: bool,
     /// Life of the process, from its start to its end.
     pub wall_ms: Millis,
     /// CPU time of the process and of the children it waited for.
     pub cpu_ms: Millis,
-    /// Whether `peak_bytes` is exact; otherwise the process used no more than that.
-    pub peak_exact: bool,
     /// Names of processes that it left behind; the supervisor killed them.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub left_behind: Vec<String>,
@@ -163,7 +163,7 @@ impl<'a> Attempt<'a> {
 
     fn bare(attempt: &job::Attempt) -> Self {
         // The evidence has the peak of the whole life of the process.
-        let peak = evidence(&attempt.end).map(|evidence| evidence.peak.bytes);
+        let peak = evidence(&attempt.end).map(|evidence| evidence.peak);
         Self {
             attempt: attempt.number,
             worker: WorkerRef::new(attempt.worker, Some(attempt.pid)),
@@ -175,7 +175,8 @@ impl<'a> Attempt<'a> {
             message: None,
             place: None,
             exit: None,
-            peak_bytes: peak.or(attempt.peak_bytes),
+            peak_bytes: peak.map(|peak| peak.bytes).or(attempt.peak_bytes),
+            peak_exact: peak.map(|peak| peak.exact),
             last_output: None,
             last_output_base64: None,
             hang: None,
@@ -270,7 +271,6 @@ impl From<&Evidence> for Exit {
             core: matches!(evidence.status, Status::Signal { core: true, .. }),
             wall_ms: evidence.wall.into(),
             cpu_ms: evidence.cpu.into(),
-            peak_exact: evidence.peak.exact,
             left_behind: evidence.left.clone(),
         }
     }

@@ -100,6 +100,9 @@ pub struct Ended {
     /// Largest resident memory of the process or of a child it waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
+    /// Whether that is exact; otherwise the process used no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_exact: Option<bool>,
 }
 
 impl From<&event::Ended> for Ended {
@@ -109,6 +112,7 @@ impl From<&event::Ended> for Ended {
             cause: ended.cause.into(),
             exit: ended.evidence.as_ref().map(Exit::from),
             peak_bytes: ended.evidence.as_ref().map(|evidence| evidence.peak.bytes),
+            peak_exact: ended.evidence.as_ref().map(|evidence| evidence.peak.exact),
         }
     }
 }

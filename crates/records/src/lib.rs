@@ -46,7 +46,8 @@ pub use self::{
     outcome::Outcome,
     run::{JournalRun, RunInfo, SCHEMA},
     snapshot::{
-        Bucket, Count, CurrentJob, Failure, Jobs, LastWorker, Sample, ServiceTime, Snapshot, Worker,
+        AbsentRun, Bucket, Count, CurrentJob, Failure, Jobs, LastWorker, Sample, ServiceTime,
+        Snapshot, Worker,
     },
     tally::Tally,
 };

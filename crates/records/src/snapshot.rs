@@ -43,6 +43,18 @@ pub struct Snapshot {
     pub dropped_bytes: u64,
 }
 
+/// A run that has no snapshot, in the list of `ps`.
+#[derive(Clone, Serialize, Debug)]
+pub struct AbsentRun {
+    /// Version of the external form: see [`SCHEMA`](crate::SCHEMA).
+    pub schema: u32,
+    /// The facts of the run that do not change, where they can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunInfo>,
+    /// `gone` where the supervisor was killed, `no_answer` where it does not answer.
+    pub state: &'static str,
+}
+
 /// A live worker, or a slot without one.
 #[derive(Clone, Serialize, Deserialize, Debug)]
 pub struct Worker {

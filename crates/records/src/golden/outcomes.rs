@@ -47,7 +47,7 @@ fn golden_job_that_succeeded() {
 fn golden_quarantined_job() {
     let mut bad = outcome(b"\xfe", JobEnd::Crashed, Some(crash(2)));
     bad.earlier = vec![attempt(1, failed(FailureKind::Panic, "oh \u{1b}"))];
-    let golden = r#"{"type":"job","id":7,"position":9,"status":"quarantined","cause":"signal","sender":"itself","attempts":[{"attempt":1,"worker":2,"generation":7,"pid":4123,"began_ms":12.3,"duration_ms":1.5,"cause":"panic","message":"oh \u001b","place":"src/main.rs:7:5"},{"attempt":2,"worker":2,"generation":7,"pid":4123,"began_ms":12.3,"duration_ms":1.5,"cause":"signal","sender":"itself","code":139,"signal":"SIGSEGV","core":true,"wall_ms":5.0,"cpu_ms":3.25,"peak_exact":true,"left_behind":["sleep"],"peak_bytes":99,"last_output":"last words"}],"input_base64":"/g==","limits":{"data":67108864}}"#;
+    let golden = r#"{"type":"job","id":7,"position":9,"status":"quarantined","cause":"signal","sender":"itself","attempts":[{"attempt":1,"worker":2,"generation":7,"pid":4123,"began_ms":12.3,"duration_ms":1.5,"cause":"panic","message":"oh \u001b","place":"src/main.rs:7:5"},{"attempt":2,"worker":2,"generation":7,"pid":4123,"began_ms":12.3,"duration_ms":1.5,"cause":"signal","sender":"itself","code":139,"signal":"SIGSEGV","core":true,"wall_ms":5.0,"cpu_ms":3.25,"left_behind":["sleep"],"peak_bytes":99,"peak_exact":true,"last_output":"last words"}],"input_base64":"/g==","limits":{"data":67108864}}"#;
     assert_eq!(line(&bad), golden);
 }
 
@@ -65,7 +65,7 @@ fn golden_jobs_that_were_not_tried() {
 #[test]
 fn golden_command() {
     let last = attempt(1, AttemptEnd::Ran(Box::new(ran(Cause::CpuLimit))));
-    let golden = r#"{"type":"job","id":7,"position":9,"status":"failed","cause":"cpu_limit","attempts":[{"attempt":1,"worker":2,"generation":7,"pid":4123,"began_ms":12.3,"duration_ms":1.5,"cause":"cpu_limit","code":139,"signal":"SIGSEGV","core":true,"wall_ms":5.0,"cpu_ms":3.25,"peak_exact":true,"left_behind":["sleep"],"peak_bytes":99,"stdout":"out","stdout_gap":{"at":2,"bytes":3},"stderr_base64":"/w==","leaked":true}],"input":"x"}"#;
+    let golden = r#"{"type":"job","id":7,"position":9,"status":"failed","cause":"cpu_limit","attempts":[{"attempt":1,"worker":2,"generation":7,"pid":4123,"began_ms":12.3,"duration_ms":1.5,"cause":"cpu_limit","code":139,"signal":"SIGSEGV","core":true,"wall_ms":5.0,"cpu_ms":3.25,"left_behind":["sleep"],"peak_bytes":99,"peak_exact":true,"stdout":"out","stdout_gap":{"at":2,"bytes":3},"stderr_base64":"/w==","leaked":true}],"input":"x"}"#;
     assert_eq!(line(&outcome(b"x", JobEnd::Failed, Some(last))), golden);
 }
 

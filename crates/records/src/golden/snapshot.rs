@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Attempt as AttemptRecord, Bucket, Count, CurrentJob, Failure as FailureRecord, Jobs,
+    AbsentRun, Attempt as AttemptRecord, Bucket, Count, CurrentJob, Failure as FailureRecord, Jobs,
     LastWorker, Millis, RunInfo, SCHEMA, Sample, ServiceTime, Snapshot, Tally, Worker, WorkerRef,
 };
 
@@ -107,7 +107,7 @@ fn snapshot() -> Snapshot {
 
 const GOLDEN_WORKERS: &str = r#"[{"worker":2,"generation":7,"pid":5,"state":"ready","started_ms":40.0,"memory_bytes":4096,"job":{"id":17,"attempt":1,"input":"x","began_ms":45.0},"restarts":6,"last":{"generation":6,"pid":4,"cause":"signal","why":"code 139 (SIGSEGV)"}},{"worker":3,"generation":0,"state":"empty","restarts":0}]"#;
 
-const GOLDEN_FAILURE: &str = r#"{"number":1,"at_ms":50.0,"id":16,"position":16,"input":"segv","status":"quarantined","cause":"signal","why":"its worker died: code 139 (SIGSEGV, core dumped)","attempts":[{"attempt":2,"worker":2,"generation":7,"pid":4123,"began_ms":12.3,"duration_ms":1.5,"cause":"signal","sender":"itself","why":"its worker died: code 139 (SIGSEGV, core dumped)","peak_bytes":99,"last_output":"last words"}]}"#;
+const GOLDEN_FAILURE: &str = r#"{"number":1,"at_ms":50.0,"id":16,"position":16,"input":"segv","status":"quarantined","cause":"signal","why":"its worker died: code 139 (SIGSEGV, core dumped)","attempts":[{"attempt":2,"worker":2,"generation":7,"pid":4123,"began_ms":12.3,"duration_ms":1.5,"cause":"signal","sender":"itself","why":"its worker died: code 139 (SIGSEGV, core dumped)","peak_bytes":99,"peak_exact":true,"last_output":"last words"}]}"#;
 
 #[test]
 fn golden_workers() {
@@ -127,6 +127,16 @@ fn golden_snapshot() {
     assert_eq!(text(&snapshot()), golden);
     let read: Snapshot = serde_json::from_str(&golden).unwrap();
     assert_eq!(text(&read), golden, "what was written can be read back");
+}
+
+#[test]
+fn golden_run_without_a_snapshot() {
+    let mut run = AbsentRun { schema: SCHEMA, run: None, state: "gone" };
+    assert_eq!(text(&run), r#"{"schema":1,"state":"gone"}"#);
+    run.run = Some(snapshot().run);
+    run.state = "no_answer";
+    let golden = r#"{"schema":1,"run":{"id":"k3f9","pid":1,"version":"0.1.0","title":"./worker","began_unix_ms":5.0,"workers":3,"has_jobs":true,"total":20},"state":"no_answer"}"#;
+    assert_eq!(text(&run), golden);
 }
 
 #[test]

@@ -5,12 +5,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use records::{Attempt, Failure, LogLine, Millis, Snapshot, Worker, json, names};
+use records::{
+    AbsentRun, Attempt, Failure, LogLine, Millis, SCHEMA, Snapshot, Worker, json, names,
+};
 use supervisor::{
-    control::{
-        client::Found,
-        wire::{self, Query},
-    },
+    control::{client::Found, wire::Query},
     model::WorkerName,
 };
 use text::escape::visible;
@@ -36,9 +35,10 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
         if is_jsonl {
             match &snapshot {
                 Some(snapshot) => records.push_str(&json::line(snapshot)),
-                None => records.push_str(&json::line(&serde_json::json!({
-                    "schema": wire::SCHEMA, "run": about, "state": state,
-                }))),
+                None => {
+                    let state = if is_gone { "gone" } else { "no_answer" };
+                    records.push_str(&json::line(&AbsentRun { schema: SCHEMA, run: about, state }));
+                }
             }
             continue;
         }

@@ -59,7 +59,7 @@ fn every_fatal_signal_reaches_the_joblog() {
     for (signal, columns) in signals.iter().zip(&lines) {
         let code = 128 + signal.parse::<u32>().unwrap();
         assert_eq!([&columns[6], &columns[7]], [&code.to_string(), signal]);
-        assert!(["signal", "outside"].contains(&columns[10].as_str()), "{columns:?}");
+        assert_eq!(columns[10], "signal", "{columns:?}");
     }
 }
 
@@ -72,7 +72,7 @@ fn causes_of_failure_are_distinguished() {
     let jobs = ["exit 3", "kill -9 $$", bomb, "no-such-program", "true"];
     let run = Run::each(["--"; 0]).with("--shell -j 2 -m 256M").given(jobs);
     let (run, lines) = joblog(run);
-    let reported = ["exit", "outside", "memory (sure)", "exit", "ok"];
+    let reported = ["exit", "signal", "memory", "exit", "ok"];
     assert_eq!(causes(&lines), reported, "{}", run.stderr);
     let peak: u64 = lines[2][11].parse().unwrap();
     assert!((200 << 10..300 << 10).contains(&peak), "{peak} KiB");
@@ -94,7 +94,7 @@ fn a_command_stopped_with_the_run_does_not_count_as_failed() {
     assert!(run.summary().contains("3 not run"), "{}", run.stderr);
     let mut text = String::new();
     { log }.read_to_string(&mut text).unwrap();
-    assert_eq!(text.lines().filter(|line| line.contains("\tasked to stop\t")).count(), 2, "{text}");
+    assert_eq!(text.lines().filter(|line| line.contains("\tshutdown\t")).count(), 2, "{text}");
 }
 
 #[test]

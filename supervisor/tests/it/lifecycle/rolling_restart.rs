@@ -55,7 +55,7 @@ fn a_stop_first_roll_stops_the_old_worker_first() {
     let run = two_ready("--roll stop-first");
     assert_eq!(rolled(&run), ["-w1.1", "+w1.2", "-w2.1", "+w2.2"]);
     let ended = run.stdout.record("ended", 1, 1);
-    assert_eq!((&ended["next"], &ended["after_ms"]), (&json!("restart"), &json!(0)));
+    assert_eq!((&ended["next"], &ended["after_ms"]), (&json!("restart"), &json!(0.0)));
     stop(run);
 }
 

@@ -66,7 +66,7 @@ fn events_add_up_to_the_final_counters() {
     assert_eq!((&end["ok"], &end["retried"]), (&2700.into(), &300.into()));
     let failed = of_kind(&events, "job").find(|job| job["status"] == "failed").unwrap();
     assert_eq!((&failed["cause"], &failed["why"]), (&"exit".into(), &"code 3".into()));
-    assert_eq!((&failed["input"], &failed["attempts"]), (&"bad".into(), &2.into()));
+    assert_eq!((&failed["input"], &failed["attempt"]), (&"bad".into(), &2.into()));
     let sum = "3000 jobs: 2700 ok, 300 failed; 300 tried again";
     assert!(run.summary().starts_with(sum), "{}", run.summary());
 }
