@@ -12,9 +12,9 @@
 //! 3. The task aborts the reply reader and reads the rest of the reply pipe and the recorder. A
 //!    dead process writes nothing more, so its messages are now complete, and the recorder names
 //!    the job that it ran last.
-//! 4. The task kills the processes that the worker left behind. It finds them by their session,
-//!    whose number is the pid of the worker. While the zombie holds that pid, the kernel gives it
-//!    to no other process.
+//! 4. The task kills the processes that the worker left behind. It finds them by a variable in
+//!    their environment, or by their session, whose number is the pid of the worker. While the
+//!    zombie holds that pid, the kernel gives it to no other process.
 //! 5. The task kills the process group, whose number is the same pid, and reaps the worker. From
 //!    here on the pid may belong to another process, and nothing signals it again.
 //! 6. The task forwards the last output. The processes that could add to it are gone.
