@@ -4,7 +4,6 @@ use super::{
     super::{
         action::{Action, Order},
         context::StepContext,
-        ledger::JobKey,
     },
     Link, Session,
     retraction::Retraction,
@@ -40,9 +39,10 @@ impl Session {
         let mut orders = Vec::with_capacity(count);
         while orders.len() < count
             && self.in_flight.bytes() < AHEAD_BYTES_MAX
-            && let Some(key) = ctx.ledger.take_ready()
+            && let Some((key, order)) = ctx.ledger.take_ready()
         {
-            orders.push(self.take_on(key, ctx));
+            self.in_flight.push(key, order.payload.len(), ctx.now);
+            orders.push(order);
         }
         let is_any = !orders.is_empty();
         if is_any {
@@ -53,17 +53,11 @@ impl Session {
 
     /// Sends one of the jobs that run alone in a fresh worker; whether there was one.
     pub(in super::super) fn send_isolated(&mut self, ctx: &mut StepContext<'_>) -> bool {
-        let Some(key) = ctx.ledger.take_isolated() else { return false };
-        let order = self.take_on(key, ctx);
+        let Some((key, order)) = ctx.ledger.take_isolated() else { return false };
+        self.in_flight.push(key, order.payload.len(), ctx.now);
         self.in_flight.head.is_isolated = true;
         self.send_off(vec![order], ctx);
         true
-    }
-
-    fn take_on(&mut self, key: JobKey, ctx: &StepContext<'_>) -> Order {
-        let order = ctx.ledger.order(key);
-        self.in_flight.push(key, order.payload.len(), ctx.now);
-        order
     }
 
     fn send_off(&mut self, orders: Vec<Order>, ctx: &mut StepContext<'_>) {
