@@ -67,11 +67,6 @@ impl Entry {
     fn next_attempt(&self) -> u32 {
         self.history.as_ref().map_or(1, |history| history.next_attempt())
     }
-
-    fn order(&self) -> Order {
-        let (id, attempt) = (self.id, self.next_attempt());
-        Order { id, attempt, payload: self.payload.clone() }
-    }
 }
 
 impl Ledger {
@@ -175,6 +170,12 @@ impl Ledger {
         Sent { id: entry.id, attempt: entry.next_attempt(), bytes: entry.payload.len() }
     }
 
+    /// What is sent for a job.
+    pub(super) fn order(&self, key: JobKey) -> Order {
+        let entry = &self.entries[index(key)];
+        Order { id: entry.id, attempt: entry.next_attempt(), payload: entry.payload.clone() }
+    }
+
     pub(super) fn payload(&self, key: JobKey) -> &Payload {
         &self.entries[index(key)].payload
     }
@@ -190,26 +191,26 @@ impl Ledger {
         self.hold = hold;
     }
 
-    /// Takes the next job to be sent.
-    pub(super) fn take_ready(&mut self) -> Option<(JobKey, Order)> {
+    /// Takes the next job to be sent. Returns the length of its payload, in bytes, too.
+    pub(super) fn take_ready(&mut self) -> Option<(JobKey, usize)> {
         let key = *self.ready.front()?;
         let entry = &self.entries[index(key)];
         if self.hold && entry.place > self.sent_through {
             return None;
         }
         self.sent_through = self.sent_through.max(entry.place);
-        self.ready_bytes -= entry.payload.len();
-        let order = entry.order();
+        let bytes = entry.payload.len();
+        self.ready_bytes -= bytes;
         self.ready.pop_front();
         self.count_sent();
-        Some((key, order))
+        Some((key, bytes))
     }
 
     /// Takes the next job to be sent to a fresh worker, alone.
-    pub(super) fn take_isolated(&mut self) -> Option<(JobKey, Order)> {
+    pub(super) fn take_isolated(&mut self) -> Option<(JobKey, usize)> {
         let key = self.isolated.pop_front()?;
         self.count_sent();
-        Some((key, self.entries[index(key)].order()))
+        Some((key, self.bytes(key)))
     }
 
     fn count_sent(&mut self) {

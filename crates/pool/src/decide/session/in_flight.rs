@@ -47,6 +47,11 @@ impl InFlight {
         self.jobs.iter().copied()
     }
 
+    /// The jobs behind the first `before`.
+    pub(super) fn behind(&self, before: usize) -> impl Iterator<Item = JobKey> {
+        self.jobs.range(before..).copied()
+    }
+
     /// The job at the head.
     pub(super) fn first(&self) -> Option<JobKey> {
         self.jobs.front().copied()
