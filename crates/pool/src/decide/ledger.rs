@@ -38,6 +38,16 @@ pub(super) struct Ledger {
     tally: Tally,
 }
 
+/// A job that was sent, as its worker knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) id: u64,
+    /// Which attempt of the job.
+    pub(super) attempt: u32,
+    /// The length of its payload, in bytes.
+    pub(super) bytes: usize,
+}
+
 /// A job that is not settled.
 #[derive(Debug)]
 struct Entry {
@@ -52,6 +62,12 @@ struct Entry {
 /// A job in the pool, for as long as it is not settled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct JobKey(u32);
+
+impl Entry {
+    fn next_attempt(&self) -> u32 {
+        self.history.as_ref().map_or(1, |history| history.next_attempt())
+    }
+}
 
 impl Ledger {
     /// Takes a job on, behind all others.
@@ -148,10 +164,16 @@ impl Ledger {
         self.entries[index(key)].id
     }
 
-    /// A job's number, and that of the attempt that runs or is to come.
-    pub(super) fn attempt_of(&self, key: JobKey) -> (u64, u32) {
+    /// What a worker knows of a job that it was sent.
+    pub(super) fn sent(&self, key: JobKey) -> Sent {
         let entry = &self.entries[index(key)];
-        (entry.id, entry.history.as_ref().map_or(1, |history| history.next_attempt()))
+        Sent { id: entry.id, attempt: entry.next_attempt(), bytes: entry.payload.len() }
+    }
+
+    /// What is sent for a job.
+    pub(super) fn order(&self, key: JobKey) -> Order {
+        let entry = &self.entries[index(key)];
+        Order { id: entry.id, attempt: entry.next_attempt(), payload: entry.payload.clone() }
     }
 
     pub(super) fn payload(&self, key: JobKey) -> &Payload {
@@ -163,38 +185,35 @@ impl Ledger {
         self.payload(key).len()
     }
 
-    pub(super) fn order(&self, key: JobKey) -> Order {
-        let (id, attempt) = self.attempt_of(key);
-        Order { id, attempt, payload: self.payload(key).clone() }
-    }
-
     /// Whether outcomes have nowhere to go: then no job is begun with. One that was sent before
     /// is sent again all the same, since its outcome may be what the others wait for.
     pub(super) fn hold(&mut self, hold: bool) {
         self.hold = hold;
     }
 
-    /// Takes the next job to be sent.
-    pub(super) fn take_ready(&mut self) -> Option<JobKey> {
-        let entry = &self.entries[index(*self.ready.front()?)];
+    /// Takes the next job to be sent. Returns the length of its payload, in bytes, too.
+    pub(super) fn take_ready(&mut self) -> Option<(JobKey, usize)> {
+        let key = *self.ready.front()?;
+        let entry = &self.entries[index(key)];
         if self.hold && entry.place > self.sent_through {
             return None;
         }
         self.sent_through = self.sent_through.max(entry.place);
-        self.ready_bytes -= entry.payload.len();
-        let key = self.ready.pop_front()?;
-        self.sent();
-        Some(key)
+        let bytes = entry.payload.len();
+        self.ready_bytes -= bytes;
+        self.ready.pop_front();
+        self.count_sent();
+        Some((key, bytes))
     }
 
-    /// Takes the next job to be sent to a fresh worker, isolated.
-    pub(super) fn take_isolated(&mut self) -> Option<JobKey> {
+    /// Takes the next job to be sent to a fresh worker, alone.
+    pub(super) fn take_isolated(&mut self) -> Option<(JobKey, usize)> {
         let key = self.isolated.pop_front()?;
-        self.sent();
-        Some(key)
+        self.count_sent();
+        Some((key, self.bytes(key)))
     }
 
-    fn sent(&mut self) {
+    fn count_sent(&mut self) {
         self.tally.queued -= 1;
         self.tally.in_flight += 1;
     }

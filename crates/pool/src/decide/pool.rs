@@ -6,7 +6,7 @@ use super::{
     action::{Action, Actions, Running},
     context::Contact,
     input::{Input, News, Tick, Weight},
-    ledger::Ledger,
+    ledger::{Ledger, Sent},
     memory_watch::MemoryWatch,
     phase::Phase,
     policy::Policy,
@@ -152,7 +152,7 @@ impl Pool {
     pub fn running(&self) -> impl Iterator<Item = Running<'_>> {
         let ledger = &self.ledger;
         self.slots.iter().flat_map(Slot::running).map(|(worker, key, since)| {
-            let (id, attempt) = ledger.attempt_of(key);
+            let Sent { id, attempt, .. } = ledger.sent(key);
             Running { worker, id, attempt, payload: ledger.payload(key), since }
         })
     }

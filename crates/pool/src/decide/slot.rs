@@ -217,7 +217,7 @@ impl Slot {
             Some(why) => is_replaced_at_once(why),
             None => false,
         };
-        if is_replaced && !ctx.is_stopping {
+        if is_replaced && !ctx.is_stopping && !self.is_surplus {
             self.spawn(ctx);
         }
     }

@@ -37,7 +37,7 @@ impl Session {
             cause if history::is_charged(cause) => AttemptEnd::Crashed(death),
             _ => AttemptEnd::Returned(death),
         };
-        let (_, number) = ctx.ledger.attempt_of(key);
+        let number = ctx.ledger.sent(key).attempt;
         let took = ctx.now.saturating_sub(head.since);
         let attempt = self.attempt(number, took, ctx.now, end);
         ctx.file(key, Attempt { hang: head.hang, ..attempt });

@@ -47,6 +47,11 @@ impl InFlight {
         self.jobs.iter().copied()
     }
 
+    /// The jobs behind the first `before`.
+    pub(super) fn behind(&self, before: usize) -> impl Iterator<Item = JobKey> {
+        self.jobs.range(before..).copied()
+    }
+
     /// The job at the head.
     pub(super) fn first(&self) -> Option<JobKey> {
         self.jobs.front().copied()
@@ -68,14 +73,13 @@ impl InFlight {
         self.last = self.sent;
     }
 
-    /// The first job was answered. What was known of it comes back, and the next one takes its
-    /// place. When that one began is for the caller to say: a batch of replies has one time.
-    pub(super) fn pop_answered(&mut self, bytes: usize) -> Head {
+    /// The first job was answered, and the next one takes its place. When that one began is for
+    /// the caller to say: a batch of replies has one time.
+    pub(super) fn pop_answered(&mut self, bytes: usize) {
         self.answered_through = self.first_number();
         self.jobs.pop_front();
         self.bytes -= bytes;
-        let since = self.head.since;
-        std::mem::replace(&mut self.head, Head::begin(since))
+        self.head = Head::begin(self.head.since);
     }
 
     /// Takes out the last job, which was not begun.

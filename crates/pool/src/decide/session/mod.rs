@@ -5,14 +5,15 @@ mod death;
 mod head;
 mod in_flight;
 mod limits;
+mod recent;
 mod replies;
 mod retract;
 pub(super) mod retraction;
 mod send;
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
-use self::{in_flight::InFlight, retraction::Retraction};
+use self::{in_flight::InFlight, recent::Recent, retraction::Retraction};
 use super::{
     input::{Abilities, Tick},
     ledger::JobKey,
@@ -64,8 +65,7 @@ struct Replies {
     count: u64,
     /// How many of them do not count for recycling, since the worker was not replaced after them.
     uncounted: u64,
-    /// The last jobs that it answered, and which attempt of each, the latest first.
-    recent: VecDeque<(u64, u32)>,
+    recent: Recent,
 }
 
 impl Session {

@@ -6,7 +6,7 @@ use super::{
     super::{
         context::StepContext,
         input::{Answer, Memory, Reply},
-        ledger::JobKey,
+        ledger::{JobKey, Sent},
         verdict,
     },
     Link, Session,
@@ -17,23 +17,8 @@ use crate::{
     job::{Attempt, AttemptEnd, Death, Failure, FailureKind, Payload},
 };
 
-/// A second reply for a job is recognized if no more jobs than these were answered since the
-/// first.
-const RECENT_MAX: usize = 16;
-
 /// Why a cancelled job ends.
 const CANCELLED: Asked = Asked { why: StopReason::Cancelled, killed: false };
-
-/// A reply that came for the job at the head.
-struct Answered {
-    key: JobKey,
-    reply: Reply,
-    /// How long the job ran.
-    took: Duration,
-    /// What was known of it.
-    head: Head,
-    peak_bytes: Option<u64>,
-}
 
 impl Session {
     /// Takes replies, each for the job at the head of the queue.
@@ -50,23 +35,22 @@ impl Session {
             return Ok(());
         }
         let peak_bytes = memory.map(|memory| memory.peak_bytes);
-        let (mut count, mut service_ns) = (0, 0u64);
+        let (mut count, mut service_ns, now_ns) = (0, 0u64, nanoseconds(ctx.now));
         for reply in replies {
-            let answered = (reply.id, reply.attempt);
-            let key = self.in_flight.first().filter(|key| ctx.ledger.attempt_of(*key) == answered);
-            let Some(key) = key else { return Err(self.wrong_reply(&reply)) };
-            self.replies.recent.truncate(RECENT_MAX - 1);
-            self.replies.recent.push_front(answered);
+            let key = self.in_flight.first().map(|key| (key, ctx.ledger.sent(key)));
+            let key = key.filter(|(_, sent)| (sent.id, sent.attempt) == (reply.id, reply.attempt));
+            let Some((key, Sent { bytes, .. })) = key else { return Err(self.wrong_reply(&reply)) };
+            self.replies.recent.push(reply.id, reply.attempt);
             self.replies.count += 1;
-            let head = self.in_flight.pop_answered(ctx.ledger.bytes(key));
-            // Whatever the worker says, no job has run for longer than the run.
-            let measured = Duration::from_nanos(reply.service_ns).min(ctx.now);
-            let since_head = ctx.now.saturating_sub(head.since);
-            let took = if reply.service_ns == 0 { since_head } else { measured };
+            let took_ns = match reply.service_ns {
+                0 => nanoseconds(ctx.now.saturating_sub(self.in_flight.head.since)),
+                // Whatever the worker says, no job has run for longer than the run.
+                measured => measured.min(now_ns),
+            };
             count += 1;
-            let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
             service_ns = service_ns.saturating_add(took_ns);
-            self.settle(Answered { key, reply, took, head, peak_bytes }, ctx);
+            self.settle(key, reply, Duration::from_nanos(took_ns), peak_bytes, ctx);
+            self.in_flight.pop_answered(bytes);
         }
         if count > 0 {
             self.prefetch.learn(count, service_ns);
@@ -80,7 +64,7 @@ impl Session {
 
     fn wrong_reply(&self, reply: &Reply) -> ProtocolFault {
         let id = reply.id;
-        if self.replies.recent.contains(&(id, reply.attempt)) {
+        if self.replies.recent.contains(id, reply.attempt) {
             ProtocolFault::SecondReply { id }
         } else {
             ProtocolFault::WrongReply { id }
@@ -96,7 +80,7 @@ impl Session {
         ctx: &mut StepContext<'_>,
     ) {
         let ledger = &*ctx.ledger;
-        let is_it = |key| ledger.attempt_of(key).0 == id;
+        let is_it = |key| ledger.id(key) == id;
         let length = |key| ledger.bytes(key);
         let Some(key) = self.in_flight.remove_unsent(is_it, length, ctx.now) else { return };
         let message = format!(
@@ -104,7 +88,7 @@ impl Session {
              with --max-frame"
         );
         let failure = Failure { kind: FailureKind::Error, message, place: None };
-        let (_, number) = ctx.ledger.attempt_of(key);
+        let number = ctx.ledger.sent(key).attempt;
         let end = AttemptEnd::Error(Box::new(failure));
         ctx.file(key, self.attempt(number, Duration::ZERO, ctx.now, end));
         self.rest();
@@ -117,14 +101,21 @@ impl Session {
         }
     }
 
-    fn settle(&mut self, answered: Answered, ctx: &mut StepContext<'_>) {
-        let Answered { key, reply, took, head, peak_bytes } = answered;
-        let attempt = |end| Attempt {
-            peak_bytes,
-            hang: head.hang,
-            ..self.attempt(reply.attempt, took, ctx.now, end)
-        };
-        match (reply.answer, head.limit) {
+    /// Settles the job at the head, or files its attempt, by what came of it.
+    fn settle(
+        &mut self,
+        key: JobKey,
+        reply: Reply,
+        took: Duration,
+        peak_bytes: Option<u64>,
+        ctx: &mut StepContext<'_>,
+    ) {
+        let now = ctx.now;
+        let Head { limit, overweight, .. } = self.in_flight.head;
+        let hang = self.in_flight.head.hang.take();
+        let attempt =
+            |end| Attempt { peak_bytes, hang, ..self.attempt(reply.attempt, took, now, end) };
+        match (reply.answer, limit) {
             (Answer::Done(payload), _) => {
                 let attempt = attempt(AttemptEnd::Ok);
                 ctx.ledger.done(key, payload, attempt, ctx.actions);
@@ -141,7 +132,7 @@ impl Session {
                 ctx.file(key, attempt(AttemptEnd::Returned(stopped(cause))));
             }
             (Answer::Ran(mut ran), limit) => {
-                if let (Some(bytes), Some(evidence)) = (head.overweight, &mut ran.evidence) {
+                if let (Some(bytes), Some(evidence)) = (overweight, &mut ran.evidence) {
                     evidence.peak.raise(bytes);
                 }
                 if let Some(asked) = ran.asked.as_mut().filter(|_| limit.is_cancelled()) {
@@ -163,4 +154,8 @@ impl Session {
 /// The end of a job that ended early, and whose worker lives on.
 fn stopped(cause: Cause) -> Box<Death> {
     Box::new(Death { cause, evidence: None, last_output: Vec::new() })
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

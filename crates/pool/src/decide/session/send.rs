@@ -1,11 +1,7 @@
 //! Sending jobs to a worker: how many it may have in flight, and in which order they go.
 
 use super::{
-    super::{
-        action::{Action, Order},
-        context::StepContext,
-        ledger::JobKey,
-    },
+    super::{action::Action, context::StepContext},
     Link, Session,
     retraction::Retraction,
 };
@@ -37,36 +33,34 @@ impl Session {
 
     /// Sends up to `count` of the jobs that are ready; whether there was one.
     pub(in super::super) fn send(&mut self, count: usize, ctx: &mut StepContext<'_>) -> bool {
-        let mut orders = Vec::with_capacity(count);
-        while orders.len() < count
+        let before = self.len();
+        while self.len() - before < count
             && self.in_flight.bytes() < AHEAD_BYTES_MAX
-            && let Some(key) = ctx.ledger.take_ready()
+            && let Some((key, bytes)) = ctx.ledger.take_ready()
         {
-            orders.push(self.take_on(key, ctx));
+            self.in_flight.push(key, bytes, ctx.now);
         }
-        let is_any = !orders.is_empty();
+        let is_any = self.len() > before;
         if is_any {
-            self.send_off(orders, ctx);
+            self.send_behind(before, ctx);
         }
         is_any
     }
 
     /// Sends one of the jobs that run alone in a fresh worker; whether there was one.
     pub(in super::super) fn send_isolated(&mut self, ctx: &mut StepContext<'_>) -> bool {
-        let Some(key) = ctx.ledger.take_isolated() else { return false };
-        let order = self.take_on(key, ctx);
+        let Some((key, bytes)) = ctx.ledger.take_isolated() else { return false };
+        let before = self.len();
+        self.in_flight.push(key, bytes, ctx.now);
         self.in_flight.head.is_isolated = true;
-        self.send_off(vec![order], ctx);
+        self.send_behind(before, ctx);
         true
     }
 
-    fn take_on(&mut self, key: JobKey, ctx: &StepContext<'_>) -> Order {
-        let order = ctx.ledger.order(key);
-        self.in_flight.push(key, order.payload.len(), ctx.now);
-        order
-    }
-
-    fn send_off(&mut self, orders: Vec<Order>, ctx: &mut StepContext<'_>) {
+    /// Sends the jobs in flight behind the first `before`.
+    fn send_behind(&mut self, before: usize, ctx: &mut StepContext<'_>) {
+        // Each order is written where it stays: moving it would cost more than all else here.
+        let orders = self.in_flight.behind(before).map(|key| ctx.ledger.order(key)).collect();
         self.last_heard = ctx.now;
         let (worker, resume) = (self.worker, self.retraction.resume(ctx.now));
         ctx.actions.push(Action::Send { worker, resume, orders });

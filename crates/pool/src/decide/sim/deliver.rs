@@ -100,7 +100,9 @@ impl World {
         let process = self.process(worker);
         let at = process.line.iter().position(|sent| sent.id == id);
         let Some(sent) = at.and_then(|at| process.line.remove(at)) else {
-            panic!("{worker} has no job {id}");
+            // It was answered before it could be sent.
+            assert!(process.lied, "{worker} has no job {id}");
+            return;
         };
         if at == Some(0) {
             process.head_since = now;
@@ -210,6 +212,7 @@ fn verdict(process: &Process, evidence: Option<&Evidence>, limited: bool) -> Kin
         Status::Signal { signal: Signal::KILL, .. } if process.killed => asked_for,
         Status::Signal { signal: Signal::TERM, .. } if asked => asked_for,
         Status::Signal { signal, .. } if memory(signal == Signal::KILL) => Kind::Crashed,
+        Status::Signal { signal, .. } if process.heavy && signal.is_own_fault() => Kind::Crashed,
         Status::Signal { signal: Signal::XCPU, .. } if limited => Kind::Returned,
         Status::Signal { signal, .. } if signal.is_own_fault() => Kind::Crashed,
         Status::Signal { .. } => Kind::Returned,

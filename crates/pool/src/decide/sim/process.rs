@@ -91,6 +91,8 @@ pub(super) struct Process {
     pub(super) fault_heard: bool,
     pub(super) closed_heard: bool,
     pub(super) retracted: bool,
+    /// The pool has heard that it holds too much.
+    pub(super) heavy: bool,
     /// A user wants it killed.
     pub(super) condemned: bool,
     pub(super) stopping: Option<(StopReason, Tick)>,

@@ -44,6 +44,9 @@ impl World {
             weights.push((worker, Weight { resident_bytes: sum, proportional_bytes: exactly }));
             if is_heavy {
                 self.too_heavy.insert(worker);
+                if let Some(process) = self.processes.get_mut(&worker) {
+                    process.heavy = true;
+                }
             }
         }
         Some(Input::Weighed { weights, took: Duration::from_micros(self.chance.below(4000)) })

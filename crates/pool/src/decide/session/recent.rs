@@ -1,0 +1,37 @@
+//! The last jobs that a worker answered, by which a second reply for one of them is recognized.
+
+/// A second reply for a job is recognized if fewer jobs than these were answered since the first.
+const RECENT_MAX: usize = 16;
+
+/// A ring of jobs and attempts. An attempt's number is never 0, so an empty place is like none.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    jobs: [(u64, u32); RECENT_MAX],
+    /// How many jobs were answered.
+    count: usize,
+}
+
+impl Recent {
+    /// This attempt of this job was answered.
+    pub(super) fn push(&mut self, job: u64, attempt: u32) {
+        self.jobs[self.count % RECENT_MAX] = (job, attempt);
+        self.count = self.count.wrapping_add(1);
+    }
+
+    pub(super) fn contains(&self, job: u64, attempt: u32) -> bool {
+        attempt > 0 && self.jobs.contains(&(job, attempt))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_sixteen_replies_are_known() {
+        let mut recent = Recent::default();
+        (1..=17).for_each(|job| recent.push(job, 1));
+        assert!(!recent.contains(1, 1) && recent.contains(2, 1) && recent.contains(17, 1));
+        assert!(!recent.contains(17, 2) && !recent.contains(0, 0));
+    }
+}
