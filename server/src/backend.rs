@@ -14,9 +14,9 @@ use pool::{
     verdict::{self, Circumstances},
 };
 use process::{
-    KillScope, Process, Program, descriptors::OpenFiles, end::describe, proc::OomWatch,
-    spawn::SpawnSpec,
+    KillScope, Process, Program, descriptors::OpenFiles, proc::OomWatch, spawn::SpawnSpec,
 };
+use records::words::describe;
 use text::units::show_duration;
 use tokio::net::TcpStream;
 

@@ -19,14 +19,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use journal::{
+    Ending, Header, Journal, OnLost, Opened, Record, Recorded, Settled, Store, Sync,
+    identity::Digest,
+    resume::{Decision, Resume},
+};
 use pool::{
     event::WorkerId,
     job::{Attempt, AttemptEnd, Payload},
-};
-use supervisor::journal::{
-    Ending, Header, Journal, OnLost, Opened, Record, Recorded, Settled, Store, Sync,
-    identity::Digest,
-    resume::{Resume, Turn},
 };
 
 use crate::table::{Goal, ROUNDS, Table, Turns, rate};
@@ -220,7 +220,7 @@ fn opening(table: &mut Table) {
         let mut resume = Resume::new(recorded, false);
         for job in 1..=MILLION {
             let turn = resume.next(&Digest::of(payload(job).as_bytes()));
-            assert!(matches!(turn, Turn::Settled { unsent: false, .. }));
+            assert!(matches!(turn, Decision::Settled { unsent: false, .. }));
         }
         assert_eq!(resume.counts().done, MILLION);
         times.push(start.elapsed().as_secs_f64(), SECONDS_MAX);

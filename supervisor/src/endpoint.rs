@@ -1,27 +1,28 @@
-//! Where is a run served? A port of this machine, an address, or a Unix socket.
+//! The address at which a run is served over HTTP: a loopback port, another address, or a Unix
+//! socket.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-/// Where those who look on may come.
+/// An address to listen on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Endpoint {
-    /// A host by name or number, and a port; 0 is any that is free.
+    /// A TCP port.
     Tcp {
-        /// This machine alone where none was given.
+        /// Name or address of the host; the loopback address if none was given.
         host: String,
-        /// The port.
+        /// Number of the port; 0 selects a free one.
         port: u16,
     },
-    /// A socket of the file system, for this user alone.
+    /// A Unix socket that only this user can connect to.
     Unix(PathBuf),
 }
 
-/// What is no such place.
+/// A text that is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("write :PORT for this machine alone, HOST:PORT, or unix:PATH")]
 pub struct EndpointError;
 
-/// No name resolves elsewhere.
+/// A number and not a name, since `localhost` may resolve to another address.
 const LOOPBACK: &str = "127.0.0.1";
 
 impl FromStr for Endpoint {
@@ -37,7 +38,7 @@ impl FromStr for Endpoint {
         let host = match (host, bare) {
             ("", _) => LOOPBACK,
             (_, Some(host)) => host,
-            // An IPv6 address whose end would be taken for a port.
+            // An IPv6 address without brackets, whose last part looks like a port.
             (host, None) if host.contains(':') => return Err(EndpointError),
             (host, None) => host,
         };
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_alone_is_of_this_machine_alone() {
+    fn a_port_without_a_host_is_a_loopback_port() {
         for (text, host, port) in [
             (":9000", "127.0.0.1", 9000),
             ("localhost:0", "localhost", 0),

@@ -4,26 +4,21 @@
 //! Reading order: [`pool`] (the words and every decision), [`run`] (the loop), [`executor`] (what
 //! is done about it), [`process`] (how).
 
-pub mod about;
 mod alarm;
-#[cfg(feature = "compare")]
-pub mod compare;
 pub mod control;
 pub mod dry_run;
 pub mod endpoint;
 pub mod executor;
-#[cfg(feature = "journal")]
-pub mod journal;
 pub mod launcher;
+pub mod model;
 mod notice;
 pub mod observe;
-pub mod onlook;
+pub mod observers;
 mod progress;
 pub mod run;
 pub mod settings;
 pub mod sink;
 pub mod source;
 pub mod template;
-#[cfg_attr(not(feature = "web"), path = "web/absent.rs")]
+#[cfg(feature = "web")]
 pub mod web;
-pub mod words;

@@ -9,6 +9,6 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     process::spawn::exec_helper::run_if_called(Some(supervisor::launcher::start));
     #[cfg(feature = "compare")]
-    supervisor::compare::run_if_called();
+    compare::run_if_called();
     cli::main()
 }

@@ -1,9 +1,11 @@
 //! The run: wait for something to happen, let the pool decide, do what it says. The only file
 //! that names every folder.
 
-mod act;
+mod command;
 mod conclude;
 mod error;
+mod info;
+mod listeners;
 mod look;
 #[cfg_attr(not(feature = "journal"), path = "run/record/absent.rs")]
 mod record;
@@ -17,17 +19,16 @@ use tokio::{runtime::LocalOptions, time::Instant};
 
 pub use self::{error::RunError, record::RecordError};
 use self::{
-    look::Places,
+    listeners::Listeners,
     record::{Opening, Recording, Sequence},
     request::loss,
 };
 use crate::{
-    about::About,
     alarm::Alarm,
     executor::Executor,
     notice::Notice,
     observe::{board::Board, narrator::Narrator},
-    onlook::{Ask, Onlookers},
+    observers::{EventStream, Message, Observers},
     progress::{Progress, Shown, Total},
     settings::{self, Jobs, Output, Settings},
     sink::{
@@ -48,6 +49,7 @@ use process::{
     stdout, terminal,
     warden::Ward,
 };
+use records::RunInfo;
 
 /// Runs workers until all have ended, and with jobs until all of those have. To be called on the
 /// process's first thread, before it has others: the workers' lives hang on it.
@@ -63,15 +65,15 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
     if settings.jobs.is_some() {
         memory::keep_freed();
     }
-    let (line, start) = (Executor::LINE_FILES, Executor::LINE_START_FILES);
+    let (line, start) = (Executor::CONNECTION_FILES, Executor::CONNECTION_START_FILES);
     // The one more worker of a roll has a line as well.
     let (each, others) = if settings.jobs.is_some() { (line, line + start) } else { (0, 0) };
     let is_watched = settings.program.limits.tree_bytes().is_some();
-    let each = each + if is_watched { Executor::WATCH_FILES } else { 0 };
-    let mut about = look::about(settings);
-    let places = Places::open(settings, &mut about)?;
+    let each = each + if is_watched { Executor::MEMORY_FILES } else { 0 };
+    let mut about = info::run_info(settings)?;
+    let listeners = Listeners::open(settings, &mut about)?;
     let about = Arc::new(about);
-    let others = others + places.files();
+    let others = others + listeners.files();
     open_files.suffice_for(settings.workers.get(), each, others, "workers", "--workers")?;
     let open = |jobs: &Jobs| Source::open(&jobs.source, jobs.separator, jobs.job_bytes_max());
     let source = settings.jobs.as_ref().map(open).transpose()?;
@@ -79,14 +81,15 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
         reports::open(&settings.reports)?.into_iter().map(ReportFile::split).unzip();
     let opening = Opening::open(settings)?;
     let writer = Writer::open(files).map_err(refused("start the thread that writes"))?;
-    let (onlookers, said) =
-        places.serve().map_err(refused("start the thread of those who look on"))?;
+    let (observers, said) =
+        listeners.serve().map_err(refused("start the thread of those who look on"))?;
     writer.push(Stream::Stderr, said.into_bytes());
     let notice = look::notice(settings, &writer);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
         .map_err(refused("start the runtime"))?;
+    let (observers, stream) = observers.unzip();
     let is_shown = settings.serve.is_some();
     let shown = |(jobs, total)| Progress::new(jobs, total);
     runtime.block_on(async {
@@ -96,7 +99,7 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
         let mut request = next_request(Rc::clone(&signals));
         let (mut recording, mut archive, mut left) = (None, None, None);
         if let (Some(opening), Some(jobs)) = (opening, &settings.jobs) {
-            let began = Duration::from_millis(about.began_unix_ms);
+            let began = Duration::from(about.began_unix_ms);
             let (mut begun, kept, said) = opening.begin(jobs, began)?;
             writer.push(Stream::Stderr, said.into_bytes());
             // However long that takes, a signal is heard: it is dealt with in the loop.
@@ -130,7 +133,8 @@ pub fn run(settings: &Settings, ward: Ward) -> Result<RunEnd, RunError> {
             source,
             about,
             board: Board::new(settings.workers.get()),
-            onlookers,
+            observers,
+            stream,
             narrator: Narrator::default(),
             notice,
             request,
@@ -167,10 +171,11 @@ struct Run {
     executor: Executor,
     /// `None` for a run without jobs, and once there are no more.
     source: Option<Source>,
-    about: Arc<About>,
+    about: Arc<RunInfo>,
     board: Board,
     /// `None` where nobody may look.
-    onlookers: Option<Onlookers>,
+    observers: Option<Observers>,
+    stream: Option<EventStream>,
     narrator: Narrator,
     /// `None` where no service manager started us.
     notice: Option<Notice>,
@@ -259,7 +264,7 @@ impl Run {
         }
         loop {
             let show = self.progress.as_ref().map(Progress::next);
-            let skipped = self.onlookers.as_mut().and_then(|onlookers| onlookers.stream().due());
+            let skipped = self.stream.as_ref().and_then(EventStream::due);
             let notice = self.notice.as_ref().and_then(Notice::due);
             let ticks = [self.pool.next_deadline(), show, self.narrator.due(), skipped, notice];
             let deadline = ticks.into_iter().flatten().min().map(|tick| self.began + tick);
@@ -289,7 +294,7 @@ impl Run {
                     return self.recorded(news).unwrap_or(Input::Timer);
                 }
                 () = self.outlet.written(), if self.recording.is_some() => self.note_written(),
-                ask = asked(&mut self.onlookers) => {
+                ask = asked(&mut self.observers) => {
                     // However many ask, workers have their turns between.
                     return self.answer(ask).unwrap_or(Input::Timer);
                 }
@@ -335,7 +340,7 @@ impl Run {
 
     /// What the clock on the wall says, as of the run's own.
     fn since_1970(&self) -> Duration {
-        Duration::from_millis(self.about.began_unix_ms) + self.began.elapsed()
+        Duration::from(self.about.began_unix_ms) + self.began.elapsed()
     }
 
     fn say(&self, text: String) {
@@ -374,9 +379,9 @@ async fn room(outlet: &Outlet, recording: Option<&Recording>) {
 }
 
 /// What somebody asks; never anything where nobody may.
-async fn asked(onlookers: &mut Option<Onlookers>) -> Ask {
-    match onlookers {
-        Some(onlookers) => onlookers.asked().await,
+async fn asked(observers: &mut Option<Observers>) -> Message {
+    match observers {
+        Some(observers) => observers.next().await,
         None => std::future::pending().await,
     }
 }

@@ -1,13 +1,21 @@
-//! What was a run asked to do? Validated values: once a [`Settings`] exists, nothing in it is
-//! out of range and no `Option` means "the default".
+//! Settings of a run. They are validated: nothing in a [`Settings`] is out of range, and no `Option`
+//! means "the default".
 
-mod commands;
+mod command;
+#[cfg(feature = "journal")]
+mod identity;
 mod journal;
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
-pub use self::commands::{Capture, Commands};
-pub use self::journal::{Journal, OnLost, Sync};
+#[cfg(feature = "journal")]
+pub use self::identity::Identity;
+#[cfg(feature = "journal")]
+pub use self::journal::{OnLost, Sync};
+pub use self::{
+    command::{Capture, CommandSettings},
+    journal::Journal,
+};
 use pool::{
     Policy,
     rules::{Depth, JobRules, Restart, Roll},
@@ -17,96 +25,96 @@ use process::{KillScope, Program};
 
 use crate::endpoint::Endpoint;
 
-/// Everything a run is asked to do.
+/// All settings of a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What each worker runs.
+    /// The program of each worker.
     pub program: Program,
-    /// How many.
+    /// Number of workers.
     pub workers: Workers,
-    /// When a worker that ended is started again.
+    /// When a worker that has ended is started again.
     pub restart: Restart,
-    /// How workers are replaced one by one.
+    /// How a roll replaces workers.
     pub roll: Roll,
-    /// How long a worker may take to end when asked to.
+    /// Time between the stop signal and SIGKILL.
     pub grace: Duration,
-    /// How it is asked.
+    /// The signal that asks a worker to stop.
     pub stop_signal: Signal,
-    /// How far that goes.
+    /// Which processes a signal reaches.
     pub reach: KillScope,
-    /// What becomes of the workers' output.
+    /// What happens to the output of workers, and to replies.
     pub output: Output,
-    /// What they are given to do; `None` for programs that are not.
+    /// Settings of jobs; `None` for programs without jobs.
     pub jobs: Option<Jobs>,
-    /// Files that are written beside.
+    /// Files to write beside stdout.
     pub reports: Vec<Report>,
-    /// Where it is shown over HTTP.
+    /// Address at which to serve the run over HTTP.
     pub serve: Option<Endpoint>,
-    /// By which name it can be asked and changed, besides the one that it gives itself.
+    /// Name under which the run can be controlled, in addition to its id.
     pub name: Option<String>,
-    /// The socket of the service manager that is told how it fares.
+    /// Socket of the service manager to notify.
     pub notify: Option<OsString>,
 }
 
-/// What workers that take jobs are given to do.
+/// Settings of a run with jobs.
 #[derive(Clone, Debug)]
 pub struct Jobs {
     /// Where jobs come from.
     pub source: JobSource,
-    /// What ends each.
+    /// What ends each job in the input.
     pub separator: Separator,
-    /// Whether outcomes come out in the order of the jobs.
+    /// Whether outcomes are written in the order of the jobs.
     pub keep_order: bool,
-    /// How it is shown how far they have come.
+    /// How progress is shown.
     pub progress: Progress,
-    /// The longest frame, in bytes.
+    /// Longest frame to or from a worker, in bytes.
     pub frame_bytes_max: usize,
-    /// What becomes of them.
+    /// Rules about attempts, retries and limits.
     pub rules: JobRules,
-    /// The command that is run for each; `None` where workers do them.
-    pub commands: Option<Commands>,
-    /// Where it is recorded what becomes of them.
+    /// The command to run for each job; `None` if workers take the jobs.
+    pub commands: Option<CommandSettings>,
+    /// The journal of the run.
     pub journal: Option<Journal>,
 }
 
-/// A file that tells of the run, beside what goes to stdout.
+/// A file to write during the run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Report {
-    /// A line for each attempt, in GNU parallel's columns and a few more.
+    /// A line for each attempt, with the columns of GNU parallel and three more.
     Joblog(PathBuf),
-    /// The XML that test dashboards read.
+    /// JUnit XML.
     Junit(PathBuf),
     /// The records of `--format jsonl`.
     Jsonl(PathBuf),
-    /// All that happens, as it happens.
+    /// All events, as they happen.
     Events(PathBuf),
 }
 
 impl Jobs {
-    /// The longest job: what a frame of it adds to its bytes is less than this.
+    /// Upper bound of the bytes that a frame adds to a job.
     const AROUND_JOB_BYTES: usize = 256;
 
-    /// Whether something depends on how much memory workers hold.
+    /// Whether a rule depends on the memory of workers.
     #[must_use]
     pub fn watches_memory(&self) -> bool {
         self.rules.recycle.resident_bytes.is_some()
     }
 
-    /// The longest job, in bytes.
+    /// Returns the size of the longest job, in bytes.
     #[must_use]
     pub fn job_bytes_max(&self) -> usize {
         self.frame_bytes_max.saturating_sub(Self::AROUND_JOB_BYTES)
     }
 }
 
-/// How it is shown, on stderr, how far the jobs have come.
+/// How progress is shown on stderr.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
-    /// As a line that stays in its place on the terminal.
+    /// A line on the terminal that is redrawn in place.
     Bar,
-    /// As a line of its own every ten seconds.
+    /// A new line every ten seconds.
     Plain,
-    /// Not at all.
+    /// No progress.
     None,
 }
 
@@ -115,20 +123,19 @@ pub enum Progress {
 pub enum JobSource {
     /// A file, to its end.
     File(PathBuf),
-    /// Standard input, to its end.
+    /// Stdin, to its end.
     Stdin,
-    /// The command line.
+    /// Arguments of the command line.
     Arguments(Vec<OsString>),
-    /// Lists on the command line: a job for each way to choose one of each, the last list
-    /// running fastest. Those linked to one another are walked in step, to the end of the
-    /// shortest.
+    /// Lists on the command line: one job for each combination, in which the last list varies
+    /// fastest. Linked lists are walked in step, to the end of the shortest.
     Product(Vec<Linked>),
-    /// A file and whatever is appended to it, without end.
+    /// A file and everything that is appended to it, without end.
     Follow(PathBuf),
 }
 
 impl JobSource {
-    /// How many jobs it has, where that is known before they are read.
+    /// Returns the number of jobs, if it is known before they are read.
     #[must_use]
     pub fn count(&self) -> Option<u64> {
         match self {
@@ -143,35 +150,35 @@ impl JobSource {
     }
 }
 
-/// Lists of inputs that are walked in step; there is at least one.
+/// Lists of inputs that are walked in step; at least one.
 pub type Linked = Vec<Vec<OsString>>;
 
 /// What ends a job in a file or on standard input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Separator {
-    /// A line each; a carriage return before the newline is part of the job.
+    /// A newline; a carriage return before it is part of the job.
     Newline,
-    /// A zero byte: `-0`.
+    /// A zero byte (`-0`).
     Nul,
 }
 
-/// How many workers: 1 to [`Workers::MAX`].
+/// A number of workers, from 1 to [`Workers::MAX`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Workers(u32);
 
 impl Workers {
-    /// More are refused: a slip of the finger should not fill the process table.
+    /// Largest number: a typing error must not fill the process table.
     pub const MAX: u32 = 4096;
-    /// A single one.
+    /// One worker.
     pub const ONE: Self = Self(1);
 
-    /// The number.
+    /// Returns the number of workers.
     #[must_use]
     pub fn get(self) -> u32 {
         self.0
     }
 
-    /// As many as this process may use CPUs.
+    /// Returns one worker per CPU that this process may use.
     #[must_use]
     pub fn auto() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -179,7 +186,7 @@ impl Workers {
     }
 }
 
-/// A number of workers that cannot be.
+/// A text that is not a number of workers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a number of workers: write 1 to {max}, or auto for one per CPU", max = Workers::MAX)]
 pub struct WorkersError(String);
@@ -196,28 +203,29 @@ impl FromStr for Workers {
     }
 }
 
-/// What becomes of the workers' output, and of replies.
+/// What happens to the output of workers, and to replies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
-    /// Line by line with the worker's number in front; replies as they are.
+    /// Output is written line by line with the number of the worker; replies are written as they
+    /// are.
     Lines {
-        /// With the time in front of a line of output.
+        /// Whether a line of output begins with the time.
         timestamps: bool,
-        /// With the job in front of a line of its reply.
+        /// Whether a line of a reply begins with its job.
         tag: bool,
     },
-    /// The bytes as they come.
+    /// Bytes are written as they arrive.
     Raw,
-    /// What each command wrote, once it has ended.
+    /// The output of each command is written once the command has ended.
     Grouped {
-        /// With the inputs in front of each line.
+        /// Whether each line begins with the inputs of the job.
         tag: bool,
     },
-    /// Commands write to files: none comes out.
+    /// Commands write to files, and nothing is written to stdout.
     Files,
-    /// None comes out. With jobs, that is said of their replies.
+    /// Output is discarded; with jobs, replies are.
     None,
-    /// One JSON record a line, and a record for each worker's end or job.
+    /// JSON records are written, one per line.
     Jsonl,
 }
 
@@ -238,8 +246,9 @@ impl From<&Settings> for Policy {
     }
 }
 
-/// What is sent ahead begins before we hear how the one before it ended: too soon for a delay, and
-/// for a command that a halt was to prevent.
+/// Disables prefetching where it would break a rule. A prefetched job starts before the supervisor
+/// knows how the one before it ended, which ignores a delay, and starts a command that a halt
+/// should have prevented.
 fn paced(mut rules: JobRules) -> JobRules {
     let halts = rules.halt.is_some() && rules.depth == Depth::Ahead;
     if halts || !rules.delay.is_zero() {

@@ -16,11 +16,11 @@ use support::{
 #[test]
 fn of_ten_thousand_jobs_exactly_the_five_bad_ones_are_not_ok() {
     let bad = [
-        (1_000, "segv", "crashed"),
-        (3_000, "abort", "crashed"),
-        (5_000, "exit 3", "crashed"),
+        (1_000, "segv", "quarantined"),
+        (3_000, "abort", "quarantined"),
+        (5_000, "exit 3", "quarantined"),
         (7_000, "hang", "failed"),
-        (9_000, "leak", "crashed"),
+        (9_000, "leak", "quarantined"),
     ];
     let word = |id| bad.iter().find(|(bad, ..)| *bad == id).map_or("fine", |(_, word, _)| word);
     let text: String = (1..=10_000).map(|id| format!("{}\n", word(id))).collect();
@@ -46,7 +46,7 @@ fn of_ten_thousand_jobs_exactly_the_five_bad_ones_are_not_ok() {
         assert_eq!(causes(job), vec![expected["cause"].as_str().unwrap(); tries], "{job}");
     }
     assert!(jobs.iter().filter(|job| job["status"] == "ok").all(is_untouched));
-    assert!(run.summary().starts_with("10000 jobs: 9995 ok, 1 failed, 4 crashed; "));
+    assert!(run.summary().starts_with("10000 jobs: 9995 ok, 1 failed, 4 quarantined; "));
     assert_eq!(run.code(), Some(1));
 }
 
@@ -114,7 +114,7 @@ fn each_end_charges_nobody(point: &[&str], life: u64) {
     each_end(point, |end, cause, run| {
         let job = &run.jobs()[0];
         assert!(is_untouched(job), "{end}: {job}");
-        let by = job["attempts"][0]["life"].as_u64().unwrap();
+        let by = job["attempts"][0]["generation"].as_u64().unwrap();
         // On a busy machine the time limit may meet a good worker too, before it begins.
         assert!(by == life || cause == "timeout" && by > life, "{end}: {job}");
     });
@@ -126,7 +126,7 @@ fn each_end_charges_the_first(point: &[&str]) {
         let job = &run.jobs()[0];
         assert_eq!(causes(job), [cause, "ok"], "{end}: {job}");
         let attempt = &job["attempts"][0];
-        assert_eq!((&attempt["worker"], &attempt["life"]), (&json!(1), &json!(1)));
+        assert_eq!((&attempt["worker"], &attempt["generation"]), (&json!(1), &json!(1)));
         let is_outside = ["SIGKILL", "SIGTERM"].contains(&end);
         assert_eq!(attempt["uncharged"] == true, is_outside, "{end}: {job}");
         let again = match cause {
@@ -191,7 +191,7 @@ fn a_death_while_a_job_runs_charges_it() {
                 // What is killed from outside is tried again, but not for ever.
                 let tries = if is_outside { 5 } else { 1 };
                 assert_eq!(causes(&jobs[2]), vec![cause; tries], "{end}");
-                let status = if cause == "timeout" { "failed" } else { "crashed" };
+                let status = if cause == "timeout" { "failed" } else { "quarantined" };
                 assert_eq!((&jobs[2]["status"], run.code()), (&json!(status), Some(1)), "{end}");
             });
         }
@@ -207,11 +207,11 @@ fn a_second_opinion_is_alone_in_a_fresh_worker() {
     let jobs = run.jobs();
     let bad = &jobs[30];
     assert_eq!(causes(bad), ["signal", "signal"]);
-    let second = &bad["attempts"][1]["life"];
-    assert_ne!(bad["attempts"][0]["life"], *second);
+    let second = &bad["attempts"][1]["generation"];
+    assert_ne!(bad["attempts"][0]["generation"], *second);
     let others = jobs.iter().filter(|job| job["id"] != 31);
     for other in others {
-        assert!(is_untouched(other) && other["attempts"][0]["life"] != *second, "{other}");
+        assert!(is_untouched(other) && other["attempts"][0]["generation"] != *second, "{other}");
     }
 }
 
@@ -221,7 +221,7 @@ fn a_parked_job_has_its_evidence() {
     let run = Run::worker("work").with("--workers 1 --limit core=0").jsonl().given([words]);
     let run = run.finish();
     let job = run.jobs().remove(0);
-    assert_eq!((&job["status"], &job["cause"]), (&json!("crashed"), &json!("signal")));
+    assert_eq!((&job["status"], &job["cause"]), (&json!("quarantined"), &json!("signal")));
     assert_eq!((&job["input"], job["attempts"].as_array().unwrap().len()), (&json!(words), 2));
     for attempt in job["attempts"].as_array().unwrap() {
         assert_eq!((&attempt["signal"], &attempt["code"]), (&json!("SIGBUS"), &json!(135)));
@@ -230,6 +230,6 @@ fn a_parked_job_has_its_evidence() {
         assert!(attempt["peak_bytes"].as_u64().unwrap() > 20 << 20, "{attempt}");
     }
     let parked =
-        "supervisor: job 1 is parked: its worker died: code 135 (SIGBUS) (attempt 2, w1.2)";
+        "supervisor: job 1 is quarantined: its worker died: code 135 (SIGBUS) (attempt 2, w1.2)";
     assert!(run.messages().contains(&parked), "{}", run.stderr);
 }

@@ -10,7 +10,7 @@ use support::{Finished, Run, Signal, Value, fixture};
 #[test]
 fn every_exit_code_is_exact() {
     let run = Run::sh("exit $((SUPERVISOR_WORKER - 1))").with("--workers 256").jsonl().finish();
-    for kind in ["ended", "task"] {
+    for kind in ["ended", "slot"] {
         let records = by_worker(&run, kind);
         assert_eq!(records.len(), 256);
         for (code, record) in records.iter().enumerate() {
@@ -96,7 +96,7 @@ fn out_of_memory_is_sure_and_costs_one_worker() {
     assert_eq!(records.len(), 4);
     assert_eq!(records[0]["worker"], 2);
     for record in &records[1..] {
-        assert_eq!((&record["cause"], &record["code"]), (&json!("asked to stop"), &json!(143)));
+        assert_eq!((&record["cause"], &record["code"]), (&json!("shutdown"), &json!(143)));
     }
     assert!(run.stderr.contains("memory (sure)"), "{}", run.stderr);
 }
@@ -108,7 +108,7 @@ fn the_cpu_limit_is_told_from_other_kills() {
     let run = Run::sh(script).with("--workers 2 --limit cpu=1,core=0").jsonl().finish();
     let records = by_worker(&run, "ended");
     for (record, signal) in records.iter().zip(["SIGXCPU", "SIGKILL"]) {
-        assert_eq!((&record["cause"], &record["signal"]), (&json!("cpu limit"), &json!(signal)));
+        assert_eq!((&record["cause"], &record["signal"]), (&json!("cpu_limit"), &json!(signal)));
     }
     assert_eq!((records.len(), run.code()), (2, Some(1)));
 }

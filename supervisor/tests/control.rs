@@ -108,7 +108,7 @@ fn workers_are_killed_added_and_let_go() {
     (2..=3).for_each(|worker| drop(run.stdout.record("started", worker, 1)));
     assert_eq!(place.said(&["scale", "1"]), "1 worker from now on\n");
     for worker in 2..=3 {
-        assert_eq!(run.stdout.record("ended", worker, 1)["cause"], "scaled down");
+        assert_eq!(run.stdout.record("ended", worker, 1)["cause"], "scaled_down");
     }
     assert_eq!(place.said(&["scale", "2"]), "2 workers from now on\n");
     run.stdout.record("started", 2, 2);

@@ -14,10 +14,10 @@ use std::{
     time::Duration,
 };
 
-use supervisor::journal::{
+use journal::{
     Header, Journal, OnLost, Opened, Reader, State, Sync,
     identity::Digest,
-    resume::{Resume, Turn},
+    resume::{Decision, Resume},
 };
 use support::journals::{ENDING, done, job, scratch, started};
 
@@ -50,9 +50,9 @@ fn writes_a_journal_where_that_is_asked_for() {
         for number in chunk {
             let bytes = payload(*number).into_bytes();
             let number = match resume.next(&Digest::of(&bytes)) {
-                Turn::Settled { .. } => continue,
-                Turn::Again { job, .. } => job,
-                Turn::New { job: number } => {
+                Decision::Settled { .. } => continue,
+                Decision::Again { job, .. } => job,
+                Decision::New { job: number } => {
                     begun.push(job(number, &bytes));
                     number
                 }

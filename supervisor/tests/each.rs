@@ -120,10 +120,10 @@ fn what_is_left_behind_is_named_and_ends() {
     for (index, leaked) in [(0, true), (1, false), (2, false)] {
         let attempt = attempt(&jobs[index]);
         assert_eq!(attempt.get("leaked").is_some(), leaked, "{attempt}");
-        assert!(!attempt["left"].as_array().unwrap().is_empty(), "{attempt}");
+        assert!(!attempt["left_behind"].as_array().unwrap().is_empty(), "{attempt}");
         assert!(attempt["wall_ms"].as_f64().unwrap() < 10_000.0, "{attempt}");
     }
-    assert_eq!(attempt(&jobs[3]).get("left"), None);
+    assert_eq!(attempt(&jobs[3]).get("left_behind"), None);
     assert!(run.stderr.contains("job 1 left 1 process: "), "{}", run.stderr);
     assert!(run.stderr.contains(", which held its output open; killed"), "{}", run.stderr);
 }
@@ -136,7 +136,7 @@ fn what_ends_by_itself_in_time_is_not_left_behind() {
         let run = run.given(["sleep 0.01 & echo said"]).finish();
         let attempt = &run.jobs()[0]["attempts"][0];
         assert_eq!((run.statuses(), &attempt["stdout"]), (vec!["ok".into()], &"said\n".into()));
-        attempt.get("left").is_none()
+        attempt.get("left_behind").is_none()
     });
 }
 
@@ -292,7 +292,7 @@ fn a_program_that_is_not_there_is_told_before_anything_runs() {
     // Where it is the input that names it, it is a failure of that job.
     let run = Run::each(["{}"]).jsonl().given(["no-such-program", "true"]).finish();
     assert_eq!((run.statuses(), run.code()), (vec!["failed".into(), "ok".into()], Some(1)));
-    assert_eq!(causes(&run.jobs()[0]), ["could not start"]);
+    assert_eq!(causes(&run.jobs()[0]), ["could_not_start"]);
     assert!(is_untouched(&run.jobs()[1]), "{:?}", run.jobs());
 }
 

@@ -17,7 +17,7 @@ fn five_hundred_and_twelve_workers_start_and_are_told() {
     let pids: BTreeSet<_> =
         run.records("started").iter().map(|record| record["pid"].as_i64()).collect();
     assert_eq!(pids.len(), 512);
-    for kind in ["ended", "task"] {
+    for kind in ["ended", "slot"] {
         let records = run.records(kind);
         let numbers: BTreeSet<_> = records.iter().map(|record| record["worker"].as_u64()).collect();
         assert_eq!((records.len(), numbers.len()), (512, 512));
@@ -35,7 +35,7 @@ fn two_hundred_workers_live_side_by_side_and_end_together() {
     run.signal(Signal::SIGTERM);
     let run = run.finish();
     let ended = run.records("ended");
-    assert!(ended.len() == 200 && ended.iter().all(|record| record["cause"] == "asked to stop"));
+    assert!(ended.len() == 200 && ended.iter().all(|record| record["cause"] == "shutdown"));
     assert_eq!(run.signal(), Some(Signal::SIGTERM));
 }
 
@@ -49,6 +49,6 @@ fn the_records_of_a_life_come_in_its_order() {
     }
     assert_eq!(lives.len(), 100);
     for (worker, records) in lives {
-        assert_eq!(records, ["started", "a", "b", "ended", "task"], "worker {worker}");
+        assert_eq!(records, ["started", "a", "b", "ended", "slot"], "worker {worker}");
     }
 }

@@ -185,7 +185,7 @@ fn a_run_is_summed_up_on_stderr_and_nowhere_else() {
     let jobs = ["fine", "fail x", "segv", "fine"];
     let run = Run::worker("work").with("--workers 1 --retries 1 --retry-delay 0");
     let run = run.given(jobs).finish();
-    let summary = "4 jobs: 2 ok, 1 failed, 1 crashed; 2 tried again; ";
+    let summary = "4 jobs: 2 ok, 1 failed, 1 quarantined; 2 tried again; ";
     assert!(run.summary().starts_with(summary), "{}", run.stderr);
     assert_eq!(run.code(), Some(1));
 }

@@ -15,13 +15,13 @@ use std::{
     time::Duration,
 };
 
+use journal::{Header, OnLost, Opened, Record, Settled, State, Sync, identity::Digest};
 use pool::{
     exit::{Cause, Evidence, Peak, Sender, Status},
     job::{AttemptEnd, Death, Failure, FailureKind},
     limits::{Limits, Resource},
     signal::Signal,
 };
-use supervisor::journal::{Header, OnLost, Opened, Record, Settled, State, Sync, identity::Digest};
 use support::{
     SUPERVISOR, Value,
     files::Scratch,
@@ -124,12 +124,12 @@ fn jobs_that_did_not_end_well_are_listed_with_what_is_known_of_them() {
     let (code, text, said) = journal(["ls", &name]);
     assert_eq!((code, said.as_str()), (Some(0), ""));
     let (summary, list) = text.split_once('\n').unwrap();
-    let counts = "2 runs, 5 jobs: 1 ok, 1 failed, 1 crashed, 1 lost, 1 waiting";
+    let counts = "2 runs, 5 jobs: 1 ok, 1 failed, 1 quarantined, 1 lost, 1 waiting";
     assert_eq!(summary, format!("{name}: {counts}"));
     let lines: Vec<Vec<&str>> =
         list.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["JOB", "STATE", "TRIES", "TOOK", "INPUT", "WHY"]);
-    assert_eq!(lines[1][..5], ["2", "crashed", "2", "1.3", "ms"]);
+    assert_eq!(lines[1][..5], ["2", "quarantined", "2", "1.3", "ms"]);
     assert!(list.contains("its worker died: code 139 (SIGSEGV, core dumped)"), "{list}");
     assert!(list.contains("three <U+202E>") && list.contains("no such host (src/main.rs:7:5)"));
     assert_eq!(lines[3], ["4", "lost", "2", "four"]);
@@ -141,7 +141,7 @@ fn jobs_that_did_not_end_well_are_listed_with_what_is_known_of_them() {
     let records: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let states: Vec<_> = records.iter().map(|record| record["status"].as_str().unwrap()).collect();
-    assert_eq!(states, ["ok", "crashed", "failed", "not_run", "not_run"]);
+    assert_eq!(states, ["ok", "quarantined", "failed", "not_run", "not_run"]);
     assert_eq!(records[1]["limits"]["nofile"], 64);
     // Times count from the first run.
     assert_eq!(records[1]["attempts"][1]["began_ms"], 30_012.3);
@@ -156,7 +156,7 @@ fn a_job_is_shown_with_its_attempts_and_evidence_and_a_run_with_its_settings() {
     let (code, text, _) = journal(["show", &name, "2", "4"]);
     assert_eq!(code, Some(0));
     for wanted in [
-        "job 2: crashed\n  number 2 in the input of run 1; known by ",
+        "job 2: quarantined\n  number 2 in the input of run 1; known by ",
         "    input:\n      | two\n",
         "attempt 1 of run 1, by w2.7 (PID 4123), began after 12 ms: took 1.3 ms: its worker died: \
          code 139 (SIGSEGV, core dumped)\n    lived 5.0 ms, used 3.0 ms of CPU, peak memory 3.0 MiB\n",

@@ -114,7 +114,7 @@ fn an_idle_worker_that_is_killed_costs_nothing() {
         let job = run.job(id);
         assert!(is_untouched(&job), "{job}");
         assert_eq!(
-            (&job["reply"], &job["attempts"][0]["life"]),
+            (&job["reply"], &job["attempts"][0]["generation"]),
             (&format!("job {id}").into(), &id.into())
         );
         let pid = job["attempts"][0]["pid"].as_i64().unwrap();
@@ -135,7 +135,7 @@ fn a_job_in_whose_midst_workers_are_killed_again_and_again_is_parked_and_no_othe
     let run = Run::worker("work").with("--workers 1 --depth 4").jsonl();
     let run = run.given(["a", "print here; hang", "b", "c"]).start();
     for life in 1..=5 {
-        let is_there = |record: &Value| record["line"] == "here" && record["life"] == life;
+        let is_there = |record: &Value| record["line"] == "here" && record["generation"] == life;
         let pid = run.stdout.until("the next life runs it", |text| {
             let records = support::tap::records(text).into_iter();
             records
@@ -149,7 +149,7 @@ fn a_job_in_whose_midst_workers_are_killed_again_and_again_is_parked_and_no_othe
     let jobs = run.jobs();
     assert_eq!(
         (causes(&jobs[1]), &jobs[1]["status"]),
-        (vec!["signal".into(); 5], &"crashed".into())
+        (vec!["signal".into(); 5], &"quarantined".into())
     );
     assert!([0, 2, 3].iter().all(|nth| is_untouched(&jobs[*nth])), "{jobs:?}");
 }

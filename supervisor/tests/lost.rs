@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use supervisor::journal::{Reader, State};
+use journal::{Reader, State};
 use support::{
     Run, Running, SUPERVISOR, Signal, Value, files::Scratch, journals::scratch, send, tap, until,
 };
@@ -90,7 +90,7 @@ fn killed(run: Running) -> support::Finished {
 fn told(jobs: &[Value]) -> Vec<(String, bool)> {
     let one = |job: &Value| {
         let (input, status) = (job["input"].as_str().unwrap(), job["status"].as_str().unwrap());
-        (format!("{input} {status}"), job["again"] == true)
+        (format!("{input} {status}"), job["redelivered"] == true)
     };
     jobs.iter().map(one).collect()
 }
@@ -245,7 +245,7 @@ fn a_full_disk_ends_the_run_and_nothing_that_was_told_is_done_again() {
     let jobs = |suffix: &str| -> BTreeMap<u64, bool> {
         let records = tap::records(&text(suffix));
         let jobs = records.iter().filter(|it| it["type"] == "job" && it["status"] == "ok");
-        jobs.map(|it| (it["id"].as_u64().unwrap(), it["again"] == true)).collect()
+        jobs.map(|it| (it["id"].as_u64().unwrap(), it["redelivered"] == true)).collect()
     };
     let (first, second) = (jobs(".out"), jobs(".out2"));
     assert!(!first.is_empty() && first.len() < 3000, "{} before", first.len());
@@ -308,7 +308,7 @@ fn killed_again_and_again_it_ends_with_each_job_accounted_for() {
             for record in run.records("job") {
                 let input = record["input"].as_str().unwrap().to_owned();
                 assert_eq!(record["status"], "ok", "{record}");
-                if record["again"] == true {
+                if record["redelivered"] == true {
                     again += 1;
                 } else {
                     assert!(fresh.insert(input), "told twice, and not marked: {record}");

@@ -66,7 +66,7 @@ fn a_number_that_is_given_away_again_is_not_signalled() {
         done
         kill -TERM $supervisor
         wait $supervisor
-        sed 's/{.*"task":2.*/the other has ended/' out | tail -1
+        sed 's/{.*"type":"slot","worker":2.*/the other has ended/' out | tail -1
         [ "$(cat /proc/$innocent/comm)" = sleep ] && kill -9 $innocent && echo "the innocent lives"
         rm out"#;
     let mut shell = Command::new("unshare");
@@ -124,8 +124,8 @@ fn fifty_daemons_end_with_their_worker_and_are_named() {
     let run = run.finish();
     let ended = &run.records("ended")[0];
     // More than sixteen are not named.
-    assert_eq!(ended["left"].as_array().unwrap().len(), 16, "{ended}");
-    assert_eq!(ended["cause"], "asked to stop");
+    assert_eq!(ended["left_behind"].as_array().unwrap().len(), 16, "{ended}");
+    assert_eq!(ended["cause"], "shutdown");
 }
 
 #[test]
@@ -135,6 +135,6 @@ fn each_job_that_leaves_a_daemon_is_told_which() {
     let jobs = run.jobs();
     assert_eq!(jobs.len(), 200);
     for job in jobs {
-        assert_eq!(job["attempts"][0]["left"].as_array().map(Vec::len), Some(1), "{job}");
+        assert_eq!(job["attempts"][0]["left_behind"].as_array().map(Vec::len), Some(1), "{job}");
     }
 }

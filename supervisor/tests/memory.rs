@@ -53,7 +53,7 @@ fn what_is_shared_counts_once() {
     });
     run.signal(Signal::SIGTERM);
     let run = run.finish();
-    assert_eq!(run.records("ended")[0]["cause"], "asked to stop", "{}", run.stderr);
+    assert_eq!(run.records("ended")[0]["cause"], "shutdown", "{}", run.stderr);
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn records_tell_stream_worker_life_and_process() {
     for (record, (stream, line)) in records.iter().zip([("stdout", "out"), ("stderr", "err")]) {
         assert_eq!((&record["stream"], &record["line"]), (&stream.into(), &line.into()));
         assert_eq!(
-            (&record["worker"], &record["life"], &record["pid"]),
+            (&record["worker"], &record["generation"], &record["pid"]),
             (&1.into(), &1.into(), &pid)
         );
     }

@@ -22,7 +22,7 @@ fn an_hour(browser: &mut Browser) {
     let hour = "for (let half = 1; half <= 8000; half++) {
         const at_ms = board.at_ms + 500, jobs = { ...board.jobs, ok: board.jobs.ok + 1e6 };
         const failures = Array.from({ length: 10 }, (_, i) => ({ number: half * 10 + i, at_ms,
-            id: half, position: half, input: 'x'.repeat(256), outcome: 'failed', cause: 'error',
+            id: half, position: half, input: 'x'.repeat(256), status: 'failed', cause: 'error',
             why: 'no such thing '.repeat(9), attempts: [] }));
         const sample = { at_ms, settled: jobs.ok, failed: half * 10, memory_bytes: half * 1048576 };
         take({ ...board, at_ms, jobs, failures, history: half % 2 ? [] : [sample] }, false);

@@ -43,7 +43,7 @@ fn third_of_four_is_replaced(run: Running) {
     run.signal(Signal::SIGTERM);
     let run = run.finish();
     let restarts: Vec<_> =
-        run.records("task").iter().map(|task| task["restarts"].clone()).collect();
+        run.records("slot").iter().map(|task| task["restarts"].clone()).collect();
     assert_eq!(restarts, [0, 0, 1, 0]);
 }
 

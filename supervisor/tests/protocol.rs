@@ -66,7 +66,11 @@ fn nonsense_from_every_worker_parks_the_jobs_and_the_run_ends() {
     for mode in ["garbage", "hostile-length", "wrong-id"] {
         let run = Run::of([support::fixture("vile"), mode.into()]).with("--workers 2").jsonl();
         let run = run.given(["one", "two", "three"]).finish();
-        assert_eq!((run.statuses(), run.code()), (vec!["crashed".into(); 3], Some(1)), "{mode}");
+        assert_eq!(
+            (run.statuses(), run.code()),
+            (vec!["quarantined".into(); 3], Some(1)),
+            "{mode}"
+        );
         assert!(run.jobs().iter().all(|job| causes(job) == ["protocol"; 2]), "{:?}", run.jobs());
     }
 }
@@ -282,7 +286,7 @@ fn workers_in_other_languages_are_killed_and_go_on() {
             asker.ask("abc");
             let job = run.job(id);
             assert!(is_untouched(&job) && job["reply"] == "cba", "{job}");
-            assert_eq!(job["attempts"][0]["life"], id);
+            assert_eq!(job["attempts"][0]["generation"], id);
             let life = usize::try_from(id).unwrap();
             send(pid(&run.stdout.record("started", 1, life)), Signal::SIGKILL);
             // Or else it may still read the next job.

@@ -20,7 +20,7 @@ fn jobs_of_lives(run: &Finished) -> BTreeMap<(u64, u64), u64> {
     for job in run.jobs() {
         assert!(is_untouched(&job), "{job}");
         let attempt = &job["attempts"][0];
-        let life = (attempt["worker"].as_u64().unwrap(), attempt["life"].as_u64().unwrap());
+        let life = (attempt["worker"].as_u64().unwrap(), attempt["generation"].as_u64().unwrap());
         *lives.entry(life).or_default() += 1;
     }
     lives
@@ -36,7 +36,7 @@ fn one_by_one_and_new_before_old(run: &Finished) {
     let records = tap::records(run.stdout_text());
     let (mut started, mut live, mut most) = (Vec::new(), Vec::new(), 0);
     for record in &records {
-        let id = || (record["worker"].as_u64().unwrap(), record["life"].as_u64().unwrap());
+        let id = || (record["worker"].as_u64().unwrap(), record["generation"].as_u64().unwrap());
         match record["type"].as_str().unwrap() {
             "started" => {
                 started.push(id());

@@ -21,7 +21,7 @@ fn replaced_alone(run: &Running, before: &[i32]) -> Value {
     let ended = run.stdout.record("ended", 2, 1);
     let started = run.stdout.record("started", 2, 2);
     assert_eq!(pid(&ended), before[1]);
-    assert_eq!((&ended["next"], &ended["after_ms"]), (&json!("again"), &json!(0)), "{ended}");
+    assert_eq!((&ended["next"], &ended["after_ms"]), (&json!("restart"), &json!(0)), "{ended}");
     let after = [before[0], pid(&started), before[2], before[3]];
     assert!(after.into_iter().all(procfs::is_alive));
     // No zombie among them, nor anybody else.
@@ -37,9 +37,9 @@ fn stop(run: Running, ends: usize) {
     run.signal(Signal::SIGTERM);
     let run = run.finish();
     let records = run.records("ended");
-    let asked = records.iter().filter(|record| record["cause"] == "asked to stop").count();
+    let asked = records.iter().filter(|record| record["cause"] == "shutdown").count();
     assert_eq!((asked, records.len()), (4, 4 + ends));
-    let restarts: Vec<_> = run.records("task").iter().map(|t| t["restarts"].clone()).collect();
+    let restarts: Vec<_> = run.records("slot").iter().map(|t| t["restarts"].clone()).collect();
     assert_eq!(restarts, [0, 1, 0, 0]);
 }
 
@@ -80,7 +80,7 @@ fn on_failure_starts_again_only_what_failed() {
     let script = "exit $((SUPERVISOR_WORKER - 1))";
     let run = Run::sh(script).with("--workers 2 --restart on-failure").jsonl().start();
     let (well, failed) = (run.stdout.record("ended", 1, 1), run.stdout.record("ended", 2, 1));
-    assert_eq!((&well["next"], &failed["next"]), (&json!("done"), &json!("again")));
+    assert_eq!((&well["next"], &failed["next"]), (&json!("done"), &json!("restart")));
     run.stdout.record("started", 2, 2);
     run.signal(Signal::SIGTERM);
     let starts = run.finish().records("started");
@@ -91,7 +91,7 @@ fn on_failure_starts_again_only_what_failed() {
 fn a_worker_killed_on_failure_is_started_again() {
     let run = Run::sh(LONG_LIVED).with("--restart on-failure").jsonl().start();
     send(run.first_pids(1)[0], Signal::SIGKILL);
-    assert_eq!(run.stdout.record("ended", 1, 1)["next"], "again");
+    assert_eq!(run.stdout.record("ended", 1, 1)["next"], "restart");
     run.stdout.record("started", 1, 2);
     run.signal(Signal::SIGTERM);
     assert_eq!(run.finish().signal(), Some(Signal::SIGTERM));

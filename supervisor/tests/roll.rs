@@ -20,7 +20,7 @@ fn rolled(run: &Running) -> Vec<String> {
     let done = |text: &str| text.matches("\"cause\":\"rolled\"").count() == 2;
     run.stdout.until("the ends of both", |text| done(text).then_some(()));
     run.stdout.record("started", 2, 2);
-    let first = |record: &Value| record["type"] == "started" && record["life"] == 1;
+    let first = |record: &Value| record["type"] == "started" && record["generation"] == 1;
     let records = tap::records(&run.stdout.text()).into_iter().filter(|record| !first(record));
     records.filter_map(|record| step(&record)).collect()
 }
@@ -31,7 +31,7 @@ fn step(record: &Value) -> Option<String> {
         "ended" => "-",
         _ => return None,
     };
-    Some(format!("{sign}w{}.{}", record["worker"], record["life"]))
+    Some(format!("{sign}w{}.{}", record["worker"], record["generation"]))
 }
 
 fn stop(run: Running) {
@@ -57,7 +57,7 @@ fn the_old_one_is_gone_before_the_new_one_starts() {
     let run = two_ready("--roll stop-first");
     assert_eq!(rolled(&run), ["-w1.1", "+w1.2", "-w2.1", "+w2.2"]);
     let ended = run.stdout.record("ended", 1, 1);
-    assert_eq!((&ended["next"], &ended["after_ms"]), (&json!("again"), &json!(0)));
+    assert_eq!((&ended["next"], &ended["after_ms"]), (&json!("restart"), &json!(0)));
     stop(run);
 }
 
@@ -92,5 +92,5 @@ fn without_restarts_a_hang_up_stops_the_run() {
     run.signal(Signal::SIGHUP);
     let run = run.finish();
     assert_eq!(run.signal(), Some(Signal::SIGHUP));
-    assert!(run.records("ended").iter().all(|ended| ended["cause"] == "asked to stop"));
+    assert!(run.records("ended").iter().all(|ended| ended["cause"] == "shutdown"));
 }

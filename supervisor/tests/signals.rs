@@ -29,10 +29,10 @@ fn count(run: &Finished, line: &str) -> usize {
 fn stopped_politely(run: &Finished, workers: usize) {
     assert_eq!((count(run, "asked"), count(run, "bye")), (workers, workers));
     for record in run.records("ended") {
-        assert_eq!((&record["cause"], &record["code"]), (&json!("asked to stop"), &json!(0)));
+        assert_eq!((&record["cause"], &record["code"]), (&json!("shutdown"), &json!(0)));
         assert_eq!(record["killed"], false);
     }
-    assert_eq!(run.records("task").len(), workers);
+    assert_eq!(run.records("slot").len(), workers);
     assert_eq!(run.stderr.matches("asked to stop").count(), workers, "{}", run.stderr);
     assert_eq!(run.stderr.matches("worker ").count(), 1, "{}", run.stderr);
 }
@@ -65,7 +65,7 @@ fn a_worker_that_dies_of_the_stop_signal_was_asked_to() {
     let run = up(Run::sh("echo up; exec sleep 1000").with("--stop-signal RTMIN+3"), 1);
     run.signal(Signal::SIGTERM);
     let ended = run.finish().records("ended").remove(0);
-    assert_eq!((&ended["cause"], &ended["code"]), (&json!("asked to stop"), &json!(165)));
+    assert_eq!((&ended["cause"], &ended["code"]), (&json!("shutdown"), &json!(165)));
     assert_eq!(ended["signal"], "SIGRTMIN+3");
 }
 
@@ -77,7 +77,7 @@ fn a_worker_that_does_not_hear_is_killed_after_the_grace() {
     let run = run.finish();
     assert!(begun.elapsed() >= Duration::from_millis(300));
     for record in run.records("ended") {
-        assert_eq!((&record["cause"], &record["code"]), (&json!("asked to stop"), &json!(137)));
+        assert_eq!((&record["cause"], &record["code"]), (&json!("shutdown"), &json!(137)));
         assert_eq!(record["killed"], true);
     }
     assert_eq!(run.stderr.matches("asked to stop: killed").count(), 2, "{}", run.stderr);
@@ -135,8 +135,8 @@ fn a_stop_while_workers_still_start_reaches_all() {
     run.signal(Signal::SIGTERM);
     let run = run.finish();
     assert_eq!(run.signal(), Some(Signal::SIGTERM));
-    assert_eq!(run.records("task").len(), 64);
-    assert!(run.records("ended").iter().all(|ended| ended["cause"] == "asked to stop"));
+    assert_eq!(run.records("slot").len(), 64);
+    assert!(run.records("ended").iter().all(|ended| ended["cause"] == "shutdown"));
 }
 
 #[test]

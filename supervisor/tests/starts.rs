@@ -67,7 +67,7 @@ fn records_tell_the_fault() {
     let records = run.records("ended");
     assert_eq!(records.len(), 2);
     for record in &records {
-        assert_eq!(record["cause"], "could not start");
+        assert_eq!(record["cause"], "could_not_start");
         assert_eq!(record["fault"], "execute: No such file or directory");
         assert_eq!(record["next"], "done");
     }

@@ -63,7 +63,7 @@ fn a_job_that_fails_while_the_run_stops_has_failed() {
     others_were_not_run(&run.finish(), "failed", Signal::SIGINT);
     let run = running(Run::worker("work").with("--crash-retries 0"), "sleep 500; segv");
     run.signal(Signal::SIGINT);
-    others_were_not_run(&run.finish(), "crashed", Signal::SIGINT);
+    others_were_not_run(&run.finish(), "quarantined", Signal::SIGINT);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_running_job_has_no_longer_than_the_grace() {
     others_were_not_run(&run, "not_run", Signal::SIGINT);
     // It was begun, and its end is nobody's fault.
     let job = run.jobs().remove(0);
-    assert_eq!(causes(&job), ["asked to stop"]);
+    assert_eq!(causes(&job), ["shutdown"]);
     assert_eq!(job["attempts"][0]["uncharged"], true, "{job}");
 }
 

@@ -13,7 +13,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use supervisor::journal::{Reader, State};
+use journal::{Reader, State};
 use support::{
     Finished, Run, Running, Signal, can, files::Scratch, journals::scratch, procfs, until,
 };
@@ -200,7 +200,7 @@ impl Place {
         for record in before.chain(run.records("job")) {
             assert_eq!(record["status"], "ok", "{point}: {record}");
             let count = told.entry(record["id"].to_string()).or_default();
-            count[usize::from(record["again"] == true)] += 1;
+            count[usize::from(record["redelivered"] == true)] += 1;
         }
         assert_eq!(told.len(), JOBS, "{point}: jobs that were told");
         assert!(

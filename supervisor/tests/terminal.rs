@@ -22,7 +22,7 @@ fn stopped_politely(run: &Finished, signal: Signal) {
     let said = |line: &str| run.records("output").iter().filter(|r| r["line"] == line).count();
     assert_eq!((said("asked"), said("bye")), (2, 2));
     for record in run.records("ended") {
-        assert_eq!((&record["cause"], &record["code"]), (&json!("asked to stop"), &json!(0)));
+        assert_eq!((&record["cause"], &record["code"]), (&json!("shutdown"), &json!(0)));
     }
     assert_eq!(run.signal(), Some(signal));
 }

@@ -143,15 +143,19 @@ fn what_a_worker_leaves_behind_ends_with_it_and_is_named() {
     until("what is left behind", || asleep() == 2);
     send(pids[0], Signal::SIGKILL);
     let ended = run.stdout.record("ended", 1, 1);
-    let mut left: Vec<_> =
-        ended["left"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let mut left: Vec<_> = ended["left_behind"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
     left.sort_unstable();
     assert_eq!(left, ["sh", "sleep", "sleep"]);
     assert_eq!(asleep(), 0);
     std::fs::write(&fifo, "\n").unwrap();
     let run = run.finish();
     assert!(run.stderr.contains("; left 3 processes: "), "{}", run.stderr);
-    assert_eq!(run.records("ended")[1].get("left"), None);
+    assert_eq!(run.records("ended")[1].get("left_behind"), None);
 }
 
 #[test]

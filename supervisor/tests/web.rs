@@ -83,19 +83,19 @@ fn metrics_are_those_of_the_run_and_are_read_by_a_library() {
         assert_eq!(answer.field("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
         parsed(&answer.body)
     };
-    let jobs = |scrape: &Scrape, outcome, cause| {
+    let jobs = |scrape: &Scrape, status, cause| {
         let of = |s: &&prometheus_parse::Sample| {
             s.metric == "supervisor_jobs_total"
-                && s.labels.get("outcome") == Some(outcome)
+                && s.labels.get("status") == Some(status)
                 && s.labels.get("cause") == Some(cause)
         };
         scrape.samples.iter().any(|s| of(&s)).then(|| {
-            value(scrape, "supervisor_jobs_total", &[("outcome", outcome), ("cause", cause)])
+            value(scrape, "supervisor_jobs_total", &[("status", status), ("cause", cause)])
         })
     };
     until("all have ended", || jobs(&scrape(), "ok", "") == Some(3.0));
     let all = scrape();
-    assert_eq!(jobs(&all, "crashed", "signal"), Some(1.0));
+    assert_eq!(jobs(&all, "quarantined", "signal"), Some(1.0));
     assert_eq!(jobs(&all, "failed", "error"), Some(1.0));
     assert_eq!(value(&all, "supervisor_jobs_accepted_total", &[]), 5.0);
     assert_eq!(value(&all, "supervisor_job_retries_total", &[]), 2.0);

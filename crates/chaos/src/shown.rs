@@ -26,8 +26,12 @@ fn of_job(record: &Value) -> Option<Shown> {
     let text = record["reply"].as_str().or_else(|| record["input"].as_str())?;
     Some(Shown {
         job: text.split(' ').next()?.parse().ok()?,
-        status: record["status"].as_str()?.into(),
-        again: record["again"].as_bool().unwrap_or(false),
+        // The rows of a journal have a name of their own for it.
+        status: match record["status"].as_str()? {
+            "quarantined" => "crashed".into(),
+            status => status.into(),
+        },
+        again: record["redelivered"].as_bool().unwrap_or(false),
     })
 }
 
@@ -39,7 +43,7 @@ mod tests {
     fn records_are_read_and_an_incomplete_one_is_ignored() {
         let output = br#"{"type":"job","id":1,"status":"ok","attempts":[],"reply":"7 done"}
 {"type":"started","worker":1}
-{"type":"job","id":2,"status":"failed","again":true,"input":"8 fails"}
+{"type":"job","id":2,"status":"failed","redelivered":true,"input":"8 fails"}
 {"type":"job","id":3,"sta"#;
         let shown = read(output).unwrap();
         let read_back: Vec<_> = shown.iter().map(|s| (s.job, s.status.as_str(), s.again)).collect();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{
     exit::{Asked, Cause, Evidence},
-    job::Payload,
+    payload::Payload,
 };
 
 /// A command that was run, or could not be.

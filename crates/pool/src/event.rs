@@ -1,29 +1,13 @@
 //! What may be told of a run? The closed list of events, from which every view is folded.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
+pub use crate::worker_id::WorkerId;
 use crate::{
     exit::{Cause, Evidence, ProtocolFault, StartFault, Status, StopReason},
     job::Attempt,
     signal::Signal,
 };
-
-/// A worker: which slot, and the how-many-th life in it. Written `w2.7`.
-///
-/// What a worker says carries its id, so that the late word of a former life is told apart.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct WorkerId {
-    /// The slot's number, from 1.
-    pub slot: u32,
-    /// The life's number, from 1.
-    pub life: u32,
-}
-
-impl fmt::Display for WorkerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "w{}.{}", self.slot, self.life)
-    }
-}
 
 /// Something that happened in a run.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::time::Duration;
 
+pub use crate::payload::Payload;
 use crate::{
     command::Ran,
-    event::WorkerId,
     exit::{Cause, Evidence},
     hang::Hang,
+    worker_id::WorkerId,
 };
 
 /// The ways in which a job fails while its worker goes on.
@@ -164,122 +165,4 @@ pub struct Death {
     pub evidence: Option<Evidence>,
     /// The last of what it wrote to stdout and stderr, as it came.
     pub last_output: Vec<u8>,
-}
-
-/// The bytes of a job or a reply: short ones in place, since an allocation costs more than the
-/// rest of what is done for a job; long ones shared, since they are worth no copy.
-#[derive(Clone)]
-pub struct Payload(Form);
-
-/// Up to this many bytes are kept in place.
-const SHORT_BYTES_MAX: usize = 30;
-/// From this many on, clones share the bytes.
-const LONG_BYTES_MIN: usize = 32 << 10;
-
-#[derive(Clone)]
-enum Form {
-    Short {
-        length: u8,
-        bytes: [u8; SHORT_BYTES_MAX],
-    },
-    /// Clones share the bytes, and cost no allocation.
-    Medium(Arc<[u8]>),
-    /// What is before `start` belongs to the frame it came in.
-    Shared {
-        frame: Arc<Vec<u8>>,
-        start: usize,
-    },
-}
-
-impl Payload {
-    /// A copy of these bytes.
-    #[must_use]
-    pub fn copy(bytes: &[u8]) -> Self {
-        if bytes.len() <= SHORT_BYTES_MAX {
-            let mut short = [0; SHORT_BYTES_MAX];
-            short[..bytes.len()].copy_from_slice(bytes);
-            #[expect(clippy::cast_possible_truncation, reason = "at most 30")]
-            return Self(Form::Short { length: bytes.len() as u8, bytes: short });
-        }
-        if bytes.len() < LONG_BYTES_MIN {
-            return Self(Form::Medium(bytes.into()));
-        }
-        Self(Form::Shared { frame: Arc::new(bytes.to_vec()), start: 0 })
-    }
-
-    /// The bytes of `frame` from `start` on, without a copy where that is worth it.
-    #[must_use]
-    pub fn take(frame: Vec<u8>, start: usize) -> Self {
-        let start = start.min(frame.len());
-        if frame.len() - start < LONG_BYTES_MIN {
-            return Self::copy(&frame[start..]);
-        }
-        Self(Form::Shared { frame: Arc::new(frame), start })
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
-            Form::Short { length, bytes } => &bytes[..usize::from(*length)],
-            Form::Medium(bytes) => bytes,
-            Form::Shared { frame, start } => &frame[*start..],
-        }
-    }
-
-    /// How many bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.as_bytes().len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether clones share the bytes, so that a clone costs next to nothing.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        matches!(self.0, Form::Shared { .. })
-    }
-}
-
-impl PartialEq for Payload {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for Payload {}
-
-impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.as_bytes().escape_ascii().to_string(), f)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_payload_is_as_small_as_its_form_allows() {
-        assert_eq!(size_of::<Payload>(), 32);
-    }
-
-    proptest! {
-        #[test]
-        fn bytes_are_kept_whatever_their_form(length in 0usize..70_000, start in 0usize..100) {
-            let bytes: Vec<u8> = (0..=250u8).cycle().take(length).collect();
-            let start = start.min(length);
-            let copy = Payload::copy(&bytes);
-            prop_assert_eq!(copy.as_bytes(), &bytes[..]);
-            let taken = Payload::take(bytes.clone(), start);
-            prop_assert_eq!(taken.as_bytes(), &bytes[start..]);
-            prop_assert_eq!(taken.clone(), taken);
-        }
-    }
 }

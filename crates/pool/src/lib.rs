@@ -14,8 +14,10 @@ pub mod exit;
 pub mod hang;
 pub mod job;
 pub mod limits;
+mod payload;
 pub mod rules;
 pub mod signal;
+mod worker_id;
 
 pub use decide::{
     Abilities, Action, Actions, Answer, Cancelled, Input, Jitter, Left, Memory, News, Order,

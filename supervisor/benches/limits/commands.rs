@@ -16,7 +16,7 @@ use process::{KillScope, Program, warden};
 use supervisor::{
     run::run,
     settings::{
-        Capture, Commands, JobSource, Jobs, Output, Progress, Separator, Settings, Workers,
+        Capture, CommandSettings, JobSource, Jobs, Output, Progress, Separator, Settings, Workers,
     },
     template::{Reading, Template},
 };
@@ -169,7 +169,7 @@ pub(crate) fn heavy(words: &[String]) {
     let ballast = vec![1u8; words[0].parse().unwrap()];
     let all = RetryOn { error: true, panic: true, timeout: true };
     let reading = Reading { shell: false, replace: None, inputs: 1, append: true };
-    let commands = Commands {
+    let commands = CommandSettings {
         template: Template::read(&[TRUE.into()], reading).unwrap(),
         grace: Duration::from_secs(1),
         stop_signal: Signal::TERM,

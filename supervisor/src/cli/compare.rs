@@ -1,4 +1,5 @@
-//! `supervisor compare`: ways of running jobs, side by side.
+//! `supervisor compare`: the arguments and the output of the comparison of ways to run jobs, which
+//! the crate `compare` makes.
 
 use std::{
     fs,
@@ -9,35 +10,32 @@ use std::{
 };
 
 use clap::Args;
+use compare::{
+    Comparison, Progress, Settings, figures, html, jsonl,
+    machine::Machine,
+    plan::{Fault, Plan, Way, Work},
+    table, verdict,
+};
 use pool::signal::Signal;
 use process::{signals::die_by, terminal};
-use supervisor::{
-    compare::{
-        self, Comparison, Progress, Settings, figures, html, jsonl,
-        machine::Machine,
-        plan::{Fault, Plan, Way, Work},
-        table, verdict,
-    },
-    run::status,
-    settings::Workers,
-};
+use supervisor::{run::status, settings::Workers};
 use text::units::{parse_duration, parse_size, show_size};
 
-use super::{report, rules::some_time, run::FormatArgument};
+use super::{print, refusal::Faults, rules::positive_duration, run::FormatArgument};
 
-/// The chapter's four requests.
+/// Default number of jobs without faults.
 const FEW_JOBS: u64 = 4;
-/// Where the cost of each is small, or one of them shall go wrong.
+/// Default number of jobs with faults: enough to show how many others a fault costs.
 const MANY_JOBS: u64 = 100;
+/// Default number of jobs of `--work echo`, which cost next to nothing each.
 const TINY_JOBS: u64 = 10_000;
 const ROUNDS: u32 = 3;
-/// A job carries it there and back.
 const PAYLOAD_BYTES_MAX: u64 = 16 << 20;
-/// All jobs lie in memory at once.
+/// Limit of all payloads together, since all jobs are in memory at once.
 const PAYLOADS_BYTES_MAX: u64 = 1 << 30;
 const FIB_MAX: u64 = 60;
 const JOBS_MAX: u64 = 10_000_000;
-/// A program with an HTTP client in it needs no less to start.
+/// This program, which contains an HTTP client, cannot start with less memory.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
 
 /// Run the same jobs by each way there is, one after another, as async tasks, in threads and in
@@ -97,12 +95,12 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     delay: Option<Duration>,
 
-    /// So much is carried by each job, and by its answer [default: 0]
+    /// Payload size of each job and reply [default: 0]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     payload: Option<u64>,
 
     /// A job that takes longer hangs [default: 2s and the delay; of fib 60s]
-    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     timeout: Option<Duration>,
 
     /// Memory for each process where a job leaks [default: 256M]
@@ -129,7 +127,7 @@ pub(super) struct Arguments {
 pub(super) fn main(arguments: &Arguments) -> ExitCode {
     let settings = match arguments.to_settings() {
         Ok(settings) => settings,
-        Err(refusal) => return report::usage(&refusal),
+        Err(faults) => return faults.exit(),
     };
     let line = Line::default();
     let comparison = compare::run(&settings, |progress| line.show(progress));
@@ -137,18 +135,23 @@ pub(super) fn main(arguments: &Arguments) -> ExitCode {
     match comparison {
         Ok(comparison) => arguments.report(&settings, &comparison),
         Err(error) => {
-            report::say(&format!("the ways cannot be run: {error}"));
+            print::message(&format!("the ways cannot be run: {error}"));
             status::OUR_FAILURE.into()
         }
     }
 }
 
 impl Arguments {
-    fn to_settings(&self) -> Result<Settings, String> {
-        let faults = self.faults()?;
+    /// Converts the arguments.
+    ///
+    /// # Errors
+    /// All faults of the arguments.
+    fn to_settings(&self) -> Result<Settings, Faults> {
+        let mut refused = Faults::default();
+        let faults = self.faults(&mut refused);
         let is_faulty = faults.iter().any(|fault| *fault != Fault::None);
         let work = self.work;
-        self.refuse_meaningless(&faults, is_faulty)?;
+        self.refuse_meaningless(&faults, is_faulty, &mut refused);
         let jobs = self.jobs.unwrap_or(match work {
             _ if is_faulty => MANY_JOBS,
             Work::Echo => TINY_JOBS,
@@ -156,11 +159,11 @@ impl Arguments {
         });
         let faulty = self.faulty.unwrap_or(1);
         if faulty > jobs {
-            return Err(format!("--faulty {faulty}: there are {jobs} jobs; ask for fewer"));
+            refused.add(format!("--faulty {faulty}: there are {jobs} jobs; ask for fewer"));
         }
         let payload = self.payload.unwrap_or(0);
         if payload > PAYLOAD_BYTES_MAX || payload.saturating_mul(jobs) > PAYLOADS_BYTES_MAX {
-            return Err(format!(
+            refused.add(format!(
                 "--payload: a job may carry {}, and all jobs together {}, since they lie in memory",
                 show_size(PAYLOAD_BYTES_MAX),
                 show_size(PAYLOADS_BYTES_MAX)
@@ -172,7 +175,7 @@ impl Arguments {
         let few = Workers::auto().get().max(u32::try_from(FEW_JOBS).unwrap_or(1));
         let is_once = is_faulty || work == Work::Mixed;
         let repeat = self.repeat.unwrap_or(if is_once { 1 } else { ROUNDS });
-        Ok(Settings {
+        refused.or(Some(Settings {
             plan: Plan {
                 work,
                 jobs,
@@ -190,21 +193,21 @@ impl Arguments {
             ways: if self.ways.is_empty() { all_ways() } else { self.ways.clone() },
             repeat,
             warm_up: self.warm_up.unwrap_or(u32::from(repeat > 1)),
-        })
+        }))
     }
 
-    fn faults(&self) -> Result<Vec<Fault>, String> {
+    fn faults(&self, refused: &mut Faults) -> Vec<Fault> {
         if self.fault.iter().any(|name| name == "all") {
-            return Ok(Fault::ALL.iter().map(|(_, fault)| *fault).collect());
+            return Fault::ALL.iter().map(|(_, fault)| *fault).collect();
         }
-        let mut faults =
-            self.fault.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>()?;
+        let faults = self.fault.iter().filter_map(|name| refused.take(name.parse::<Fault>()));
+        let mut faults: Vec<_> = faults.collect();
         faults.dedup();
-        Ok(if faults.is_empty() { vec![Fault::None] } else { faults })
+        if faults.is_empty() { vec![Fault::None] } else { faults }
     }
 
-    /// An option that would change nothing is a mistake.
-    fn refuse_meaningless(&self, faults: &[Fault], is_faulty: bool) -> Result<(), String> {
+    /// Refuses options that have no effect together with the others.
+    fn refuse_meaningless(&self, faults: &[Fault], is_faulty: bool, refused: &mut Faults) {
         let work = self.work;
         let takes_delay = !matches!(work, Work::Fib | Work::Echo);
         let refusals = [
@@ -213,9 +216,8 @@ impl Arguments {
             (self.faulty.is_some() && !is_faulty, "--faulty", "--fault"),
             (self.memory.is_some() && !faults.contains(&Fault::Leak), "--memory", "--fault leak"),
         ];
-        match refusals.into_iter().find(|(is_so, ..)| *is_so) {
-            Some((_, option, of)) => Err(format!("{option} has a meaning only with {of}")),
-            None => Ok(()),
+        for (_, option, of) in refusals.into_iter().filter(|(is_so, ..)| *is_so) {
+            refused.add(format!("{option} has a meaning only with {of}"));
         }
     }
 
@@ -235,12 +237,12 @@ impl Arguments {
         let errors = rows.iter().filter_map(|row| Some((row.way, row.error.as_deref()?)));
         let errors: Vec<_> = errors.collect();
         for (way, error) in &errors {
-            report::say(&format!("{} came to nothing: {error}", way.title()));
+            print::message(&format!("{} came to nothing: {error}", way.title()));
         }
         let written = match self.format {
             FormatArgument::Text => io::stdout().write_all(text.as_bytes()),
             FormatArgument::Jsonl => {
-                // With nobody left to see the tables, the records are still wanted.
+                // The records matter even if stderr is closed.
                 let _ = io::stderr().write_all(text.as_bytes());
                 let records = jsonl::records(&machine, plan, (runs, &rows), &verdict);
                 io::stdout().write_all(records.as_bytes())
@@ -250,14 +252,14 @@ impl Arguments {
             if error.kind() == io::ErrorKind::BrokenPipe {
                 die_by(Signal::PIPE);
             }
-            report::say(&format!("stdout cannot be written: {error}"));
+            print::message(&format!("stdout cannot be written: {error}"));
             return status::OUTPUT_FAILED.into();
         }
         if let Some(path) = &self.html {
             let page = html::page(&machine, plan, (runs, &rows), (&tables, &verdict));
             if let Err(error) = fs::write(path, page) {
                 let path = path.display();
-                report::say(&format!("--html {path}: {error}; name a file that can be written"));
+                print::message(&format!("--html {path}: {error}; name a file that can be written"));
                 return status::OUTPUT_FAILED.into();
             }
         }
@@ -273,7 +275,7 @@ fn all_ways() -> Vec<Way> {
     Way::ALL.iter().map(|(_, way)| *way).collect()
 }
 
-/// What runs now, as a line that stays in its place; nothing where stderr is no terminal.
+/// A status line that is redrawn in place; shown only if stderr is a terminal.
 struct Line {
     is_shown: bool,
 }
@@ -300,7 +302,7 @@ impl Line {
 
     fn put(&self, text: &str) {
         if self.is_shown {
-            // A terminal that is gone shows nothing.
+            // Errors are ignored: the terminal is gone.
             let _ = write!(io::stderr(), "\r\x1b[K{text}");
         }
     }

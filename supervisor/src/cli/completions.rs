@@ -1,11 +1,11 @@
-//! `supervisor completions`: what a shell knows of the command line, when a person presses Tab.
+//! `supervisor completions`: prints the script with which a shell completes arguments.
 
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::aot;
 
-use super::report;
+use super::print;
 
 /// Print what a shell needs to complete this program's arguments
 #[derive(Debug, Args)]
@@ -32,5 +32,5 @@ pub(super) fn main(arguments: &Arguments) -> ExitCode {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     aot::generate(shell, &mut command, name, &mut script);
-    report::put(&script)
+    print::text(&script)
 }

@@ -12,21 +12,21 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 use pool::signal::Signal;
 use process::signals::die_by;
+use records::{LogLine, Snapshot, json};
 use supervisor::{
     control::{
         client::{self, ClientError, Found},
-        logs::LogRecord,
-        wire::{Act, Ask, GAP, Worker},
+        wire::{GAP, Performed, Query},
     },
-    observe::snapshot::Snapshot,
+    model::{Command, WorkerName},
     run::status::OUTPUT_FAILED,
 };
 
-use super::report;
+use super::print;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Show the runs that there are; with --run, or where there is but one, its workers
+    /// List runs; with --run, or if only one run is live, list its workers
     Ps(Common),
     /// Watch a run live on the terminal: its workers, what they do, and what failed
     #[cfg(feature = "top")]
@@ -37,17 +37,17 @@ pub(super) enum Verb {
     Logs(Logs),
     /// Show what happens, as it happens: a JSON record a line
     Events(Which),
-    /// Have so many workers from now on
+    /// Change the number of workers
     Scale(Scale),
     /// Start no more jobs, let those that run finish, and end
     Drain(Which),
     /// End a run: what runs has the grace; with --now it has none
     Stop(Stop),
-    /// Kill a worker; it is replaced, and its job is charged with nothing
+    /// Kill and replace a worker; its job is retried without using up an attempt
     Kill(Kill),
     /// End a job, or do not begin it
     Cancel(Cancel),
-    /// Do a job again that did not end well
+    /// Run a failed job again
     Retry(Job),
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Why {
 #[derive(Clone, Copy, Debug)]
 enum What {
     Job(u64),
-    Worker(Worker),
+    Worker(WorkerName),
 }
 
 impl std::str::FromStr for What {
@@ -104,7 +104,7 @@ impl std::str::FromStr for What {
 pub(super) struct Logs {
     /// Of this worker only: w2, or w2.7 for its seventh life
     #[arg(value_name = "WORKER")]
-    worker: Option<Worker>,
+    worker: Option<WorkerName>,
 
     /// Go on with what is written from now on
     #[arg(short, long)]
@@ -176,7 +176,7 @@ pub(super) fn main(verb: Verb) -> ExitCode {
             die_by(Signal::PIPE)
         }
         Err(fault) => {
-            report::say(&fault.to_string());
+            print::message(&fault.to_string());
             match fault {
                 Fault::Output(_) => OUTPUT_FAILED.into(),
                 _ => ExitCode::FAILURE,
@@ -204,7 +204,7 @@ fn perform(verb: Verb) -> Result<(), Fault> {
         #[cfg(feature = "top")]
         Verb::Top(which) => top::main(&which),
         Verb::Why(why) => {
-            let snapshot: Snapshot = find(&why.common.which)?.ask(Ask::Look)?;
+            let snapshot: Snapshot = find(&why.common.which)?.ask(Query::Look)?;
             let told = match why.what {
                 What::Job(job) => show::job(&snapshot, job, why.common.format == Format::Jsonl),
                 What::Worker(worker) => {
@@ -214,16 +214,20 @@ fn perform(verb: Verb) -> Result<(), Fault> {
             put(&told.map_err(Fault::NotThere)?)
         }
         Verb::Logs(logs) => tail(&logs),
-        Verb::Events(which) => stream(find(&which)?.listen(Ask::Events)?, |line| Some(line.into())),
-        Verb::Scale(Scale { workers, which }) => act(&which, Act::Scale { workers }),
-        Verb::Drain(which) => act(&which, Act::Drain),
-        Verb::Stop(Stop { now, which }) => act(&which, Act::Stop { now }),
-        Verb::Kill(Kill { what: What::Worker(worker), which }) => act(&which, Act::Kill { worker }),
-        Verb::Kill(Kill { what: What::Job(job), which }) => {
-            act(&which, Act::Cancel { job, now: true })
+        Verb::Events(which) => {
+            stream(find(&which)?.listen(Query::Events)?, |line| Some(line.into()))
         }
-        Verb::Cancel(Cancel { job, now, which }) => act(&which, Act::Cancel { job, now }),
-        Verb::Retry(Job { job, which }) => act(&which, Act::Retry { job }),
+        Verb::Scale(Scale { workers, which }) => act(&which, Command::Scale { workers }),
+        Verb::Drain(which) => act(&which, Command::Drain),
+        Verb::Stop(Stop { now, which }) => act(&which, Command::Stop { now }),
+        Verb::Kill(Kill { what: What::Worker(worker), which }) => {
+            act(&which, Command::Kill { worker })
+        }
+        Verb::Kill(Kill { what: What::Job(job), which }) => {
+            act(&which, Command::Cancel { job, now: true })
+        }
+        Verb::Cancel(Cancel { job, now, which }) => act(&which, Command::Cancel { job, now }),
+        Verb::Retry(Job { job, which }) => act(&which, Command::Retry { job }),
     }
 }
 
@@ -231,9 +235,9 @@ fn find(which: &Which) -> Result<Found, ClientError> {
     client::run(which.run.as_deref())
 }
 
-fn act(which: &Which, act: Act) -> Result<(), Fault> {
-    let said: String = find(which)?.ask(Ask::Act(act))?;
-    put(&format!("{said}\n"))
+fn act(which: &Which, act: Command) -> Result<(), Fault> {
+    let performed: Performed = find(which)?.ask(Query::Command(act))?;
+    put(&format!("{}\n", performed.message))
 }
 
 /// One run, or the list of all.
@@ -249,16 +253,16 @@ fn ps(common: &Common) -> Result<(), Fault> {
         }
     }
     let found = find(&common.which)?;
-    let snapshot: Snapshot = found.ask(Ask::Look)?;
-    put(&if is_jsonl { show::record(&snapshot) } else { show::run(&snapshot) })
+    let snapshot: Snapshot = found.ask(Query::Look)?;
+    put(&if is_jsonl { json::line(&snapshot) } else { show::run(&snapshot) })
 }
 
 fn tail(logs: &Logs) -> Result<(), Fault> {
     if let Some(worker) = logs.worker {
-        let snapshot: Snapshot = find(&logs.common.which)?.ask(Ask::Look)?;
+        let snapshot: Snapshot = find(&logs.common.which)?.ask(Query::Look)?;
         show::check_slot(&snapshot, worker).map_err(Fault::NotThere)?;
     }
-    let ask = Ask::Logs { worker: logs.worker, follow: logs.follow };
+    let ask = Query::Logs { worker: logs.worker, follow: logs.follow };
     let lines = find(&logs.common.which)?.listen(ask)?;
     let is_jsonl = logs.common.format == Format::Jsonl;
     stream(lines, |line| {
@@ -268,7 +272,7 @@ fn tail(logs: &Logs) -> Result<(), Fault> {
         if line.as_bytes() == GAP.trim_ascii_end() {
             return Some("… lines are missing: they came faster than they were read".into());
         }
-        let record: LogRecord = serde_json::from_str(line).ok()?;
+        let record: LogLine = serde_json::from_str(line).ok()?;
         Some(show::log(&record))
     })
 }

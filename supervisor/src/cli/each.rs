@@ -1,4 +1,4 @@
-//! `supervisor each`: any command, a process for each job.
+//! `supervisor each`: runs a command in a process of its own for each job.
 
 use std::{
     ffi::OsString,
@@ -10,31 +10,34 @@ use std::{
 };
 
 use clap::Args;
-use pool::rules::{Depth, JobRules, Recycle, Restart, RetryOn, Roll};
+use pool::rules::{Depth, Halt, JobRules, Recycle, Restart, RetryOn, Roll};
 use process::spawn::lookup;
 use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 use supervisor::{
     dry_run::dry_run,
-    settings::{Capture, Commands, JobSource, Jobs, Linked, Output, Report, Settings, Workers},
+    settings::{
+        Capture, CommandSettings, JobSource, Jobs, Linked, Output, Report, Settings, Workers,
+    },
     template::{Reading, Template},
 };
 use text::units::{parse_duration, parse_size, show_size};
 
 use super::{
+    exit,
     jobs::{ARGUMENTS_FOLLOW, START_TIMEOUT},
-    program,
+    print, program,
     record::{self, Set},
-    report, rules,
-    rules::SOURCES,
+    refusal::Faults,
+    rules::{self, SOURCES},
     run::FormatArgument,
     views,
 };
 
-/// Links a list of inputs to the one before it.
+/// Begins a list of inputs that is linked to the one before it.
 const LINKED_FOLLOW: &str = ":::+";
-/// What is kept of a command's output where none is wanted: its last words, as evidence.
+/// With `--output none`, the last output of each command is still kept, as evidence of its end.
 const EVIDENCE_BYTES: u64 = 8 << 10;
-/// A launcher ends its command within the grace; so much later it is given up itself.
+/// Time that a launcher gets in addition to the grace period, in which it stops its command.
 const LAUNCHER_GRACE: Duration = Duration::from_secs(1);
 
 const OUTPUT: &str = "Output";
@@ -63,7 +66,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     program: program::Arguments,
 
-    /// Each line of FILE is an input; - is standard input, as is none of -a and :::
+    /// Read inputs from FILE, one per line; - is stdin, the default without :::
     #[arg(short = 'a', long, alias = "arg-file", value_name = "FILE", help_heading = SOURCES)]
     jobs_from: Option<PathBuf>,
 
@@ -79,7 +82,7 @@ pub(super) struct Arguments {
     #[arg(short = 'I', value_name = "STR", help_heading = SOURCES)]
     replace: Option<String>,
 
-    /// Give the input to the command as its standard input; it is then put behind no command
+    /// Pass the input on stdin instead of as an argument
     #[arg(long, help_heading = SOURCES)]
     stdin: bool,
 
@@ -154,48 +157,59 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
     let is_dry = arguments.dry_run;
     let settings = match Settings::try_from(arguments) {
         Ok(settings) => settings,
-        Err(refusal) => return report::usage(&refusal),
+        Err(faults) => return faults.exit(),
     };
     let is_typed = settings.jobs.as_ref().is_some_and(|jobs| jobs.source == JobSource::Stdin);
     if is_typed && io::stdin().is_terminal() {
-        report::say("inputs come from the terminal, a line each; Ctrl-D ends them");
+        print::message("inputs come from the terminal, a line each; Ctrl-D ends them");
     }
     if is_dry {
         return match dry_run(&settings, &mut io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => report::cannot_show(error),
+            Err(error) => exit::cannot_show(error),
         };
     }
     if !settings.program.argv.is_empty()
         && let Err(fault) = lookup::check(&settings.program)
     {
-        return report::cannot_start(fault, &settings.program);
+        return exit::cannot_start(fault, &settings.program);
     }
     program::run(&settings)
 }
 
 impl TryFrom<Arguments> for Settings {
-    /// What is said to whoever typed them.
-    type Error = String;
+    type Error = Faults;
 
-    fn try_from(mut arguments: Arguments) -> Result<Self, String> {
-        let source = arguments.source()?;
+    fn try_from(mut arguments: Arguments) -> Result<Self, Faults> {
+        let source = arguments.source();
         arguments.into_settings(source)
     }
 }
 
 impl Arguments {
-    /// What was meant, with inputs from there.
+    /// Converts the arguments, with jobs from this source.
     ///
     /// # Errors
-    /// What is said to whoever typed it.
-    pub(super) fn into_settings(self, source: JobSource) -> Result<Settings, String> {
-        let template = self.template(&source)?;
-        let (output, capture) = self.output()?;
+    /// All faults of the arguments, and those of the source.
+    pub(super) fn into_settings(
+        self,
+        source: Result<JobSource, Faults>,
+    ) -> Result<Settings, Faults> {
+        let mut faults = Faults::default();
+        let source = faults.take(source);
+        let template = source.as_ref().and_then(|source| self.template(source, &mut faults));
+        let (output, capture) = self.output(&mut faults);
+        let frame_bytes_max = faults.take(frame_bytes_max(&capture));
+        let halt = faults.take(self.rules.halt());
+        let journal = faults.take(self.record.journal(&self.argv, self.set()));
+        let argv = template.as_ref().and_then(Template::program).map(|word| vec![word.to_owned()]);
+        let program = faults.take(self.program.to_program(argv.unwrap_or_default()));
+        let all = source.zip(template).zip(frame_bytes_max).zip(halt).zip(journal).zip(program);
+        let (((((source, template), frame_bytes_max), halt), journal), program) = faults.or(all)?;
+        let capture = with_directory(capture)?;
         let (grace, stdin) = (self.program.grace, self.stdin);
-        let program = template.program().map(|program| vec![program.to_owned()]);
         let (stop_signal, reach) = (self.program.stop_signal, self.program.kill.into());
-        let commands = Commands { template, grace, stop_signal, reach, stdin, capture };
+        let commands = CommandSettings { template, grace, stop_signal, reach, stdin, capture };
         Ok(Settings {
             workers: self.program.workers.unwrap_or_else(Workers::auto),
             restart: Restart::Always,
@@ -208,13 +222,22 @@ impl Arguments {
             serve: self.views.serve(),
             name: self.views.name(),
             notify: program::notify_socket(),
-            program: self.program.to_program(program.unwrap_or_default())?,
-            jobs: Some(self.to_jobs(source, commands)?),
+            program,
+            jobs: Some(Jobs {
+                source,
+                separator: self.rules.separator(),
+                keep_order: self.rules.keep_order,
+                progress: self.rules.progress(),
+                frame_bytes_max,
+                commands: Some(commands),
+                journal,
+                rules: self.to_rules(halt),
+            }),
         })
     }
 
-    /// Takes the lists of inputs off the command.
-    fn source(&mut self) -> Result<JobSource, String> {
+    /// Removes the lists of inputs from the command, and returns the source of jobs.
+    fn source(&mut self) -> Result<JobSource, Faults> {
         let is_list = |word: &OsString| word == ARGUMENTS_FOLLOW || word == LINKED_FOLLOW;
         let lists = match self.argv.iter().position(is_list) {
             Some(at) => lists(self.argv.split_off(at))?,
@@ -231,12 +254,14 @@ impl Arguments {
         }
     }
 
-    fn template(&self, source: &JobSource) -> Result<Template, String> {
+    fn template(&self, source: &JobSource, faults: &mut Faults) -> Option<Template> {
         if self.argv.is_empty() && self.stdin {
-            return Err("--stdin gives the input to a COMMAND, and there is none".into());
+            faults.add("--stdin gives the input to a COMMAND, and there is none");
+            return None;
         }
         if self.replace.as_ref().is_some_and(String::is_empty) {
-            return Err("-I wants a placeholder that is not empty, such as -I ,,".into());
+            faults.add("-I wants a placeholder that is not empty, such as -I ,,");
+            return None;
         }
         let inputs = match source {
             JobSource::Product(lists) => lists.iter().map(Vec::len).sum(),
@@ -244,10 +269,10 @@ impl Arguments {
         };
         let (shell, replace, append) = (self.shell, self.replace.as_deref(), !self.stdin);
         let reading = Reading { shell, replace, inputs, append };
-        Template::read(&self.argv, reading).map_err(|error| error.to_string())
+        faults.take(Template::read(&self.argv, reading).map_err(|error| error.to_string()))
     }
 
-    fn output(&self) -> Result<(Output, Capture), String> {
+    fn output(&self, faults: &mut Faults) -> (Output, Capture) {
         let is_jsonl = self.format == FormatArgument::Jsonl;
         let form = match &self.output {
             Some(form) => form.clone(),
@@ -255,26 +280,23 @@ impl Arguments {
             None if self.ungroup => OutputArgument::Raw,
             None => OutputArgument::Grouped,
         };
-        let is_said = self.output.is_some() || self.group || self.line_buffer || self.ungroup;
+        let is_given = self.output.is_some() || self.group || self.line_buffer || self.ungroup;
         let tag = self.rules.tag;
-        if is_jsonl && is_said {
-            return Err(
-                "--output has no meaning with --format jsonl: what a command writes is in \
-                        its record"
-                    .into(),
+        if is_jsonl && is_given {
+            faults.add(
+                "--output has no meaning with --format jsonl: what a command writes is in its \
+                 record",
             );
         }
         let is_kept = form == OutputArgument::Grouped;
         if self.max_output.is_some() && !is_kept {
-            return Err("--max-output has no meaning where output is not kept".into());
+            faults.add("--max-output has no meaning where output is not kept");
         }
         if tag && (is_jsonl || !matches!(form, OutputArgument::Grouped | OutputArgument::Lines)) {
-            return Err(
-                "--tag has no meaning here: it is for lines of --output grouped or lines".into()
-            );
+            faults.add("--tag has no meaning here: it is for lines of --output grouped or lines");
         }
         let bytes_max = self.max_output.unwrap_or(MAX_OUTPUT);
-        Ok(match form {
+        match form {
             OutputArgument::Grouped if is_jsonl => (Output::Jsonl, Capture::Keep { bytes_max }),
             OutputArgument::Grouped => (Output::Grouped { tag }, Capture::Keep { bytes_max }),
             OutputArgument::Lines => {
@@ -282,16 +304,8 @@ impl Arguments {
             }
             OutputArgument::Raw => (Output::Raw, Capture::Pass { lines: false, tag: false }),
             OutputArgument::None => (Output::None, Capture::Keep { bytes_max: EVIDENCE_BYTES }),
-            OutputArgument::Files(directory) => {
-                let failed = |error| {
-                    format!("--output files:{}: {error}: name another", directory.display())
-                };
-                fs::create_dir_all(&directory).map_err(failed)?;
-                // Commands may start elsewhere.
-                let directory = fs::canonicalize(&directory).map_err(failed)?;
-                (Output::Files, Capture::Files(directory))
-            }
-        })
+            OutputArgument::Files(directory) => (Output::Files, Capture::Files(directory)),
+        }
     }
 
     fn reports(&self) -> Vec<Report> {
@@ -300,7 +314,7 @@ impl Arguments {
         reports.chain(self.views.reports()).collect()
     }
 
-    /// What was set that decides how commands end.
+    /// Returns the options that decide how commands end.
     fn set(&self) -> Set {
         let mut set = Set::new("each", &self.program, &self.rules);
         set.flag("--shell", self.shell);
@@ -309,35 +323,36 @@ impl Arguments {
         set
     }
 
-    fn to_jobs(&self, source: JobSource, commands: Commands) -> Result<Jobs, String> {
-        Ok(Jobs {
-            source,
-            separator: self.rules.separator(),
-            keep_order: self.rules.keep_order,
-            progress: self.rules.progress(),
-            frame_bytes_max: frame_bytes_max(&commands.capture)?,
-            commands: Some(commands),
-            journal: self.record.journal(&self.argv, self.set()),
-            rules: JobRules {
-                retries: self.rules.retries.unwrap_or(0),
-                retry_delay: self.rules.retry_delay(),
-                retry_on: RetryOn { error: true, panic: true, timeout: true },
-                crash_retries: 1,
-                timeout: self.rules.timeout,
-                deadline: self.rules.deadline,
-                depth: Depth::Ahead,
-                delay: self.delay.unwrap_or_default(),
-                halt: self.rules.halt()?,
-                start_timeout: START_TIMEOUT,
-                recycle: Recycle::default(),
-            },
-        })
+    fn to_rules(&self, halt: Option<Halt>) -> JobRules {
+        JobRules {
+            retries: self.rules.retries.unwrap_or(0),
+            retry_delay: self.rules.retry_delay(),
+            retry_on: RetryOn { error: true, panic: true, timeout: true },
+            crash_retries: 1,
+            timeout: self.rules.timeout,
+            deadline: self.rules.deadline,
+            depth: Depth::Ahead,
+            delay: self.delay.unwrap_or_default(),
+            halt,
+            start_timeout: START_TIMEOUT,
+            recycle: Recycle::default(),
+        }
     }
 }
 
 const MAX_OUTPUT: u64 = 16 << 20;
 
-/// A reply holds both streams of a command, and a few words about it.
+/// Creates the directory of `--output files:DIR` and makes its path absolute, since commands may
+/// start in another directory.
+fn with_directory(capture: Capture) -> Result<Capture, Faults> {
+    let Capture::Files(directory) = capture else { return Ok(capture) };
+    let created = fs::create_dir_all(&directory).and_then(|()| fs::canonicalize(&directory));
+    created.map(Capture::Files).map_err(|error| {
+        format!("--output files:{}: {error}: name another", directory.display()).into()
+    })
+}
+
+/// Returns the frame size for replies, which hold both streams of a command and its end.
 fn frame_bytes_max(capture: &Capture) -> Result<usize, String> {
     const AROUND_BYTES: u64 = 64 << 10;
     let Capture::Keep { bytes_max } = capture else { return Ok(FRAME_BYTES_MAX) };
@@ -355,7 +370,7 @@ fn frame_bytes_max(capture: &Capture) -> Result<usize, String> {
     }
 }
 
-/// The lists behind the command, each with the word that begins it.
+/// Splits the words after the command into lists; each begins with `:::` or `:::+`.
 fn lists(words: Vec<OsString>) -> Result<Vec<Linked>, String> {
     let mut lists: Vec<Linked> = Vec::new();
     for word in words {

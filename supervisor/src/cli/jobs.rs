@@ -1,4 +1,4 @@
-//! `supervisor run` with jobs: what was typed about them.
+//! The arguments of `supervisor run` about jobs.
 
 use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -11,12 +11,13 @@ use text::units::{parse_size, show_size};
 use super::{
     program,
     record::{self, Set},
-    rules::{self, RULES, SOURCES, some_time},
+    refusal::Faults,
+    rules::{self, RULES, SOURCES, positive_duration},
 };
 
-/// Parts the program's own arguments from jobs on the command line.
+/// Separates the program's arguments from jobs on the command line.
 pub(super) const ARGUMENTS_FOLLOW: &str = ":::";
-/// A frame must hold at least the messages that are not jobs.
+/// Minimum of `--max-frame`: a frame must hold the messages that are not jobs.
 const FRAME_BYTES_MIN: u64 = 4 << 10;
 pub(super) const START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -52,19 +53,19 @@ pub(super) struct Arguments {
     depth: Option<Depth>,
 
     /// How long a worker may take to speak the protocol [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = WORKERS)]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration, help_heading = WORKERS)]
     start_timeout: Option<Duration>,
 
     /// Replace a worker by a fresh one after so many jobs
-    #[arg(long, value_name = "N", value_parser = some_jobs, help_heading = WORKERS)]
+    #[arg(long, value_name = "N", value_parser = job_count, help_heading = WORKERS)]
     recycle_jobs: Option<NonZeroU32>,
 
     /// Replace a worker by a fresh one once its resident memory is so large
-    #[arg(long, value_name = "SIZE", value_parser = some_memory, help_heading = WORKERS)]
+    #[arg(long, value_name = "SIZE", value_parser = positive_size, help_heading = WORKERS)]
     recycle_rss: Option<u64>,
 
     /// Replace a worker by a fresh one once it is so old
-    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = WORKERS)]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration, help_heading = WORKERS)]
     recycle_age: Option<Duration>,
 
     /// The longest message to or from a worker [default: 64M]
@@ -73,58 +74,64 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// What is to be done with jobs, if any were given; `arguments` are those on the command
-    /// line.
+    /// Whether an option names a source of jobs.
+    pub(super) fn has_source(&self) -> bool {
+        self.jobs_from.is_some() || self.follow.is_some()
+    }
+
+    /// Converts the arguments; `None` if there are no jobs. `arguments` are the jobs on the
+    /// command line.
     ///
     /// # Errors
-    /// What is said to whoever typed them.
+    /// All faults of the arguments.
     pub(super) fn to_jobs(
         &self,
         arguments: Option<Vec<OsString>>,
         journal: Option<Journal>,
-    ) -> Result<Option<Jobs>, String> {
-        let Some(source) = self.source(arguments)? else {
-            return match self.about_jobs(journal.is_some()) {
-                Some((flag, instead)) => Err(format!(
-                    "{flag} is about jobs, and this run has none: {instead}; \
-                     to give it jobs: -a FILE, --follow FILE, or ::: JOB…"
-                )),
-                None => Ok(None),
-            };
-        };
-        if self.rules.null && matches!(source, JobSource::Arguments(_)) {
-            return Err("-0 has no meaning with :::, where each argument is a job".into());
+    ) -> Result<Option<Jobs>, Faults> {
+        let mut faults = Faults::default();
+        let has_jobs = self.has_source() || arguments.is_some();
+        if !has_jobs {
+            self.refuse_without_jobs(journal.is_some(), &mut faults);
+            return faults.or(Some(None));
         }
+        if self.rules.null && arguments.is_some() {
+            faults.add("-0 has no meaning with :::, where each argument is a job");
+        }
+        let source = faults.take(self.source(arguments));
+        let halt = faults.take(self.rules.halt());
         let all = RetryOn { error: true, panic: true, timeout: true };
-        Ok(Some(Jobs {
-            source,
-            separator: self.rules.separator(),
-            keep_order: self.rules.keep_order,
-            progress: self.rules.progress(),
-            frame_bytes_max: self.max_frame.unwrap_or(FRAME_BYTES_MAX),
-            commands: None,
-            journal,
-            rules: JobRules {
-                retries: self.rules.retries.unwrap_or(0),
-                retry_delay: self.rules.retry_delay(),
-                retry_on: self.retry_on.unwrap_or(all),
-                crash_retries: self.crash_retries.unwrap_or(1),
-                timeout: self.rules.timeout,
-                deadline: self.rules.deadline,
-                depth: self.depth.unwrap_or(Depth::Auto),
-                delay: Duration::ZERO,
-                halt: self.rules.halt()?,
-                start_timeout: self.start_timeout.unwrap_or(START_TIMEOUT),
-                recycle: Recycle {
-                    jobs: self.recycle_jobs.map(|jobs| u64::from(jobs.get())),
-                    resident_bytes: self.recycle_rss,
-                    age: self.recycle_age,
+        faults.or(source.zip(halt).map(|(source, halt)| {
+            Some(Jobs {
+                source,
+                separator: self.rules.separator(),
+                keep_order: self.rules.keep_order,
+                progress: self.rules.progress(),
+                frame_bytes_max: self.max_frame.unwrap_or(FRAME_BYTES_MAX),
+                commands: None,
+                journal,
+                rules: JobRules {
+                    retries: self.rules.retries.unwrap_or(0),
+                    retry_delay: self.rules.retry_delay(),
+                    retry_on: self.retry_on.unwrap_or(all),
+                    crash_retries: self.crash_retries.unwrap_or(1),
+                    timeout: self.rules.timeout,
+                    deadline: self.rules.deadline,
+                    depth: self.depth.unwrap_or(Depth::Auto),
+                    delay: Duration::ZERO,
+                    halt,
+                    start_timeout: self.start_timeout.unwrap_or(START_TIMEOUT),
+                    recycle: Recycle {
+                        jobs: self.recycle_jobs.map(|jobs| u64::from(jobs.get())),
+                        resident_bytes: self.recycle_rss,
+                        age: self.recycle_age,
+                    },
                 },
-            },
+            })
         }))
     }
 
-    /// What was set that decides how jobs end.
+    /// Returns the options that decide how jobs end.
     pub(super) fn set(&self, program: &program::Arguments) -> Set {
         let mut set = Set::new("run", program, &self.rules);
         set.put("--retry-on", self.retry_on.map(shown_kinds));
@@ -133,7 +140,7 @@ impl Arguments {
         set
     }
 
-    /// What is said where there is no program.
+    /// Returns the message for a command line without a program.
     pub(super) fn without_program(&self, on_command_line: bool) -> String {
         let form = match (on_command_line, &self.jobs_from, &self.follow) {
             (true, ..) => "PROGRAM [ARGS]… ::: JOB…".into(),
@@ -144,23 +151,23 @@ impl Arguments {
         format!("name the PROGRAM to be run: supervisor run {form}; more: supervisor run --help")
     }
 
-    fn source(&self, arguments: Option<Vec<OsString>>) -> Result<Option<JobSource>, String> {
+    /// Returns the one source of jobs.
+    fn source(&self, arguments: Option<Vec<OsString>>) -> Result<JobSource, &'static str> {
         let dash = |path: &PathBuf| path.as_os_str() == "-";
         match (&self.jobs_from, &self.follow, arguments) {
-            (None, None, None) => Ok(None),
-            (Some(path), None, None) if dash(path) => Ok(Some(JobSource::Stdin)),
-            (Some(path), None, None) => Ok(Some(JobSource::File(path.clone()))),
+            (Some(path), None, None) if dash(path) => Ok(JobSource::Stdin),
+            (Some(path), None, None) => Ok(JobSource::File(path.clone())),
             (None, Some(path), None) if dash(path) => {
-                Err("--follow wants a file: standard input is followed anyway by -a -".into())
+                Err("--follow wants a file: standard input is followed anyway by -a -")
             }
-            (None, Some(path), None) => Ok(Some(JobSource::Follow(path.clone()))),
-            (None, None, Some(arguments)) => Ok(Some(JobSource::Arguments(arguments))),
-            _ => Err("jobs come from one place: -a FILE, --follow FILE, or ::: JOB…".into()),
+            (None, Some(path), None) => Ok(JobSource::Follow(path.clone())),
+            (None, None, Some(arguments)) => Ok(JobSource::Arguments(arguments)),
+            _ => Err("jobs come from one place: -a FILE, --follow FILE, or ::: JOB…"),
         }
     }
 
-    /// A flag that means nothing without jobs, and what to do instead.
-    fn about_jobs(&self, has_journal: bool) -> Option<(&'static str, &'static str)> {
+    /// Refuses every option that has no effect without jobs, and names what to do instead.
+    fn refuse_without_jobs(&self, has_journal: bool, faults: &mut Faults) {
         const RESTART: &str = "to start a worker again when it fails, use --restart on-failure";
         const BOUND: &str = "to bound the whole run, use `timeout 30s supervisor run …`";
         const LINES: &str = "lines come as the workers write them";
@@ -191,16 +198,20 @@ impl Arguments {
             (self.max_frame.is_some(), "--max-frame", "its workers are sent nothing"),
             (has_journal, "--journal", "its workers are told of as they end"),
         ];
-        let given = flags.into_iter().find(|(given, ..)| *given);
-        given.map(|(_, flag, instead)| (flag, instead))
+        for (_, flag, instead) in flags.into_iter().filter(|(is_given, ..)| *is_given) {
+            faults.add(format!(
+                "{flag} is about jobs, and this run has none: {instead}; to give it jobs: \
+                 -a FILE, --follow FILE, or ::: JOB…"
+            ));
+        }
     }
 }
 
-fn some_jobs(text: &str) -> Result<NonZeroU32, String> {
+fn job_count(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| "write after how many jobs, at least 1: 1000, say".into())
 }
 
-fn some_memory(text: &str) -> Result<u64, String> {
+fn positive_size(text: &str) -> Result<u64, String> {
     match parse_size(text) {
         Ok(0) => Err("every worker is as large as that; write 1G, say".into()),
         Ok(bytes) => Ok(bytes),
@@ -228,7 +239,7 @@ fn depth(text: &str) -> Result<Depth, String> {
     }
 }
 
-/// As they are typed.
+/// Formats the kinds as the option accepts them.
 fn shown_kinds(on: RetryOn) -> String {
     let kinds = [(on.error, "error"), (on.panic, "panic"), (on.timeout, "timeout")];
     let kinds = kinds.into_iter().filter(|(is_on, _)| *is_on).map(|(_, kind)| kind);

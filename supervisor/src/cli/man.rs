@@ -1,4 +1,4 @@
-//! `supervisor man`: the manual, made of the same definition as `--help`.
+//! `supervisor man`: writes manual pages from the same definition as `--help`.
 
 use std::{
     fs, io,
@@ -10,7 +10,7 @@ use clap::{Args, Command, CommandFactory};
 use clap_mangen::Man;
 use supervisor::run::status;
 
-use super::report;
+use super::print;
 
 /// Print the manual page, or write one for each verb
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(super) fn main(arguments: &Arguments) -> ExitCode {
     command.build();
     let Some(directory) = &arguments.directory else {
         return match page(command) {
-            Ok((_, page)) => report::put(&page),
+            Ok((_, page)) => print::text(&page),
             Err(error) => failed("the manual", &error),
         };
     };
@@ -36,7 +36,7 @@ pub(super) fn main(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// The page of a command, and of each of its verbs.
+/// Writes the page of a command and of each of its verbs.
 fn write(command: Command, directory: &Path) -> ExitCode {
     let mut left = vec![command];
     while let Some(command) = left.pop() {
@@ -54,7 +54,7 @@ fn write(command: Command, directory: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The name of its file, and what is in it.
+/// Renders the page of a command; returns its file name and its content.
 fn page(command: Command) -> io::Result<(String, Vec<u8>)> {
     let (man, mut page) = (Man::new(command), Vec::new());
     man.render(&mut page)?;
@@ -62,7 +62,7 @@ fn page(command: Command) -> io::Result<(String, Vec<u8>)> {
     Ok((man.get_filename(), ascii(&page).into_bytes()))
 }
 
-/// Formatters that are not told of UTF-8 read bytes.
+/// Escapes all but ASCII: a formatter may not know that its input is UTF-8.
 fn ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -75,6 +75,6 @@ fn ascii(text: &str) -> String {
 }
 
 fn failed(what: &str, error: &io::Error) -> ExitCode {
-    report::say(&format!("{what} cannot be written: {error}"));
+    print::message(&format!("{what} cannot be written: {error}"));
     status::OUTPUT_FAILED.into()
 }

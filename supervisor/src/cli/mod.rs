@@ -1,19 +1,20 @@
-//! What was typed: one verb a file. Each turns its arguments into [`supervisor::settings`] in
-//! one fallible step.
+//! The command line, with one file per verb. Each verb converts its arguments into
+//! [`supervisor::settings`] in one fallible step.
 
 #[cfg(feature = "compare")]
 mod compare;
 mod completions;
 mod control;
 mod each;
+mod exit;
 mod jobs;
 #[cfg(feature = "journal")]
 mod journal;
 mod man;
+mod print;
 mod program;
 mod record;
 mod refusal;
-mod report;
 mod rules;
 mod run;
 mod views;
@@ -25,7 +26,7 @@ use clap::{Parser, Subcommand};
 /// Runs work in worker processes, so that one crash, leak or hang costs one worker and nothing
 /// else, and says exactly which and why.
 #[derive(Debug, Parser)]
-#[command(name = "supervisor", version, max_term_width = 100, after_help = report::EXIT_STATUS)]
+#[command(name = "supervisor", version, max_term_width = 100, after_help = exit::EXIT_STATUS)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -45,7 +46,7 @@ enum Verb {
     Man(man::Arguments),
 }
 
-/// The program, from its arguments to its exit status.
+/// Parses the arguments, runs the verb and returns the exit status.
 pub(crate) fn main() -> ExitCode {
     match Arguments::try_parse() {
         Ok(Arguments { verb: Verb::Run(arguments) }) => run::main(arguments),

@@ -1,4 +1,4 @@
-//! What processes are started with, and how many: what was typed about it.
+//! The arguments that say what processes are started with, and how many of them.
 
 use std::{env, ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -11,17 +11,18 @@ use supervisor::{
 };
 use text::units::{parse_duration, parse_size};
 
-use super::report;
+use super::{exit, refusal::Faults};
 
-/// Where a service manager wants to hear of us, and of nobody else.
+/// The variable that names the socket of the service manager. Only the supervisor may use that
+/// socket, so workers do not inherit the variable.
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
-/// Where to tell a service manager how we fare, if one started us.
+/// Returns the socket of the service manager that started this process, if one did.
 pub(super) fn notify_socket() -> Option<OsString> {
     env::var_os(NOTIFY_SOCKET).filter(|name| !name.is_empty())
 }
 
-fn is_theirs((name, _): &(OsString, OsString)) -> bool {
+fn is_inherited((name, _): &(OsString, OsString)) -> bool {
     name != NOTIFY_SOCKET
 }
 
@@ -33,11 +34,11 @@ pub(super) struct Arguments {
     #[arg(short, long, visible_short_aliases = ['j', 'P'], value_name = "N")]
     pub(super) workers: Option<Workers>,
 
-    /// How long whoever is asked to end may take before it is killed
+    /// Time between the stop signal and SIGKILL
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(super) grace: Duration,
 
-    /// The signal that asks for that
+    /// The signal that asks a process to stop
     #[arg(long, value_name = "SIGNAL", default_value = "TERM")]
     pub(super) stop_signal: Signal,
 
@@ -88,51 +89,53 @@ impl From<ReachArgument> for KillScope {
 }
 
 impl Arguments {
-    /// What is run is `argv`.
+    /// Converts the arguments to a program that runs `argv`.
     ///
     /// # Errors
-    /// What is said to whoever typed it.
-    pub(super) fn to_program(&self, argv: Vec<OsString>) -> Result<Program, String> {
+    /// All faults of the arguments.
+    pub(super) fn to_program(&self, argv: Vec<OsString>) -> Result<Program, Faults> {
+        let mut faults = Faults::default();
         if let Some(directory) = self.cwd.as_deref().filter(|directory| !directory.is_dir()) {
             let reason = if directory.exists() { "is not a directory" } else { "is not there" };
-            return Err(format!(
-                "--cwd {} {reason}: give a directory to start in",
-                directory.display()
-            ));
+            let directory = directory.display();
+            faults.add(format!("--cwd {directory} {reason}: give a directory to start in"));
         }
         let inherited =
-            if self.env_clear { Vec::new() } else { env::vars_os().filter(is_theirs).collect() };
-        let env = environment(inherited, &self.env)?;
+            if self.env_clear { Vec::new() } else { env::vars_os().filter(is_inherited).collect() };
+        let env = environment(inherited, &self.env, &mut faults);
         let limits = Limits::gather(&self.limit, self.memory);
-        Ok(Program { argv, env, directory: self.cwd.clone(), limits })
+        faults.or(Some(Program { argv, env, directory: self.cwd.clone(), limits }))
     }
 }
 
-/// Splits off the warden, and runs what was typed.
+/// Starts the warden and runs the program; returns the exit status.
 pub(super) fn run(settings: &Settings) -> ExitCode {
     let ward = warden::split(settings.reach == KillScope::Tree)
         .map_err(|source| RunError::Refused { what: "split off the warden", source });
     match ward.and_then(|ward| run::run(settings, ward)) {
-        Ok(end) => report::end(end, settings),
-        Err(error) => report::cannot_run(&error),
+        Ok(end) => exit::with(end, settings),
+        Err(error) => exit::cannot_run(&error),
     }
 }
 
+/// Adds the variables of `--env` to the inherited ones.
 fn environment(
     mut env: Vec<(OsString, OsString)>,
     added: &[OsString],
-) -> Result<Vec<(OsString, OsString)>, String> {
+    faults: &mut Faults,
+) -> Vec<(OsString, OsString)> {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     for pair in added {
         let bytes = pair.as_bytes();
         let equals = bytes.iter().position(|byte| *byte == b'=').filter(|at| *at > 0);
         let Some(at) = equals else {
-            return Err(format!("--env `{}` sets no variable: write NAME=value", pair.display()));
+            faults.add(format!("--env `{}` sets no variable: write NAME=value", pair.display()));
+            continue;
         };
         let name = OsString::from_vec(bytes[..at].to_vec());
         let value = OsString::from_vec(bytes[at + 1..].to_vec());
         env.retain(|(known, _)| *known != name);
         env.push((name, value));
     }
-    Ok(env)
+    env
 }

@@ -1,15 +1,17 @@
-//! Where is a run recorded, and how is it continued: what was typed about it.
+//! The arguments about the journal of a run.
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use pool::limits::{Limits, Resource, UNLIMITED};
-use supervisor::settings::{Journal, OnLost, Sync};
+use supervisor::settings::Journal;
+#[cfg(feature = "journal")]
+use supervisor::settings::{OnLost, Sync};
 
 use super::{program, rules};
 
 const JOURNAL: &str = "Journal";
-/// Which verb it was: the rest is of no use without.
+/// Key under which the settings of a run record the verb.
 pub(super) const VERB: &str = "supervisor";
 
 #[derive(Debug, Args)]
@@ -23,8 +25,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", help_heading = JOURNAL)]
     journal: Option<PathBuf>,
 
-    /// When what is recorded survives a power cut: always, when a job's end is told; batch, the
-    /// same, but many share a sync; off, never (a death of ours it survives) [default: batch]
+    /// When to sync the journal to disk: always, before the end of a job is reported; batch, the
+    /// same, but several jobs share a sync; off, never, which survives a crash of the supervisor,
+    /// not a power loss [default: batch]
     #[arg(long, value_name = "WHEN", value_enum, requires = "journal", help_heading = JOURNAL)]
     sync: Option<SyncArgument>,
 
@@ -57,10 +60,16 @@ enum OnLostArgument {
 }
 
 impl Arguments {
-    /// Where it is recorded, if it is: `program` is what was typed of it, and `set` the rest.
-    pub(super) fn journal(&self, program: &[OsString], set: Set) -> Option<Journal> {
-        Some(Journal {
-            file: self.journal.clone()?,
+    /// Converts the arguments; `None` without `--journal`. `program` and `set` identify the run
+    /// when it is continued.
+    #[cfg(feature = "journal")]
+    pub(super) fn journal(
+        &self,
+        program: &[OsString],
+        set: Set,
+    ) -> Result<Option<Journal>, &'static str> {
+        Ok(self.journal.clone().map(|file| Journal {
+            file,
             sync: match self.sync {
                 None | Some(SyncArgument::Batch) => Sync::Batch,
                 Some(SyncArgument::Always) => Sync::Always,
@@ -75,17 +84,26 @@ impl Arguments {
             only: None,
             program: program.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             set: set.0,
-        })
+        }))
+    }
+
+    /// Refuses a journal: this build has none.
+    #[cfg(not(feature = "journal"))]
+    pub(super) fn journal(&self, _: &[OsString], _: Set) -> Result<Option<Journal>, &'static str> {
+        match self.journal {
+            Some(_) => Err("this build keeps no journals: build it with the feature `journal`"),
+            None => Ok(None),
+        }
     }
 }
 
-/// What was set of all that decides how a job ends, by flag: `--timeout` is `30s`, `--env A` is
-/// `1`. From it the same run can be typed again.
+/// The options that decide how jobs end, by name: `--timeout` is `30s`, `--env A` is `1`. They are
+/// enough to type the same command again.
 #[derive(Debug)]
 pub(super) struct Set(BTreeMap<String, String>);
 
 impl Set {
-    /// What is common to all verbs with jobs.
+    /// Collects the options that all verbs with jobs share.
     pub(super) fn new(verb: &str, program: &program::Arguments, rules: &rules::Arguments) -> Self {
         let mut set = Self(BTreeMap::new());
         set.put(VERB, Some(verb));
@@ -105,20 +123,20 @@ impl Set {
         set
     }
 
-    /// What was typed behind a flag, if it was.
+    /// Adds an option with its value, if it was given.
     pub(super) fn put(&mut self, flag: &str, value: Option<impl Into<String>>) {
         if let Some(value) = value {
             self.0.insert(flag.into(), value.into());
         }
     }
 
-    /// A flag that nothing is behind.
+    /// Adds an option without a value, if it was given.
     pub(super) fn flag(&mut self, flag: &str, is_given: bool) {
         self.put(flag, is_given.then_some(""));
     }
 }
 
-/// What is to be typed for what was recorded as set.
+/// Returns the arguments that give these options again.
 #[cfg(feature = "journal")]
 pub(super) fn typed(set: &BTreeMap<String, String>) -> Vec<String> {
     let mut words = Vec::new();
@@ -132,7 +150,7 @@ pub(super) fn typed(set: &BTreeMap<String, String>) -> Vec<String> {
     words
 }
 
-/// So that it reads back as it is.
+/// Formats a duration so that it parses to exactly the same value.
 pub(super) fn time(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     match (nanos % 1_000_000_000, nanos % 1_000_000) {
@@ -142,7 +160,7 @@ pub(super) fn time(duration: Duration) -> String {
     }
 }
 
-/// The same.
+/// Formats a size so that it parses to exactly the same value.
 pub(super) fn size(bytes: u64) -> String {
     let units = [(1u64 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
     let unit = units.iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
@@ -165,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn formatted_values_parse_to_the_same_value() {
         for nanos in [0, 1, 1_000, 1_500_000, 30_000_000_000, 90_061_000_000_000, 123_456_789] {
             let duration = Duration::from_nanos(nanos);
             assert_eq!(parse_duration(&time(duration)), Ok(duration), "{}", time(duration));
@@ -177,7 +195,7 @@ mod tests {
 
     #[cfg(feature = "journal")]
     #[test]
-    fn what_was_set_can_be_typed_again() {
+    fn recorded_options_become_arguments_again() {
         let set = [("--env A", "1 2"), ("--stdin", ""), ("--timeout", "30s"), (VERB, "each")];
         let set = set.map(|(flag, value)| (flag.to_owned(), value.to_owned())).into();
         assert_eq!(typed(&set), ["--env", "A=1 2", "--stdin", "--timeout=30s"]);

@@ -1,4 +1,4 @@
-//! What becomes of jobs, whoever does them: what was typed about it.
+//! The arguments about jobs that `run` and `each` share.
 
 use std::{
     io::{self, IsTerminal},
@@ -46,17 +46,17 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", help_heading = RULES)]
     pub(super) retries: Option<u32>,
 
-    /// From a failure to the next attempt, with 20 % of chance; doubles each time, to 30 s, or to
-    /// TIME where that is longer [default: 100ms]
+    /// Delay before the first retry; doubles each time up to 30s, or TIME if that is longer, ±20 %
+    /// jitter [default: 100ms]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = RULES)]
     pub(super) retry_delay: Option<Duration>,
 
     /// How long an attempt may take
-    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = RULES)]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration, help_heading = RULES)]
     pub(super) timeout: Option<Duration>,
 
     /// How long the whole run may take; its status is then 124
-    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = RULES)]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration, help_heading = RULES)]
     pub(super) deadline: Option<Duration>,
 
     /// Stop once N jobs are not ok: --halt soon,fail=N
@@ -86,10 +86,10 @@ impl Arguments {
         self.retry_delay.unwrap_or(RETRY_DELAY)
     }
 
-    /// When a run is stopped for how its jobs end.
+    /// Returns the condition that stops the run early, if there is one.
     ///
     /// # Errors
-    /// Both ways of saying it were used.
+    /// Both `--max-fail` and `--halt` were given.
     pub(super) fn halt(&self) -> Result<Option<Halt>, String> {
         let max_fail = self.max_fail.map(|count| Halt {
             now: false,
@@ -114,7 +114,8 @@ impl Arguments {
     }
 }
 
-pub(super) fn some_time(text: &str) -> Result<Duration, String> {
+/// Parses a duration that is not zero.
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(Duration::ZERO) => Err("nothing is done in no time; write 30s, say".into()),
         Ok(time) => Ok(time),
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halts_are_read_as_gnu_parallel_writes_them() {
+    fn a_halt_has_the_syntax_of_gnu_parallel() {
         let read = |now, when, count| Ok(Halt { now, when, count });
         for (text, expected) in [
             ("soon,fail=3", read(false, HaltWhen::Fail, HaltCount::Number(3))),

@@ -1,4 +1,4 @@
-//! `supervisor run`: programs that stay.
+//! `supervisor run`: runs copies of a program, or workers that process jobs.
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use pool::rules::{Restart, Roll};
 use supervisor::settings::{Output, Settings, Workers};
 
-use super::{jobs, program, record, report, views};
+use super::{jobs, program, record, refusal::Faults, views};
 
 /// Run copies of a program, side by side, each in a process of its own; with jobs, workers that
 /// do them.
@@ -100,74 +100,91 @@ pub(super) enum FormatArgument {
 pub(super) fn main(arguments: Arguments) -> ExitCode {
     let settings = match Settings::try_from(arguments) {
         Ok(settings) => settings,
-        Err(refusal) => return report::usage(&refusal),
+        Err(faults) => return faults.exit(),
     };
     program::run(&settings)
 }
 
 impl TryFrom<Arguments> for Settings {
-    /// What is said to whoever typed them.
-    type Error = String;
+    type Error = Faults;
 
-    fn try_from(mut arguments: Arguments) -> Result<Self, String> {
+    fn try_from(mut arguments: Arguments) -> Result<Self, Faults> {
         let on_command_line = arguments.split_jobs();
         arguments.into_settings(on_command_line)
     }
 }
 
 impl Arguments {
-    /// What was meant; `on_command_line` are the jobs that came with it.
+    /// Converts the arguments; `on_command_line` are the jobs after `:::`.
     ///
     /// # Errors
-    /// What is said to whoever typed it.
+    /// All faults of the arguments.
     pub(super) fn into_settings(
         self,
         on_command_line: Option<Vec<OsString>>,
-    ) -> Result<Settings, String> {
+    ) -> Result<Settings, Faults> {
+        let mut faults = Faults::default();
         if self.argv.is_empty() {
-            return Err(self.jobs.without_program(on_command_line.is_some()));
+            faults.add(self.jobs.without_program(on_command_line.is_some()));
         }
-        let tag = self.jobs.rules.tag;
+        let has_jobs = self.jobs.has_source() || on_command_line.is_some();
         let set = self.jobs.set(&self.program);
-        let journal = self.record.journal(&self.argv, set);
-        let jobs = self.jobs.to_jobs(on_command_line, journal)?;
-        let restart = match (self.restart, &jobs) {
-            (Some(_), Some(_)) => {
-                return Err("--restart has no meaning with jobs: a worker that ends is always \
-                            replaced while there are some"
-                    .into());
-            }
-            (None, None) | (Some(RestartArgument::Never), _) => Restart::Never,
-            (Some(RestartArgument::OnFailure), _) => Restart::OnFailure,
-            (None, Some(_)) | (Some(RestartArgument::Always), _) => Restart::Always,
-        };
-        if self.roll.is_some() && restart != Restart::Always {
-            return Err("--roll has no meaning here: workers are rolled only under \
-                        --restart always"
-                .into());
-        }
-        let one = if jobs.is_some() { Workers::auto() } else { Workers::ONE };
-        Ok(Settings {
-            workers: self.program.workers.unwrap_or(one),
+        let journal = faults.take(self.record.journal(&self.argv, set));
+        let jobs = faults.take(self.jobs.to_jobs(on_command_line, journal.flatten()));
+        let restart = self.restart(has_jobs, &mut faults);
+        let roll = self.roll(restart, &mut faults);
+        let output = self.output(has_jobs, &mut faults);
+        let (grace, stop_signal) = (self.program.grace, self.program.stop_signal);
+        let (reach, workers) = (self.program.kill.into(), self.program.workers);
+        let program = faults.take(self.program.to_program(self.argv));
+        faults.or(jobs.zip(program).map(|(jobs, program)| Settings {
+            workers: workers.unwrap_or_else(|| match has_jobs {
+                true => Workers::auto(),
+                false => Workers::ONE,
+            }),
             restart,
-            roll: match self.roll {
-                None | Some(RollArgument::StartFirst) => Roll::StartFirst,
-                Some(RollArgument::StopFirst) => Roll::StopFirst,
-            },
-            grace: self.program.grace,
-            stop_signal: self.program.stop_signal,
-            reach: self.program.kill.into(),
-            output: self.output(jobs.is_some(), tag)?,
+            roll,
+            grace,
+            stop_signal,
+            reach,
+            output,
             jobs,
             reports: self.views.reports(),
             serve: self.views.serve(),
             name: self.views.name(),
             notify: program::notify_socket(),
-            program: self.program.to_program(self.argv)?,
-        })
+            program,
+        }))
     }
 
-    /// Takes what follows `:::` off the program's arguments.
+    fn restart(&self, has_jobs: bool, faults: &mut Faults) -> Restart {
+        match self.restart {
+            Some(_) if has_jobs => {
+                faults.add(
+                    "--restart has no meaning with jobs: a worker that ends is always replaced \
+                     while there are some",
+                );
+                Restart::Always
+            }
+            None if has_jobs => Restart::Always,
+            None | Some(RestartArgument::Never) => Restart::Never,
+            Some(RestartArgument::OnFailure) => Restart::OnFailure,
+            Some(RestartArgument::Always) => Restart::Always,
+        }
+    }
+
+    fn roll(&self, restart: Restart, faults: &mut Faults) -> Roll {
+        if self.roll.is_some() && restart != Restart::Always {
+            faults
+                .add("--roll has no meaning here: workers are rolled only under --restart always");
+        }
+        match self.roll {
+            None | Some(RollArgument::StartFirst) => Roll::StartFirst,
+            Some(RollArgument::StopFirst) => Roll::StopFirst,
+        }
+    }
+
+    /// Removes `:::` and the jobs after it from the program's arguments, and returns the jobs.
     fn split_jobs(&mut self) -> Option<Vec<OsString>> {
         let at = self.argv.iter().position(|argument| argument == jobs::ARGUMENTS_FOLLOW)?;
         let jobs = self.argv.split_off(at + 1);
@@ -175,35 +192,51 @@ impl Arguments {
         Some(jobs)
     }
 
-    fn output(&self, has_jobs: bool, tag: bool) -> Result<Output, String> {
+    fn output(&self, has_jobs: bool, faults: &mut Faults) -> Output {
         use {
             FormatArgument::{Jsonl, Text},
             OutputArgument::{Lines, Raw},
         };
-        let timestamps = self.timestamps;
+        // Without jobs, `--tag` is refused elsewhere.
+        let (timestamps, tag) = (self.timestamps, self.jobs.rules.tag && has_jobs);
+        let mut refuse = |is_given: bool, fault| {
+            if is_given {
+                faults.add(fault);
+            }
+        };
         match (self.format, self.output) {
-            (Jsonl, Some(_)) => {
-                Err("--output has no meaning with --format jsonl: lines come as records".into())
+            (Jsonl, output) => {
+                refuse(
+                    output.is_some(),
+                    "--output has no meaning with --format jsonl: lines come as records",
+                );
+                refuse(
+                    timestamps,
+                    "--timestamps has no meaning with --format jsonl: the records of starts and \
+                     ends carry the time",
+                );
+                refuse(tag, "--tag has no meaning with --format jsonl: records name their job");
+                Output::Jsonl
             }
-            (Jsonl, None) if timestamps => Err("--timestamps has no meaning with \
-                 --format jsonl: the records of starts and ends carry the time"
-                .into()),
-            (Jsonl, None) if tag => {
-                Err("--tag has no meaning with --format jsonl: records name their job".into())
+            (Text, Some(Raw)) => {
+                refuse(
+                    has_jobs,
+                    "--output raw has no meaning with jobs: stdout carries their replies",
+                );
+                refuse(
+                    timestamps,
+                    "--timestamps has no meaning with --output raw: there are no lines",
+                );
+                Output::Raw
             }
-            (Jsonl, None) => Ok(Output::Jsonl),
-            (Text, Some(Raw)) if has_jobs => {
-                Err("--output raw has no meaning with jobs: stdout carries their replies".into())
+            (Text, Some(OutputArgument::None)) => {
+                refuse(
+                    timestamps || tag,
+                    "--timestamps and --tag have no meaning with --output none",
+                );
+                Output::None
             }
-            (Text, Some(Raw)) if timestamps => {
-                Err("--timestamps has no meaning with --output raw: there are no lines".into())
-            }
-            (Text, Some(Raw)) => Ok(Output::Raw),
-            (Text, Some(OutputArgument::None)) if timestamps || tag => {
-                Err("--timestamps and --tag have no meaning with --output none".into())
-            }
-            (Text, Some(OutputArgument::None)) => Ok(Output::None),
-            (Text, None | Some(Lines)) => Ok(Output::Lines { timestamps, tag }),
+            (Text, None | Some(Lines)) => Output::Lines { timestamps, tag },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How is a run seen from outside, while it goes on: what was typed about it.
+//! The arguments about observing a run while it is in progress.
 
 use std::path::PathBuf;
 
@@ -28,17 +28,17 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// The files that are written.
+    /// Returns the files to write during the run.
     pub(super) fn reports(&self) -> Vec<Report> {
         self.events.clone().map(Report::Events).into_iter().collect()
     }
 
-    /// What it is called.
+    /// Returns the name of the run.
     pub(super) fn name(&self) -> Option<String> {
         self.name.clone()
     }
 
-    /// Where it is shown.
+    /// Returns the address at which to serve the run over HTTP.
     pub(super) fn serve(&self) -> Option<Endpoint> {
         self.serve.clone()
     }

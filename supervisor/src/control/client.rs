@@ -1,4 +1,5 @@
-//! Which runs are there, and what do they say? The side of whoever asks: it waits, but not for ever.
+//! The client side of the control protocol: finds live runs and talks to one of them, with a limit
+//! on how long it waits for an answer.
 
 use std::{
     fs,
@@ -8,55 +9,55 @@ use std::{
     time::Duration,
 };
 
-use serde::de::DeserializeOwned;
+use records::{Millis, RunInfo};
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    place::{self, Files},
-    wire::{Answer, Ask, Request, SCHEMA},
+    directory::{self, Files},
+    wire::{Query, Refused, Request, SCHEMA},
 };
-use crate::about::About;
 
-/// A supervisor that says nothing for so long is stopped, or in trouble.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A supervisor that answers nothing for this long is stopped or stuck.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A run that was found.
+/// A run in the directory of runs.
 #[derive(Debug)]
 pub struct Found {
-    /// Its id.
+    /// The id of the run.
     pub id: String,
-    /// What it is; `None` where that cannot be read.
-    pub about: Option<About>,
-    /// The way to it; `None` where its supervisor is gone.
+    /// The facts about it; `None` where they cannot be read.
+    pub info: Option<RunInfo>,
+    /// A connection to it; `None` where its supervisor is dead.
     pub stream: Option<UnixStream>,
 }
 
 /// Why a run did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// There is none.
+    /// No run is live.
     #[error("no run is live: start one with supervisor run or supervisor each")]
     NoRun,
-    /// Not this one.
+    /// No live run has this id or name.
     #[error("there is no run `{wanted}`: {}", list(live))]
     NoSuchRun {
-        /// What was asked for.
+        /// The id or name that the user gave.
         wanted: String,
-        /// Those that there are.
+        /// The labels of the live runs.
         live: Vec<String>,
     },
-    /// More than one.
+    /// Several runs are live and the user named none.
     #[error("several runs are live: say which with --run: {}", live.join(", "))]
     Several {
-        /// Which.
+        /// The labels of the live runs.
         live: Vec<String>,
     },
-    /// It says no.
-    #[error("{0}")]
-    Refused(String),
-    /// It does not answer, or not as it should.
+    /// The run refused.
+    #[error("{}", .0.message)]
+    Refused(Refused),
+    /// The connection broke, or no answer came in time.
     #[error("the run does not answer: {0}")]
     Silent(String),
-    /// What it says is not understood.
+    /// The answer does not follow the protocol.
     #[error("the run is of another version, or not a run at all: {0}")]
     Garbled(#[from] serde_json::Error),
 }
@@ -71,39 +72,40 @@ fn list(live: &[String]) -> String {
     if live.is_empty() { "none is live".into() } else { format!("there are {}", live.join(", ")) }
 }
 
-/// All runs, oldest first, with those whose supervisor is gone and that nobody has forgotten yet.
+/// All runs, oldest first, including those whose supervisor died and that no client has
+/// [forgotten](Found::forget) yet.
 #[must_use]
 pub fn runs() -> Vec<Found> {
-    let directory = place::directory();
+    let directory = directory::path();
     let Ok(entries) = fs::read_dir(&directory) else { return Vec::new() };
     let name =
         |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".sock").map(str::to_owned);
     let names = entries.flatten().filter_map(name);
-    let mut found: Vec<_> = names.filter_map(|id| look(&directory, id)).collect();
-    found.sort_by_key(|run| run.about.as_ref().map_or(0, |about| about.began_unix_ms));
+    let mut found: Vec<_> = names.filter_map(|id| inspect(&directory, id)).collect();
+    found.sort_by_key(|run| run.info.as_ref().map_or(Millis::default(), |info| info.began_unix_ms));
     found
 }
 
-/// `None` for one that begins or ends at this moment: the one is not told of yet, the other is told
-/// of no more.
-fn look(directory: &Path, id: String) -> Option<Found> {
+/// `None` for a run that begins or ends at this moment: the one has not written its info yet, the
+/// other has removed it already.
+fn inspect(directory: &Path, id: String) -> Option<Found> {
     let files = Files::of(directory, &id);
-    // In this order: who is told of listens already.
-    let about = files.about();
+    // In this order: a run that has written its info listens already.
+    let info = files.info();
     let stream = UnixStream::connect(&files.socket);
-    files.leave();
-    let is_there = match &stream {
+    files.keep();
+    let exists = match &stream {
         Ok(_) => true,
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => about.is_some(),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => info.is_some(),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     };
-    is_there.then(|| Found { id, about, stream: stream.ok() })
+    exists.then(|| Found { id, info, stream: stream.ok() })
 }
 
-/// The run of this id or name; without, the only one that lives.
+/// The live run with this id or name; without one, the only live run.
 ///
 /// # Errors
-/// There is none, or more than one.
+/// No run fits, or several are live.
 pub fn run(wanted: Option<&str>) -> Result<Found, ClientError> {
     let mut live: Vec<Found> = runs().into_iter().filter(|run| run.stream.is_some()).collect();
     let names: Vec<String> = live.iter().map(Found::label).collect();
@@ -121,10 +123,10 @@ pub fn run(wanted: Option<&str>) -> Result<Found, ClientError> {
 
 impl Found {
     fn name(&self) -> Option<&str> {
-        self.about.as_ref()?.name.as_deref()
+        self.info.as_ref()?.name.as_deref()
     }
 
-    /// `k3f9`, or `k3f9 (nightly)`.
+    /// `k3f9`, or `k3f9 (nightly)` for a run with a name.
     #[must_use]
     pub fn label(&self) -> String {
         match self.name() {
@@ -133,40 +135,40 @@ impl Found {
         }
     }
 
-    /// Nobody is told of it any more.
+    /// Removes the files of a run whose supervisor died, so that no client lists it again.
     pub fn forget(&self) {
-        drop(Files::of(&place::directory(), &self.id));
+        drop(Files::of(&directory::path(), &self.id));
     }
 
-    /// Asks something that has one answer.
+    /// Sends a query that has one answer.
     ///
     /// # Errors
-    /// It says no, or nothing.
-    pub fn ask<T: DeserializeOwned>(self, ask: Ask) -> Result<T, ClientError> {
-        let mut lines = self.lines(ask)?;
+    /// The run refuses, or does not answer.
+    pub fn ask<T: DeserializeOwned>(self, query: Query) -> Result<T, ClientError> {
+        let mut lines = self.send(query)?;
         read(&mut lines)
     }
 
-    /// Asks for a stream; its lines.
+    /// Sends a query that is answered by a stream, and returns the stream's lines.
     ///
     /// # Errors
-    /// It says no, or nothing.
-    pub fn listen(self, ask: Ask) -> Result<impl BufRead, ClientError> {
-        let mut lines = self.lines(ask)?;
+    /// The run refuses, or does not answer.
+    pub fn listen(self, query: Query) -> Result<impl BufRead, ClientError> {
+        let mut lines = self.send(query)?;
         let () = read(&mut lines)?;
-        // The next line comes when it comes.
+        // The lines of a stream may be any time apart.
         lines.get_ref().set_read_timeout(None)?;
         Ok(lines)
     }
 
-    fn lines(self, ask: Ask) -> Result<BufReader<UnixStream>, ClientError> {
+    fn send(self, query: Query) -> Result<BufReader<UnixStream>, ClientError> {
         let mut stream = self.stream.ok_or(ClientError::NoRun)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut line = serde_json::to_vec(&Request { schema: SCHEMA, ask })?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+        let mut line = serde_json::to_vec(&Request { schema: SCHEMA, query })?;
         line.push(b'\n');
         match stream.write_all(&line) {
-            // Whoever is turned away at the door is told why before he has asked.
+            // The run may refuse a client, with a reason, before it reads the request.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             written => written?,
         }
@@ -178,15 +180,40 @@ fn read<T: DeserializeOwned>(lines: &mut impl BufRead) -> Result<T, ClientError>
     let mut line = String::new();
     match lines.read_line(&mut line) {
         Ok(0) => return Err(ClientError::Silent("it hung up".into())),
-        // That is what the kernel calls a time that is over.
+        // The kernel's error for a timeout that has passed.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            let said = format!("it has said nothing for {} s", PATIENCE.as_secs());
-            return Err(ClientError::Silent(said));
+            let reason = format!("it has said nothing for {} s", ANSWER_TIMEOUT.as_secs());
+            return Err(ClientError::Silent(reason));
         }
         read => read?,
     };
-    match serde_json::from_str(&line)? {
-        Answer::Ok(answer) => Ok(answer),
-        Answer::Error(why) => Err(ClientError::Refused(why)),
+    parse(&line)
+}
+
+fn parse<T: DeserializeOwned>(line: &str) -> Result<T, ClientError> {
+    #[derive(Deserialize)]
+    struct Answer<T> {
+        ok: T,
+    }
+    match serde_json::from_str(line) {
+        Ok(refused) => Err(ClientError::Refused(refused)),
+        Err(_) => Ok(serde_json::from_str::<Answer<T>>(line)?.ok),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_and_an_unknown_code_is_still_a_refusal() {
+        assert!(matches!(parse::<()>(r#"{"ok":null}"#), Ok(())));
+        assert!(matches!(parse::<u32>(r#"{"ok":7}"#), Ok(7)));
+        assert!(matches!(parse::<u32>(r#"{"ok":"x"}"#), Err(ClientError::Garbled(_))));
+        let refused = r#"{"error":"of_tomorrow","why":7,"message":"not today"}"#;
+        match parse::<u32>(refused) {
+            Err(error @ ClientError::Refused(_)) => assert_eq!(error.to_string(), "not today"),
+            other => panic!("{other:?}"),
+        }
     }
 }

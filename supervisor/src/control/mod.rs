@@ -1,10 +1,10 @@
-//! How is a run asked and changed while it goes on? Through a Unix socket in a private directory:
-//! one request a connection, one line of JSON each way, or a line for each thing that is told.
+//! Queries and commands for a live run, over a Unix socket in a private directory: one request per
+//! connection, answered by one line of JSON or by a stream of lines.
 
 pub mod client;
-pub mod logs;
-pub mod place;
+pub mod directory;
+pub mod log;
 mod serve;
 pub mod wire;
 
-pub use self::{place::PlaceError, serve::Server};
+pub use self::{directory::DirectoryError, serve::Server};

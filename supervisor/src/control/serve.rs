@@ -1,42 +1,39 @@
-//! Who answers those who ask a run? A task of the thread for those who look on: each client has a
-//! place, a time for its question and a time for each line that it is sent; whoever is rude loses
-//! his own connection.
+//! The control server: a task on the observers' thread. Each client has one of a bounded number of
+//! slots, a time limit for its request and one for each write, so that a client that misbehaves
+//! loses its own connection and delays nobody else.
 
 use std::{io, os::unix::net::UnixListener, sync::Arc, time::Duration};
 
 use nix::unistd::{Uid, geteuid};
+use records::RunInfo;
 use serde::Serialize;
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{self, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast::error::RecvError},
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{
-    logs::Lines,
-    place::{self, Files, PlaceError},
-    wire::{Answer, Ask, GAP, REQUEST_BYTES_MAX, Request, SCHEMA, Worker},
+    directory::{self, DirectoryError, Files},
+    log::LineBuffers,
+    wire::{Answer, GAP, Query, REQUEST_BYTES_MAX, Request, SCHEMA, WithMessage},
 };
 use crate::{
-    about::About,
-    onlook::{self, Hub, LogPiece, Task},
+    model::{Command, OutputPiece, Refusal, WorkerName},
+    observers::{RunHandle, Task},
 };
 
-/// So many clients at once; who comes after them waits in the kernel's queue.
+/// Clients that are served at once; others wait in the kernel's queue.
 const CLIENTS_MAX: usize = 64;
-/// A question has to be there by then, and each line be taken.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Whoever watches sees the run this often.
-const WATCHED_EVERY: Duration = Duration::from_millis(500);
-/// Where no connection can be accepted, the next is tried then.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Time limit for a request to arrive, and for each write of an answer.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The interval between the snapshots that a watching client receives.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+/// The delay after a failed accept, so that a lack of descriptors does not become a busy loop.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Descriptors that are set aside for it, and for the thread that serves it.
-/// (Clients may hold more: then workers are started a moment later.)
-const FILES: u64 = 8;
-
-/// The socket of a run, before anybody comes.
+/// The control socket of a run, before it accepts clients.
 #[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
@@ -44,153 +41,149 @@ pub struct Server {
 }
 
 impl Server {
-    /// The most descriptors that it holds.
-    pub const FILES: u64 = FILES;
+    /// Descriptors that are reserved for the socket, a few clients and their thread. More clients
+    /// may hold more: then a worker may start a moment later.
+    pub const FILES: u64 = 8;
 
-    /// Takes its place in the directory of runs.
+    /// Binds the socket of a run in the directory of runs.
     ///
     /// # Errors
-    /// Why there can be none, for a message: the run goes on without.
-    pub fn open(about: &About) -> Result<Self, PlaceError> {
-        let (listener, files) = Files::open(&place::directory(), about)?;
+    /// The socket cannot be created; the run can go on without it.
+    pub fn open(info: &RunInfo) -> Result<Self, DirectoryError> {
+        let (listener, files) = Files::open(&directory::path(), info)?;
         Ok(Self { listener, files })
     }
 
-    /// What the thread of those who look on has to do.
+    /// The task that serves clients until the run is over.
     #[must_use]
     pub fn task(self) -> Task {
-        Box::new(|hub| Box::pin(self.serve(hub)))
+        Box::new(|run| Box::pin(self.serve(run)))
     }
 
-    async fn serve(self, hub: Hub) {
+    async fn serve(self, run: RunHandle) {
         let Self { listener, files } = self;
         let listener =
             listener.set_nonblocking(true).and_then(|()| net::UnixListener::from_std(listener));
         let Ok(listener) = listener else { return };
-        let places = Arc::new(Semaphore::new(CLIENTS_MAX));
-        let over = hub.over();
+        let slots = Arc::new(Semaphore::new(CLIENTS_MAX));
+        let over = run.over();
         tokio::pin!(over);
         loop {
-            let admitted = tokio::select! {
+            let accepted = tokio::select! {
                 _ = &mut over => break,
-                admitted = admit(&listener, &places) => admitted,
+                accepted = accept(&listener, &slots) => accepted,
             };
-            match admitted {
-                Ok((client, place)) => {
-                    let hub = hub.clone();
+            match accepted {
+                Ok((client, slot)) => {
+                    let run = run.clone();
                     tokio::task::spawn_local(async move {
-                        // What goes wrong with a client is its own affair.
-                        let _ = converse(client, &hub).await;
-                        drop(place);
+                        // An error concerns this client only.
+                        let _ = serve_client(client, &run).await;
+                        drop(slot);
                     });
                 }
-                // Descriptors are short: it must not come to a spin.
-                Err(_) => sleep_until(Instant::now() + PAUSE).await,
+                Err(_) => sleep_until(Instant::now() + ACCEPT_RETRY_DELAY).await,
             }
         }
-        // At once, since nobody waits for those who are slow to hear the last of it.
+        // The files go first: no new client should wait for those that are slow to read the end.
         drop(files);
         let all = u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX);
-        let _ = timeout(PATIENCE, places.acquire_many(all)).await;
+        let _ = timeout(CLIENT_TIMEOUT, slots.acquire_many(all)).await;
     }
 }
 
-/// The next client, once there is a place for one.
-async fn admit(
+/// The next client, once a slot is free.
+async fn accept(
     listener: &net::UnixListener,
-    places: &Arc<Semaphore>,
+    slots: &Arc<Semaphore>,
 ) -> io::Result<(UnixStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    Ok((listener.accept().await?.0, place))
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    Ok((listener.accept().await?.0, slot))
 }
 
-/// One client, and its question.
-async fn converse(mut client: UnixStream, hub: &Hub) -> io::Result<()> {
+async fn serve_client(mut client: UnixStream, run: &RunHandle) -> io::Result<()> {
     let uid = Uid::from_raw(client.peer_cred()?.uid());
     if uid != geteuid() && !uid.is_root() {
-        return say(&mut client, &Answer::<()>::Error("this run is another user's".into())).await;
+        return refuse(&mut client, &Refusal::PermissionDenied).await;
     }
-    let ask = match timeout(PATIENCE, question(&mut client)).await {
-        Ok(Ok(ask)) => ask,
-        Ok(Err(why)) => return say(&mut client, &Answer::<()>::Error(why)).await,
+    let query = match timeout(CLIENT_TIMEOUT, read_query(&mut client)).await {
+        Ok(Ok(query)) => query,
+        Ok(Err(refusal)) => return refuse(&mut client, &refusal).await,
         Err(_) => return Ok(()),
     };
-    match ask {
-        Ask::Look => match hub.look().await {
-            Some(view) => say(&mut client, &Answer::Ok(view.snapshot().as_ref())).await,
-            None => say(&mut client, &Answer::<()>::Error("the run is over".into())).await,
+    match query {
+        Query::Look => match run.view().await {
+            Some(view) => accept_with(&mut client, view.snapshot().as_ref()).await,
+            None => refuse(&mut client, &Refusal::RunOver).await,
         },
-        Ask::Watch => watch(&mut client, hub).await,
-        Ask::Events => {
-            let mut lines = hub.events();
-            say(&mut client, &Answer::Ok(())).await?;
-            let next = async || {
-                let piece = lines.next().await?;
-                Some(if lines.take_gap() { [GAP, &piece].concat() } else { piece.to_vec() })
-            };
-            pass_on(&mut client, next).await
-        }
-        Ask::Logs { worker, follow } => logs(&mut client, hub, worker, follow).await,
-        Ask::Act(act) => {
-            let (to, done) = oneshot::channel();
-            let asked = hub.say(onlook::Ask::Act(act, to)).await;
-            let answer = match (asked, done.await) {
-                (Ok(()), Ok(Ok(done))) => Answer::Ok(done),
-                (Ok(()), Ok(Err(why))) => Answer::Error(why),
-                _ => Answer::Error("the run is over".into()),
-            };
-            say(&mut client, &answer).await
-        }
+        Query::Watch => watch(&mut client, run).await,
+        Query::Events => events(&mut client, run).await,
+        Query::Logs { worker, follow } => logs(&mut client, run, worker, follow).await,
+        Query::Command(command) => perform(&mut client, run, command).await,
     }
 }
 
-/// How it looks, until it is over; and then how it ended up.
-async fn watch(client: &mut UnixStream, hub: &Hub) -> io::Result<()> {
-    say(client, &Answer::Ok(())).await?;
-    while let Some(view) = hub.look().await {
-        say(client, view.snapshot().as_ref()).await?;
+async fn perform(client: &mut UnixStream, run: &RunHandle, command: Command) -> io::Result<()> {
+    match run.perform(command).await {
+        Ok(done) => accept_with(client, WithMessage::from(&done)).await,
+        Err(refusal) => refuse(client, &refusal).await,
+    }
+}
+
+/// Sends snapshots until the run is over; the last one shows how it ended.
+async fn watch(client: &mut UnixStream, run: &RunHandle) -> io::Result<()> {
+    accept_with(client, ()).await?;
+    while let Some(view) = run.view().await {
+        write_line(client, view.snapshot().as_ref()).await?;
         if view.end.is_some() {
             break;
         }
-        // The end is told when it comes.
-        let _ = timeout(WATCHED_EVERY, hub.over()).await;
+        // The end of the run is sent at once.
+        let _ = timeout(WATCH_INTERVAL, run.over()).await;
     }
     Ok(())
 }
 
-/// What has been written, and what is.
+async fn events(client: &mut UnixStream, run: &RunHandle) -> io::Result<()> {
+    let mut lines = run.events();
+    accept_with(client, ()).await?;
+    let next = async || {
+        let piece = lines.next().await?;
+        Some(if lines.take_gap() { [GAP, &piece].concat() } else { piece.to_vec() })
+    };
+    forward(client, next).await
+}
+
+/// Sends recent output of workers, and what they write from now on if the client follows.
 async fn logs(
     client: &mut UnixStream,
-    hub: &Hub,
-    worker: Option<Worker>,
+    run: &RunHandle,
+    worker: Option<WorkerName>,
     follow: bool,
 ) -> io::Result<()> {
-    let (to, logs) = oneshot::channel();
-    if hub.say(onlook::Ask::Logs(to)).await.is_err() {
-        return say(client, &Answer::<()>::Error("the run is over".into())).await;
-    }
-    say(client, &Answer::Ok(())).await?;
-    let Ok((kept, mut fresh)) = logs.await else { return Ok(()) };
-    let is_wanted = |piece: &LogPiece| worker.is_none_or(|worker| worker.is(piece.worker));
-    let mut lines = Lines::default();
-    for piece in kept.iter().filter(|piece| is_wanted(piece)) {
-        write(client, &lines.of(piece)).await?;
+    let Some(output) = run.output().await else { return refuse(client, &Refusal::RunOver).await };
+    accept_with(client, ()).await?;
+    let Ok((recent, mut following)) = output.await else { return Ok(()) };
+    let is_wanted = |piece: &OutputPiece| worker.is_none_or(|name| name.matches(piece.worker));
+    let mut lines = LineBuffers::default();
+    for piece in recent.iter().filter(|piece| is_wanted(piece)) {
+        write(client, &lines.push(piece)).await?;
     }
     if follow {
-        let next = async || match fresh.recv().await {
-            Ok(piece) if is_wanted(&piece) => Some(lines.of(&piece)),
+        let next = async || match following.recv().await {
+            Ok(piece) if is_wanted(&piece) => Some(lines.push(&piece)),
             Ok(_) => Some(Vec::new()),
             Err(RecvError::Lagged(_)) => Some(lines.gap()),
             Err(RecvError::Closed) => None,
         };
-        pass_on(client, next).await?;
+        forward(client, next).await?;
     }
-    write(client, &lines.rest()).await
+    write(client, &lines.finish()).await
 }
 
-/// Sends one piece after the other, until there are no more, or the client has hung up: while
-/// nothing happens no write would tell, and he is not to keep his place.
-async fn pass_on(
+/// Sends pieces until there are no more or the client hangs up. A hang-up is noticed by reading:
+/// while nothing happens no write would fail, and the client would keep its slot.
+async fn forward(
     client: &mut UnixStream,
     mut next: impl AsyncFnMut() -> Option<Vec<u8>>,
 ) -> io::Result<()> {
@@ -209,44 +202,52 @@ async fn pass_on(
     }
 }
 
-/// The question, or what is wrong with it.
-async fn question(client: &mut UnixStream) -> Result<Ask, String> {
+async fn read_query(client: &mut UnixStream) -> Result<Query, Refusal> {
+    let invalid = |reason: String| Refusal::InvalidRequest { reason };
     let mut bytes = Vec::new();
     let mut piece = [0; 1024];
     loop {
-        let length = client.read(&mut piece).await.map_err(|error| error.to_string())?;
+        let length = client.read(&mut piece).await.map_err(|error| invalid(error.to_string()))?;
         bytes.extend_from_slice(&piece[..length]);
         let end = bytes.iter().position(|byte| *byte == b'\n');
         if bytes.len() > REQUEST_BYTES_MAX {
-            return Err(format!("a question has {REQUEST_BYTES_MAX} bytes at most"));
+            return Err(Refusal::RequestTooLong { bytes_max: REQUEST_BYTES_MAX });
         }
         if end.is_some() || length == 0 {
             bytes.truncate(end.unwrap_or(bytes.len()));
             break;
         }
     }
-    let version = serde_json::from_slice::<Version>(&bytes).map(|version| version.schema);
-    match (version, serde_json::from_slice::<Request>(&bytes)) {
-        (_, Ok(request)) if request.schema == SCHEMA => Ok(request.ask),
-        (Ok(version), _) if version != SCHEMA => Err(format!(
-            "this run speaks version {SCHEMA}, and not {version}: use its own supervisor"
-        )),
-        (_, Err(error)) => Err(format!("that is no question: {error}")),
-        (_, Ok(_)) => Err("that is no question".into()),
+    #[derive(serde::Deserialize)]
+    struct Version {
+        schema: u32,
+    }
+    // The version first: what follows it may be of a protocol that this run does not know.
+    match serde_json::from_slice::<Version>(&bytes) {
+        Ok(Version { schema }) if schema != SCHEMA => {
+            Err(Refusal::UnsupportedSchema { schema, supported: SCHEMA })
+        }
+        _ => match serde_json::from_slice::<Request>(&bytes) {
+            Ok(request) => Ok(request.query),
+            Err(error) => Err(invalid(error.to_string())),
+        },
     }
 }
 
-#[derive(serde::Deserialize)]
-struct Version {
-    schema: u32,
+async fn accept_with(client: &mut UnixStream, ok: impl Serialize) -> io::Result<()> {
+    write_line(client, &Answer::Ok { ok }).await
 }
 
-async fn say(client: &mut UnixStream, answer: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(answer)?;
+async fn refuse(client: &mut UnixStream, refusal: &Refusal) -> io::Result<()> {
+    write_line(client, &Answer::<()>::Error(refusal.into())).await
+}
+
+async fn write_line(client: &mut UnixStream, value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
     write(client, &line).await
 }
 
 async fn write(client: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
-    timeout(PATIENCE, client.write_all(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)?
+    timeout(CLIENT_TIMEOUT, client.write_all(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)?
 }

@@ -1,177 +1,168 @@
-//! What is said between a run and those who ask it? Lines of JSON. Fields may come; none changes its
-//! meaning or goes while [`SCHEMA`] stays what it is.
+//! The control protocol: lines of JSON between a run and its clients. Fields may be added; none
+//! changes its meaning or is removed while [`SCHEMA`] stays the same.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::about::SCHEMA;
-use pool::event::WorkerId;
+pub use records::SCHEMA;
 
-/// No request is longer.
+use crate::model::{Command, WorkerName};
+
+/// The longest request, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 4096;
 
-/// Stands in a stream where whoever reads it was too slow, and has missed something.
+/// A line that replaces records of a stream that the client read too slowly.
 pub const GAP: &[u8] = b"{\"type\":\"gap\"}\n";
 
-/// A request, as it is sent.
+/// The one line that a client sends.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct Request {
-    /// The version of whoever asks.
+    /// The version of the protocol that the client speaks.
     pub schema: u32,
-    /// What is asked.
+    /// What the client wants.
     #[serde(flatten)]
-    pub ask: Ask,
+    pub query: Query,
 }
 
-/// What can be asked of a run.
+/// What a client may ask of a run.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 #[serde(tag = "ask", rename_all = "snake_case")]
-pub enum Ask {
-    /// How does it look? Answered with a [`crate::observe::snapshot::Snapshot`].
+pub enum Query {
+    /// One [`Snapshot`](records::Snapshot).
     Look,
-    /// The same, again and again: a [`crate::observe::snapshot::Snapshot`] a line, twice a second,
-    /// the last one as the run ended up.
+    /// A [`Snapshot`](records::Snapshot) per line, twice a second; the last one
+    /// shows how the run ended.
     Watch,
-    /// What happens, from now on: a line for each event.
+    /// Events from now on, a line for each.
     Events,
-    /// What workers have written lately, a line for each; and from now on, where it is followed.
+    /// Recent output of workers, a line for each line of it.
     Logs {
-        /// Of this worker only.
+        /// Only output of this worker.
         #[serde(default)]
-        worker: Option<Worker>,
-        /// Whether to go on.
+        worker: Option<WorkerName>,
+        /// Continue with what workers write from now on.
         #[serde(default)]
         follow: bool,
     },
-    /// Something is to be done. Answered with a sentence.
-    Act(Act),
+    /// Change the run; answered with [`Done`](crate::model::Done) and a sentence.
+    #[serde(rename = "act")]
+    Command(Command),
 }
 
-/// What can be done to a run.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
-#[serde(tag = "act", rename_all = "snake_case")]
-pub enum Act {
-    /// Start nothing more, let what runs finish, and end.
-    Drain,
-    /// End, with the grace for what runs; or without.
-    Stop {
-        /// Without.
-        #[serde(default)]
-        now: bool,
+/// The first line of an answer; the lines of a stream follow it.
+#[derive(Serialize, Debug)]
+#[serde(untagged)]
+pub enum Answer<'a, T> {
+    /// What the client asked for; nothing for a stream.
+    Ok {
+        /// The answer.
+        ok: T,
     },
-    /// Kill this worker.
-    Kill {
-        /// Which.
-        worker: Worker,
-    },
-    /// End a job, or do not begin it.
-    Cancel {
-        /// Its number.
-        job: u64,
-        /// Without time to end by itself.
-        #[serde(default)]
-        now: bool,
-    },
-    /// Do a job again that did not end well.
-    Retry {
-        /// Its number.
-        job: u64,
-    },
-    /// Have so many workers from now on.
-    Scale {
-        /// How many.
-        workers: u32,
-    },
-    /// Have so many more than are wanted now, or fewer.
-    ScaleBy {
-        /// How many.
-        workers: i32,
-    },
+    /// Why the run refused.
+    Error(WithMessage<'a, crate::model::Refusal>),
 }
 
-/// A worker, as people write it: `w2`, or `w2.7` for its seventh life.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
-pub struct Worker {
-    /// The slot.
-    pub slot: u32,
-    /// The life; `None` for whoever has the slot.
-    #[serde(default)]
-    pub life: Option<u32>,
+/// A value with the sentence for people beside its code.
+#[derive(Serialize, Debug)]
+pub struct WithMessage<'a, T> {
+    #[serde(flatten)]
+    value: &'a T,
+    message: String,
 }
 
-impl Worker {
-    /// Whether it is that one.
-    #[must_use]
-    pub fn is(self, worker: WorkerId) -> bool {
-        self.slot == worker.slot && self.life.is_none_or(|life| life == worker.life)
+impl<'a, T: fmt::Display> From<&'a T> for WithMessage<'a, T> {
+    fn from(value: &'a T) -> Self {
+        Self { value, message: value.to_string() }
     }
 }
 
-impl fmt::Display for Worker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.life {
-            Some(life) => write!(f, "w{}.{life}", self.slot),
-            None => write!(f, "w{}", self.slot),
-        }
-    }
+/// What a client reads of the answer to a command. The other fields depend on the command.
+#[derive(Clone, Deserialize, Debug)]
+pub struct Performed {
+    /// The code of what was done, such as `killed`.
+    pub done: String,
+    /// The same as a sentence.
+    pub message: String,
 }
 
-/// Not a worker.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` is no worker: write w2, or w2.7 for its seventh life")]
-pub struct NoWorker(String);
-
-impl FromStr for Worker {
-    type Err = NoWorker;
-
-    fn from_str(text: &str) -> Result<Self, NoWorker> {
-        let read = || {
-            let (slot, life) = match text.strip_prefix('w')?.split_once('.') {
-                Some((slot, life)) => (slot, Some(life.parse().ok()?)),
-                None => (text.strip_prefix('w')?, None),
-            };
-            let slot = slot.parse().ok().filter(|slot| *slot > 0)?;
-            Some(Self { slot, life })
-        };
-        read().ok_or_else(|| NoWorker(text.into()))
-    }
-}
-
-/// The first line of an answer.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer<T> {
-    /// What was asked for; of a stream nothing, and then its lines.
-    Ok(T),
-    /// Why not, in a sentence.
-    Error(String),
+/// What a client reads of a refusal. The other fields depend on the code.
+#[derive(Clone, Deserialize, Debug)]
+pub struct Refused {
+    /// The code of the refusal, such as `no_such_worker`.
+    pub error: String,
+    /// The same as a sentence.
+    pub message: String,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn workers_are_written_as_everywhere() {
-        for (text, slot, life) in [("w2", 2, None), ("w2.7", 2, Some(7))] {
-            let worker: Worker = text.parse().unwrap();
-            assert_eq!((worker.slot, worker.life, worker.to_string().as_str()), (slot, life, text));
-        }
-        for text in ["2", "w", "w0", "w1.", "w1.x", "wx", ""] {
-            assert!(text.parse::<Worker>().is_err(), "{text}");
-        }
-    }
+    use crate::model::{Done, Refusal};
 
     #[test]
     fn a_request_is_one_flat_object() {
-        let kill = Act::Kill { worker: Worker { slot: 2, life: Some(7) } };
-        let request = Request { schema: SCHEMA, ask: Ask::Act(kill) };
+        let kill = Command::Kill { worker: WorkerName { slot: 2, life: Some(7) } };
+        let request = Request { schema: SCHEMA, query: Query::Command(kill) };
         let text = serde_json::to_string(&request).unwrap();
-        assert_eq!(text, r#"{"schema":1,"ask":"act","act":"kill","worker":{"slot":2,"life":7}}"#);
+        assert_eq!(
+            text,
+            r#"{"schema":1,"ask":"act","act":"kill","worker":{"slot":2,"generation":7}}"#
+        );
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
         let stop: Request =
             serde_json::from_str(r#"{"schema":1,"ask":"act","act":"stop"}"#).unwrap();
-        assert_eq!(stop.ask, Ask::Act(Act::Stop { now: false }));
+        assert_eq!(stop.query, Query::Command(Command::Stop { now: false }));
+    }
+
+    #[test]
+    fn an_answer_has_a_code_for_programs_and_a_sentence_for_people() {
+        let worker = WorkerName { slot: 9, life: None };
+        let refusal = Refusal::NoSuchWorker { worker, live: Vec::new() };
+        let answer = Answer::<()>::Error((&refusal).into());
+        assert_eq!(
+            serde_json::to_string(&answer).unwrap(),
+            r#"{"error":"no_such_worker","worker":{"slot":9,"life":null},"live":[],"message":"there is no worker w9: there are none"}"#
+        );
+        let done = Done::Scaled { workers: 3 };
+        let answer = Answer::Ok { ok: WithMessage::from(&done) };
+        assert_eq!(
+            serde_json::to_string(&answer).unwrap(),
+            r#"{"ok":{"done":"scaled","workers":3,"message":"3 workers from now on"}}"#
+        );
+    }
+
+    #[test]
+    fn every_refusal_has_a_code_and_a_message() {
+        let refusals = [
+            Refusal::NoJobs,
+            Refusal::Stopping,
+            Refusal::RunOver,
+            Refusal::PermissionDenied,
+            Refusal::NoSuchJob { job: 9, accepted: 3 },
+            Refusal::JobEnded { job: 2 },
+            Refusal::JobNotEnded { job: 2 },
+            Refusal::JobTooLong { job: 2 },
+            Refusal::InputNotKept { job: 2, input_bytes: 9000, kept_bytes: 4096 },
+        ];
+        let mut codes = Vec::new();
+        for refusal in &refusals {
+            let text = serde_json::to_string(&Answer::<()>::Error(refusal.into())).unwrap();
+            let read: Refused = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.message, refusal.to_string());
+            codes.push(read.error);
+        }
+        let expected = [
+            "no_jobs",
+            "stopping",
+            "run_over",
+            "permission_denied",
+            "no_such_job",
+            "job_ended",
+            "job_not_ended",
+            "job_too_long",
+            "input_not_kept",
+        ];
+        assert_eq!(codes, expected);
     }
 }

@@ -1,386 +1,317 @@
-//! Performs the pool's actions on worker processes, and turns what happens to them into the
-//! pool's inputs. It decides nothing.
+//! Performs the pool's actions on worker processes, and reports what happens to them as the
+//! pool's inputs.
+//!
+//! Each worker has two tasks: one watches its process and its output (`worker_task`), the other
+//! reads its replies (`reply_reader`). The tasks push inputs to one queue (`event_queue`), from
+//! which the run loop takes them with [`Executor::next`]. In the other direction, the run loop
+//! calls [`Executor::perform`], which writes to a worker's connection or signals its process
+//! directly. Everything runs on the main thread.
+//!
+//! The executor decides nothing. What it cannot do comes back as an input.
 
-mod doer;
-mod ear;
-mod in_hand;
-mod inbox;
-mod incoming;
-mod life;
-mod line;
-mod lives;
-mod look;
-mod outgoing;
-mod relay;
-mod strays;
+mod connection;
+mod diagnostics;
+mod event_queue;
+mod orphans;
+mod output;
+mod random;
+mod reply_reader;
+mod start;
+#[cfg(test)]
+mod tests;
+mod worker_task;
 
 use std::{
     borrow::Cow,
-    collections::VecDeque,
-    hash::{BuildHasher, RandomState},
+    collections::{BTreeMap, VecDeque},
     io,
-    os::fd::{AsFd, OwnedFd},
     rc::Rc,
 };
 
 use nix::sys::signalfd::SignalFd;
-use protocol::wire::{self, ToWorker};
-use tokio::net::unix::pipe;
+use protocol::wire::ToWorker;
 
 use self::{
-    inbox::{Inbox, Share},
-    incoming::Heard,
-    life::Life,
-    line::{Line, Scratch},
-    lives::Lives,
-    look::HalfTime,
-    strays::Strays,
+    connection::{Connection, Received},
+    diagnostics::Diagnostics,
+    event_queue::{EventQueue, NewsSender},
+    orphans::Orphans,
+    random::Random,
+    start::Starter,
 };
-use crate::{
-    launcher::config::Config,
-    settings::{Commands, Jobs, Settings},
-    sink::Outlet,
-};
+use crate::{settings::Settings, sink::Outlet};
 use pool::{
-    Action, Cancelled, Input, Jitter, Left, News, Order,
-    event::WorkerId,
-    exit::{ProcessEnd, StartFault, StartStep},
+    Action, Cancelled, Input, Jitter, Left, News, Order, event::WorkerId, exit::ProcessEnd,
     signal::Signal,
 };
-use process::{
-    KillScope, Process, ProcessHandle, Program, descriptors::OpenFiles, memory::MemorySampler,
-    proc::OomWatch, spawn::SpawnSpec,
-};
-
-/// The variable that tells each worker its number.
-const NUMBER_VARIABLE: &str = "SUPERVISOR_WORKER";
-/// Where a worker that takes jobs finds its descriptors: jobs, replies, recorder.
-const PLACES: [i32; 3] = [3, 4, 5];
+use process::ProcessHandle;
+use process::{KillScope, descriptors::OpenFiles};
 
 /// The worker processes of a run.
 #[derive(Debug)]
 pub struct Executor {
-    program: Program,
     open_files: OpenFiles,
     stop_signal: Signal,
     outlet: Rc<Outlet>,
-    lives: Lives<Handle>,
-    /// Workers to be started, one a turn: a start takes a fraction of a millisecond, and between
-    /// many of them signals and ends must be heard.
-    waiting: VecDeque<WorkerId>,
-    /// The life whose news the loop has in hand.
-    told: Option<WorkerId>,
-    inbox: Rc<Inbox>,
-    /// The longest frame, where the workers take jobs.
-    frame_bytes_max: Option<usize>,
-    watches_memory: bool,
-    /// The commands that launchers run, where the workers are none of the user's.
-    commands: Option<Commands>,
-    workers: u32,
-    scratch: Scratch,
-    chance: RandomState,
-    oom: Rc<OomWatch>,
-    /// Who lost his parent, where our reach goes so far.
-    strays: Option<Rc<Strays>>,
-    reach: KillScope,
-    scales: MemorySampler,
-    half_time: HalfTime,
+    starter: Starter,
+    /// The workers whose process was started and whose end the run loop has not taken yet.
+    workers: BTreeMap<WorkerId, Handle>,
+    /// Workers to be started. A start takes a fraction of a millisecond, so the executor starts
+    /// one at a time and lets other tasks run in between.
+    pending_starts: VecDeque<WorkerId>,
+    events: Rc<EventQueue>,
+    /// The worker whose news the run loop is handling.
+    handling: Option<WorkerId>,
+    diagnostics: Diagnostics,
+    /// `None` where processes that workers leave behind are left alone.
+    orphans: Option<Rc<Orphans>>,
+    random: Random,
 }
 
-/// What the executor holds of a life.
+/// What actions on a worker need.
 #[derive(Debug)]
 struct Handle {
     leader: ProcessHandle,
-    /// Tells the life that the loop has dealt with its news.
-    share: Rc<Share>,
-    line: Option<Rc<Line>>,
+    news: Rc<NewsSender>,
+    /// `None` for a worker that takes no jobs.
+    connection: Option<Rc<Connection>>,
 }
 
 impl Executor {
-    /// For the workers of a run, whose output goes to `outlet`. To be called in the runtime.
+    /// Descriptors that stay open for each worker that takes jobs: the pipes of its connection.
+    pub const CONNECTION_FILES: u64 = 2;
+    /// Descriptors that are open in addition while a worker that takes jobs starts: the worker's
+    /// ends of the connection.
+    pub const CONNECTION_START_FILES: u64 = 3;
+    /// Descriptors that stay open for each worker whose memory is sampled.
+    pub const MEMORY_FILES: u64 = 1;
+
+    /// Prepares to run the workers that `settings` describe and to send their output to `outlet`.
+    /// `child_news` receives SIGCHLD. Must be called in the runtime.
     ///
     /// # Errors
-    /// No descriptors left.
+    /// No descriptors are left, or the kernel provides no random numbers.
     pub fn new(
         settings: &Settings,
         open_files: OpenFiles,
         outlet: Rc<Outlet>,
         child_news: SignalFd,
     ) -> io::Result<Self> {
-        let chance = RandomState::new();
-        let strays = match settings.reach {
-            KillScope::Tree => Some(Rc::new(Strays::open(child_news, chance.hash_one(0))?)),
+        let random = Random::new(getrandom::u64()?);
+        Self::with_random(settings, open_files, outlet, child_news, random)
+    }
+
+    fn with_random(
+        settings: &Settings,
+        open_files: OpenFiles,
+        outlet: Rc<Outlet>,
+        child_news: SignalFd,
+        mut random: Random,
+    ) -> io::Result<Self> {
+        let orphans = match settings.reach {
+            KillScope::Tree => Some(Rc::new(Orphans::new(child_news, random.next())?)),
             KillScope::Group | KillScope::Leader => None,
         };
-        if let Some(strays) = &strays {
-            tokio::task::spawn_local(Rc::clone(strays).reap_all());
+        if let Some(orphans) = &orphans {
+            tokio::task::spawn_local(Rc::clone(orphans).reap_all());
         }
+        let starter = Starter::new(settings, open_files, Rc::clone(&outlet), orphans.clone());
         Ok(Self {
-            program: settings.program.clone(),
             open_files,
             stop_signal: settings.stop_signal,
             outlet,
-            lives: Lives::default(),
-            waiting: VecDeque::new(),
-            told: None,
-            inbox: Rc::default(),
-            frame_bytes_max: settings.jobs.as_ref().map(|jobs| jobs.frame_bytes_max),
-            watches_memory: settings.jobs.as_ref().is_some_and(Jobs::watches_memory),
-            commands: settings.jobs.as_ref().and_then(|jobs| jobs.commands.clone()),
-            workers: settings.workers.get(),
-            scratch: line::scratch(),
-            chance,
-            oom: Rc::default(),
-            strays,
-            reach: settings.reach,
-            scales: MemorySampler::default(),
-            half_time: HalfTime::default(),
+            diagnostics: Diagnostics::new(!starter.starts_launchers()),
+            starter,
+            workers: BTreeMap::new(),
+            pending_starts: VecDeque::new(),
+            events: Rc::default(),
+            handling: None,
+            orphans,
+            random,
         })
     }
 
-    /// Files that a worker that takes jobs keeps open besides the others: the pipes of its line.
-    pub const LINE_FILES: u64 = 2;
-    /// Files that are kept open for a worker whose memory is watched.
-    pub const WATCH_FILES: u64 = 1;
-    /// And while one starts: their far ends and the recorder.
-    pub const LINE_START_FILES: u64 = 3;
-
-    /// The next thing that happens to a worker. Asking for it says that the last one has been
-    /// dealt with.
+    /// Waits for the next input. The call tells the executor that the previous input has been
+    /// handled, which gives its worker the credit back.
     pub async fn next(&mut self) -> Input {
         loop {
             if let Some(input) = self.try_next() {
                 return input;
             }
-            match self.waiting.pop_front() {
+            match self.pending_starts.pop_front() {
                 Some(worker) => {
-                    self.spawn(worker);
+                    self.start(worker);
                     tokio::task::yield_now().await;
                 }
-                None => self.inbox.filled().await,
+                None => self.events.wait_for_input().await,
             }
         }
     }
 
-    /// The same, if there is something already.
+    /// Returns the next input if there is one already. Like [`Executor::next`], the call tells the
+    /// executor that the previous input has been handled.
     pub fn try_next(&mut self) -> Option<Input> {
-        if let Some(handle) = self.told.take().and_then(|worker| self.lives.get(worker)) {
-            handle.share.remove();
+        if let Some(handle) = self.handling.take().and_then(|worker| self.workers.get(&worker)) {
+            handle.news.give_back();
         }
-        let input = self.inbox.take()?;
+        let input = self.events.pop()?;
         if let Input::Worker { worker, news } = &input {
-            self.told = Some(*worker);
+            self.handling = Some(*worker);
             if let News::Ended { pid, .. } = news {
-                pid.iter().for_each(|pid| self.scales.forget(*pid));
-                self.lives.remove(*worker);
-                self.half_time.remove(worker);
+                self.workers.remove(worker);
+                self.diagnostics.forget(*worker, *pid);
             }
         }
         Some(input)
     }
 
-    /// Performs an action; what is to be told is not its business.
+    /// Performs an action. Does nothing for a worker that has ended meanwhile.
     pub fn perform(&mut self, action: &Action) {
         match action {
-            Action::Spawn(worker) => self.waiting.push_back(*worker),
+            Action::Spawn(worker) => self.pending_starts.push_back(*worker),
+            Action::Retract(worker) => self.withdraw(*worker),
             Action::Send { worker, resume, orders } => self.send(*worker, *resume, orders),
-            Action::Recall(worker) => self.recall(*worker),
-            Action::Weigh { workers, limit } => self.weigh(workers, *limit),
-            Action::Examine { worker, id, is_over } => self.examine(*worker, *id, *is_over),
-            Action::Cancel { worker, id, why } => {
-                if let Some(line) = self.line(*worker) {
-                    let reason = Cow::Borrowed(match why {
-                        Cancelled::Timeout => "timeout",
-                        Cancelled::Asked => "cancelled",
-                        Cancelled::Memory => "memory",
-                    });
-                    line.say(&ToWorker::Cancel { id: *id, reason });
-                    line.write();
-                }
-            }
+            Action::Recall(worker) => self.retract(*worker),
+            Action::Cancel { worker, id, why } => self.cancel(*worker, *id, *why),
             Action::Dismiss(worker) => {
-                if let Some(line) = self.line(*worker) {
-                    line.dismiss();
+                if let Some(connection) = self.connection(*worker) {
+                    connection.dismiss();
                 }
             }
-            Action::Ask(worker) => self.signal(*worker, ProcessHandle::ask),
-            Action::Retract(worker) => self.retract(*worker),
-            Action::Kill(worker) => self.signal(*worker, |leader, _| leader.signal(Signal::KILL)),
+            Action::Ask(worker) => self.signal(*worker, |leader| leader.ask(self.stop_signal)),
+            Action::Kill(worker) => self.signal(*worker, |leader| leader.signal(Signal::KILL)),
+            Action::Weigh { workers, limit } => {
+                let pid = |worker: &WorkerId| Some((*worker, pid(&self.workers, *worker)?));
+                let workers = workers.iter().filter_map(pid);
+                self.events.push(self.diagnostics.sample_memory(workers, *limit));
+            }
+            Action::Examine { worker, id, is_over } => {
+                if let Some(pid) = self.pid(*worker) {
+                    let input = self.diagnostics.examine(*worker, pid, *id, *is_over);
+                    input.into_iter().for_each(|input| self.events.push(input));
+                }
+            }
             Action::TakenBack { .. } | Action::Tell(_) => {}
         }
     }
 
-    /// How many files may be open.
+    /// The supervisor's limits of open files.
     #[must_use]
     pub fn open_files(&self) -> OpenFiles {
         self.open_files
     }
 
-    /// Ends what no worker's end has: what hid from whom it came. The names.
-    pub async fn end_strays(&self) -> Vec<String> {
-        match &self.strays {
-            Some(strays) => strays.end_all().await,
+    /// Kills the orphans of the run that were not killed with the worker they came from, and
+    /// returns their names.
+    pub async fn kill_orphans(&self) -> Vec<String> {
+        match &self.orphans {
+            Some(orphans) => orphans.kill_all().await,
             None => Vec::new(),
         }
     }
 
-    /// Ends everything at once, without a word to anybody.
-    pub fn sweep(&self) {
-        if let Some(strays) = &self.strays {
-            strays.sweep();
+    /// Kills all descendants of the supervisor at once and reports nothing.
+    pub fn kill_descendants(&self) {
+        if let Some(orphans) = &self.orphans {
+            orphans.kill_descendants();
         }
     }
 
-    /// The job that each worker runs, as its recorder has it.
+    /// The id of the job that each busy worker runs, according to its recorder.
     pub fn current_jobs(&self) -> impl Iterator<Item = (WorkerId, u64)> {
-        self.lives.iter().filter_map(|(worker, handle)| {
-            let job = handle.line.as_ref()?.current_job()?;
-            Some((worker, job))
+        self.workers.iter().filter_map(|(worker, handle)| {
+            let job = handle.connection.as_ref()?.current_job()?;
+            Some((*worker, job))
         })
     }
 
-    /// The process of a worker that is there.
+    /// The pid of a worker, as long as it is not reaped.
     #[must_use]
     pub fn pid(&self, worker: WorkerId) -> Option<i32> {
-        self.lives.get(worker)?.leader.pid()
+        pid(&self.workers, worker)
     }
 
-    fn line(&self, worker: WorkerId) -> Option<&Rc<Line>> {
-        self.lives.get(worker)?.line.as_ref()
+    fn connection(&self, worker: WorkerId) -> Option<&Rc<Connection>> {
+        self.workers.get(&worker)?.connection.as_ref()
     }
 
-    fn put(&self, worker: WorkerId, news: News) {
-        if let Some(handle) = self.lives.get(worker) {
-            handle.share.add();
+    fn signal(&self, worker: WorkerId, send: impl Fn(&ProcessHandle)) {
+        if let Some(handle) = self.workers.get(&worker) {
+            send(&handle.leader);
         }
-        self.inbox.put(Input::Worker { worker, news });
+    }
+
+    fn start(&mut self, worker: WorkerId) {
+        let news = Rc::new(NewsSender::new(worker, Rc::clone(&self.events)));
+        let jitter = self.jitter();
+        match self.starter.start(worker, Rc::clone(&news), jitter) {
+            Ok(task) => {
+                let (leader, connection) = (task.process.handle(), task.connection.clone());
+                self.workers.insert(worker, Handle { leader, news, connection });
+                tokio::task::spawn_local(task.run());
+            }
+            Err(fault) => self.report_no_start(worker, ProcessEnd::NeverStarted(fault)),
+        }
+    }
+
+    /// Withdraws a start that has not begun. A worker that has been started is left alone.
+    fn withdraw(&mut self, worker: WorkerId) {
+        // The pool usually withdraws all starts in order, so the search ends at the first.
+        let index = self.pending_starts.iter().position(|pending| *pending == worker);
+        if index.and_then(|index| self.pending_starts.remove(index)).is_some() {
+            self.report_no_start(worker, ProcessEnd::Withdrawn);
+        }
+    }
+
+    fn report_no_start(&mut self, worker: WorkerId, end: ProcessEnd) {
+        let (left, jitter) = (Left::default(), self.jitter());
+        let news = News::Ended { pid: None, end, left, jitter };
+        self.events.push(Input::Worker { worker, news });
+    }
+
+    fn jitter(&mut self) -> Jitter {
+        Jitter::from_random(self.random.next())
     }
 
     fn send(&self, worker: WorkerId, resume: bool, orders: &[Order]) {
-        let Some(line) = self.line(worker) else { return };
+        let Some(handle) = self.workers.get(&worker) else { return };
+        let Some(connection) = &handle.connection else { return };
         if resume {
-            line.say(&ToWorker::Resume);
+            connection.send_message(&ToWorker::Resume);
         }
-        for order in orders {
-            if let Err(fault) = line.send(order) {
-                let (id, bytes) = (order.id, fault.length as u64);
-                self.put(worker, News::Unsendable { id, bytes, bytes_max: fault.cap as u64 });
-            }
-        }
-        line.write();
+        connection.send_jobs(orders).into_iter().for_each(|news| handle.news.send(news));
+        connection.flush();
     }
 
-    fn recall(&self, worker: WorkerId) {
-        let Some(line) = self.line(worker) else { return };
-        let mut heard = Heard::default();
-        let recalled = line.recall(&mut heard);
-        self.heard_beside(worker, line, &heard);
-        line.answered(heard.replies.len());
-        let started = *recalled.as_ref().unwrap_or(&None);
-        self.put(worker, News::Recalled { replies: heard.replies, started });
-        if let Err(fault) = recalled {
-            self.put(worker, News::Broken(fault));
+    /// Takes back the jobs that a worker has not started.
+    fn retract(&self, worker: WorkerId) {
+        let Some(handle) = self.workers.get(&worker) else { return };
+        let Some(connection) = &handle.connection else { return };
+        let mut received = Received::default();
+        let retracted = connection.retract(&mut received);
+        if let Some(pid) = handle.leader.pid() {
+            reply_reader::forward_reports(worker, pid, connection, &self.outlet, &received);
         }
-    }
-
-    /// What it said of jobs besides that they have ended.
-    fn heard_beside(&self, worker: WorkerId, line: &Line, heard: &Heard) {
-        if let Some(pid) = self.lives.get(worker).and_then(|life| life.leader.pid()) {
-            line.doer.note(heard, pid);
-            self.outlet.declared(worker, pid, &heard.output);
+        connection.answered(received.replies.len());
+        let started = *retracted.as_ref().unwrap_or(&None);
+        handle.news.send(News::Recalled { replies: received.replies, started });
+        if let Err(fault) = retracted {
+            handle.news.send(News::Broken(fault));
         }
     }
 
-    fn signal(&self, worker: WorkerId, send: impl Fn(&ProcessHandle, Signal)) {
-        if let Some(life) = self.lives.get(worker) {
-            send(&life.leader, self.stop_signal);
-        }
-    }
-
-    fn spawn(&mut self, worker: WorkerId) {
-        match self.start(worker) {
-            Ok(life) => {
-                let (leader, share) = (life.process.handle(), Rc::clone(&life.share));
-                let line = life.line.clone();
-                self.lives.insert(worker, Handle { leader, share, line });
-                let jitter = self.jitter(worker);
-                tokio::task::spawn_local(life.live(Rc::clone(&self.inbox), jitter));
-            }
-            Err(fault) => self.never_came_to_be(worker, ProcessEnd::NeverStarted(fault)),
-        }
-    }
-
-    fn retract(&mut self, worker: WorkerId) {
-        // Mostly all of them are, in order.
-        let place = self.waiting.iter().position(|waiting| *waiting == worker);
-        if place.and_then(|place| self.waiting.remove(place)).is_some() {
-            self.never_came_to_be(worker, ProcessEnd::Withdrawn);
-        }
-    }
-
-    fn never_came_to_be(&self, worker: WorkerId, end: ProcessEnd) {
-        let (left, jitter) = (Left::default(), self.jitter(worker));
-        self.put(worker, News::Ended { pid: None, end, left, jitter });
-    }
-
-    fn jitter(&self, worker: WorkerId) -> Jitter {
-        Jitter::from_random(self.chance.hash_one(worker))
-    }
-
-    fn start(&self, worker: WorkerId) -> Result<Life, StartFault> {
-        let refused = |error: io::Error| StartFault::new(StartStep::Spawn, &error);
-        let reports = self.commands.is_some();
-        let open = |bytes| Line::open(worker, bytes, reports, Rc::clone(&self.scratch));
-        let line = self.frame_bytes_max.map(open).transpose().map_err(refused)?;
-        let places = if line.is_some() { &PLACES[..] } else { &[] };
-        let mut launch = SpawnSpec::new(&self.program, self.open_files, places);
-        launch.set_env(NUMBER_VARIABLE, &worker.slot.to_string());
-        let [jobs, replies, recorder] = PLACES;
-        if line.is_some() && self.commands.is_none() {
-            launch.announce(wire::VARIABLE, &format!(":{jobs}:{replies}:{recorder}"));
-        }
-        if let Some(commands) = &self.commands {
-            let limits = launch.take_limits();
-            let orders = Config::new(commands, limits, worker.slot, self.workers);
-            let orders = orders.to_bytes().map_err(|error| refused(io::Error::other(error)))?;
-            launch.make_built_in(orders);
-        }
-        let ((stdout, out), (stderr, err)) =
-            (output_pipe().map_err(refused)?, output_pipe().map_err(refused)?);
-        let far = line.as_ref().map(|(_, far)| far);
-        let passed = far.map(|far| [far.jobs.as_fd(), far.replies.as_fd(), far.recorder.as_fd()]);
-        let passed = passed.as_ref().map_or(&[][..], |passed| &passed[..]);
-        if let Some(strays) = &self.strays {
-            let (name, value) = strays.mark(worker);
-            launch.set_env(name, &value);
-        }
-        let process = Process::start(&launch, passed, out.into(), err.into(), self.reach)?;
-        if let (Some(strays), Some(pid)) = (&self.strays, process.pid()) {
-            strays.spawned(pid);
-        }
-        let line = line.map(|(line, _)| Rc::new(line));
-        if let Some(line) = &line {
-            // Our hello.
-            line.write();
-        }
-        Ok(Life {
-            worker,
-            process,
-            stdout,
-            stderr,
-            line,
-            outlet: Rc::clone(&self.outlet),
-            memory_limited: self.program.limits.memory().is_some(),
-            watches_memory: self.watches_memory,
-            oom: Rc::clone(&self.oom),
-            share: Rc::default(),
-            strays: self.strays.clone(),
-        })
+    fn cancel(&self, worker: WorkerId, id: u64, why: Cancelled) {
+        let Some(connection) = self.connection(worker) else { return };
+        let reason = Cow::Borrowed(match why {
+            Cancelled::Timeout => "timeout",
+            Cancelled::Asked => "cancelled",
+            Cancelled::Memory => "memory",
+        });
+        connection.send_message(&ToWorker::Cancel { id, reason });
+        connection.flush();
     }
 }
 
-/// A pipe for a worker's output: our end does not block, the worker's does.
-fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
-    let (read, write) = io::pipe()?;
-    Ok((pipe::Receiver::from_owned_fd(read.into())?, write.into()))
+fn pid(workers: &BTreeMap<WorkerId, Handle>, worker: WorkerId) -> Option<i32> {
+    workers.get(&worker)?.leader.pid()
 }

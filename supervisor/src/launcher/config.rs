@@ -8,7 +8,7 @@ use protocol::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    settings::{Capture, Commands},
+    settings::{Capture, CommandSettings},
     template::Template,
 };
 
@@ -32,8 +32,8 @@ pub struct Config {
 impl Config {
     /// Configures the launcher of this slot of a pool with `workers` slots.
     #[must_use]
-    pub fn new(commands: &Commands, limits: Limits, slot: u32, workers: u32) -> Self {
-        let Commands { template, grace, stop_signal, reach: scope, stdin, capture } =
+    pub fn new(commands: &CommandSettings, limits: Limits, slot: u32, workers: u32) -> Self {
+        let CommandSettings { template, grace, stop_signal, reach: scope, stdin, capture } =
             commands.clone();
         Self { template, limits, grace, stop_signal, scope, stdin, capture, slot, workers }
     }

@@ -6,11 +6,11 @@ use super::{
     history::{History, Sample},
     settled::{Counts, Settled},
 };
-use crate::words::cause_name;
 use pool::{
     event::{Ended, Event, Next, ShutdownReason, Tally, WorkerId},
     job::Outcome,
 };
+use records::names;
 
 /// What a run looks like now.
 #[derive(Clone, Debug, Default)]
@@ -157,7 +157,7 @@ impl Board {
         let Some(slot) = self.slot(ended.worker) else { return };
         slot.live.retain(|live| live.worker != ended.worker);
         if matches!(ended.next, Next::Again(_) | Next::Replaced) {
-            slot.restarts.add(cause_name(ended.cause));
+            slot.restarts.add(names::cause(ended.cause));
         }
         // While another worker has the slot, this is not how the slot ended up.
         if !matches!(ended.next, Next::Replaced | Next::NotNeeded) {
@@ -224,7 +224,7 @@ mod tests {
         let events = [started(1), again(1), started(2), again(2), started(3), ended(3, Next::Done)];
         events.iter().for_each(|event| board.apply(Duration::ZERO, event));
         let restarts: Vec<_> = board.slots()[0].restarts.iter().collect();
-        assert_eq!(restarts, [("could not start", 2)]);
+        assert_eq!(restarts, [("could_not_start", 2)]);
     }
 
     #[test]

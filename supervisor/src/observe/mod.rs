@@ -1,4 +1,5 @@
-//! What does the run look like? One fold of its events, the [`board`], and the views of it.
+//! The state of a run for people and other programs: one fold of its events, the [`board`], and
+//! the views that are drawn from it.
 
 pub mod board;
 pub mod histogram;
@@ -7,7 +8,6 @@ pub mod narrate;
 pub mod narrator;
 pub mod progress;
 pub mod settled;
-pub mod snapshot;
 pub mod summary;
 pub mod table;
 pub mod view;

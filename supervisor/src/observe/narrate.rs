@@ -5,11 +5,7 @@ use std::fmt::Write;
 
 use text::units::{show_duration, show_size};
 
-use crate::{
-    settings::Settings,
-    template::INPUT_SEPARATOR,
-    words::{self, describe, failure},
-};
+use crate::{settings::Settings, template::INPUT_SEPARATOR};
 use pool::{
     event::{Again, Ended, Ending, Event, Next, ShutdownReason},
     exit::{Cause, Status, StopReason},
@@ -17,6 +13,7 @@ use pool::{
     limits::{Limits, Resource},
     rules::Restart,
 };
+use records::words::{self, describe, failure};
 use text::escape::visible;
 
 /// The line for an event, with its newline; `None` where there is nothing to say.
@@ -73,7 +70,7 @@ pub fn outcome(outcome: &Outcome) -> Option<String> {
             show_size(*cap)
         ),
         JobEnd::Failed | JobEnd::Crashed => {
-            let verb = if outcome.end == JobEnd::Failed { "failed" } else { "is parked" };
+            let verb = if outcome.end == JobEnd::Failed { "failed" } else { "is quarantined" };
             let last = outcome.last.as_ref();
             let why = last.map(failure).unwrap_or_default();
             let whom = last.map(|last| format!(" (attempt {}, {})", last.number, last.worker));

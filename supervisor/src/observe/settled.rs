@@ -4,11 +4,11 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::histogram::Histogram;
-use crate::words::{attempt_cause, outcome_name};
 use pool::{
     command::Captured,
     job::{AttemptEnd, JobEnd, Outcome, Payload},
 };
+use records::names;
 
 /// So many jobs that did not end well are kept.
 pub const FAILURES_MAX: usize = 1000;
@@ -97,7 +97,7 @@ impl Settled {
         for attempt in outcome.attempts() {
             match &attempt.end {
                 AttemptEnd::Ok => self.attempts_ok += 1,
-                end => self.attempts.add(attempt_cause(end)),
+                end => self.attempts.add(names::attempt(end)),
             }
             self.service.add(attempt.took);
         }
@@ -105,8 +105,8 @@ impl Settled {
 
     fn keep(&mut self, now: Duration, outcome: Outcome) {
         let last = outcome.last.as_ref();
-        let cause = last.map_or("too long", |last| attempt_cause(&last.end));
-        self.failed.add((outcome_name(&outcome.end), cause));
+        let cause = last.map_or(names::TOO_LONG, |last| names::attempt(&last.end));
+        self.failed.add((names::status(&outcome.end), cause));
         self.failures_seen += 1;
         if self.failures.len() == FAILURES_MAX {
             self.failures.pop_front();
@@ -125,10 +125,10 @@ impl Settled {
     /// Attempts by how they ended: `ok`, or why not.
     pub fn attempts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         // The outcome of a command is `ok` as well.
-        let others = self.attempts.iter().filter(|(cause, _)| *cause != "ok");
-        let ok = self.attempts.iter().filter(|(cause, _)| *cause == "ok");
+        let others = self.attempts.iter().filter(|(cause, _)| *cause != names::OK);
+        let ok = self.attempts.iter().filter(|(cause, _)| *cause == names::OK);
         let ok = self.attempts_ok + ok.map(|(_, count)| count).sum::<u64>();
-        [("ok", ok)].into_iter().chain(others)
+        [(names::OK, ok)].into_iter().chain(others)
     }
 
     /// How long attempts took.
@@ -232,7 +232,7 @@ mod tests {
         let kept: Vec<_> = settled.failures().iter().map(|f| (f.number, f.outcome.id)).collect();
         assert_eq!((kept.len(), kept[0], kept[999]), (1000, (502, 502), (1501, 1502)));
         let failed: Vec<_> = settled.failed().iter().collect();
-        assert_eq!(failed, [(("failed", "error"), 1500), (("too_long", "too long"), 1)]);
+        assert_eq!(failed, [(("failed", "error"), 1500), (("too_long", "too_long"), 1)]);
         assert_eq!(settled.attempts().collect::<Vec<_>>(), [("ok", 1), ("error", 1500)]);
         assert_eq!(settled.service().count(), 1501);
     }

@@ -17,7 +17,7 @@ pub fn summary(jobs: Tally, is_whole: bool, took: Duration) -> String {
     let ends = [
         (jobs.ok, "ok"),
         (jobs.failed, "failed"),
-        (jobs.crashed, "crashed"),
+        (jobs.crashed, "quarantined"),
         (jobs.not_run, "not run"),
     ];
     let ends = ends.into_iter().enumerate().filter(|(nth, (count, _))| *nth == 0 || *count > 0);
@@ -39,7 +39,7 @@ pub fn standing(jobs: Tally, running: usize) -> String {
     let running = jobs.in_flight.min(running as u64);
     let counts = [
         (jobs.failed, "failed"),
-        (jobs.crashed, "crashed"),
+        (jobs.crashed, "quarantined"),
         (jobs.tried_again, "tried again"),
         (running, "running"),
         (jobs.in_flight - running, "waiting in workers"),

@@ -5,8 +5,8 @@ use std::{collections::HashMap, fmt::Write};
 use text::units::show_duration;
 
 use super::board::{Board, Live, SlotView, State};
-use crate::words::why;
 use pool::event::{Ended, WorkerId};
+use records::words::why;
 
 const HEAD: [&str; 7] = ["worker", "PID", "code", "cause", "wall", "CPU", "peak memory"];
 /// Columns of text; numbers are set to the right.

@@ -1,5 +1,7 @@
-//! What does the loop hand out of a run? A [`View`], which is quickly taken; the snapshot is made of
-//! it by whoever looks, on another thread.
+//! The hand-over of a run's state from the loop to other threads.
+//!
+//! The loop makes a [`View`], a cheap copy of the board. The [`Snapshot`], which needs words and
+//! allocations, is made of it on the thread of the observer that asks first.
 
 use std::{
     collections::HashMap,
@@ -11,68 +13,67 @@ use super::{
     board::{Board, Live, SlotView, State},
     histogram::Histogram,
     settled::{Counts, Failed},
-    snapshot::{Attempt, Count, Current, Failure, Jobs, Last, Sample, Service, Snapshot, Worker},
 };
-use crate::{
-    about::{About, SCHEMA},
-    template::INPUT_SEPARATOR,
-    words::{attempt_cause, cause_name, describe, failure, outcome_name, shutdown},
-};
+use crate::template::INPUT_SEPARATOR;
 use pool::{
     event::{Ended, WorkerId},
-    job::{AttemptEnd, JobEnd, Outcome},
+    job::Outcome,
+};
+use records::{
+    Attempt, Bucket, Count, CurrentJob, Failure, Jobs, LastWorker, RunInfo, SCHEMA, Sample,
+    ServiceTime, Snapshot, Worker, WorkerRef, names, words,
 };
 
-/// The boundaries of the service time's buckets, as powers of two of nanoseconds: 1 us, 4 us, and
-/// so on to 73 minutes.
+/// Boundaries of the buckets of service times, as powers of two of nanoseconds: 1 us, 4 us, and so
+/// on to 73 minutes.
 const BOUNDARIES: [u32; 17] = [10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 42];
-/// Of a job's input, so many bytes are told.
+/// Bytes of a job's input that a snapshot shows.
 const INPUT_BYTES_MAX: usize = 256;
 
-/// What the loop hands out.
+/// The state of a run at one moment, as the loop hands it out.
 #[derive(Debug)]
 pub struct View {
-    /// When, since the run began.
+    /// Time since the run began.
     pub at: Duration,
     /// What it is.
-    pub about: Arc<About>,
+    pub about: Arc<RunInfo>,
     /// What has happened.
     pub board: Board,
-    /// What is being done.
+    /// The jobs that workers run.
     pub running: Vec<RunningJob>,
-    /// How many jobs there are in all, where that is known.
+    /// Number of all jobs, where it is known.
     pub total: Option<u64>,
-    /// Bytes of workers' output and of ours that nobody took.
+    /// Bytes of output, the workers' and the supervisor's, that were dropped because nobody read them.
     pub dropped_bytes: u64,
-    /// How it ended, once it has.
+    /// Status of the run, once it has ended.
     pub end: Option<&'static str>,
-    /// It is made once, whoever asks first.
+    /// The snapshot, made for the first observer that asks.
     pub snapshot: OnceLock<Arc<Snapshot>>,
 }
 
-/// A job in the hands of a worker.
+/// A job that a worker runs.
 #[derive(Debug)]
 pub struct RunningJob {
-    /// Whose.
+    /// The worker.
     pub worker: WorkerId,
-    /// Its number.
+    /// Number of the job.
     pub id: u64,
-    /// Which try.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// The beginning of what is to be done.
+    /// Beginning of the job's input.
     pub input: Vec<u8>,
-    /// Since when.
+    /// Time at which the attempt began, since the run did.
     pub since: Duration,
 }
 
 impl View {
-    /// The snapshot of it.
+    /// The snapshot of this view.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(self.snapshot.get_or_init(|| Arc::new(self.draw())))
     }
 
-    /// The workers that live.
+    /// The live workers.
     pub fn live(&self) -> impl Iterator<Item = &Live> {
         self.board.slots().iter().flat_map(|slot| &slot.live)
     }
@@ -80,20 +81,31 @@ impl View {
     fn draw(&self) -> Snapshot {
         let (board, settled) = (&self.board, self.board.settled());
         let running: HashMap<_, _> = self.running.iter().map(|job| (job.worker, job)).collect();
-        let count =
-            |outcome, cause: &'static str, count| Count { outcome, cause: cause.into(), count };
-        let failed = settled.failed().iter();
+        let count = |(cause, count): (&'static str, u64)| Count {
+            status: None,
+            cause: cause.into(),
+            count,
+        };
+        let failed = settled.failed().iter().map(|((status, cause), number)| Count {
+            status: Some(status.into()),
+            ..count((cause, number))
+        });
         Snapshot {
             schema: SCHEMA,
             run: (*self.about).clone(),
-            at_ms: milliseconds(self.at),
+            at_ms: self.at.into(),
             state: self.state().into(),
-            why: self.end.map(String::from).or_else(|| board.stopping().map(shutdown)),
+            status: self.end.map(Into::into),
+            why: board.stopping().map(words::shutdown),
             workers: board.slots().iter().flat_map(|slot| rows(slot, &running)).collect(),
-            jobs: self.jobs(),
-            failed: failed.map(|((how, why), n)| count(Some(how.into()), why, n)).collect(),
-            attempts: settled.attempts().map(|(cause, n)| count(None, cause, n)).collect(),
-            restarts: restarts(board).into_iter().map(|(cause, n)| count(None, cause, n)).collect(),
+            jobs: Jobs {
+                total: self.total,
+                running: self.running.len() as u64,
+                tally: board.jobs().into(),
+            },
+            failed: failed.collect(),
+            attempts: settled.attempts().map(count).collect(),
+            restarts: restarts(board).into_iter().map(count).collect(),
             service: service(settled.service()),
             failures: settled.failures().iter().map(|failed| failed_job(failed)).collect(),
             history: history(board),
@@ -101,56 +113,41 @@ impl View {
         }
     }
 
+    /// One of [`names::RUN_STATES`].
     fn state(&self) -> &'static str {
         let is_up = |live: &Live| live.state == State::Ready;
+        let [starting, running, stopping, ended] = names::RUN_STATES;
         match self.board.stopping() {
-            _ if self.end.is_some() => "ended",
-            Some(_) => "stopping",
-            None if self.live().any(is_up) || self.board.jobs().settled() > 0 => "running",
-            None => "starting",
-        }
-    }
-
-    fn jobs(&self) -> Jobs {
-        let jobs = self.board.jobs();
-        Jobs {
-            total: self.total,
-            accepted: jobs.accepted,
-            ok: jobs.ok,
-            failed: jobs.failed,
-            crashed: jobs.crashed,
-            not_run: jobs.not_run,
-            queued: jobs.queued,
-            in_flight: jobs.in_flight,
-            running: self.running.len() as u64,
-            tried_again: jobs.tried_again,
+            _ if self.end.is_some() => ended,
+            Some(_) => stopping,
+            None if self.live().any(is_up) || self.board.jobs().settled() > 0 => running,
+            None => starting,
         }
     }
 }
 
 impl RunningJob {
-    /// Of a job with this input, of which the beginning is kept.
+    /// A job with this input, of which the beginning is kept.
     #[must_use]
     pub fn new(worker: WorkerId, id: u64, attempt: u32, input: &[u8], since: Duration) -> Self {
         Self { worker, id, attempt, input: beginning(input).to_vec(), since }
     }
 }
 
+/// The live workers of a slot, or the slot itself where it has none.
 fn rows(slot: &SlotView, running: &HashMap<WorkerId, &RunningJob>) -> Vec<Worker> {
     let restarts = slot.restarts.iter().map(|(_, count)| count).sum();
     let last = slot.last.as_ref().map(last);
     let row = |live: &Live| Worker {
-        worker: slot.slot,
-        life: live.worker.life,
-        pid: Some(live.pid),
-        state: state(live.state).into(),
-        since_ms: Some(milliseconds(live.since)),
+        id: WorkerRef::new(live.worker, Some(live.pid)),
+        state: state(Some(live.state)).into(),
+        started_ms: Some(live.since.into()),
         memory_bytes: live.memory_bytes,
-        job: running.get(&live.worker).map(|job| Current {
+        job: running.get(&live.worker).map(|job| CurrentJob {
             id: job.id,
             attempt: job.attempt,
             input: text(&job.input),
-            since_ms: milliseconds(job.since.max(live.since)),
+            began_ms: job.since.max(live.since).into(),
         }),
         restarts,
         last: last.clone(),
@@ -158,27 +155,30 @@ fn rows(slot: &SlotView, running: &HashMap<WorkerId, &RunningJob>) -> Vec<Worker
     if !slot.live.is_empty() {
         return slot.live.iter().map(row).collect();
     }
-    let life = last.as_ref().map_or(0, |last| last.life);
-    let state = "empty".into();
-    let (worker, pid, since_ms, memory_bytes, job) = (slot.slot, None, None, None, None);
-    vec![Worker { worker, life, pid, state, since_ms, memory_bytes, job, restarts, last }]
+    let generation = last.as_ref().map_or(0, |last| last.generation);
+    let id = WorkerRef { worker: slot.slot, generation, pid: None };
+    let (started_ms, memory_bytes, job) = (None, None, None);
+    vec![Worker { id, state: state(None).into(), started_ms, memory_bytes, job, restarts, last }]
 }
 
-fn state(state: State) -> &'static str {
+/// One of [`names::WORKER_STATES`].
+fn state(state: Option<State>) -> &'static str {
+    let [running, ready, stopping, unkillable, empty] = names::WORKER_STATES;
     match state {
-        State::Running => "running",
-        State::Ready => "ready",
-        State::Stopping => "stopping",
-        State::Undead => "undead",
+        Some(State::Running) => running,
+        Some(State::Ready) => ready,
+        Some(State::Stopping) => stopping,
+        Some(State::Undead) => unkillable,
+        None => empty,
     }
 }
 
-fn last(ended: &Ended) -> Last {
-    Last {
-        life: ended.worker.life,
+fn last(ended: &Ended) -> LastWorker {
+    LastWorker {
+        generation: ended.worker.life,
         pid: ended.pid,
-        cause: cause_name(ended.cause).into(),
-        why: describe(ended.cause, ended.evidence.as_ref()),
+        cause: names::cause(ended.cause).into(),
+        why: words::describe(ended.cause, ended.evidence.as_ref()),
     }
 }
 
@@ -190,68 +190,43 @@ fn restarts(board: &Board) -> Vec<(&'static str, u64)> {
     all.iter().collect()
 }
 
-fn service(times: &Histogram) -> Service {
-    let ms = |permille| times.quantile(permille).map(|took| took.as_secs_f64() * 1e3);
-    let boundary = |power: &u32| {
-        let ns = 1u64 << power;
-        (Duration::from_nanos(ns).as_secs_f64(), times.below(ns))
+fn service(times: &Histogram) -> ServiceTime {
+    let quantile = |permille| times.quantile(permille).map(Into::into);
+    let bucket = |power: &u32| {
+        let below_ns = 1u64 << power;
+        Bucket { below_ns, count: times.below(below_ns) }
     };
-    Service {
+    ServiceTime {
         count: times.count(),
-        sum_s: times.sum().as_secs_f64(),
-        p50_ms: ms(500),
-        p99_ms: ms(990),
-        below_s: BOUNDARIES.iter().map(boundary).collect(),
+        sum_ms: times.sum().into(),
+        p50_ms: quantile(500),
+        p99_ms: quantile(990),
+        buckets: BOUNDARIES.iter().map(bucket).collect(),
     }
 }
 
 fn failed_job(failed: &Failed) -> Failure {
     let Outcome { id, position, payload, end, last, .. } = &failed.outcome;
-    let why = match (end, last) {
-        (JobEnd::TooLong { bytes, cap }, _) => {
-            format!("it has {bytes} bytes, and a job may have {cap}")
-        }
-        (_, Some(last)) => failure(last),
-        (_, None) => String::new(),
-    };
     Failure {
         number: failed.number,
-        at_ms: milliseconds(failed.at),
+        at_ms: failed.at.into(),
         id: *id,
         position: *position,
         input: text(beginning(payload.as_bytes())),
-        outcome: outcome_name(end).into(),
-        cause: last.as_ref().map_or("too long", |last| attempt_cause(&last.end)).into(),
-        why,
+        status: names::status(end).into(),
+        cause: last.as_ref().map_or(names::TOO_LONG, |last| names::attempt(&last.end)).into(),
+        why: words::outcome(&failed.outcome),
         attempts: failed.outcome.attempts().map(attempt).collect(),
     }
 }
 
-fn attempt(attempt: &pool::job::Attempt) -> Attempt {
-    let output = match &attempt.end {
-        AttemptEnd::Ran(ran) if ran.output.stderr().is_empty() => ran.output.stdout(),
-        AttemptEnd::Ran(ran) => ran.output.stderr(),
-        AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => {
-            &death.last_output
-        }
-        AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Lost => &[],
-    };
-    Attempt {
-        attempt: attempt.number,
-        worker: attempt.worker.slot,
-        life: attempt.worker.life,
-        pid: attempt.pid,
-        began_ms: milliseconds(attempt.began),
-        ms: attempt.took.as_secs_f64() * 1e3,
-        cause: attempt_cause(&attempt.end).into(),
-        why: failure(attempt),
-        output: text(output),
-    }
+fn attempt(attempt: &pool::job::Attempt) -> Attempt<'static> {
+    Attempt::brief(attempt)
 }
 
 fn history(board: &Board) -> Vec<Sample> {
     let sample = |sample: super::history::Sample| Sample {
-        at_ms: milliseconds(sample.at),
+        at_ms: sample.at.into(),
         settled: sample.settled,
         failed: sample.failed,
         memory_bytes: sample.memory_bytes,
@@ -259,28 +234,24 @@ fn history(board: &Board) -> Vec<Sample> {
     board.history().samples().map(sample).collect()
 }
 
-/// What is told of an input.
+/// The part of an input that a snapshot shows.
 fn beginning(input: &[u8]) -> &[u8] {
     &input[..input.len().min(INPUT_BYTES_MAX)]
 }
 
-/// Cut at its end where that is in the midst of a character.
+/// An input as text; a character that was cut at the end is replaced.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace(char::from(INPUT_SEPARATOR), " ")
 }
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use pool::{
         event::{Event, Next, Tally},
         exit::{Cause, StartFault, StartStep},
-        job::Payload,
+        job::{JobEnd, Payload},
     };
+    use records::Millis;
 
     const WORKER: WorkerId = WorkerId { slot: 2, life: 1 };
 
@@ -321,13 +292,13 @@ mod tests {
         let input = b"a\0b\xff".repeat(200);
         View {
             at: Duration::from_millis(1200),
-            about: Arc::new(About {
+            about: Arc::new(RunInfo {
                 id: "k3f9".into(),
                 name: None,
                 pid: 1,
                 version: "1".into(),
                 title: "x".into(),
-                began_unix_ms: 5,
+                began_unix_ms: Millis::default(),
                 workers: 3,
                 has_jobs: true,
                 total: None,
@@ -342,27 +313,30 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_tells_of_live_workers_and_of_slots_without_one() {
+    fn a_snapshot_shows_live_workers_and_slots_without_one() {
         let view = view();
         let shot = view.snapshot();
-        assert!(Arc::ptr_eq(&shot, &view.snapshot()), "it is made once");
-        let states: Vec<_> = shot.workers.iter().map(|w| (w.worker, w.life, &*w.state)).collect();
+        assert!(Arc::ptr_eq(&shot, &view.snapshot()), "the snapshot is made once");
+        let states: Vec<_> =
+            shot.workers.iter().map(|w| (w.id.worker, w.id.generation, &*w.state)).collect();
         assert_eq!(states, [(1, 4, "empty"), (2, 1, "ready"), (3, 0, "empty")]);
-        assert_eq!(shot.workers[0].last.as_ref().unwrap().cause, "could not start");
+        assert_eq!(shot.workers[0].last.as_ref().unwrap().cause, "could_not_start");
         let busy = &shot.workers[1];
-        assert_eq!((busy.pid, busy.since_ms, busy.memory_bytes), (Some(7), Some(40), Some(4096)));
+        let ms = |millis| Duration::from_millis(millis).into();
+        assert_eq!((busy.id.pid, busy.started_ms), (Some(7), Some(ms(40))));
+        assert_eq!(busy.memory_bytes, Some(4096));
         let job = busy.job.as_ref().unwrap();
-        assert_eq!((job.id, job.attempt, job.since_ms), (2, 3, 45));
+        assert_eq!((job.id, job.attempt, job.began_ms), (2, 3, ms(45)));
         assert!(job.input.starts_with("a b\u{fffd}a b") && job.input.chars().count() == 256);
-        assert_eq!((&*shot.state, shot.jobs.running, shot.jobs.failed), ("running", 1, 1));
+        assert_eq!((&*shot.state, shot.jobs.running, shot.jobs.tally.failed), ("running", 1, 1));
         let failure = &shot.failures[0];
-        assert_eq!((&*failure.outcome, &*failure.cause), ("too_long", "too long"));
+        assert_eq!((&*failure.status, &*failure.cause), ("too_long", "too_long"));
         assert_eq!(failure.why, "it has 9 bytes, and a job may have 8");
         assert_eq!(shot.history[0].memory_bytes, Some(4096));
     }
 
     #[test]
-    fn another_program_reads_what_was_written() {
+    fn a_snapshot_can_be_read_back() {
         let shot = view().snapshot();
         let text = serde_json::to_string(&*shot).unwrap();
         let read: Snapshot = serde_json::from_str(&text).unwrap();

@@ -4,13 +4,14 @@ use std::{collections::HashMap, fmt::Write as _, rc::Rc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Run, asked, look::end_name, record::Recording, recorded, request::loss};
+use super::{Run, asked, record::Recording, recorded, request::loss};
 use crate::{
     observe::{summary::summary, table::table},
     sink::{Outlet, Stream, reports::RunOver},
     source::Source,
 };
 use pool::{Input, RunEnd, Tick, event::ShutdownReason, signal::SAME_REQUEST};
+use records::names;
 use text::escape::visible;
 
 impl Run {
@@ -34,7 +35,7 @@ impl Run {
         let text = (!quiet).then(|| self.how_it_went(took));
         let (board, output_failed) = (self.board.clone(), self.output_failed);
         let reports = self.reports.clone();
-        let over = RunOver { at: took, status: end_name(end), jobs: board.jobs() };
+        let over = RunOver { at: took, status: names::run_status(end), jobs: board.jobs() };
         let has_jobs = self.settings.jobs.is_some();
         let told = async {
             outlet.settled().await;
@@ -58,7 +59,7 @@ impl Run {
                     }
                 }
                 () = sleep_until(patience.unwrap_or(self.began)), if patience.is_some() => break,
-                ask = asked(&mut self.onlookers) => drop(self.answer(ask)),
+                ask = asked(&mut self.observers) => drop(self.answer(ask)),
                 request = self.signals.next() => {
                     let before = self.asked;
                     let Some(Input::Shutdown(reason)) = self.requested(request) else { continue };
@@ -98,7 +99,7 @@ impl Run {
 
     /// Ends what hid from whom it came.
     async fn end_strays(&self) {
-        let strays = self.executor.end_strays().await;
+        let strays = self.executor.kill_orphans().await;
         if !strays.is_empty() {
             let names = visible(strays.join(", ").as_bytes());
             self.say(format!("supervisor: left by whom cannot be told: {names}; killed\n"));

@@ -3,7 +3,9 @@
 use std::io;
 
 use super::RecordError;
-use crate::{sink::reports::ReportError, source::SourceError, web::ServeError};
+#[cfg(feature = "web")]
+use crate::web::ServeError;
+use crate::{sink::reports::ReportError, source::SourceError};
 use process::descriptors::TooFewFiles;
 
 /// Why a run could not begin.
@@ -18,9 +20,14 @@ pub enum RunError {
     /// A report.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// A place to be seen at.
+    /// The web server cannot listen.
+    #[cfg(feature = "web")]
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The build has no web server.
+    #[cfg(not(feature = "web"))]
+    #[error("--serve {0}: this build has no web: build it with the feature `web`")]
+    NoWeb(crate::endpoint::Endpoint),
     /// There is nowhere for the output to go.
     #[error(
         "stdout is closed, and what comes of the run would be lost: send it to a file, \

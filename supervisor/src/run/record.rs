@@ -14,17 +14,16 @@ use std::{
 use self::gate::Gate;
 pub(super) use self::opening::Opening;
 pub use self::opening::RecordError;
-pub(super) use crate::journal::{Failure, Sequence};
 use crate::{
-    journal::{
-        Ending, Identity, Journal, Record, Settled, Store,
-        identity::Digest,
-        resume::{Resume, Turn},
-        too_long,
-    },
-    settings::{self, Commands, JobSource, Jobs, OnLost},
+    settings::{self, CommandSettings, Identity, JobSource, Jobs, OnLost},
     source::{Source, Supply},
 };
+use journal::{
+    Ending, Journal, Record, Settled, Store,
+    identity::{Digest, too_long},
+    resume::{Decision as Turn, Resume},
+};
+pub(super) use journal::{Failure, Sequence};
 use pool::{
     Action, Actions, Tick,
     event::{Event, WorkerId},
@@ -75,7 +74,7 @@ impl Recording {
     fn new(
         store: Store,
         resume: Resume,
-        commands: Option<&Commands>,
+        commands: Option<&CommandSettings>,
         rules: settings::Journal,
     ) -> Result<Self, RecordError> {
         Ok(Self {
@@ -190,7 +189,7 @@ impl Recording {
                     let (attempt, settles) = (attempt.clone(), None);
                     records.push(Record::Ended { job: *id, attempt, settles });
                 }
-                Action::TakenBack { id } => records.push(Record::TakenBack { job: *id }),
+                Action::TakenBack { id } => records.push(Record::Requeued { job: *id }),
                 _ => {}
             }
         }

@@ -35,7 +35,7 @@ impl Run {
                 None
             }
             Request::Abandoned => {
-                self.executor.sweep();
+                self.executor.kill_descendants();
                 process::exit(128 + Signal::KILL.number())
             }
             Request::Report => {

@@ -1,59 +1,31 @@
-//! Where is it recorded what becomes of jobs?
+//! Settings of the journal of a run.
 
-use std::{collections::BTreeMap, path::PathBuf};
+#[cfg(feature = "journal")]
+pub use journal::{OnLost, Sync};
 
-/// A file that a run survives in, and is continued from.
+/// A file in which a run is recorded, and from which it can be continued.
+#[cfg(feature = "journal")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Journal {
-    /// The file.
-    pub file: PathBuf,
-    /// When what it holds is certain to survive.
+    /// Path of the file.
+    pub file: std::path::PathBuf,
+    /// When records are synced to disk.
     pub sync: Sync,
-    /// Whether what failed before is run again.
+    /// Whether to run jobs again that failed before.
     pub retry_failed: bool,
-    /// What becomes of jobs that ran when the supervisor died.
+    /// What becomes of jobs that may have been running when the supervisor died.
     pub on_lost: OnLost,
-    /// Whether it may be continued by another program, or under other rules.
+    /// Whether the run may continue with another program or other settings.
     pub accepts_change: bool,
-    /// All jobs are this one of the journal, which is run again.
+    /// If set, the run consists of this one job of the journal.
     pub only: Option<u64>,
-    /// What was typed, by which the next run is known for the same: the program's words, and what
-    /// was set, by the names users know.
+    /// Words of the program as they were typed, which identify the run when it is continued.
     pub program: Vec<String>,
-    /// See above.
-    pub set: BTreeMap<String, String>,
+    /// Options that decide how jobs end, by name; they identify the run, too.
+    pub set: std::collections::BTreeMap<String, String>,
 }
 
-/// When what is recorded is certain to survive, and what.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Sync {
-    /// Each batch is committed by itself and synced: a power cut loses nothing that was settled.
-    Always,
-    /// The same, but for that batches of a few milliseconds share a commit.
-    #[default]
-    Batch,
-    /// Nothing is synced: what was recorded survives us, and not a power cut.
-    Off,
-}
-
-impl Sync {
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::Batch => "batch",
-            Self::Off => "off",
-        }
-    }
-}
-
-/// What becomes of a job that ran when its supervisor died.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum OnLost {
-    /// It is run again.
-    #[default]
-    Rerun,
-    /// It has failed: it may have done what must not be done twice.
-    Fail,
-}
+/// Has no value, since a build without the feature `journal` keeps no journals.
+#[cfg(not(feature = "journal"))]
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Journal {}

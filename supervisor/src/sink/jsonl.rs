@@ -1,32 +1,30 @@
-//! One JSON record a line, on stdout: what the workers put out, how jobs end, what becomes of the
-//! workers, and at the end how each slot ended up.
+//! `--format jsonl`: one JSON record a line on stdout, for the output of workers, the ends of jobs
+//! and workers, and at the end for each slot.
 
 use std::time::SystemTime;
 
-use super::{
-    Held, Origin, Sink, Stream, outcome,
-    record::{Record, Who, push},
-};
+use super::{Held, Origin, Sink, Stream, lines::Line};
 use pool::{
     event::{Ended, Event},
     job::Outcome,
     limits::Limits,
 };
+use records::{Record, WorkerRef, events, json::push_line, outcome};
 
-/// Records.
+/// The sink of `--format jsonl`.
 #[derive(Debug)]
 pub(super) struct Jsonl {
-    /// Those that the workers run under: evidence.
+    /// Limits that the workers run under: evidence for a job that is quarantined.
     pub(super) limits: Limits,
 }
 
 impl Sink for Jsonl {
     fn output(&self, origin: Origin, piece: &[u8], held: &mut Held, out: &mut Vec<u8>) {
-        held.split(piece, |line| push(out, &Record::output(origin, line)));
+        held.split(piece, |line| push_output(out, origin, &line));
     }
 
     fn output_ended(&self, origin: Origin, held: &mut Held, out: &mut Vec<u8>) {
-        held.finish(|line| push(out, &Record::output(origin, line)));
+        held.finish(|line| push_output(out, origin, &line));
     }
 
     fn target(&self, _: Stream) -> Stream {
@@ -38,28 +36,32 @@ impl Sink for Jsonl {
     }
 
     fn event(&self, event: &Event, out: &mut Vec<u8>) {
-        match event {
-            Event::Started { worker, pid } => {
-                push(out, &Record::Started { time: now(), who: Who::new(*worker, Some(*pid)) });
-            }
-            Event::Ended(ended) => push(out, &Record::ended(now(), ended)),
-            Event::Undead { worker } => {
-                push(out, &Record::Undead { time: now(), who: Who::new(*worker, None) });
-            }
-            // Attempts are in the record of their job.
-            Event::TriedAgain { .. }
-            | Event::Ready { .. }
-            | Event::Stopping { .. }
-            | Event::ShuttingDown { .. }
-            | Event::RollCalledOff { .. }
-            | Event::StillSilent { .. }
-            | Event::Jobs(_) => {}
+        // Attempts are in the record of their job, and the run says on stderr why it stops.
+        let is_recorded =
+            matches!(event, Event::Started { .. } | Event::Ended(_) | Event::Undead { .. });
+        if let Some(event) = events::Event::new(event).filter(|_| is_recorded) {
+            push_line(out, &Record::timed(now(), event));
         }
     }
 
     fn task(&self, ended: &Ended, out: &mut Vec<u8>) {
-        push(out, &Record::task(ended));
+        push_line(out, &Record::new(events::Event::slot(ended)));
     }
+}
+
+fn push_output(out: &mut Vec<u8>, origin: Origin, line: &Line<'_>) {
+    let event = events::Event::Output {
+        worker: WorkerRef::new(origin.worker, Some(origin.pid)),
+        job: origin.job,
+        stream: match origin.stream {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        },
+        line: line.text.into(),
+        continues: line.continues,
+        partial: !line.ended,
+    };
+    push_line(out, &Record::new(event));
 }
 
 fn now() -> String {

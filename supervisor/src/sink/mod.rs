@@ -2,23 +2,17 @@
 //! [`writer`] thread writes them.
 
 mod archive;
-mod attempt;
-mod commands;
-pub mod events;
-#[cfg(test)]
-mod golden;
+mod command_output;
 mod jsonl;
 mod lines;
 pub mod order;
-mod outcome;
 mod raw;
 mod recent;
-mod record;
 pub mod reports;
 mod results;
 mod silent;
 mod spill;
-mod status;
+mod status_line;
 mod text;
 pub mod writer;
 
@@ -34,7 +28,7 @@ use tokio::sync::{Notify, broadcast};
 
 pub use self::{archive::Archive, lines::Held, writer::Stream};
 use self::{
-    commands::Commands,
+    command_output::CommandOutput,
     jsonl::Jsonl,
     raw::Raw,
     recent::Recent,
@@ -45,14 +39,14 @@ use self::{
     writer::Writer,
 };
 use crate::{
-    about::About,
-    onlook::LogPiece,
+    model::OutputPiece,
     settings::{Jobs, Output, Settings},
 };
 use pool::{
     event::{Ended, Event, WorkerId},
     job::{AttemptEnd, Outcome},
 };
+use records::RunInfo;
 
 /// Whose output it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,7 +117,7 @@ impl Outlet {
     #[must_use]
     pub fn new(
         settings: &Settings,
-        about: &Arc<About>,
+        about: &Arc<RunInfo>,
         writer: Writer,
         archive: Option<Box<dyn Archive>>,
     ) -> Self {
@@ -131,10 +125,10 @@ impl Outlet {
         let has_jobs = jobs.is_some();
         let runs_commands = jobs.is_some_and(|jobs| jobs.commands.is_some());
         let sink: Box<dyn Sink> = match settings.output {
-            Output::Grouped { tag } => Box::new(Commands::new(tag, false)),
+            Output::Grouped { tag } => Box::new(CommandOutput::new(tag, false)),
             // Launchers cut and tag.
-            Output::Lines { .. } if runs_commands => Box::new(Commands::new(false, false)),
-            Output::Raw if runs_commands => Box::new(Commands::new(false, true)),
+            Output::Lines { .. } if runs_commands => Box::new(CommandOutput::new(false, false)),
+            Output::Raw if runs_commands => Box::new(CommandOutput::new(false, true)),
             Output::Lines { timestamps, tag } => Box::new(Text::new(timestamps, tag, has_jobs)),
             Output::Raw => Box::new(Raw::new(has_jobs)),
             Output::None | Output::Files => Box::new(Silent::new(has_jobs)),
@@ -200,7 +194,7 @@ impl Outlet {
 
     /// What workers have written lately, and what they write from now on.
     #[must_use]
-    pub fn recent(&self) -> (Vec<LogPiece>, broadcast::Receiver<LogPiece>) {
+    pub fn recent(&self) -> (Vec<OutputPiece>, broadcast::Receiver<OutputPiece>) {
         self.recent.borrow().follow()
     }
 
@@ -363,7 +357,7 @@ impl Outlet {
     }
 }
 
-fn reports(settings: &Settings, about: &Arc<About>) -> Vec<Report> {
+fn reports(settings: &Settings, about: &Arc<RunInfo>) -> Vec<Report> {
     let commands = settings.jobs.as_ref().and_then(|jobs| jobs.commands.as_ref());
     let template = commands.map(|commands| &commands.template);
     let limits = &settings.program.limits;

@@ -1,52 +1,51 @@
-//! What have workers written lately? The last of it is kept, for those who ask later.
+//! Recent output of workers, kept for observers that ask for it later.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use tokio::sync::broadcast;
 
 use super::{Origin, Stream};
-use crate::onlook::LogPiece;
+use crate::model::OutputPiece;
 
-/// So many bytes are kept.
+/// The most bytes that are kept.
 const BYTES_MAX: usize = 256 << 10;
-/// And so many pieces for those who follow and are slow.
+/// The most pieces that wait for an observer that follows the output slowly.
 const PIECES_MAX: usize = 1024;
 
-/// The last pieces of output.
+/// The last pieces of output, oldest first.
 #[derive(Debug)]
 pub(super) struct Recent {
-    pieces: VecDeque<LogPiece>,
+    pieces: VecDeque<OutputPiece>,
     bytes: usize,
-    fresh: broadcast::Sender<LogPiece>,
+    live: broadcast::Sender<OutputPiece>,
 }
 
 impl Default for Recent {
     fn default() -> Self {
-        Self { pieces: VecDeque::new(), bytes: 0, fresh: broadcast::channel(PIECES_MAX).0 }
+        Self { pieces: VecDeque::new(), bytes: 0, live: broadcast::channel(PIECES_MAX).0 }
     }
 }
 
 impl Recent {
     pub(super) fn push(&mut self, origin: Origin, bytes: &[u8]) {
-        // Of what is longer than all that is kept, the end.
+        // Of a piece that is longer than the limit, only the end is kept.
         let bytes: Arc<[u8]> = bytes[bytes.len().saturating_sub(BYTES_MAX)..].into();
         let stream = if origin.stream == Stream::Stdout { 1 } else { 2 };
-        let piece = LogPiece { worker: origin.worker, stream, bytes };
+        let piece = OutputPiece { worker: origin.worker, stream, bytes };
         self.bytes += piece.bytes.len();
         while self.bytes > BYTES_MAX
             && let Some(old) = self.pieces.pop_front()
         {
             self.bytes -= old.bytes.len();
         }
-        // Mostly nobody follows.
-        if self.fresh.receiver_count() > 0 {
-            let _ = self.fresh.send(piece.clone());
+        if self.live.receiver_count() > 0 {
+            let _ = self.live.send(piece.clone());
         }
         self.pieces.push_back(piece);
     }
 
-    /// What is kept, and what comes.
-    pub(super) fn follow(&self) -> (Vec<LogPiece>, broadcast::Receiver<LogPiece>) {
-        (self.pieces.iter().cloned().collect(), self.fresh.subscribe())
+    /// The pieces that are kept, and a receiver of those to come.
+    pub(super) fn follow(&self) -> (Vec<OutputPiece>, broadcast::Receiver<OutputPiece>) {
+        (self.pieces.iter().cloned().collect(), self.live.subscribe())
     }
 }

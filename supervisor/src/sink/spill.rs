@@ -2,15 +2,7 @@
 //! a name, as segments sorted by id. In memory are only where each begins, and a small buffer
 //! for those that are due next.
 
-use std::{
-    collections::BTreeMap,
-    env, fmt,
-    fs::{self, File, OpenOptions},
-    io, mem,
-    ops::Range,
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, fmt, fs::File, io, mem, ops::Range, os::unix::fs::FileExt};
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
@@ -33,7 +25,8 @@ pub(super) trait Store: fmt::Debug {
     fn free(&mut self, range: Range<u64>);
 }
 
-/// A file that goes with us, whatever our end. Made when it is needed.
+/// A file without a name in `TMPDIR`, created at the first write. The kernel removes it when the
+/// supervisor ends, however that happens.
 #[derive(Debug, Default)]
 pub(super) struct Temporary(Option<File>);
 
@@ -223,7 +216,7 @@ impl Store for Temporary {
     fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
         let file = match &mut self.0 {
             Some(file) => file,
-            none => none.insert(temporary_file()?),
+            none => none.insert(tempfile::tempfile()?),
         };
         file.write_all_at(bytes, at)
     }
@@ -243,29 +236,4 @@ impl Store for Temporary {
             let _ = fallocate(file, mode, start, length);
         }
     }
-}
-
-/// A file in `TMPDIR` that nobody else can open.
-fn temporary_file() -> io::Result<File> {
-    let directory = env::temp_dir();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
-    let unnamed = options.clone().custom_flags(libc::O_TMPFILE | libc::O_EXCL).open(&directory);
-    // Some file systems cannot. A name that is taken is some former process's of our number.
-    unnamed.or_else(|_| {
-        let pid = std::process::id();
-        let names = (0..100).map(|n| directory.join(format!(".supervisor-{pid}-{n}")));
-        let create = |name: &PathBuf| options.clone().create_new(true).open(name);
-        let is_taken = |created: &io::Result<File>| {
-            created.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
-        };
-        let (name, file) = names
-            .map(|name| (create(&name), name))
-            .find(|(created, _)| !is_taken(created))
-            .map(|(created, name)| (name, created))
-            .ok_or(io::ErrorKind::AlreadyExists)?;
-        let file = file?;
-        fs::remove_file(name)?;
-        Ok(file)
-    })
 }

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::status::Status;
+use super::status_line::StatusLine;
 use process::descriptors::{write, write_over};
 
 /// While fewer bytes wait, there is room for a worker's output.
@@ -250,7 +250,7 @@ impl Shared {
 
     /// The thread: takes all there is, writes it, and waits for more.
     fn write_all(&self, reports: &[File]) {
-        let mut status = Status::default();
+        let mut status = StatusLine::default();
         loop {
             for chunk in self.take(&mut status) {
                 if let Target::Stream(stream) = chunk.target {
@@ -298,7 +298,7 @@ impl Shared {
         }
     }
 
-    fn take(&self, status: &mut Status) -> VecDeque<Chunk> {
+    fn take(&self, status: &mut StatusLine) -> VecDeque<Chunk> {
         let mut queue = self.lock();
         while queue.chunks.is_empty() && queue.status.is_none() {
             queue.waiting = true;
@@ -328,7 +328,7 @@ impl Writer {
     /// Does the thread's work, and returns what it would have written.
     pub(super) fn write_queued(&self) -> Vec<u8> {
         let mut written = Vec::new();
-        for chunk in self.shared.take(&mut Status::default()) {
+        for chunk in self.shared.take(&mut StatusLine::default()) {
             written.extend_from_slice(&chunk.bytes);
             self.shared.written(chunk, Ok(()));
         }
@@ -351,7 +351,7 @@ mod tests {
         (0..3).for_each(|_| writer.push(Stream::Stderr, chunk.clone()));
         deliver(3);
         assert_eq!(writer.dropped_bytes(), chunk.len() as u64);
-        assert_eq!(writer.shared.take(&mut Status::default()).len(), 8);
+        assert_eq!(writer.shared.take(&mut StatusLine::default()).len(), 8);
         assert!(!writer.has_room(), "what is being written still counts");
     }
 
@@ -372,12 +372,12 @@ mod tests {
     fn what_stdout_no_longer_takes_is_counted() {
         let writer = Writer::idle();
         writer.push(Stream::Stdout, vec![0; 3]);
-        for chunk in writer.shared.take(&mut Status::default()) {
+        for chunk in writer.shared.take(&mut StatusLine::default()) {
             writer.shared.written(chunk, Err(Errno::EPIPE));
         }
         writer.deliver(Stream::Stdout, &mut vec![0; 4]);
         writer.push(Stream::Stderr, vec![0; 5]);
         assert_eq!((writer.failure(), writer.dropped_bytes()), (Some(Failure::Closed), 7));
-        assert_eq!(writer.shared.take(&mut Status::default()).len(), 1);
+        assert_eq!(writer.shared.take(&mut StatusLine::default()).len(), 1);
     }
 }

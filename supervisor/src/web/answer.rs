@@ -1,9 +1,8 @@
-//! What is answered to a request?
+//! The resources of the web server: the page, metrics, health checks and the stream of events.
 
 use std::{
     cell::Cell,
     convert::Infallible,
-    hash::{BuildHasher, RandomState},
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -20,30 +19,25 @@ use hyper::{
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{host::Hosts, live, metrics};
-use crate::{
-    observe::{snapshot::Snapshot, view::View},
-    onlook::Hub,
-};
+use crate::{observe::view::View, observers::RunHandle};
 
 const PAGE: &str = include_str!("page.html");
 const PATHS: &str =
     "/ the page, /metrics for Prometheus, /events as a stream, /healthz and /readyz\n";
-/// A loop that does not answer within this has more to worry about than us.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// So many clients may follow the events.
+/// A run whose loop does not answer within this time counts as unhealthy.
+const VIEW_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most clients that follow the events at once.
 const FOLLOWERS_MAX: u32 = 64;
 
-/// What is served.
+/// What the server serves: one run.
 #[derive(Debug)]
 pub(super) struct Site {
-    hub: Hub,
+    run: RunHandle,
     hosts: Hosts,
     followers: Rc<Cell<u32>>,
-    chance: RandomState,
-    pages: Cell<u64>,
 }
 
-/// One of the places of those who follow the events, given back when dropped.
+/// A client that follows the events; the count is decremented when this is dropped.
 #[derive(Debug)]
 pub(super) struct Follower(Rc<Cell<u32>>);
 
@@ -53,10 +47,12 @@ impl Drop for Follower {
     }
 }
 
-/// What a response carries.
+/// The body of a response.
 #[derive(Debug)]
 pub(super) enum Content {
+    /// All of it; `None` once it was sent.
     Whole(Option<Bytes>),
+    /// Pieces of a stream as they arrive.
     Live(mpsc::Receiver<Bytes>),
 }
 
@@ -88,18 +84,17 @@ impl Body for Content {
 type Answer = Response<Content>;
 
 impl Site {
-    pub(super) fn new(hub: Hub, hosts: Hosts) -> Self {
-        let (followers, chance, pages) = (Rc::default(), RandomState::new(), Cell::new(0));
-        Self { hub, hosts, followers, chance, pages }
+    pub(super) fn new(run: RunHandle, hosts: Hosts) -> Self {
+        Self { run, hosts, followers: Rc::default() }
     }
 
     pub(super) async fn over(&self) -> Option<Arc<View>> {
-        self.hub.over().await
+        self.run.over().await
     }
 
     pub(super) async fn answer(&self, request: &Request<Incoming>) -> Result<Answer, Infallible> {
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-        if !self.hosts.has(host) {
+        if !self.hosts.contains(host) {
             let why =
                 "this is another host: use a number, localhost, or the name given to --serve\n";
             return Ok(text(StatusCode::MISDIRECTED_REQUEST, why));
@@ -113,17 +108,17 @@ impl Site {
             return Ok(answer);
         }
         Ok(match request.uri().path() {
-            "/" => self.page(),
-            "/metrics" => match self.look().await {
+            "/" => Self::page(),
+            "/metrics" => match self.snapshot().await {
                 Some(snapshot) => typed(metrics::TYPE, metrics::write(&snapshot)),
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "the run does not answer\n"),
             },
             "/events" => self.events(request),
-            "/healthz" => match self.look().await {
+            "/healthz" => match self.snapshot().await {
                 Some(_) => text(StatusCode::OK, "ok\n"),
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "the run does not answer\n"),
             },
-            "/readyz" => match self.look().await {
+            "/readyz" => match self.snapshot().await {
                 Some(snapshot) if snapshot.state == "running" => text(StatusCode::OK, "running\n"),
                 Some(snapshot) => {
                     text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", snapshot.state))
@@ -134,16 +129,19 @@ impl Site {
         })
     }
 
-    async fn look(&self) -> Option<Arc<Snapshot>> {
-        let view = timeout(PATIENCE, self.hub.look()).await.ok()??;
+    async fn snapshot(&self) -> Option<Arc<records::Snapshot>> {
+        let view = timeout(VIEW_TIMEOUT, self.run.view()).await.ok()??;
         Some(view.snapshot())
     }
 
-    /// Only what carries this page's number runs or is drawn in it, whatever a job is called.
-    fn page(&self) -> Answer {
-        self.pages.set(self.pages.get() + 1);
-        let (one, other) = (self.chance.hash_one(self.pages.get()), RandomState::new().hash_one(0));
-        let nonce = format!("{one:016x}{other:016x}");
+    /// The page. Its content security policy admits only scripts and styles that carry a nonce of
+    /// this one response, so that no name of a job can inject any.
+    fn page() -> Answer {
+        let mut random = [0; 16];
+        if getrandom::fill(&mut random).is_err() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "no random numbers for the page\n");
+        }
+        let nonce = format!("{:032x}", u128::from_ne_bytes(random));
         let policy = format!(
             "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
              connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
@@ -166,7 +164,7 @@ impl Site {
             let follower = Follower(Rc::clone(&self.followers));
             let with_records = request.uri().query() != Some("only=board");
             *answer.body_mut() =
-                Content::Live(live::follow(self.hub.clone(), with_records, follower));
+                Content::Live(live::follow(self.run.clone(), with_records, follower));
         }
         answer
     }

@@ -1,14 +1,15 @@
-//! Is a request meant for us? A page of somebody else's, whose name was made to lead here, names
-//! itself as the host: only numbers and names that are known to be ours are answered.
+//! Protection against DNS rebinding. A hostile page whose name resolves to this server sends its own
+//! name in the `Host` header; the server answers only IP addresses and names that it knows as its
+//! own.
 
 use std::{fs, net::IpAddr};
 
 use crate::endpoint::Endpoint;
 
-/// The names that are ours.
+/// The host names of the server.
 #[derive(Debug)]
 pub(super) struct Hosts {
-    /// `None` for a Unix socket, to which no name leads.
+    /// `None` for a Unix socket, which no name resolves to.
     names: Option<Vec<String>>,
 }
 
@@ -21,8 +22,8 @@ impl Hosts {
         Self { names: Some(names.collect()) }
     }
 
-    /// Whether the host that a request names is ours.
-    pub(super) fn has(&self, host: Option<&str>) -> bool {
+    /// Whether the host in a request is this server.
+    pub(super) fn contains(&self, host: Option<&str>) -> bool {
         let Some(names) = &self.names else { return true };
         let Some(host) = host else { return false };
         let name = without_port(host);
@@ -44,19 +45,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_names_of_ours_are_known_and_no_others() {
+    fn only_addresses_and_known_names_are_answered() {
         let hosts = Hosts::of(&"box.lan:9000".parse().unwrap());
         for host in
             ["localhost", "LOCALHOST:9000", "127.0.0.1:9", "[::1]:9", "10.0.0.7", "Box.lan:1"]
         {
-            assert!(hosts.has(Some(host)), "{host}");
+            assert!(hosts.contains(Some(host)), "{host}");
         }
         for host in
             ["", "evil.example", "localhost.evil.example:9000", "127.0.0.1.evil.example", ":9"]
         {
-            assert!(!hosts.has(Some(host)), "{host}");
+            assert!(!hosts.contains(Some(host)), "{host}");
         }
-        assert!(!hosts.has(None));
-        assert!(Hosts::of(&"unix:s".parse().unwrap()).has(Some("anything")));
+        assert!(!hosts.contains(None));
+        assert!(Hosts::of(&"unix:s".parse().unwrap()).contains(Some("anything")));
     }
 }

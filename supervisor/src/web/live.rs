@@ -1,6 +1,6 @@
-//! What comes down the stream of events? Server-sent events: the whole snapshot first, then twice a
-//! second what has changed of it (`board`), and between those, as they happen, the records that
-//! `--events` writes, a thousand a second at most.
+//! The stream of events as server-sent events: first the whole snapshot, then twice a second what
+//! has changed of it (`board`), and in between, as they happen, the records that `--events` writes,
+//! at most a thousand a second.
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
@@ -14,80 +14,86 @@ use tokio::{
 
 use super::answer::Follower;
 use crate::{
-    observe::{
-        snapshot::{Count, Failure, Jobs, Sample, Service, Snapshot, Worker},
-        view::View,
-    },
-    onlook::{Hub, Lines},
+    observe::view::View,
+    observers::{EventLines, RunHandle},
 };
+use records::{Count, Failure, Jobs, Millis, Sample, ServiceTime, Snapshot, Worker};
 
-const EVERY: Duration = Duration::from_millis(500);
-/// Pieces that wait for a client; whoever is slower sees the next board later.
+/// The interval between two boards.
+const BOARD_INTERVAL: Duration = Duration::from_millis(500);
+/// Pieces that wait for a client; a client that reads more slowly sees fewer boards.
 const PIECES_MAX: usize = 4;
 
-/// A snapshot without what the client has already.
+/// A snapshot without what the client has received already.
 #[derive(Serialize)]
 struct Board<'a> {
-    at_ms: u64,
+    at_ms: Millis,
     state: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
     workers: &'a [Worker],
     jobs: Jobs,
     failed: &'a [Count],
     attempts: &'a [Count],
     restarts: &'a [Count],
-    service: &'a Service,
+    service: &'a ServiceTime,
     failures: &'a [Failure],
     history: &'a [Sample],
     dropped_bytes: u64,
 }
 
-/// What a client has.
+/// What a client has received: the last failure and the last sample.
 #[derive(Default)]
 struct Seen {
     failure: u64,
-    sample_ms: u64,
+    sample_ms: Millis,
 }
 
-/// The stream, for one client.
-pub(super) fn follow(hub: Hub, with_records: bool, follower: Follower) -> mpsc::Receiver<Bytes> {
+/// Starts the stream for one client.
+pub(super) fn follow(
+    run: RunHandle,
+    with_records: bool,
+    follower: Follower,
+) -> mpsc::Receiver<Bytes> {
     let (to, pieces) = mpsc::channel(PIECES_MAX);
     spawn_local(async move {
-        // It ends with the run, or when the client has gone.
-        let _ = tell(hub, with_records, &to).await;
+        // `None` means that the run is over or that the client has gone.
+        let _ = send(run, with_records, &to).await;
         drop(follower);
     });
     pieces
 }
 
-async fn tell(hub: Hub, with_records: bool, to: &mpsc::Sender<Bytes>) -> Option<()> {
-    let mut lines = with_records.then(|| hub.events());
+async fn send(run: RunHandle, with_records: bool, to: &mpsc::Sender<Bytes>) -> Option<()> {
+    let mut lines = with_records.then(|| run.events());
     let mut seen = Seen::default();
-    let snapshot = hub.look().await?.snapshot();
+    let snapshot = run.view().await?.snapshot();
     seen.note(&snapshot);
     to.send(event("snapshot", &*snapshot).into()).await.ok()?;
-    let over = hub.over();
+    let over = run.over();
     tokio::pin!(over);
-    let mut next = Instant::now() + EVERY;
+    let mut next = Instant::now() + BOARD_INTERVAL;
     loop {
         tokio::select! {
             biased;
-            end = &mut over => return farewell(end, lines, seen, to).await,
+            end = &mut over => return send_end(end, lines, seen, to).await,
             () = sleep_until(next) => {
-                // One that is gone and silent is noticed here.
-                if let Some(view) = hub.look().await {
+                // A client that has gone is noticed here if no records are sent.
+                if let Some(view) = run.view().await {
                     to.send(seen.board(&view.snapshot()).into()).await.ok()?;
                 }
-                next = Instant::now() + EVERY;
+                next = Instant::now() + BOARD_INTERVAL;
             }
             piece = records(&mut lines) => to.send(piece.into()).await.ok()?,
         }
     }
 }
 
-async fn farewell(
+async fn send_end(
     end: Option<Arc<View>>,
-    mut lines: Option<Lines>,
+    mut lines: Option<EventLines>,
     mut seen: Seen,
     to: &mpsc::Sender<Bytes>,
 ) -> Option<()> {
@@ -100,8 +106,8 @@ async fn farewell(
     to.send((seen.board(&end) + "event: end\ndata: {}\n\n").into()).await.ok()
 }
 
-/// The next records; never any where none are wanted, or there are no more.
-async fn records(lines: &mut Option<Lines>) -> String {
+/// The next records. Waits for ever if the client wants none, or if the stream has ended.
+async fn records(lines: &mut Option<EventLines>) -> String {
     if let Some(lines) = lines
         && let Some(piece) = lines.next().await
     {
@@ -111,7 +117,7 @@ async fn records(lines: &mut Option<Lines>) -> String {
     std::future::pending().await
 }
 
-/// A message for each line; no line of JSON has a newline in it.
+/// One message for each line of JSON.
 fn messages(lines: &[u8]) -> String {
     let lines = String::from_utf8_lossy(lines);
     lines.lines().fold(String::new(), |mut out, line| {
@@ -131,13 +137,14 @@ impl Seen {
         self.sample_ms = snapshot.history.last().map_or(self.sample_ms, |sample| sample.at_ms);
     }
 
-    /// What this client has not seen.
+    /// The parts of a snapshot that this client has not received.
     fn board(&mut self, all: &Snapshot) -> String {
         let failures = all.failures.partition_point(|failure| failure.number <= self.failure);
         let history = all.history.partition_point(|sample| sample.at_ms <= self.sample_ms);
         let board = Board {
             at_ms: all.at_ms,
             state: &all.state,
+            status: all.status.as_deref(),
             why: all.why.as_deref(),
             workers: &all.workers,
             jobs: all.jobs,

@@ -1,14 +1,15 @@
-//! What does Prometheus see? Its text format, by its conventions for names, units and types.
+//! The metrics of a run in the text format of Prometheus, by its conventions for names, units and
+//! types.
 
 use std::fmt::Write;
 
-use crate::observe::snapshot::{Count, Snapshot};
+use records::{
+    Count, Snapshot,
+    names::{self, RUN_STATES, WORKER_STATES},
+};
 
-/// The form's name.
+/// The content type.
 pub(super) const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-const STATES: [&str; 4] = ["starting", "running", "stopping", "ended"];
-const WORKER_STATES: [&str; 5] = ["running", "ready", "stopping", "undead", "empty"];
 
 struct Text(String);
 
@@ -29,41 +30,41 @@ pub(super) fn write(run: &Snapshot) -> String {
 fn about(run: &Snapshot, text: &mut Text) {
     text.family("supervisor_build_info", "gauge", "The version of the supervisor.");
     text.sample("supervisor_build_info", &[("version", &run.run.version)], 1);
-    let help = "When the run began, in seconds since 1970.";
+    let help = "Start of the run, in seconds since 1970.";
     text.family("supervisor_start_time_seconds", "gauge", help);
-    let began = seconds(run.run.began_unix_ms);
-    text.sample("supervisor_start_time_seconds", &[], began);
+    let began = run.run.began_unix_ms.as_micros();
+    text.sample("supervisor_start_time_seconds", &[], seconds(began, 1e6));
     text.family("supervisor_state", "gauge", "1 for the state that the run is in.");
-    for state in STATES {
+    for state in RUN_STATES {
         text.sample("supervisor_state", &[("state", state)], u64::from(run.state == state));
     }
 }
 
 fn jobs(run: &Snapshot, text: &mut Text) {
-    let jobs = run.jobs;
-    text.family("supervisor_jobs_accepted_total", "counter", "Jobs taken on.");
+    let jobs = run.jobs.tally;
+    text.family("supervisor_jobs_accepted_total", "counter", "Jobs taken from the source.");
     text.sample("supervisor_jobs_accepted_total", &[], jobs.accepted);
-    let help = "Jobs that have ended, by outcome and cause.";
+    let help = "Jobs that have ended, by status and cause.";
     text.family("supervisor_jobs_total", "counter", help);
-    text.sample("supervisor_jobs_total", &[("outcome", "ok"), ("cause", "")], jobs.ok);
-    for Count { outcome, cause, count } in &run.failed {
-        let outcome = outcome.as_deref().unwrap_or("");
-        text.sample("supervisor_jobs_total", &[("outcome", outcome), ("cause", cause)], *count);
+    text.sample("supervisor_jobs_total", &[("status", names::OK), ("cause", "")], jobs.ok);
+    for Count { status, cause, count } in &run.failed {
+        let status = status.as_deref().unwrap_or("");
+        text.sample("supervisor_jobs_total", &[("status", status), ("cause", cause)], *count);
     }
-    let not_run = [("outcome", "not_run"), ("cause", "")];
+    let not_run = [("status", names::NOT_RUN), ("cause", "")];
     text.sample("supervisor_jobs_total", &not_run, jobs.not_run);
-    let help = "Attempts of jobs that have ended, by how the attempt ended.";
+    let help = "Attempts of jobs that have ended, by cause; ok for those that succeeded.";
     text.family("supervisor_job_attempts_total", "counter", help);
     for Count { cause, count, .. } in &run.attempts {
         text.sample("supervisor_job_attempts_total", &[("cause", cause)], *count);
     }
-    let help = "Attempts that came to nothing and were followed by another.";
+    let help = "Attempts that did not succeed and were followed by another.";
     text.family("supervisor_job_retries_total", "counter", help);
-    text.sample("supervisor_job_retries_total", &[], jobs.tried_again);
+    text.sample("supervisor_job_retries_total", &[], jobs.retried);
     let gauges = [
         ("supervisor_jobs_queued", "Jobs that wait to be sent to a worker.", jobs.queued),
         ("supervisor_jobs_in_flight", "Jobs that were sent to a worker.", jobs.in_flight),
-        ("supervisor_jobs_running", "Jobs that workers run.", jobs.running),
+        ("supervisor_jobs_running", "Jobs that workers run.", run.jobs.running),
     ];
     for (name, help, value) in gauges {
         text.family(name, "gauge", help);
@@ -73,14 +74,16 @@ fn jobs(run: &Snapshot, text: &mut Text) {
 }
 
 fn service(run: &Snapshot, text: &mut Text) {
-    let help = "How long attempts of jobs that have ended took.";
+    let help = "Duration of attempts of jobs that have ended.";
     text.family("supervisor_job_service_time_seconds", "histogram", help);
     let bucket = "supervisor_job_service_time_seconds_bucket";
-    for (boundary, count) in &run.service.below_s {
-        text.sample(bucket, &[("le", &boundary.to_string())], *count);
+    for boundary in &run.service.buckets {
+        let le = seconds(boundary.below_ns, 1e9).to_string();
+        text.sample(bucket, &[("le", &le)], boundary.count);
     }
     text.sample(bucket, &[("le", "+Inf")], run.service.count);
-    text.sample("supervisor_job_service_time_seconds_sum", &[], run.service.sum_s);
+    let sum = seconds(run.service.sum_ms.as_micros(), 1e6);
+    text.sample("supervisor_job_service_time_seconds_sum", &[], sum);
     text.sample("supervisor_job_service_time_seconds_count", &[], run.service.count);
 }
 
@@ -99,9 +102,10 @@ fn workers(run: &Snapshot, text: &mut Text) {
     text.family("supervisor_worker_memory_bytes", "gauge", help);
     for worker in &run.workers {
         let Some(bytes) = worker.memory_bytes else { continue };
-        // During a roll a slot has two.
-        let (slot, life) = (worker.worker.to_string(), worker.life.to_string());
-        let labels = [("worker", slot.as_str()), ("life", &life)];
+        // During a roll a slot has two workers.
+        let id = worker.id;
+        let (slot, generation) = (id.worker.to_string(), id.generation.to_string());
+        let labels = [("worker", slot.as_str()), ("generation", &generation)];
         text.sample("supervisor_worker_memory_bytes", &labels, bytes);
     }
 }
@@ -128,7 +132,8 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-#[expect(clippy::cast_precision_loss, reason = "exact for millennia")]
-fn seconds(milliseconds: u64) -> f64 {
-    milliseconds as f64 / 1e3
+/// A time in seconds, of which `per_second` make one.
+#[expect(clippy::cast_precision_loss, reason = "exact for centuries of microseconds")]
+fn seconds(time: u64, per_second: f64) -> f64 {
+    time as f64 / per_second
 }

@@ -1,12 +1,12 @@
-//! How is a run shown over HTTP? Read only: metrics, health, a stream of events and a page, to a
-//! bounded number of clients, each of which has bounds of its own in size and time.
+//! The web server, which only reads: metrics, health checks, a stream of events and a page. It
+//! serves a bounded number of clients, each with limits on size and time.
 
 mod answer;
+mod connections;
 mod host;
 mod live;
 mod metrics;
-mod patient;
-mod places;
+mod write_timeout;
 
 use std::{
     fs, io,
@@ -27,31 +27,31 @@ use tokio::{
 
 use self::{
     answer::Site,
+    connections::{Connection, Connections},
     host::Hosts,
-    patient::Patient,
-    places::{Place, Places},
+    write_timeout::WriteTimeout,
 };
 use crate::{
     endpoint::Endpoint,
-    onlook::{Hub, Task},
+    observers::{RunHandle, Task},
 };
 use process::listen;
 
-/// A request's head has to be there by then.
-const HEAD_TIME: Duration = Duration::from_secs(5);
-/// It may have so many bytes, and so many fields.
+/// Time limit for the head of a request to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
+/// The most header fields of a request.
 const FIELDS_MAX: usize = 64;
-/// Where no connection can be accepted, the next is tried then.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The delay after a failed accept, so that a lack of descriptors does not become a busy loop.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// The interval of memory measurements, which fill the history before the first client connects.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The workers' memory is looked at so often while nobody else looks.
-const MEASURED_EVERY: Duration = Duration::from_secs(5);
+/// The most descriptors that the server holds for clients.
+pub const FILES: u64 = connections::CLIENTS_MAX as u64 + 1;
 
-/// The most descriptors that are held for clients.
-pub const FILES: u64 = places::CLIENTS_MAX as u64 + 1;
-
-/// Why a run cannot be served.
+/// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[error("--serve {endpoint}: {reason}: choose another place, or a port of 0 for a free one")]
 pub struct ServeError {
@@ -59,7 +59,7 @@ pub struct ServeError {
     reason: io::Error,
 }
 
-/// A place where clients come, before any does.
+/// A listening web server, before it accepts clients.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
@@ -69,25 +69,25 @@ pub struct Server {
 #[derive(Debug)]
 enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, Socket),
+    Unix(UnixListener, SocketFile),
 }
 
-/// A socket's file, gone when dropped.
+/// The file of a Unix socket, removed when this is dropped.
 #[derive(Debug)]
-struct Socket(PathBuf);
+struct SocketFile(PathBuf);
 
-impl Drop for Socket {
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        // It may have been removed by hand.
+        // A user may have removed it by hand.
         let _ = fs::remove_file(&self.0);
     }
 }
 
 impl Server {
-    /// Takes the place.
+    /// Listens at this endpoint.
     ///
     /// # Errors
-    /// It is not to be had.
+    /// The address is in use, or the user may not listen there.
     pub fn open(endpoint: &Endpoint) -> Result<Self, ServeError> {
         let open = || {
             let listener = match endpoint {
@@ -100,7 +100,7 @@ impl Server {
                 Endpoint::Unix(path) => {
                     let listener = listen::private(path)?;
                     listener.set_nonblocking(true)?;
-                    Listener::Unix(listener, Socket(path.clone()))
+                    Listener::Unix(listener, SocketFile(path.clone()))
                 }
             };
             Ok(Self { listener, hosts: Hosts::of(endpoint) })
@@ -108,29 +108,29 @@ impl Server {
         open().map_err(|reason| ServeError { endpoint: endpoint.clone(), reason })
     }
 
-    /// Where it is, for a person to go there.
+    /// The address, in a form for people.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn address(&self) -> String {
         match &self.listener {
             Listener::Tcp(listener) => match listener.local_addr() {
                 Ok(address) => format!("http://{address}/"),
                 Err(_) => "an address that is not known".into(),
             },
-            Listener::Unix(_, Socket(path)) => format!("the socket {}", path.display()),
+            Listener::Unix(_, SocketFile(path)) => format!("the socket {}", path.display()),
         }
     }
 
-    /// What the thread of those who look on has to do.
+    /// The task that serves clients until the run is over.
     #[must_use]
     pub fn task(self) -> Task {
-        Box::new(|hub| Box::pin(self.serve(hub)))
+        Box::new(|run| Box::pin(self.serve(run)))
     }
 
-    async fn serve(self, hub: Hub) {
-        let site = Rc::new(Site::new(hub.clone(), self.hosts));
-        let mut places = Places::default();
-        tokio::task::spawn_local(measure(hub.clone()));
-        let over = hub.over();
+    async fn serve(self, run: RunHandle) {
+        let site = Rc::new(Site::new(run.clone(), self.hosts));
+        let mut connections = Connections::default();
+        tokio::task::spawn_local(measure(run.clone()));
+        let over = run.over();
         tokio::pin!(over);
         match self.listener {
             Listener::Tcp(listener) => {
@@ -140,7 +140,7 @@ impl Server {
                         _ = &mut over => break,
                         accepted = listener.accept() => accepted.map(|(client, _)| client),
                     };
-                    admit(accepted, &site, &mut places).await;
+                    admit(accepted, &site, &mut connections).await;
                 }
             }
             Listener::Unix(listener, _socket) => {
@@ -150,55 +150,55 @@ impl Server {
                         _ = &mut over => break,
                         accepted = listener.accept() => accepted.map(|(client, _)| client),
                     };
-                    admit(accepted, &site, &mut places).await;
+                    admit(accepted, &site, &mut connections).await;
                 }
             }
         }
-        places.finish().await;
+        connections.finish().await;
     }
 }
 
-/// Looks from time to time, so that there is a history of the workers' memory for whoever comes
-/// later.
-async fn measure(hub: Hub) {
-    while hub.look().await.is_some_and(|view| view.end.is_none()) {
-        sleep_until(Instant::now() + MEASURED_EVERY).await;
+/// Asks for a view at intervals, which measures the workers' memory, so that a client that connects
+/// later finds a history of it.
+async fn measure(run: RunHandle) {
+    while run.view().await.is_some_and(|view| view.end.is_none()) {
+        sleep_until(Instant::now() + MEASURE_INTERVAL).await;
     }
 }
 
-async fn admit<S>(accepted: io::Result<S>, site: &Rc<Site>, places: &mut Places)
+async fn admit<S>(accepted: io::Result<S>, site: &Rc<Site>, connections: &mut Connections)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     match accepted {
         Ok(client) => {
             let site = Rc::clone(site);
-            places.admit(|place| converse(client, site, place));
+            connections.admit(|connection| serve_client(client, site, connection));
         }
-        // The client has gone again, or descriptors are short: it must not come to a spin.
-        Err(_) => sleep_until(Instant::now() + PAUSE).await,
+        // The client has gone, or the process has no free descriptor.
+        Err(_) => sleep_until(Instant::now() + ACCEPT_RETRY_DELAY).await,
     }
 }
 
-/// One client, from its first request to its last.
-async fn converse<S>(client: S, site: Rc<Site>, place: Place)
+/// Serves one client from its first request to its last.
+async fn serve_client<S>(client: S, site: Rc<Site>, connection: Connection)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let over = Rc::clone(&site);
     let service = service_fn(move |request| {
-        place.ask();
+        connection.has_requested();
         let site = Rc::clone(&site);
         async move { site.answer(&request).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
+        .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(FIELDS_MAX)
-        .serve_connection(TokioIo::new(Patient::new(client)), service);
+        .serve_connection(TokioIo::new(WriteTimeout::new(client)), service);
     tokio::pin!(connection);
-    // What goes wrong with a client is its own affair.
+    // An error concerns this client only.
     tokio::select! {
         _ = connection.as_mut() => return,
         _ = over.over() => connection.as_mut().graceful_shutdown(),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use journal::{Ending, Record, Settled, identity::Digest};
 use pool::{
     event::WorkerId,
     job::{Attempt, AttemptEnd, Payload},
 };
-use supervisor::journal::{Ending, Record, Settled, identity::Digest};
 
 use super::files::Scratch;
 

@@ -70,7 +70,7 @@ impl Tap {
     /// Waits for a record of this type, worker and life.
     pub(crate) fn record(&self, kind: &str, worker: usize, life: usize) -> Value {
         let is_it = |record: &Value| {
-            record["type"] == kind && record["worker"] == worker && record["life"] == life
+            record["type"] == kind && record["worker"] == worker && record["generation"] == life
         };
         let what = format!("record {kind} w{worker}.{life}");
         self.until(&what, |text| records(text).into_iter().find(is_it))

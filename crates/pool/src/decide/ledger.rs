@@ -6,10 +6,15 @@ use std::{
     collections::{BinaryHeap, VecDeque},
 };
 
-use super::{Action, Actions, Order, Tick, retry::Trouble};
+use super::{
+    action::{Action, Actions, Order},
+    history::{AttemptHistory, Disposition},
+    input::Tick,
+};
 use crate::{
     event::Tally,
     job::{Accepted, Attempt, Job, JobEnd, Outcome, Payload},
+    rules::JobRules,
 };
 
 /// The jobs of a run that are not settled.
@@ -21,7 +26,7 @@ pub(super) struct Ledger {
     ready: VecDeque<JobKey>,
     ready_bytes: usize,
     /// Waiting for a fresh worker each, the oldest first.
-    alone: VecDeque<JobKey>,
+    isolated: VecDeque<JobKey>,
     /// Waiting for their time.
     waiting: BinaryHeap<Reverse<(Tick, JobKey)>>,
     /// Not to be done, once they are with us.
@@ -41,12 +46,12 @@ struct Entry {
     position: u64,
     payload: Payload,
     /// What it went through; most jobs never have any.
-    trouble: Option<Box<Trouble>>,
+    history: Option<Box<AttemptHistory>>,
 }
 
 /// A job in the pool, for as long as it is not settled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct JobKey(pub(super) u32);
+pub(super) struct JobKey(u32);
 
 impl Ledger {
     /// Takes a job on, behind all others.
@@ -54,7 +59,7 @@ impl Ledger {
         self.tally.accepted += 1;
         let Accepted { id, place, job: Job { payload, position } } = accepted;
         self.ready_bytes += payload.len();
-        let entry = Entry { id, place, position, payload, trouble: None };
+        let entry = Entry { id, place, position, payload, history: None };
         let key = match self.free.pop() {
             Some(key) => {
                 self.entries[index(key)] = entry;
@@ -87,7 +92,7 @@ impl Ledger {
 
     /// It is to end, or not to begin; whatever comes of its attempt, there is no other.
     pub(super) fn cancel(&mut self, key: JobKey) {
-        self.entries[index(key)].trouble.get_or_insert_default().is_cancelled = true;
+        self.entries[index(key)].history.get_or_insert_default().is_cancelled = true;
         if !self.cancelled.contains(&key) {
             self.cancelled.push(key);
         }
@@ -100,8 +105,8 @@ impl Ledger {
             if let Some(at) = self.ready.iter().position(is_same) {
                 self.ready.remove(at);
                 self.ready_bytes -= self.entries[index(key)].payload.len();
-            } else if let Some(at) = self.alone.iter().position(is_same) {
-                self.alone.remove(at);
+            } else if let Some(at) = self.isolated.iter().position(is_same) {
+                self.isolated.remove(at);
             } else if self.waiting.iter().any(|Reverse((_, known))| is_same(known)) {
                 self.waiting.retain(|Reverse((_, known))| !is_same(known));
             } else {
@@ -130,8 +135,8 @@ impl Ledger {
         self.ready_bytes
     }
 
-    pub(super) fn has_lonely(&self) -> bool {
-        !self.alone.is_empty()
+    pub(super) fn has_isolated(&self) -> bool {
+        !self.isolated.is_empty()
     }
 
     /// When the first of those that wait may be tried again.
@@ -143,10 +148,10 @@ impl Ledger {
         self.entries[index(key)].id
     }
 
-    /// The number of the attempt that runs, or is to come.
-    pub(super) fn attempt(&self, key: JobKey) -> u32 {
+    /// A job's number, and that of the attempt that runs or is to come.
+    pub(super) fn attempt_of(&self, key: JobKey) -> (u64, u32) {
         let entry = &self.entries[index(key)];
-        entry.trouble.as_ref().map_or(1, |trouble| trouble.next_attempt())
+        (entry.id, entry.history.as_ref().map_or(1, |history| history.next_attempt()))
     }
 
     pub(super) fn payload(&self, key: JobKey) -> &Payload {
@@ -159,7 +164,7 @@ impl Ledger {
     }
 
     pub(super) fn order(&self, key: JobKey) -> Order {
-        let (id, attempt) = (self.id(key), self.attempt(key));
+        let (id, attempt) = self.attempt_of(key);
         Order { id, attempt, payload: self.payload(key).clone() }
     }
 
@@ -182,9 +187,9 @@ impl Ledger {
         Some(key)
     }
 
-    /// Takes the next job to be sent to a fresh worker, alone.
-    pub(super) fn take_lonely(&mut self) -> Option<JobKey> {
-        let key = self.alone.pop_front()?;
+    /// Takes the next job to be sent to a fresh worker, isolated.
+    pub(super) fn take_isolated(&mut self) -> Option<JobKey> {
+        let key = self.isolated.pop_front()?;
         self.sent();
         Some(key)
     }
@@ -195,19 +200,19 @@ impl Ledger {
     }
 
     /// Takes a job back as if it had never been sent: it was not started.
-    pub(super) fn give_back(&mut self, key: JobKey, actions: &mut Actions) {
+    pub(super) fn requeue(&mut self, key: JobKey, actions: &mut Actions) {
         self.tally.in_flight -= 1;
         self.tally.queued += 1;
         actions.push(Action::TakenBack { id: self.entries[index(key)].id });
-        self.line_up(key);
+        self.enqueue(key);
     }
 
     /// Puts a job in its place among those that wait: behind the older ones, which may have come
     /// back before it, and in front of all others.
-    pub(super) fn line_up(&mut self, key: JobKey) {
+    pub(super) fn enqueue(&mut self, key: JobKey) {
         let entry = &self.entries[index(key)];
-        let queue = if entry.trouble.as_ref().is_some_and(|trouble| trouble.has_crashed()) {
-            &mut self.alone
+        let queue = if entry.history.as_ref().is_some_and(|history| history.has_crashed()) {
+            &mut self.isolated
         } else {
             self.ready_bytes += entry.payload.len();
             &mut self.ready
@@ -221,11 +226,18 @@ impl Ledger {
         self.waiting.push(Reverse((due, key)));
     }
 
-    /// The job's record of trouble, to which an attempt in flight is about to be added.
-    pub(super) fn failed_attempt(&mut self, key: JobKey) -> &mut Trouble {
+    /// Adds an attempt in flight that failed to the job's history. Returns what becomes of the job,
+    /// which is queued again until that is done.
+    pub(super) fn add_attempt(
+        &mut self,
+        key: JobKey,
+        attempt: Attempt,
+        rules: &JobRules,
+    ) -> Disposition {
         self.tally.in_flight -= 1;
         self.tally.queued += 1;
-        self.entries[index(key)].trouble.get_or_insert_default()
+        let entry = &mut self.entries[index(key)];
+        entry.history.get_or_insert_default().add(attempt, entry.id, rules)
     }
 
     pub(super) fn count_retry(&mut self) {
@@ -238,7 +250,7 @@ impl Ledger {
             && due <= now
         {
             self.waiting.pop();
-            self.line_up(key);
+            self.enqueue(key);
         }
     }
 
@@ -264,10 +276,10 @@ impl Ledger {
     pub(super) fn abandon(&mut self, actions: &mut Actions) {
         let ready = std::mem::take(&mut self.ready);
         self.ready_bytes = 0;
-        let alone = std::mem::take(&mut self.alone);
+        let isolated = std::mem::take(&mut self.isolated);
         let waiting = std::mem::take(&mut self.waiting).into_sorted_vec();
         let waiting = waiting.into_iter().rev().map(|Reverse((_, key))| key);
-        for key in ready.into_iter().chain(alone).chain(waiting) {
+        for key in ready.into_iter().chain(isolated).chain(waiting) {
             self.give_up(key, JobEnd::NotRun, actions);
         }
     }
@@ -289,7 +301,7 @@ impl Ledger {
             self.cancelled.retain(|known| *known != key);
         }
         let entry = &mut self.entries[index(key)];
-        let mut earlier = entry.trouble.take().map(|t| t.attempts).unwrap_or_default();
+        let mut earlier = entry.history.take().map(|t| t.attempts).unwrap_or_default();
         let last = attempt.or_else(|| earlier.pop());
         let payload = std::mem::replace(&mut entry.payload, Payload::copy(&[]));
         let (id, place, position) = (entry.id, entry.place, entry.position);
@@ -301,14 +313,14 @@ impl Ledger {
     /// For the invariants of the simulation.
     #[cfg(test)]
     pub(super) fn queued_keys(&self) -> usize {
-        self.ready.len() + self.alone.len() + self.waiting.len()
+        self.ready.len() + self.isolated.len() + self.waiting.len()
     }
 
     /// For the invariants of the simulation: whether no job waits behind a younger one.
     #[cfg(test)]
     pub(super) fn is_in_order(&self) -> bool {
         let place = |key: &JobKey| self.entries[index(*key)].place;
-        self.ready.iter().is_sorted_by_key(place) && self.alone.iter().is_sorted_by_key(place)
+        self.ready.iter().is_sorted_by_key(place) && self.isolated.iter().is_sorted_by_key(place)
     }
 }
 

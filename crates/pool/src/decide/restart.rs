@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::Jitter;
+use super::input::Jitter;
 
 const DELAY_FIRST: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(30);

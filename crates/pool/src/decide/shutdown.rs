@@ -1,7 +1,7 @@
-//! How far has the run come on its way to an end, and, apart from that, why? Each request
-//! climbs one rung, at most one a second.
+//! How a run stops early: why, and how much time is left to the jobs that run. Each further
+//! request escalates the shutdown, at most once a second.
 
-use super::Tick;
+use super::input::Tick;
 use crate::{
     event::{Ending, ShutdownReason},
     signal::SAME_REQUEST,
@@ -9,25 +9,25 @@ use crate::{
 
 /// What a request brings about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Climb {
-    /// Every worker is asked to end.
-    Ask,
-    /// Every worker that is still there is brought to the next rung.
+pub(super) enum Request {
+    /// Every worker is to end.
+    Stop,
+    /// Every worker that is still there goes on to its next stage.
     Press,
 }
 
-/// What time is left to the jobs that run.
+/// How much time is left to the jobs that run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Haste {
+pub(super) enum Urgency {
     /// All that they need.
     None,
-    /// The grace.
+    /// The grace period.
     Grace,
     /// None: their outcomes would go nowhere, or the time of the run is over.
     Now,
 }
 
-impl From<ShutdownReason> for Haste {
+impl From<ShutdownReason> for Urgency {
     fn from(reason: ShutdownReason) -> Self {
         match reason {
             ShutdownReason::SourceFailed
@@ -47,42 +47,35 @@ impl From<ShutdownReason> for Haste {
     }
 }
 
-/// The run's progress towards its end.
-#[derive(Debug, Default)]
+/// A shutdown under way.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Shutdown {
-    /// The first reason given; the exit status follows it.
-    reason: Option<ShutdownReason>,
-    last: Option<(Haste, Tick)>,
+    /// The first reason that was given. The exit status follows from it.
+    pub(super) reason: ShutdownReason,
+    pub(super) urgency: Urgency,
+    /// When the shutdown was last escalated.
+    at: Tick,
 }
 
 impl Shutdown {
-    pub(super) fn reason(&self) -> Option<ShutdownReason> {
-        self.reason
+    pub(super) fn begin(now: Tick, reason: ShutdownReason) -> Self {
+        Self { reason, urgency: Urgency::from(reason), at: now }
     }
 
-    /// What time is left to jobs, once the run stops.
-    pub(super) fn haste(&self) -> Option<Haste> {
-        self.last.map(|(haste, _)| haste)
-    }
-
-    /// Climbs a rung, if it is time to and there is one.
-    pub(super) fn request(&mut self, now: Tick, reason: ShutdownReason) -> Option<Climb> {
-        self.reason.get_or_insert(reason);
-        let wanted = Haste::from(reason);
-        let is_wish = wanted == Haste::Grace;
-        let climb = match self.last {
-            None => Climb::Ask,
-            // A Ctrl-C ends whoever reads our output too: that is no second wish.
-            Some((haste @ Haste::Grace, _)) if haste < wanted => {
-                (reason == ShutdownReason::Deadline).then_some(Climb::Ask)?
+    /// Takes a further request. Returns what it brings about, if anything.
+    pub(super) fn request(&mut self, now: Tick, reason: ShutdownReason) -> Option<Request> {
+        let wanted = Urgency::from(reason);
+        let request = match self.urgency {
+            // Ctrl-C also ends the process that reads the output: that is no second request.
+            Urgency::Grace if Urgency::Grace < wanted && reason != ShutdownReason::Deadline => {
+                return None;
             }
-            Some((haste, _)) if haste < wanted => Climb::Ask,
-            Some((_, at)) if is_wish && now >= at + SAME_REQUEST => Climb::Press,
-            Some(_) => return None,
+            urgency if urgency < wanted => Request::Stop,
+            _ if wanted == Urgency::Grace && now >= self.at + SAME_REQUEST => Request::Press,
+            _ => return None,
         };
-        let haste = self.haste().map_or(wanted, |haste| haste.max(wanted));
-        self.last = Some((haste, now));
-        Some(climb)
+        (self.urgency, self.at) = (self.urgency.max(wanted), now);
+        Some(request)
     }
 }
 
@@ -95,45 +88,44 @@ mod tests {
 
     #[test]
     fn an_output_that_closes_meanwhile_kills_nobody() {
-        let mut shutdown = Shutdown::default();
         let signal = ShutdownReason::Signal(Signal::INT);
-        assert_eq!(shutdown.request(Duration::ZERO, signal), Some(Climb::Ask));
+        let mut shutdown = Shutdown::begin(Duration::ZERO, signal);
         let later = Duration::from_secs(5);
         assert_eq!(shutdown.request(later, ShutdownReason::OutputClosed), None);
-        assert_eq!(shutdown.request(later, signal), Some(Climb::Press));
+        assert_eq!(shutdown.request(later, signal), Some(Request::Press));
     }
 
     #[test]
     fn jobs_that_may_finish_have_the_grace_at_the_first_signal_and_no_time_at_the_deadline() {
-        let mut shutdown = Shutdown::default();
         let signal = ShutdownReason::Signal(Signal::INT);
         let halted = ShutdownReason::Halted { now: false };
-        for (reason, climb, haste) in [
-            (halted, Some(Climb::Ask), Haste::None),
-            (ShutdownReason::SourceFailed, None, Haste::None),
-            (signal, Some(Climb::Ask), Haste::Grace),
-            (signal, None, Haste::Grace),
-            (ShutdownReason::Deadline, Some(Climb::Ask), Haste::Now),
-            (ShutdownReason::Deadline, None, Haste::Now),
+        let mut shutdown = Shutdown::begin(Duration::ZERO, halted);
+        assert_eq!(shutdown.urgency, Urgency::None);
+        for (reason, request, urgency) in [
+            (ShutdownReason::SourceFailed, None, Urgency::None),
+            (signal, Some(Request::Stop), Urgency::Grace),
+            (signal, None, Urgency::Grace),
+            (ShutdownReason::Deadline, Some(Request::Stop), Urgency::Now),
+            (ShutdownReason::Deadline, None, Urgency::Now),
         ] {
-            assert_eq!(shutdown.request(Duration::ZERO, reason), climb, "{reason:?}");
-            assert_eq!(shutdown.haste(), Some(haste), "{reason:?}");
+            assert_eq!(shutdown.request(Duration::ZERO, reason), request, "{reason:?}");
+            assert_eq!(shutdown.urgency, urgency, "{reason:?}");
         }
-        assert_eq!(shutdown.reason(), Some(halted));
+        assert_eq!(shutdown.reason, halted);
     }
 
     #[test]
     fn two_requests_within_a_second_are_one() {
-        let mut shutdown = Shutdown::default();
+        let term = ShutdownReason::Signal(Signal::TERM);
+        let mut shutdown = Shutdown::begin(Duration::ZERO, term);
         let mut at = |ms, signal| {
             shutdown.request(Duration::from_millis(ms), ShutdownReason::Signal(signal))
         };
-        assert_eq!(at(0, Signal::TERM), Some(Climb::Ask));
         assert_eq!(at(1, Signal::TERM), None);
         assert_eq!(at(999, Signal::INT), None);
-        assert_eq!(at(1000, Signal::INT), Some(Climb::Press));
+        assert_eq!(at(1000, Signal::INT), Some(Request::Press));
         assert_eq!(at(1999, Signal::INT), None);
-        assert_eq!(at(9000, Signal::INT), Some(Climb::Press));
-        assert_eq!(shutdown.reason(), Some(ShutdownReason::Signal(Signal::TERM)));
+        assert_eq!(at(9000, Signal::INT), Some(Request::Press));
+        assert_eq!(shutdown.reason, term);
     }
 }

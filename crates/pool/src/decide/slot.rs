@@ -1,114 +1,71 @@
-//! What does one slot do with what happens to its workers? A slot holds at most two processes:
-//! its worker, and during a roll the outgoing one that the worker replaces.
+//! A numbered place for a worker. A slot holds at most two processes: its current worker and,
+//! while that one comes up, the retiring worker that it replaces.
 
 use std::time::Duration;
 
 use super::{
-    Action, Actions, Jitter, Policy, Tick,
-    ending::{Lived, is_replaced_at_once},
-    jobs,
-    ledger::{JobKey, Ledger},
+    context::{Contact, StepContext},
+    input::{Jitter, Memory, News, Tick},
+    ledger::JobKey,
+    policy::Policy,
     restart::Record,
-    retry,
-    step::Left,
-    stopping::{Rung, Stopping},
-    work::Work,
+    stopping::is_replaced_at_once,
+    worker::{Died, Due, End, Phase, READY_AFTER, Worker},
 };
 use crate::{
-    event::{Event, Next, WorkerId},
-    exit::{Cause, ProcessEnd, ProtocolFault, StartFault, StopReason},
-    job::Attempt,
+    event::{Ended, Event, Next, WorkerId},
+    exit::{Cause, ProcessEnd, StartFault, StopReason},
     rules::Restart,
 };
 
-/// A worker without the protocol counts as ready this long after its program was executed; with
-/// it, one that dies sooner, and has answered nothing, is the program's fault.
-const READY_AFTER: Duration = Duration::from_secs(1);
-/// A worker whose replacement did not come up is not replaced again for so long.
+/// A worker whose replacement did not come up is not replaced again for its age or size within
+/// this time.
 const KEPT_FOR: Duration = Duration::from_secs(10);
-/// A first worker that is silent for so long is worth a word.
-const SILENCE_NOTED_AFTER: Duration = Duration::from_secs(3);
 
-/// One turn of the pool: the moment, the rules, and what is common to all slots.
-pub(super) struct Turn<'a> {
-    pub(super) now: Tick,
-    pub(super) policy: &'a Policy,
-    /// The run is coming to its end.
-    pub(super) stopping: bool,
-    /// And soon.
-    pub(super) hurries: bool,
-    /// Whether any worker of the run was ever executed.
-    pub(super) has_run: bool,
-    /// Whether nothing needs to be said of silence: a worker has spoken, or it was said.
-    pub(super) silence_noted: &'a mut bool,
-    pub(super) ledger: &'a mut Ledger,
-    pub(super) actions: &'a mut Actions,
-}
-
-impl Turn<'_> {
-    pub(super) fn tell(&mut self, event: Event) {
-        self.actions.tell(event);
-    }
-
-    /// Files an attempt that came to nothing.
-    pub(super) fn file(&mut self, key: JobKey, attempt: Attempt) {
-        let Self { now, policy, stopping, ledger, actions, .. } = self;
-        retry::file(key, attempt, *now, *stopping, policy, ledger, actions);
-    }
-
-    /// A start that failed before any other succeeded, and not for a passing reason.
-    pub(super) fn is_hopeless(&self, fault: StartFault) -> bool {
-        !self.has_run && !fault.is_transient()
-    }
-}
-
-/// A numbered place for a worker.
+/// A slot.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) number: u32,
-    /// Lives begun so far.
-    lives: u32,
-    /// The life of the slot's worker; not the last one begun where a replacement failed.
-    pub(super) current: u32,
-    pub(super) state: State,
-    /// What the slot's worker has in hand.
-    pub(super) work: Work,
-    pub(super) outgoing: Option<Outgoing>,
-    pub(super) record: Record,
-    /// Lives up to this one are to be replaced by the roll under way.
-    pub(super) stale_through: u32,
-    /// Why.
-    pub(super) stale_why: StopReason,
-    /// No worker is replaced for its age or size before this: its last replacement failed.
+    /// Workers started so far; each is one generation.
+    pub(super) generations: u32,
+    pub(super) current: Occupant,
+    /// The worker whose replacement is `current`. It serves until that is ready.
+    pub(super) retiring: Option<Worker>,
+    restarts: Record,
+    pub(super) stale: Stale,
+    /// No worker is replaced for its age or size before this.
     pub(super) keep_until: Tick,
-    /// There shall be fewer slots: it has no other worker.
+    /// There are to be fewer slots: no other worker follows.
     pub(super) is_surplus: bool,
+    /// It has lost a worker, or was never needed, while no worker had spoken the protocol.
+    pub(super) died_silent: bool,
 }
 
-/// What the slot's worker does.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum State {
-    Empty { not_before: Tick },
-    Starting { executed: Option<Tick> },
-    Ready { executed: Tick },
-    Stopping(Stopping),
+/// What a slot holds besides a retiring worker.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a slot nearly always holds a worker")]
+pub(super) enum Occupant {
+    /// Nothing; a worker starts at that time.
+    Vacant {
+        not_before: Tick,
+    },
+    Worker(Worker),
+    /// Nothing, and no worker follows.
     Retired(Retired),
 }
 
-/// A worker whose replacement has been started.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) life: u32,
-    pub(super) executed: Tick,
-    pub(super) work: Work,
-    /// `None` while it serves on, until its replacement is ready.
-    pub(super) stopping: Option<Stopping>,
+/// The workers of a slot that are to be replaced.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stale {
+    /// All generations up to this one; 0 for none.
+    pub(super) through: u32,
+    pub(super) why: StopReason,
 }
 
 /// How a slot came to rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Retired {
-    /// Its last worker ended well, or as it was asked.
+    /// Its last worker ended well, or as it was asked to.
     Well,
     /// Its last worker failed.
     Failed,
@@ -116,285 +73,411 @@ pub(super) enum Retired {
     GaveUp,
 }
 
-/// What an end means beyond its slot.
+/// What the end of a worker means beyond its slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ending {
-    /// News of a life that is over.
-    Late,
-    /// The worker had not been ready; why it ended.
+pub(super) enum Consequence {
+    None,
+    /// The worker had not been ready; this is why it ended.
     Early(Cause),
-    /// The program cannot be started, and a further try would not change that.
+    /// The program cannot be started, and another try would not change that.
     CannotStart(StartFault),
-    /// Nothing.
-    Ordinary,
-}
-
-/// The end of a life, as it came.
-pub(super) struct End {
-    pub(super) pid: Option<i32>,
-    pub(super) end: ProcessEnd,
-    pub(super) left: Left,
-    pub(super) jitter: Jitter,
 }
 
 impl Slot {
     pub(super) fn new(number: u32) -> Self {
         Self {
             number,
-            lives: 0,
-            current: 0,
-            state: State::Empty { not_before: Tick::ZERO },
-            work: Work::default(),
-            outgoing: None,
-            record: Record::default(),
-            stale_through: 0,
-            stale_why: StopReason::Roll,
+            generations: 0,
+            current: Occupant::Vacant { not_before: Tick::ZERO },
+            retiring: None,
+            restarts: Record::default(),
+            stale: Stale { through: 0, why: StopReason::Roll },
             keep_until: Tick::ZERO,
             is_surplus: false,
+            died_silent: false,
         }
     }
 
-    /// How it came to rest; `None` while it has a process or will have one.
+    /// How the slot came to rest; `None` while it has a process or will have one.
     pub(super) fn retired(&self) -> Option<Retired> {
-        match self.state {
-            State::Retired(how) if self.outgoing.is_none() => Some(how),
+        match self.current {
+            Occupant::Retired(how) if self.retiring.is_none() => Some(how),
             _ => None,
         }
     }
 
-    pub(super) fn deadline(&self, policy: &Policy, silence_noted: bool) -> Option<Tick> {
-        let worker = match (self.state, &policy.jobs) {
-            (State::Empty { not_before }, _) => Some(not_before),
-            (State::Starting { executed }, None) => executed.map(|at| at + READY_AFTER),
-            (State::Starting { executed }, Some(rules)) => {
-                let noted = if silence_noted { Duration::MAX } else { SILENCE_NOTED_AFTER };
-                executed.map(|at| at + rules.start_timeout.min(noted))
-            }
-            (State::Stopping(stopping), _) => stopping.deadline(&self.work, policy),
-            (State::Ready { executed }, _) => {
-                let recycle = self.recycle_due(executed, policy);
-                jobs::deadline(&self.work, policy).into_iter().chain(recycle).min()
-            }
-            (State::Retired(_), _) => None,
+    /// The current worker.
+    pub(super) fn worker(&self) -> Option<&Worker> {
+        match &self.current {
+            Occupant::Worker(worker) => Some(worker),
+            Occupant::Vacant { .. } | Occupant::Retired(_) => None,
+        }
+    }
+
+    pub(super) fn worker_mut(&mut self) -> Option<&mut Worker> {
+        match &mut self.current {
+            Occupant::Worker(worker) => Some(worker),
+            Occupant::Vacant { .. } | Occupant::Retired(_) => None,
+        }
+    }
+
+    /// The current worker, if it is ready.
+    pub(super) fn ready_worker(&self) -> Option<&Worker> {
+        self.worker().filter(|worker| worker.is_ready())
+    }
+
+    /// All workers of the slot, the retiring one first.
+    pub(super) fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.retiring.iter().chain(self.worker())
+    }
+
+    pub(super) fn workers_mut(&mut self) -> impl Iterator<Item = &mut Worker> {
+        let current = match &mut self.current {
+            Occupant::Worker(worker) => Some(worker),
+            Occupant::Vacant { .. } | Occupant::Retired(_) => None,
         };
-        let outgoing = self.outgoing.as_ref().and_then(|old| match old.stopping {
-            Some(stopping) => stopping.deadline(&old.work, policy),
-            None => jobs::deadline(&old.work, policy),
-        });
-        worker.into_iter().chain(outgoing).min()
+        self.retiring.iter_mut().chain(current)
+    }
+
+    /// The worker of this generation, if the slot still holds it.
+    pub(super) fn find(&mut self, worker: WorkerId) -> Option<&mut Worker> {
+        self.workers_mut().find(|known| known.id == worker)
+    }
+
+    /// The worker that takes jobs: the retiring one until its replacement is ready.
+    pub(super) fn taker(&mut self) -> Option<&mut Worker> {
+        self.workers_mut().find(|worker| worker.is_ready())
+    }
+
+    /// The job that each of its workers runs, or is about to run, and since when.
+    pub(super) fn running(&self) -> impl Iterator<Item = (WorkerId, JobKey, Tick)> {
+        self.workers().filter_map(|worker| {
+            let (key, since) = worker.session.running()?;
+            Some((worker.id, key, since))
+        })
+    }
+
+    /// The number of the last worker that was started or reinstated.
+    pub(super) fn generation(&self) -> u32 {
+        self.worker().map_or(self.generations, |worker| worker.id.life)
+    }
+
+    /// When something is due.
+    pub(super) fn deadline(&self, policy: &Policy, contact: Contact) -> Option<Tick> {
+        let vacant = match self.current {
+            Occupant::Vacant { not_before } => Some(not_before),
+            Occupant::Worker(_) | Occupant::Retired(_) => None,
+        };
+        let workers = self.workers().filter_map(|worker| worker.deadline(policy, contact));
+        workers.chain(vacant).chain(self.recycle_due(policy)).min()
     }
 
     /// Does what is due.
-    pub(super) fn on_time(&mut self, turn: &mut Turn<'_>) {
-        match self.state {
-            State::Empty { not_before } if not_before <= turn.now => self.spawn(turn),
-            State::Starting { executed: Some(at) } => match &turn.policy.jobs {
-                None if at + READY_AFTER <= turn.now => self.ready(at, turn),
-                Some(rules) if at + rules.start_timeout <= turn.now => {
-                    self.break_off(self.current, ProtocolFault::Silence, turn);
-                }
-                Some(_) if at + SILENCE_NOTED_AFTER <= turn.now && !*turn.silence_noted => {
-                    *turn.silence_noted = true;
-                    turn.tell(Event::StillSilent { worker: self.worker() });
-                }
-                _ => {}
-            },
-            State::Ready { executed } => self.job_on_time(executed, turn),
-            State::Stopping(stopping) => self.stopping_on_time(stopping, turn),
-            State::Empty { .. } | State::Starting { .. } | State::Retired(_) => {}
-        }
-        self.outgoing_on_time(turn);
-    }
-
-    fn stopping_on_time(&mut self, stopping: Stopping, turn: &mut Turn<'_>) {
-        let worker = self.worker();
-        let drains = stopping.rung == Rung::Draining;
-        let must = if drains { self.work.on_time(worker, turn) } else { None };
-        let next = match must {
-            Some(why) => Some(Stopping::must(why, worker, turn)),
-            None if stopping.deadline > turn.now => Some(stopping),
-            None => stopping.climb(worker, turn),
+    pub(super) fn on_time(&mut self, ctx: &mut StepContext<'_>) {
+        let due = match &mut self.current {
+            Occupant::Vacant { not_before } if *not_before <= ctx.now => {
+                self.spawn(ctx);
+                Due::Nothing
+            }
+            Occupant::Worker(worker) => worker.on_time(ctx),
+            Occupant::Vacant { .. } | Occupant::Retired(_) => Due::Nothing,
         };
-        if let Some(stopping) = next {
-            self.state = State::Stopping(stopping);
-            return;
+        match due {
+            Due::Nothing => {}
+            Due::Ready => self.hand_over(ctx),
+            Due::Unkillable => self.abandon(ctx),
         }
-        self.bury(stopping, turn);
-        if self.reinstate(turn) {
-            return;
+        if self.recycle_due(ctx.policy).is_some_and(|due| due <= ctx.now) {
+            self.recycle();
         }
-        let is_killed = stopping.why == StopReason::Killed;
-        let is_replaced =
-            is_replaced_at_once(stopping.why) || is_killed && turn.policy.restart != Restart::Never;
-        if is_replaced && !turn.stopping {
-            self.spawn(turn);
-        } else {
-            self.state = State::Retired(Retired::Failed);
+        if self.retiring.as_mut().is_some_and(|old| old.on_time(ctx) == Due::Unkillable)
+            && let Some(old) = self.retiring.take()
+        {
+            old.abandon(ctx);
         }
     }
 
-    /// The replacement did not come up. Where the worker that was to be replaced still serves,
-    /// it keeps the slot.
-    fn reinstate(&mut self, turn: &Turn<'_>) -> bool {
-        let Some(old) = self.outgoing.take_if(|old| old.stopping.is_none()) else { return false };
-        self.keep_until = turn.now + KEPT_FOR;
-        self.stale_through = 0;
-        self.current = old.life;
-        self.work = old.work;
-        self.work.spare();
-        self.state = State::Ready { executed: old.executed };
+    /// The current worker is ready: it takes over from the retiring one.
+    fn hand_over(&mut self, ctx: &mut StepContext<'_>) {
+        if let Some(old) = &mut self.retiring {
+            old.stop(self.stale.why, true, ctx);
+        }
+    }
+
+    /// The current worker was killed, and the kernel holds it. It is waited for no longer.
+    fn abandon(&mut self, ctx: &mut StepContext<'_>) {
+        let failed = Occupant::Retired(Retired::Failed);
+        let Occupant::Worker(worker) = std::mem::replace(&mut self.current, failed) else { return };
+        let why = worker.abandon(ctx);
+        if self.reinstate(ctx.now) {
+            return;
+        }
+        let is_replaced = match why {
+            Some(StopReason::Killed) => ctx.policy.restart != Restart::Never,
+            Some(why) => is_replaced_at_once(why),
+            None => false,
+        };
+        if is_replaced && !ctx.is_stopping {
+            self.spawn(ctx);
+        }
+    }
+
+    /// The replacement did not come up. A retiring worker that still serves keeps the slot.
+    fn reinstate(&mut self, now: Tick) -> bool {
+        let Some(mut old) = self.retiring.take_if(|old| old.is_ready()) else { return false };
+        old.session.renew();
+        self.keep_until = now + KEPT_FOR;
+        self.stale.through = 0;
+        self.current = Occupant::Worker(old);
         true
     }
 
-    /// The slot's worker can be counted on: it takes over.
-    pub(super) fn ready(&mut self, executed: Tick, turn: &mut Turn<'_>) {
-        self.state = State::Ready { executed };
-        turn.tell(Event::Ready { worker: self.worker() });
-        self.ask_outgoing(self.stale_why, true, turn);
+    /// Takes news of a worker. `None` where the slot does not hold that worker, or the news cannot
+    /// be of it.
+    pub(super) fn on_news(
+        &mut self,
+        worker: WorkerId,
+        news: News,
+        ctx: &mut StepContext<'_>,
+    ) -> Option<Consequence> {
+        let held = self.find(worker)?;
+        let mut sample = None;
+        match news {
+            News::Executed { pid } => held.on_executed(pid, ctx)?,
+            News::Hello(abilities) => {
+                if held.on_hello(abilities, ctx)? == Due::Ready {
+                    self.hand_over(ctx);
+                }
+            }
+            News::Replies { replies, memory, printed } => {
+                if printed {
+                    held.session.keep_apart();
+                }
+                sample = memory;
+                held.on_replies(replies, memory, ctx);
+            }
+            News::Recalled { replies, started } => held.on_retracted(started, replies, ctx),
+            News::Unsendable { id, bytes, bytes_max } => {
+                held.on_unsendable(id, [bytes, bytes_max], ctx);
+            }
+            News::Closed(pipe) => held.on_closed(pipe, ctx.now),
+            News::Broken(fault) => held.break_off(fault, ctx),
+            News::Ended { pid, end, left, jitter } => {
+                return Some(self.on_ended(worker, End { pid, end, left }, jitter, ctx));
+            }
+        }
+        self.after_news(worker, sample, ctx);
+        Some(Consequence::None)
     }
 
-    /// The program of a life was executed. False for a life that is over.
-    pub(super) fn on_executed(&mut self, life: u32, pid: i32, turn: &mut Turn<'_>) -> bool {
-        let worker = self.worker();
-        match &mut self.state {
-            _ if life != self.current => return false,
-            State::Starting { executed: executed @ None } => {
-                *executed = Some(turn.now);
-                self.work = Work::new(pid);
-            }
-            State::Stopping(stopping) if matches!(stopping.rung, Rung::Unheard | Rung::Killed) => {
-                *stopping = stopping.heard(worker, turn);
-            }
-            _ => return false,
+    /// Forgives early deaths once a worker has answered a job, and recycles a worker that has
+    /// served long enough.
+    fn after_news(&mut self, worker: WorkerId, memory: Option<Memory>, ctx: &StepContext<'_>) {
+        let Some(current) = self.worker().filter(|current| current.id == worker) else { return };
+        let (is_ready, has_answered) = (current.is_ready(), current.session.has_answered());
+        let is_spent = ctx.policy.jobs.as_ref().is_some_and(|rules| {
+            let large = rules.recycle.resident_bytes.zip(memory);
+            let is_large = large.is_some_and(|(max, memory)| memory.resident_bytes >= max);
+            is_large || current.session.is_spent(rules)
+        });
+        if has_answered {
+            self.restarts.forgive();
         }
-        turn.tell(Event::Started { worker, pid });
-        true
+        if is_ready && is_spent && ctx.now >= self.keep_until {
+            self.recycle();
+        }
     }
 
-    /// The process of a life is gone.
-    pub(super) fn on_ended(&mut self, life: u32, mut end: End, turn: &mut Turn<'_>) -> Ending {
-        let seen = self.work_of(life).and_then(|(_, work)| work.overweight());
-        if let (Some(bytes), ProcessEnd::Ended(evidence)) = (seen, &mut end.end) {
-            evidence.peak.raise(bytes);
+    /// The process of a worker is gone.
+    fn on_ended(
+        &mut self,
+        worker: WorkerId,
+        end: End,
+        jitter: Jitter,
+        ctx: &mut StepContext<'_>,
+    ) -> Consequence {
+        if let Some(old) = self.retiring.take_if(|old| old.id == worker) {
+            let died = old.end(end, ctx);
+            emit_end(died, Next::Replaced, ctx);
+            return Consequence::None;
         }
-        if let Some(old) = self.outgoing.take_if(|old| old.life == life) {
-            let cause = self.judge(&end, old.stopping, turn);
-            self.tell_end(life, &end, cause, Next::Replaced, turn);
-            let worker = WorkerId { slot: self.number, life };
-            let left = std::mem::take(&mut end.left);
-            old.work.on_death(worker, (cause, end.end.evidence()), left, turn);
-            return Ending::Ordinary;
-        }
-        let (executed, stopping, unready) = match self.state {
-            State::Empty { .. } | State::Retired(_) => return Ending::Late,
-            _ if life != self.current => return Ending::Late,
-            State::Starting { executed } => (executed, None, true),
-            State::Ready { executed } => (Some(executed), None, false),
-            State::Stopping(stopping) => (None, Some(stopping), false),
+        let vacant = Occupant::Vacant { not_before: ctx.now };
+        let Occupant::Worker(current) = std::mem::replace(&mut self.current, vacant) else {
+            return Consequence::None;
         };
-        if self.reinstate(turn) {
-            let cause = self.judge(&end, stopping, turn);
-            self.tell_end(life, &end, cause, Next::NotNeeded, turn);
-            return Ending::Early(cause);
+        let died = current.end(end, ctx);
+        if self.reinstate(ctx.now) {
+            let cause = died.cause;
+            emit_end(died, Next::NotNeeded, ctx);
+            return Consequence::Early(cause);
         }
-        let up = executed.map_or(Duration::ZERO, |at| turn.now.saturating_sub(at));
-        let verdict = self.judge(&end, stopping, turn);
-        let (work, left) = (std::mem::take(&mut self.work), std::mem::take(&mut end.left));
-        let evidence = end.end.evidence();
-        let worked = work.on_death(self.worker(), (verdict, evidence), left, turn);
-        let makes_way = stopping.is_some_and(|stopping| !stopping.why.is_charge());
-        let settled = up >= READY_AFTER || worked || makes_way;
-        let early = if turn.policy.jobs.is_some() { !settled } else { unready };
-        let next = self.next(&end, verdict, stopping, Lived { up, early }, turn);
-        let well = self.tell_end(life, &end, verdict, next, turn);
+        let lived = Lived::of(&died, ctx);
+        let next = self.next(&died, lived, jitter, ctx);
+        let consequence = match died.end {
+            ProcessEnd::NeverStarted(fault) if ctx.is_hopeless(fault) => {
+                Consequence::CannotStart(fault)
+            }
+            _ if lived.is_unready || lived.is_early => Consequence::Early(died.cause),
+            _ => Consequence::None,
+        };
+        let is_well = emit_end(died, next, ctx);
         match next {
-            Next::Again(delay) if delay.is_zero() => self.spawn(turn),
-            Next::Again(delay) => self.state = State::Empty { not_before: turn.now + delay },
-            Next::GaveUp => self.state = State::Retired(Retired::GaveUp),
+            Next::Again(delay) if delay.is_zero() => self.spawn(ctx),
+            Next::Again(delay) => {
+                self.current = Occupant::Vacant { not_before: ctx.now + delay };
+            }
+            Next::GaveUp => self.current = Occupant::Retired(Retired::GaveUp),
             Next::Done | Next::Replaced | Next::NotNeeded => {
-                self.state = State::Retired(if well { Retired::Well } else { Retired::Failed });
+                let how = if is_well { Retired::Well } else { Retired::Failed };
+                self.current = Occupant::Retired(how);
             }
         }
-        match end.end {
-            ProcessEnd::NeverStarted(fault) if turn.is_hopeless(fault) => {
-                Ending::CannotStart(fault)
+        consequence
+    }
+
+    /// What becomes of the slot after the end of its current worker.
+    fn next(&mut self, died: &Died, lived: Lived, jitter: Jitter, ctx: &StepContext<'_>) -> Next {
+        let stopped_for = match died.phase {
+            Phase::Stopping(stop) => Some(stop.why),
+            Phase::Spawned | Phase::Executed { .. } | Phase::Ready { .. } => None,
+        };
+        let is_again = match &died.end {
+            _ if ctx.is_stopping => false,
+            // There is nothing for a worker to do here, or no place.
+            _ if self.is_surplus || stopped_for == Some(StopReason::Finished) => false,
+            // Not so one that let its time pass and never took up a job.
+            _ if stopped_for.is_some_and(is_replaced_at_once) && !lived.is_early => {
+                return Next::Again(Duration::ZERO);
             }
-            _ if unready || early => Ending::Early(verdict),
-            _ => Ending::Ordinary,
-        }
-    }
-
-    /// The run ends, or this worker's part in it: so shall whatever the slot holds, once it has
-    /// finished what it does, where it is allowed to.
-    pub(super) fn stop(&mut self, why: StopReason, drains: bool, turn: &mut Turn<'_>) {
-        let worker = self.worker();
-        match &mut self.state {
-            State::Empty { .. } => self.state = State::Retired(Retired::Well),
-            State::Starting { executed } => {
-                let rung = if executed.is_some() { Rung::Asked } else { Rung::Unheard };
-                self.state = State::Stopping(Stopping::begin(why, rung, worker, turn));
+            // Nothing ran, so this is no restart: any policy tries once more.
+            ProcessEnd::Withdrawn => true,
+            ProcessEnd::NeverStarted(fault) if fault.is_transient() => true,
+            ProcessEnd::NeverStarted(fault) if ctx.is_hopeless(*fault) => false,
+            _ if died.is_success() && !matches!(died.cause, Cause::Protocol(_)) => {
+                ctx.policy.restart == Restart::Always
             }
-            State::Ready { .. } => {
-                let rung = self.work.first_rung(drains, worker, turn);
-                self.state = State::Stopping(Stopping::begin(why, rung, worker, turn));
-            }
-            State::Stopping(stopping) => *stopping = stopping.join(why, drains, worker, turn),
-            State::Retired(_) => {}
+            _ => ctx.policy.restart != Restart::Never,
+        };
+        if !is_again {
+            return Next::Done;
         }
-        self.ask_outgoing(why, drains, turn);
+        self.restarts.delay(!lived.is_early, lived.up, jitter).map_or(Next::GaveUp, Next::Again)
     }
 
-    /// Somebody asks once more.
-    pub(super) fn press(&mut self, turn: &mut Turn<'_>) {
-        if let State::Stopping(stopping) = self.state {
-            self.state = State::Stopping(stopping.press(self.worker(), turn));
+    /// All workers are to end for this reason, and no other follows. Where `drains`, they may
+    /// finish the jobs that they have started.
+    pub(super) fn stop(&mut self, why: StopReason, drains: bool, ctx: &mut StepContext<'_>) {
+        if matches!(self.current, Occupant::Vacant { .. }) {
+            self.current = Occupant::Retired(Retired::Well);
         }
-        let Some(worker) = self.outgoing_worker() else { return };
-        if let Some(stopping) = self.outgoing.as_mut().and_then(|old| old.stopping.as_mut()) {
-            *stopping = stopping.press(worker, turn);
+        if let Some(worker) = self.worker_mut() {
+            worker.stop(why, drains, ctx);
+        }
+        if let Some(old) = &mut self.retiring {
+            old.stop(why, drains, ctx);
         }
     }
 
-    pub(super) fn worker(&self) -> WorkerId {
-        WorkerId { slot: self.number, life: self.current }
+    /// A user asked once more for the end.
+    pub(super) fn press(&mut self, ctx: &mut StepContext<'_>) {
+        if let Some(worker) = self.worker_mut() {
+            worker.press(ctx);
+        }
+        if let Some(old) = &mut self.retiring {
+            old.press(ctx);
+        }
     }
 
-    pub(super) fn outgoing_worker(&self) -> Option<WorkerId> {
-        self.outgoing.as_ref().map(|old| WorkerId { slot: self.number, life: old.life })
+    pub(super) fn spawn(&mut self, ctx: &mut StepContext<'_>) {
+        self.generations += 1;
+        let id = WorkerId { slot: self.number, life: self.generations };
+        self.current = Occupant::Worker(Worker::spawn(id, ctx));
     }
 
-    pub(super) fn spawn(&mut self, turn: &mut Turn<'_>) {
-        self.lives += 1;
-        self.current = self.lives;
-        self.work = Work::default();
-        self.state = State::Starting { executed: None };
-        turn.actions.push(Action::Spawn(self.worker()));
+    /// Whether the slot takes jobs, or will, sooner or later.
+    pub(super) fn may_take(&mut self) -> bool {
+        self.is_coming() || self.taker().is_some_and(|worker| worker.session.is_reliable())
     }
 
-    /// Whether it holds nothing but a worker whose program was not executed yet.
+    /// Whether a fresh worker is there or on its way.
+    pub(super) fn is_coming(&self) -> bool {
+        match &self.current {
+            Occupant::Vacant { .. } => true,
+            Occupant::Worker(worker) => worker.is_fresh_or_replaced(),
+            Occupant::Retired(_) => false,
+        }
+    }
+
+    /// Whether the slot holds nothing but a worker whose program was not executed yet.
     pub(super) fn is_unbegun(&self) -> bool {
-        matches!(self.state, State::Starting { executed: None }) && self.outgoing.is_none()
+        let is_spawned = |worker: &Worker| matches!(worker.phase, Phase::Spawned);
+        self.retiring.is_none() && self.worker().is_some_and(is_spawned)
     }
 
-    /// Whether it has a worker that can be counted on, or will have one.
+    /// Whether the slot has a worker that can be counted on, or will have one.
     pub(super) fn is_manned(&self) -> bool {
-        match self.state {
-            State::Ready { .. } => self.work.is_reliable(),
-            State::Retired(_) => false,
-            State::Stopping(stopping) => stopping.why != StopReason::Finished,
-            State::Empty { .. } | State::Starting { .. } => true,
+        match &self.current {
+            Occupant::Vacant { .. } => true,
+            Occupant::Worker(worker) => worker.is_counted_on(),
+            Occupant::Retired(_) => false,
         }
     }
 
-    pub(super) fn lives(&self) -> u32 {
-        self.lives
+    pub(super) fn may_make_way(&self) -> bool {
+        self.ready_worker().is_some() && self.retiring.is_none()
     }
 
-    /// The processes the slot holds, for the invariants of the simulation.
-    #[cfg(test)]
-    pub(super) fn lives_held(&self) -> Vec<u32> {
-        let own = (!matches!(self.state, State::Empty { .. } | State::Retired(_)))
-            .then_some(self.current);
-        own.into_iter().chain(self.outgoing.as_ref().map(|old| old.life)).collect()
+    /// The current worker makes way for a fresh one once it has finished what it has started.
+    pub(super) fn make_way(&mut self, ctx: &mut StepContext<'_>) {
+        if let Some(worker) = self.worker_mut() {
+            worker.stop(StopReason::SecondOpinion, true, ctx);
+        }
     }
+}
+
+/// How a worker lived that ended, as it is judged for a restart.
+#[derive(Clone, Copy)]
+struct Lived {
+    /// How long the program ran; zero for a worker that was being stopped.
+    up: Duration,
+    /// It was not ready, and was not being stopped.
+    is_unready: bool,
+    /// Its death is the program's fault.
+    is_early: bool,
+}
+
+impl Lived {
+    fn of(died: &Died, ctx: &StepContext<'_>) -> Self {
+        let (executed, makes_way) = match died.phase {
+            Phase::Spawned => (None, false),
+            Phase::Executed { at } | Phase::Ready { executed: at } => (Some(at), false),
+            Phase::Stopping(stop) => (None, !stop.why.is_charge()),
+        };
+        let up = executed.map_or(Duration::ZERO, |at| ctx.now.saturating_sub(at));
+        let is_unready = matches!(died.phase, Phase::Spawned | Phase::Executed { .. });
+        let is_settled = up >= READY_AFTER || died.has_worked || makes_way;
+        let is_early = if ctx.policy.jobs.is_some() { !is_settled } else { is_unready };
+        Self { up, is_unready, is_early }
+    }
+}
+
+impl Died {
+    fn is_success(&self) -> bool {
+        self.end.evidence().is_some_and(|evidence| evidence.status.is_success())
+    }
+}
+
+/// Reports an end. Returns whether the worker ended well.
+fn emit_end(died: Died, next: Next, ctx: &mut StepContext<'_>) -> bool {
+    let is_well = match died.cause {
+        Cause::AskedToStop(asked) if asked.why != StopReason::Killed => true,
+        _ => died.is_success(),
+    };
+    let Died { worker, pid, end, cause, .. } = died;
+    let evidence = match end {
+        ProcessEnd::Ended(evidence) => Some(evidence),
+        ProcessEnd::NeverStarted(_) | ProcessEnd::Withdrawn | ProcessEnd::Unobserved { .. } => None,
+    };
+    ctx.emit(Event::Ended(Ended { worker, pid, cause, evidence, next }));
+    is_well
 }

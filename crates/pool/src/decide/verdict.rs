@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::Policy;
+use super::policy::Policy;
 use crate::{
     command::Ran,
     exit::{Asked, Cause, Certainty, Evidence, Sender, Status, StopReason},

@@ -44,7 +44,7 @@ use super::{
 use pool::exit::{StartFault, StartStep};
 
 /// The hidden verb that makes an executable of this workspace run as an exec helper.
-pub(crate) const VERB: &str = "__exec";
+pub const VERB: &str = "__exec";
 
 /// The exit code of a helper that did not become the program.
 const FAILED: i32 = 125;

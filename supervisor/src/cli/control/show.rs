@@ -1,26 +1,22 @@
-//! What do people see of a run? Drawn from its snapshot, and from nothing else.
+//! The texts of `ps`, `why` and `logs`, drawn from the snapshot of a run and nothing else.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::Write as _,
+    time::{Duration, SystemTime},
+};
 
-use serde::Serialize;
+use records::{Attempt, Failure, LogLine, Millis, Snapshot, Worker, json, names};
 use supervisor::{
     control::{
         client::Found,
-        logs::LogRecord,
-        wire::{self, Ask},
+        wire::{self, Query},
     },
-    observe::snapshot::{Attempt, Failure, Snapshot, Worker},
-    sink::events::unix_ms,
+    model::WorkerName,
 };
 use text::escape::visible;
 use text::units::{show_duration, show_size};
 
-/// A record, with its newline.
-pub(super) fn record(value: &impl Serialize) -> String {
-    serde_json::to_string(value).map(|line| line + "\n").unwrap_or_default()
-}
-
-/// All runs; of those that live, how they stand.
+/// All runs, with the counters of those that are live.
 pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
     if runs.is_empty() && !is_jsonl {
         return "no run is live\n".into();
@@ -29,9 +25,9 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
         vec![["run", "PID", "state", "workers", "jobs", "age", "what"].map(String::from)];
     let mut records = String::new();
     for run in runs {
-        let (label, about) = (run.label(), run.about.clone());
+        let (label, about) = (run.label(), run.info.clone());
         let is_gone = run.stream.is_none();
-        let snapshot = run.ask::<Snapshot>(Ask::Look).ok();
+        let snapshot = run.ask::<Snapshot>(Query::Look).ok();
         let state = match &snapshot {
             Some(snapshot) => snapshot.state.to_string(),
             None if is_gone => "gone".into(),
@@ -39,15 +35,16 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
         };
         if is_jsonl {
             match &snapshot {
-                Some(snapshot) => records.push_str(&record(snapshot)),
-                None => records.push_str(&record(&serde_json::json!({
+                Some(snapshot) => records.push_str(&json::line(snapshot)),
+                None => records.push_str(&json::line(&serde_json::json!({
                     "schema": wire::SCHEMA, "run": about, "state": state,
                 }))),
             }
             continue;
         }
         let of = |text: Option<String>| text.unwrap_or_else(|| "-".into());
-        let live = |s: &Snapshot| s.workers.iter().filter(|w| w.pid.is_some()).count().to_string();
+        let live =
+            |s: &Snapshot| s.workers.iter().filter(|w| w.id.pid.is_some()).count().to_string();
         rows.push([
             label,
             of(about.as_ref().map(|about| about.pid.to_string())),
@@ -61,6 +58,11 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
     if is_jsonl { records } else { table(&rows) }
 }
 
+/// Why a run stops, or how it ended.
+pub(super) fn why(snapshot: &Snapshot) -> Option<String> {
+    snapshot.status.as_ref().map(|status| status.replace('_', " ")).or_else(|| snapshot.why.clone())
+}
+
 /// One run, and its workers.
 pub(super) fn run(snapshot: &Snapshot) -> String {
     let about = &snapshot.run;
@@ -70,10 +72,10 @@ pub(super) fn run(snapshot: &Snapshot) -> String {
         about.id,
         about.pid,
         snapshot.state,
-        show_duration(Duration::from_millis(snapshot.at_ms)),
+        show_duration(snapshot.at_ms.into()),
         visible(about.title.as_bytes())
     );
-    if let Some(why) = &snapshot.why {
+    if let Some(why) = why(snapshot) {
         let _ = writeln!(text, "{why}");
     }
     if about.has_jobs {
@@ -87,33 +89,33 @@ pub(super) fn run(snapshot: &Snapshot) -> String {
     text + &table(&rows)
 }
 
-fn row(worker: &Worker, at_ms: u64) -> [String; 9] {
+fn row(worker: &Worker, at_ms: Millis) -> [String; 9] {
     let none = || String::from("-");
-    let since = |since: u64| show_duration(Duration::from_millis(at_ms.saturating_sub(since)));
+    let since = |since: Millis| show_duration(at_ms.since(since));
     let job = worker.job.as_ref();
     [
         name(worker),
-        worker.pid.map_or_else(none, |pid| pid.to_string()),
+        worker.id.pid.map_or_else(none, |pid| pid.to_string()),
         worker.state.to_string(),
-        worker.since_ms.map_or_else(none, since),
+        worker.started_ms.map_or_else(none, since),
         worker.memory_bytes.map_or_else(none, show_size),
         worker.restarts.to_string(),
         job.map_or_else(none, |job| job.id.to_string()),
-        job.map_or_else(none, |job| since(job.since_ms)),
+        job.map_or_else(none, |job| since(job.began_ms)),
         job.map_or_else(none, |job| short(&job.input)),
     ]
 }
 
-/// What became of a job, or becomes.
+/// A job: how it ended, or where it runs.
 pub(super) fn job(snapshot: &Snapshot, id: u64, is_jsonl: bool) -> Result<String, String> {
     let running = snapshot.workers.iter().find(|w| w.job.as_ref().is_some_and(|job| job.id == id));
     if let Some((worker, job)) = running.and_then(|worker| Some((worker, worker.job.as_ref()?))) {
         if is_jsonl {
-            return Ok(record(worker));
+            return Ok(json::line(worker));
         }
-        let took = Duration::from_millis(snapshot.at_ms.saturating_sub(job.since_ms));
+        let took = snapshot.at_ms.since(job.began_ms);
         let (on, took) = (name(worker), show_duration(took));
-        let pid = worker.pid.unwrap_or_default();
+        let pid = worker.id.pid.unwrap_or_default();
         return Ok(format!(
             "job {id} runs on {on} (PID {pid}) for {took}, attempt {}: {}\n",
             job.attempt,
@@ -123,27 +125,29 @@ pub(super) fn job(snapshot: &Snapshot, id: u64, is_jsonl: bool) -> Result<String
     let Some(failure) = snapshot.failures.iter().find(|failure| failure.id == id) else {
         return Err(no_job(snapshot, id));
     };
-    Ok(if is_jsonl { record(failure) } else { told(failure) })
+    Ok(if is_jsonl { json::line(failure) } else { failed(failure) })
 }
 
-fn told(failure: &Failure) -> String {
-    let Failure { id, outcome, why, .. } = failure;
-    let verb = match outcome.as_ref() {
-        "crashed" => "is parked",
+fn failed(failure: &Failure) -> String {
+    let Failure { id, status, why, .. } = failure;
+    let verb = match status.as_ref() {
+        names::QUARANTINED => "is quarantined",
         _ => "failed",
     };
     let mut text = format!("job {id} {verb}: {}\n", visible(why.as_bytes()));
     let _ = writeln!(text, "input: {}", short(&failure.input));
     for attempt in &failure.attempts {
-        let Attempt { attempt: number, worker, life, pid, began_ms, ms, why, output, .. } = attempt;
-        let began = show_duration(Duration::from_millis(*began_ms));
-        let took = show_duration(Duration::from_secs_f64(ms.max(0.0) / 1e3));
-        let why = visible(why.as_bytes());
+        let Attempt { attempt: number, worker: by, began_ms, duration_ms, why, .. } = attempt;
+        let (worker, generation) = (by.worker, by.generation);
+        let pid = by.pid.unwrap_or_default();
+        let (began, took) =
+            (show_duration((*began_ms).into()), show_duration((*duration_ms).into()));
+        let why = visible(why.as_deref().unwrap_or_default().as_bytes());
         let _ = writeln!(
             text,
-            "  attempt {number}: {began} after the start, on w{worker}.{life} (PID {pid}), for {took}: {why}"
+            "  attempt {number}: {began} after the start, on w{worker}.{generation} (PID {pid}), for {took}: {why}"
         );
-        for line in output.lines() {
+        for line in attempt.output().lines() {
             let _ = writeln!(text, "    | {}", visible(line.as_bytes()));
         }
     }
@@ -154,7 +158,7 @@ fn no_job(snapshot: &Snapshot, id: u64) -> String {
     if !snapshot.run.has_jobs {
         return "this run has no jobs".into();
     }
-    let jobs = &snapshot.jobs;
+    let jobs = &snapshot.jobs.tally;
     if (1..=jobs.accepted).contains(&id) {
         let last: Vec<_> =
             snapshot.failures.iter().rev().take(8).map(|f| f.id.to_string()).collect();
@@ -167,26 +171,27 @@ fn no_job(snapshot: &Snapshot, id: u64) -> String {
 }
 
 /// Whether there is such a slot: of its former lives logs may tell still.
-pub(super) fn check_slot(snapshot: &Snapshot, wanted: wire::Worker) -> Result<(), String> {
-    let is_there = snapshot.workers.iter().any(|worker| worker.worker == wanted.slot);
+pub(super) fn check_slot(snapshot: &Snapshot, wanted: WorkerName) -> Result<(), String> {
+    let is_there = snapshot.workers.iter().any(|worker| worker.id.worker == wanted.slot);
     is_there.then_some(()).ok_or_else(|| unknown(snapshot, wanted))
 }
 
-fn unknown(snapshot: &Snapshot, wanted: wire::Worker) -> String {
+fn unknown(snapshot: &Snapshot, wanted: WorkerName) -> String {
     let there: Vec<_> = snapshot.workers.iter().take(16).map(name).collect();
     format!("nothing is known of {wanted}: there are {}", there.join(", "))
 }
 
-/// What a worker does, and how the one before it ended.
+/// A worker: what it does, and how the one before it ended.
 pub(super) fn worker(
     snapshot: &Snapshot,
-    wanted: wire::Worker,
+    wanted: WorkerName,
     is_jsonl: bool,
 ) -> Result<String, String> {
     let is_it = |worker: &&Worker| {
-        worker.worker == wanted.slot
-            && wanted.life.is_none_or(|life| {
-                life == worker.life || worker.last.as_ref().is_some_and(|last| last.life == life)
+        worker.id.worker == wanted.slot
+            && wanted.life.is_none_or(|generation| {
+                generation == worker.id.generation
+                    || worker.last.as_ref().is_some_and(|last| last.generation == generation)
             })
     };
     let found: Vec<&Worker> = snapshot.workers.iter().filter(is_it).collect();
@@ -196,12 +201,12 @@ pub(super) fn worker(
     let mut text = String::new();
     for worker in found {
         if is_jsonl {
-            text.push_str(&record(worker));
+            text.push_str(&json::line(worker));
             continue;
         }
-        let since = worker.since_ms.map(|since| snapshot.at_ms.saturating_sub(since));
-        let up = since.map(|ms| format!(" for {}", show_duration(Duration::from_millis(ms))));
-        let pid = worker.pid.map(|pid| format!(" (PID {pid})")).unwrap_or_default();
+        let up = worker.started_ms.map(|started| snapshot.at_ms.since(started));
+        let up = up.map(|up| format!(" for {}", show_duration(up)));
+        let pid = worker.id.pid.map(|pid| format!(" (PID {pid})")).unwrap_or_default();
         let state = &worker.state;
         let _ = writeln!(text, "{}{pid}: {state}{}", name(worker), up.unwrap_or_default());
         if let Some(job) = &worker.job {
@@ -211,8 +216,11 @@ pub(super) fn worker(
         if let Some(last) = &worker.last {
             let pid = last.pid.map(|pid| format!(" (PID {pid})")).unwrap_or_default();
             let why = visible(last.why.as_bytes());
-            let _ =
-                writeln!(text, "  before it: w{}.{}{pid} ended: {why}", worker.worker, last.life);
+            let _ = writeln!(
+                text,
+                "  before it: w{}.{}{pid} ended: {why}",
+                worker.id.worker, last.generation
+            );
         }
         if worker.restarts > 0 {
             let _ = writeln!(text, "  replaced {} times", worker.restarts);
@@ -221,25 +229,25 @@ pub(super) fn worker(
     Ok(text)
 }
 
-/// A line of a worker's.
-pub(super) fn log(record: &LogRecord) -> String {
+/// A line of a worker's output.
+pub(super) fn log(record: &LogLine) -> String {
     let mark = if record.stream == "stderr" { "!" } else { "" };
-    let LogRecord { worker, life, line, .. } = record;
-    format!("w{worker}.{life}{mark} {}", visible(line.as_bytes()))
+    let LogLine { worker, generation, line, .. } = record;
+    format!("w{worker}.{generation}{mark} {}", visible(line.as_bytes()))
 }
 
 pub(super) fn name(worker: &Worker) -> String {
-    match worker.life {
-        0 => format!("w{}", worker.worker),
-        life => format!("w{}.{life}", worker.worker),
+    match worker.id.generation {
+        0 => format!("w{}", worker.id.worker),
+        generation => format!("w{}.{generation}", worker.id.worker),
     }
 }
 
 pub(super) fn jobs(snapshot: &Snapshot) -> String {
-    let jobs = &snapshot.jobs;
-    let failed = jobs.failed + jobs.crashed;
-    let waiting = jobs.queued + jobs.in_flight.saturating_sub(jobs.running);
-    format!("{} ok, {failed} failed, {} running, {waiting} waiting", jobs.ok, jobs.running)
+    let (jobs, running) = (&snapshot.jobs.tally, snapshot.jobs.running);
+    let waiting = jobs.queued + jobs.in_flight.saturating_sub(running);
+    let (ok, failed) = (jobs.ok, jobs.not_ok());
+    format!("{ok} ok, {failed} failed, {running} running, {waiting} waiting")
 }
 
 /// The beginning of an input, on one line.
@@ -250,12 +258,12 @@ fn short(input: &str) -> String {
     if cut.len() < text.len() { cut + "…" } else { cut }
 }
 
-fn age(began_unix_ms: u64) -> String {
-    let ms = unix_ms().saturating_sub(began_unix_ms);
-    show_duration(Duration::from_secs(ms / 1000))
+fn age(began_unix_ms: Millis) -> String {
+    let age = Millis::since_epoch(SystemTime::now()).since(began_unix_ms);
+    show_duration(Duration::from_secs(age.as_secs()))
 }
 
-/// Columns, the last of which may be as long as it likes.
+/// Columns as wide as their widest cell.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();

@@ -1,4 +1,5 @@
-//! `supervisor journal`: what was recorded, of a run that has ended, or died, or goes on.
+//! `supervisor journal`: shows and checks what a journal has recorded of a run, whether that run
+//! has ended, has crashed or is still in progress.
 
 mod retry;
 mod text;
@@ -11,20 +12,17 @@ use std::{
 };
 
 use clap::{Args, Subcommand, ValueEnum};
+use journal::{Account, Error, Reader, Run, State};
 use pool::{
     job::{JobEnd, Outcome},
     limits::Limits,
     signal::Signal,
 };
 use process::signals::die_by;
-use supervisor::{
-    journal::{Account, Error, Reader, Run, State},
-    run::status,
-    sink::reports::Export,
-};
+use supervisor::{run::status, sink::reports::Export};
 
 use self::text::Counts;
-use super::report;
+use super::{print, refusal::Faults};
 
 /// Look at a journal: what jobs there were, how each ended, and why.
 ///
@@ -107,18 +105,19 @@ enum Format {
 enum StateArgument {
     Ok,
     Failed,
-    Crashed,
+    #[value(alias = "crashed")]
+    Quarantined,
     Running,
     Lost,
     Waiting,
 }
 
-/// Why a verb did not come to its end.
+/// Why a verb failed.
 enum Problem {
     Journal(Error),
     Output(io::Error),
-    Usage(String),
-    /// It was said; there was damage.
+    Usage(Faults),
+    /// The journal is damaged; the damage has been printed.
     Damage,
 }
 
@@ -134,17 +133,17 @@ impl From<io::Error> for Problem {
     }
 }
 
-/// The verb, from its arguments to its exit status.
+/// Runs the verb and returns the exit status.
 pub(super) fn main(arguments: &Arguments) -> ExitCode {
     let out = || BufWriter::with_capacity(64 << 10, io::stdout().lock());
     let done = match &arguments.verb {
         Verb::Retry(arguments) => retry::main(arguments),
-        verb => tell(verb, &mut out()).map(|()| ExitCode::SUCCESS),
+        verb => show_verb(verb, &mut out()).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(Problem::exit)
 }
 
-fn tell(verb: &Verb, out: &mut impl Write) -> Result<(), Problem> {
+fn show_verb(verb: &Verb, out: &mut impl Write) -> Result<(), Problem> {
     match verb {
         Verb::Ls(arguments) => list(arguments, out),
         Verb::Show(arguments) => show(arguments, out),
@@ -159,21 +158,18 @@ impl Problem {
     fn exit(self) -> ExitCode {
         match self {
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => die_by(Signal::PIPE),
-            Self::Output(error) => {
-                report::say(&format!("stdout cannot be written: {error}"));
-                status::OUTPUT_FAILED.into()
-            }
+            Self::Output(error) => print::unwritable(&error),
             Self::Journal(error) => {
-                report::say(&error.to_string());
+                print::message(&error.to_string());
                 status::OUTPUT_FAILED.into()
             }
-            Self::Usage(text) => report::usage(&text),
+            Self::Usage(faults) => faults.exit(),
             Self::Damage => status::OUTPUT_FAILED.into(),
         }
     }
 }
 
-/// A journal with what all verbs need to know of it.
+/// An open journal with the runs it has recorded.
 struct Journal {
     reader: Reader,
     runs: Vec<Run>,
@@ -186,13 +182,12 @@ impl Journal {
         let journal = Self { reader, runs };
         let mut counts = Counts::default();
         for state in &recorded.states {
-            // What runs, runs in the last run, if that is still there.
             counts.add(journal.name(*state));
         }
         Ok((journal, counts))
     }
 
-    /// What a state is called; a job whose supervisor is gone does not run.
+    /// Returns the state as users see it. A job that was running when its supervisor died is lost.
     fn name(&self, state: State) -> StateArgument {
         match state {
             State::Waiting => StateArgument::Waiting,
@@ -200,11 +195,11 @@ impl Journal {
             State::Running => StateArgument::Lost,
             State::Ok => StateArgument::Ok,
             State::Failed => StateArgument::Failed,
-            State::Crashed => StateArgument::Crashed,
+            State::Crashed => StateArgument::Quarantined,
         }
     }
 
-    /// The start of a run, since that of the first.
+    /// Returns the time from the start of the first run to that of this one.
     fn offset(&self, run: u64) -> Duration {
         let started = |run: Option<&Run>| run.map_or(Duration::ZERO, |run| run.started);
         let index = usize::try_from(run).ok().and_then(|run| run.checked_sub(1));
@@ -212,7 +207,7 @@ impl Journal {
         started(run).saturating_sub(started(self.runs.first()))
     }
 
-    /// How a job ended, or that it has not, with all times since the first run began.
+    /// Returns the outcome of a job, or [`JobEnd::NotRun`]; times count from the first run.
     fn outcome(&self, mut account: Account) -> Outcome {
         for tried in &mut account.attempts {
             tried.attempt.began += self.offset(tried.run);
@@ -224,16 +219,16 @@ impl Journal {
         self.runs.last().map(|run| run.header.limits.clone()).unwrap_or_default()
     }
 
-    /// Tells of all jobs for which this writes something.
+    /// Writes what `format` produces for each job.
     fn each(
         &self,
         out: &mut impl Write,
-        mut tell: impl FnMut(Account, &mut Vec<u8>),
+        mut format: impl FnMut(Account, &mut Vec<u8>),
     ) -> Result<(), Problem> {
         let (mut bytes, mut written) = (Vec::new(), Ok(()));
         self.reader.accounts(|account| {
             bytes.clear();
-            tell(account, &mut bytes);
+            format(account, &mut bytes);
             written = out.write_all(&bytes);
             written.is_ok()
         })?;
@@ -285,7 +280,7 @@ fn show(arguments: &Show, out: &mut impl Write) -> Result<(), Problem> {
         let Some(account) = journal.reader.account(*job)? else {
             let last = counts.all();
             let text = format!("there is no job {job} in this journal: they are 1 to {last}");
-            return Err(Problem::Usage(text));
+            return Err(Problem::Usage(text.into()));
         };
         let mut bytes = Vec::new();
         match arguments.format {

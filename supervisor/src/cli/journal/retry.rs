@@ -1,4 +1,4 @@
-//! `supervisor journal retry`: one job once more, alone and at once.
+//! `supervisor journal retry`: runs one job of a journal again, alone and at once.
 
 use std::{
     ffi::OsString,
@@ -8,12 +8,15 @@ use std::{
 };
 
 use clap::{Args, Parser};
-use supervisor::{
-    journal::{Account, Identity, Reader, Run, State},
-    settings::{JobSource, Journal, OnLost, Progress, Settings, Sync, Workers},
+use journal::{Account, Reader, Run, State};
+use supervisor::settings::{
+    Identity, JobSource, Journal, OnLost, Progress, Settings, Sync, Workers,
 };
 
-use super::{super::record, Problem};
+use super::{
+    super::{record, refusal::Faults},
+    Problem,
+};
 use crate::cli::{self, Verb, program};
 
 #[derive(Debug, Args)]
@@ -24,33 +27,31 @@ pub(super) struct Arguments {
     job: u64,
 }
 
-/// Runs the job, and gives the exit status of that.
+/// Runs the job and returns the exit status of that run.
 pub(super) fn main(arguments: &Arguments) -> Result<ExitCode, Problem> {
     let Arguments { file, job } = arguments;
     let reader = Reader::open(file)?;
     let (runs, recorded) = reader.read()?;
     let Some(account) = reader.account(*job)? else {
         let last = recorded.states.len();
-        return Err(Problem::Usage(format!(
-            "there is no job {job} in this journal: they are 1 to {last}"
-        )));
+        let text = format!("there is no job {job} in this journal: they are 1 to {last}");
+        return Err(Problem::Usage(text.into()));
     };
     if account.state() == State::Ok {
-        return Err(Problem::Usage(format!(
-            "job {job} is done: there is nothing to be tried again"
-        )));
+        let text = format!("job {job} is done: there is nothing to be tried again");
+        return Err(Problem::Usage(text.into()));
     }
     let Some(run) = runs.last() else {
         return Err(Problem::Usage("nothing was run yet".into()));
     };
     let settings = settings(file, run, &account).map_err(Problem::Usage)?;
-    // As of another moment it would keep the log from being put into the file.
+    // The read transaction of the reader would block checkpoints of the run.
     drop(reader);
     Ok(program::run(&settings))
 }
 
-/// The run in which the job was, with nothing but this job, and one try.
-fn settings(file: &Path, run: &Run, account: &Account) -> Result<Settings, String> {
+/// Returns the settings of the run that recorded the job, reduced to this job and one attempt.
+fn settings(file: &Path, run: &Run, account: &Account) -> Result<Settings, Faults> {
     let header = &run.header;
     if header.program.iter().any(|word| word.contains(char::REPLACEMENT_CHARACTER)) {
         return Err("the program's words are no text, and were not kept: run it by hand".into());
@@ -67,13 +68,17 @@ fn settings(file: &Path, run: &Run, account: &Account) -> Result<Settings, Strin
         Verb::Each(arguments) => {
             let inputs = payload.split(|byte| *byte == supervisor::template::INPUT_SEPARATOR);
             let lists = inputs.map(|input| vec![vec![word(input)]]).collect();
-            arguments.into_settings(JobSource::Product(lists))?
+            arguments.into_settings(Ok(JobSource::Product(lists)))?
         }
-        _ => return Err(format!("`supervisor {verb}` runs no jobs: use the one that wrote it")),
+        _ => {
+            let text = format!("`supervisor {verb}` runs no jobs: use the one that wrote it");
+            return Err(text.into());
+        }
     };
     let Some(jobs) = &mut settings.jobs else { return Err("it has no jobs".into()) };
     if Identity::new(jobs.commands.as_ref()).of(&account.payload) != account.digest {
-        return Err(format!("job {} was too long to be kept: run it by hand", account.job));
+        let text = format!("job {} was too long to be kept: run it by hand", account.job);
+        return Err(text.into());
     }
     (jobs.rules.retries, jobs.rules.crash_retries) = (0, 0);
     jobs.progress = Progress::None;

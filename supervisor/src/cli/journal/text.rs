@@ -1,4 +1,4 @@
-//! How does a journal look to people?
+//! A journal as text: its summary, its list of jobs, and all that is known of one.
 
 use std::{
     fmt::Write as _,
@@ -6,22 +6,19 @@ use std::{
     path::Path,
 };
 
+use journal::{Account, Attempted, Run, Settled};
 use pool::{exit::Evidence, job::AttemptEnd, limits::Limits};
-use serde_json::json;
-use supervisor::{
-    journal::{Account, Attempted, Run, Settled},
-    sink::reports::wall_clock,
-    words,
-};
+use records::{JournalRun, json, words};
+use supervisor::sink::reports::wall_clock;
 use text::escape::visible;
 use text::units::{show_duration, show_size};
 
 use super::StateArgument;
 
-/// So much of an input is shown in a list.
+/// Characters of an input that a list shows.
 const INPUT_CHARS: usize = 40;
 
-/// How many jobs are in each state.
+/// Number of jobs in each state.
 #[derive(Default)]
 pub(super) struct Counts([u64; 6]);
 
@@ -35,7 +32,7 @@ impl Counts {
     }
 }
 
-const STATES: [&str; 6] = ["ok", "failed", "crashed", "running", "lost", "waiting"];
+const STATES: [&str; 6] = ["ok", "failed", "quarantined", "running", "lost", "waiting"];
 
 fn name(state: StateArgument) -> &'static str {
     STATES[state as usize]
@@ -67,7 +64,7 @@ pub(super) fn head(out: &mut Vec<u8>) {
 }
 
 fn row(out: &mut Vec<u8>, [job, state, tries, took, input]: [&str; 5], why: &str) {
-    let line = format!("{job:<9} {state:<8} {tries:<5} {took:<8} {input:<INPUT_CHARS$} {why}");
+    let line = format!("{job:<9} {state:<11} {tries:<5} {took:<8} {input:<INPUT_CHARS$} {why}");
     let _ = writeln!(out, "{}", line.trim_end());
 }
 
@@ -81,7 +78,7 @@ pub(super) fn line(state: StateArgument, account: &Account, out: &mut Vec<u8>) {
     row(out, [&job, name(state), &tries, &took, &input], &why(last));
 }
 
-/// Why a job is where it is; nothing where all is well.
+/// Why a job did not succeed; empty where it did.
 fn why(last: Option<&Attempted>) -> String {
     match last {
         Some(last) if !matches!(last.settles, Some(Settled::Ok(_))) && last.has_ended => {
@@ -98,7 +95,7 @@ fn clipped(text: &str) -> String {
     }
 }
 
-/// All that is known of a job.
+/// Everything that is known of a job.
 pub(super) fn account(state: StateArgument, account: &Account, limits: &Limits, out: &mut Vec<u8>) {
     let mut text = String::new();
     let Account { job, run, position, digest, .. } = account;
@@ -110,7 +107,7 @@ pub(super) fn account(state: StateArgument, account: &Account, limits: &Limits, 
     }
     let limits: Vec<_> =
         limits.iter().map(|(limit, value)| format!("{} {value}", limit.name())).collect();
-    if matches!(state, StateArgument::Crashed) && !limits.is_empty() {
+    if matches!(state, StateArgument::Quarantined) && !limits.is_empty() {
         let _ = writeln!(text, "  limits in force: {}", limits.join(", "));
     }
     out.extend_from_slice(text.as_bytes());
@@ -163,7 +160,7 @@ fn measured(text: &mut String, evidence: &Evidence) {
     let _ = writeln!(text, "    lived {wall}, used {cpu} of CPU, peak memory {peak}");
 }
 
-/// Bytes, line by line, with nothing in them that a terminal would obey.
+/// Bytes, line by line, with control characters made visible.
 fn block(text: &mut String, name: &str, bytes: &[u8]) {
     if bytes.is_empty() {
         return;
@@ -197,38 +194,23 @@ pub(super) fn runs(runs: &[Run], is_live: bool, out: &mut impl Write) -> io::Res
 
 /// The runs, as records.
 pub(super) fn runs_jsonl(runs: &[Run], out: &mut impl Write) -> io::Result<()> {
-    for run in runs {
-        let header = &run.header;
-        let limits: serde_json::Map<_, _> = header
-            .limits
-            .iter()
-            .map(|(limit, value)| (limit.name().into(), value.into()))
-            .collect();
-        let record = json!({
-            "type": "run",
-            "run": run.number,
-            "began": wall_clock(run.started),
-            "ended": run.ended.map(wall_clock),
-            "status": run.status,
-            "pid": run.pid,
-            "version": run.version,
-            "sync": run.sync,
-            "program": header.program,
-            "digest": header.digest.map(|digest| digest.to_string()),
-            "settings": header.settings,
-            "limits": limits,
-        });
-        // Everything beyond ASCII is escaped, and so is what a terminal would obey.
-        let mut line = String::new();
-        for c in record.to_string().chars() {
-            match c {
-                ' '..='~' => line.push(c),
-                c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
-                    let _ = write!(line, "\\u{unit:04x}");
-                }),
-            }
-        }
-        writeln!(out, "{line}")?;
+    runs.iter().try_for_each(|run| out.write_all(json::line(&record(run)).as_bytes()))
+}
+
+fn record(run: &Run) -> JournalRun<'_> {
+    let header = &run.header;
+    JournalRun {
+        kind: "run",
+        run: run.number,
+        began_unix_ms: run.started.into(),
+        ended_unix_ms: run.ended.map(Into::into),
+        exit_status: run.status,
+        pid: run.pid,
+        version: &run.version,
+        sync: &run.sync,
+        program: &header.program,
+        digest: header.digest.map(|digest| digest.to_string()),
+        settings: &header.settings,
+        limits: header.limits.iter().map(|(limit, value)| (limit.name(), value)).collect(),
     }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::journal::Sequence;
+use journal::Sequence;
 use pool::{Action, event::WorkerId};
 
 /// Actions that wait for a commit, in order.

@@ -8,13 +8,13 @@ use super::{
     Recording,
 };
 use crate::{
-    journal::{
-        self, Header, Opened, Reader,
-        identity::Digest,
-        resume::{self, Resume},
-    },
     settings::{self, Jobs, OnLost, Settings},
     sink::Archive,
+};
+use journal::{
+    Header, Opened, Reader,
+    identity::Digest,
+    resume::{self, Resume},
 };
 use pool::job::Outcome;
 use process::spawn::lookup;

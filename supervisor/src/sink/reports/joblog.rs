@@ -1,23 +1,24 @@
-//! The joblog: GNU parallel's nine columns, and behind them the attempt, the cause and the peak of
-//! memory. A line for each attempt.
+//! The joblog: GNU parallel's nine columns, then the attempt, the name of its cause, and the peak
+//! memory in KiB. A line for each attempt.
 //!
-//! A killed job has 128 + the signal as its Exitval, and not 0 as GNU parallel has it.
+//! A killed job has 128 + the signal as its Exitval, where GNU parallel has 0.
 
 use std::{
     io::Write,
     time::{Duration, SystemTime},
 };
 
-use crate::{sink::record::evidence, template::Template, words};
+use crate::template::Template;
 use pool::{
     job::{Attempt, AttemptEnd, Outcome},
     signal::Signal,
 };
+use records::{attempt::evidence, names};
 
 #[derive(Debug)]
 pub(in crate::sink) struct Joblog {
     template: Option<Template>,
-    /// When the run began, by the wall.
+    /// Start of the run, by the wall clock.
     began: SystemTime,
 }
 
@@ -26,7 +27,7 @@ impl Joblog {
         Self { template, began: SystemTime::now() }
     }
 
-    /// Of commands that ran in a run which began then.
+    /// The joblog of a run that began at this time, with inputs in place of commands.
     pub(super) fn since(began: SystemTime) -> Self {
         Self { template: None, began }
     }
@@ -56,23 +57,23 @@ impl Joblog {
             None if matches!(attempt.end, AttemptEnd::Ok) => (0, 0),
             None => (not_run_code(attempt), 0),
         };
-        let (began, took) = (milliseconds(began), milliseconds(took));
+        let (began, took) = (seconds(began), seconds(took));
         let _ = write!(out, "{}\t:\t{began:>10}\t{took:>10}\t0\t{received}\t", outcome.id);
         let _ = write!(out, "{code}\t{signal}\t");
         let start = out.len();
         super::command(outcome, attempt.worker.slot, self.template.as_ref(), out);
-        // What would break the line or the column is shown as a shell would write it.
+        // Bytes that would break the line or the column are escaped as in a shell.
         let is_plain = |byte: &u8| !matches!(byte, b'\n' | b'\t' | b'\r' | 0);
         if !out[start..].iter().all(is_plain) {
             let shown = out.split_off(start);
             shown.iter().for_each(|byte| out.extend(byte.escape_ascii()));
         }
         let peak = evidence.map_or(0, |evidence| evidence.peak.bytes / 1024);
-        let _ = writeln!(out, "\t{}\t{}\t{peak}", attempt.number, words::cause(&attempt.end));
+        let _ = writeln!(out, "\t{}\t{}\t{peak}", attempt.number, names::attempt(&attempt.end));
     }
 }
 
-/// As a shell has it for a program that it cannot start.
+/// The exit code that a shell has for a program that it cannot start.
 fn not_run_code(attempt: &Attempt) -> i32 {
     use pool::exit::Cause;
     match &attempt.end {
@@ -84,7 +85,7 @@ fn not_run_code(attempt: &Attempt) -> i32 {
     }
 }
 
-/// Seconds, with three digits behind the point.
-fn milliseconds(duration: Duration) -> String {
+/// Seconds with three decimals, as GNU parallel writes them.
+fn seconds(duration: Duration) -> String {
     format!("{}.{:03}", duration.as_secs(), duration.subsec_millis())
 }

@@ -1,12 +1,13 @@
-//! The XML that test dashboards read: each job is a test case, its earlier attempts are flaky
+//! JUnit XML for test dashboards: each job is a test case, and its earlier attempts are flaky
 //! failures or reruns, as Maven's Surefire writes them.
 
 use std::io::Write;
 
-use crate::{template::Template, words::failure};
+use crate::template::Template;
 use pool::job::{Attempt, AttemptEnd, JobEnd, Outcome};
+use records::words::failure;
 
-/// Of each stream, so much of its end is shown.
+/// Bytes of the end of each stream that are shown.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(in crate::sink) struct Junit {
     tests: u64,
     failures: u64,
     skipped: u64,
-    /// The time of all attempts, in milliseconds.
+    /// Time of all attempts, in milliseconds.
     milliseconds: u64,
 }
 
@@ -24,7 +25,8 @@ impl Junit {
         Self { template, tests: 0, failures: 0, skipped: 0, milliseconds: 0 }
     }
 
-    /// The same length whatever the numbers are: it is written over at the end.
+    /// Appends the head. It has the same length whatever the numbers are, since the end of the run
+    /// overwrites it.
     pub(in crate::sink) fn head(&self, out: &mut Vec<u8>) {
         let numbers = format!(
             "tests=\"{}\" failures=\"{}\" skipped=\"{}\" errors=\"0\" time=\"{}.{:03}\"",
@@ -96,7 +98,7 @@ fn output(element: &str, bytes: &[u8], out: &mut Vec<u8>) {
     let _ = writeln!(out, "</{element}>");
 }
 
-/// As XML 1.0 can have it: what it knows no character for becomes U+FFFD.
+/// Appends text as XML 1.0 allows it: other characters become U+FFFD.
 fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     for c in String::from_utf8_lossy(bytes).chars() {
         match c {
@@ -104,7 +106,7 @@ fn escape(bytes: &[u8], out: &mut Vec<u8>) {
             '<' => out.extend_from_slice(b"&lt;"),
             '>' => out.extend_from_slice(b"&gt;"),
             '"' => out.extend_from_slice(b"&quot;"),
-            // In an attribute a plain one would be read as a blank.
+            // In an attribute a literal one would be read as a blank.
             '\n' | '\t' | '\r' => {
                 let _ = write!(out, "&#{};", u32::from(c));
             }
@@ -119,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_written_is_xml() {
+    fn any_bytes_become_valid_xml() {
         let mut out = Vec::new();
         escape(b"<a> & \"b\"\n\x1b\xff", &mut out);
         let text = String::from_utf8(out).unwrap();
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_keeps_its_length() {
+    fn the_head_has_the_same_length_whatever_the_totals() {
         let (mut first, mut last) = (Vec::new(), Vec::new());
         Junit::new(None).head(&mut first);
         let max = u64::MAX;

@@ -1,5 +1,5 @@
-//! Which files tell of the run, beside what goes to stdout? Each has a form of its own; the thread that
-//! writes stdout writes them too.
+//! The files that report on a run beside stdout: joblog, JUnit, JSON records and events. The writer
+//! thread that serves stdout writes them too.
 
 mod export;
 mod joblog;
@@ -15,16 +15,16 @@ use std::{
 
 pub use self::export::{Export, wall_clock};
 use self::{joblog::Joblog, junit::Junit};
-use super::{events, outcome};
-use crate::{about::About, settings, template::Template};
+use crate::{settings, template::Template};
 use pool::{
     event::{Event, Tally},
     job::Outcome,
     limits::Limits,
 };
+use records::{RunInfo, events, outcome};
 use text::escape::visible;
 
-/// Why a report could not be begun.
+/// A report file cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[error("{flag} {} cannot be written: {source}: name another file", visible(path.as_os_str().as_encoded_bytes()))]
 pub struct ReportError {
@@ -33,26 +33,26 @@ pub struct ReportError {
     source: io::Error,
 }
 
-/// The files of a run, as the thread needs them.
+/// An open report file.
 #[derive(Debug)]
 pub struct ReportFile {
-    /// How it was asked for, for messages.
+    /// The option and the path, for messages.
     name: String,
     file: File,
 }
 
 impl ReportFile {
-    /// The name, and the file for the thread.
+    /// The name for messages, and the file for the writer thread.
     #[must_use]
     pub fn split(self) -> (String, File) {
         (self.name, self.file)
     }
 }
 
-/// Opens the files.
+/// Creates the files.
 ///
 /// # Errors
-/// The first that cannot be written.
+/// The first file that cannot be created.
 pub fn open(reports: &[settings::Report]) -> Result<Vec<ReportFile>, ReportError> {
     let open = |report: &settings::Report| {
         let (flag, path) = named(report);
@@ -76,33 +76,33 @@ fn named(report: &settings::Report) -> (&'static str, &Path) {
     }
 }
 
-/// How a run ended.
+/// The end of a run, for reports.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOver {
-    /// When, since it began.
+    /// Time since the run began.
     pub at: Duration,
-    /// How, by its name in records.
+    /// Status of the run, by [`names::run_status`](records::names::run_status).
     pub status: &'static str,
-    /// How its jobs stand.
+    /// Counters of its jobs.
     pub jobs: Tally,
 }
 
-/// What is written to such a file.
+/// The content of a report file.
 #[derive(Debug)]
 pub(super) enum Report {
     Joblog(Joblog),
     Junit(Junit),
     Jsonl(Limits),
-    Events(Arc<About>),
+    Events(Arc<RunInfo>),
 }
 
 impl Report {
-    /// One of the form asked for, of a run of these commands.
+    /// A report of the kind that the settings ask for, on a run of the commands of `template`.
     pub(super) fn new(
         report: &settings::Report,
         template: Option<Template>,
         limits: &Limits,
-        about: &Arc<About>,
+        about: &Arc<RunInfo>,
     ) -> Self {
         match report {
             settings::Report::Joblog(_) => Self::Joblog(Joblog::new(template)),
@@ -112,7 +112,7 @@ impl Report {
         }
     }
 
-    /// What stands before all jobs.
+    /// Appends what stands before all jobs.
     pub(super) fn begin(&self, out: &mut Vec<u8>) {
         match self {
             Self::Joblog(joblog) => joblog.begin(out),
@@ -122,7 +122,7 @@ impl Report {
         }
     }
 
-    /// A job has ended.
+    /// Appends a job that has ended.
     pub(super) fn outcome(&mut self, now: Duration, outcome: &Outcome, out: &mut Vec<u8>) {
         match self {
             Self::Joblog(joblog) => joblog.outcome(outcome, out),
@@ -132,14 +132,15 @@ impl Report {
         }
     }
 
-    /// Something else has happened.
+    /// Appends another event.
     pub(super) fn event(&self, now: Duration, event: &Event, out: &mut Vec<u8>) {
         if let Self::Events(_) = self {
             events::event(now, event, out);
         }
     }
 
-    /// What stands behind all jobs; and what, of the same length, in place of the beginning.
+    /// Appends what stands behind all jobs. Returns bytes that replace the beginning of the file and
+    /// have its length, where the report has totals there.
     pub(super) fn end(&self, end: RunOver, out: &mut Vec<u8>) -> Option<Vec<u8>> {
         match self {
             Self::Junit(junit) => {
@@ -157,7 +158,7 @@ impl Report {
     }
 }
 
-/// The command of a job, or its payload where there is none.
+/// Appends the command of a job, or its payload where the run has no commands.
 fn command(outcome: &Outcome, slot: u32, template: Option<&Template>, out: &mut Vec<u8>) {
     use crate::template::Filling;
     let (payload, number) = (outcome.payload.as_bytes(), outcome.id);

@@ -1,91 +1,162 @@
-//! Does the simulation find the bugs it is there to find? Each of these is planted in the pool
-//! for one thread, and found.
+//! Proof that the simulation finds the bugs that it is there to find: each of these is planted in
+//! one world, and found.
+//!
+//! The production code knows nothing of them. A bug is planted from outside: the pool hears
+//! something else than what happened, forgets part of its state between two steps, or decides
+//! something else than it did.
 
-use std::cell::Cell;
+use std::time::Duration;
 
-use super::holds;
+use super::{ends::evidence, process::Process};
 use crate::{
     decide::{
-        Answer, Left, Reply,
-        ledger::{JobKey, Ledger},
+        action::Action,
+        input::{Answer, Input, News, Reply},
+        pool::Pool,
+        session::{Link, Session, retraction::Retraction},
+        slot::Slot,
     },
-    exit::Evidence,
+    event::{Again, Event, WorkerId},
+    exit::{Cause, Evidence, ProcessEnd, StartFault, StartStep, Status},
+    job::{Attempt, AttemptEnd, Death, Payload},
+    signal::Signal,
 };
 
 /// A mistake that the pool can be made to make.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::decide) enum Bug {
-    /// A death charges all the worker had in hand.
+pub(super) enum Bug {
+    /// A death charges all jobs in flight.
     ChargesAll,
-    /// What a worker left when it died is not looked at.
+    /// Replies that a worker left when it died are not looked at.
     DropsTail,
     /// A worker that ends with code 0 is taken to have done its job.
     EndIsDone,
     /// A job is charged for what an operator did to its worker.
     ChargesOperator,
-    /// Recalled jobs are not declared forgotten.
+    /// A job is charged for an end that nobody saw.
+    ChargesUnobserved,
+    /// A start that was withdrawn is taken for one that failed.
+    FaultsWithdrawn,
+    /// A job that was not sent keeps its number.
+    CountsUnsent,
+    /// Retracted jobs are not declared forgotten.
     NeverResumes,
-    /// A worker that was recalled is sent more, behind the job it has.
+    /// A worker whose jobs were retracted is sent more, behind the job that it runs.
     SendsBehind,
     /// A worker that had started nothing is sent jobs like any other.
     TrustsSleepers,
-    /// What a worker says behind a breach of the protocol counts.
+    /// What a worker says after it broke the protocol counts.
     TrustsLiars,
 }
 
-const SEEDS_MAX: u64 = 20_000;
+pub(super) const ALL: [Bug; 11] = [
+    Bug::ChargesAll,
+    Bug::DropsTail,
+    Bug::EndIsDone,
+    Bug::ChargesOperator,
+    Bug::ChargesUnobserved,
+    Bug::FaultsWithdrawn,
+    Bug::CountsUnsent,
+    Bug::NeverResumes,
+    Bug::SendsBehind,
+    Bug::TrustsSleepers,
+    Bug::TrustsLiars,
+];
 
-thread_local! {
-    static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
-}
-
-/// Whether this bug is planted in this thread.
-pub(in crate::decide) fn planted(bug: Bug) -> bool {
-    PLANTED.get() == Some(bug)
-}
-
-/// What a worker left, as a bug would have it.
-pub(in crate::decide) fn tampered(
-    mut left: Left,
-    evidence: Option<&Evidence>,
-    mut window: impl Iterator<Item = JobKey>,
-    ledger: &Ledger,
-) -> Left {
-    if planted(Bug::DropsTail) {
-        left.replies.clear();
+impl Bug {
+    /// What the pool hears in place of an input.
+    pub(super) fn misheard(self, mut input: Input, dying: Option<&Process>) -> Input {
+        let Input::Worker { news: News::Ended { end, left, .. }, .. } = &mut input else {
+            return input;
+        };
+        match self {
+            Self::DropsTail => left.replies.clear(),
+            Self::EndIsDone if ended_well(end) => {
+                let head = dying.and_then(|process| process.line.front());
+                left.replies.extend(head.map(|head| Reply {
+                    id: head.id,
+                    attempt: head.attempt,
+                    service_ns: 0,
+                    answer: Answer::Done(Payload::copy(b"done")),
+                }));
+            }
+            Self::ChargesOperator => {
+                let was_left_alone = |process: &Process| {
+                    process.asked.is_none() && !process.killed && !process.dismissed
+                };
+                if let ProcessEnd::Ended(Evidence { status: Status::Signal { signal, .. }, .. }) =
+                    end
+                    && !signal.is_own_fault()
+                    && dying.is_some_and(was_left_alone)
+                {
+                    *signal = Signal::SEGV;
+                }
+            }
+            Self::ChargesUnobserved if matches!(end, ProcessEnd::Unobserved { .. }) => {
+                *end = ProcessEnd::Ended(evidence(Status::Code(1)));
+            }
+            Self::FaultsWithdrawn if *end == ProcessEnd::Withdrawn => {
+                let fault = StartFault { step: StartStep::Spawn, errno: 0 };
+                *end = ProcessEnd::NeverStarted(fault);
+            }
+            _ => {}
+        }
+        input
     }
-    let ended_well = evidence.is_some_and(|evidence| evidence.status.is_success());
-    if planted(Bug::EndIsDone)
-        && ended_well
-        && let Some(key) = window.nth(left.replies.len())
-    {
-        let order = ledger.order(key);
-        let answer = Answer::Done(order.payload);
-        let (id, attempt) = (order.id, order.attempt);
-        left.replies.push(Reply { id, attempt, service_ns: 0, answer });
+
+    /// What the pool forgets after a step.
+    pub(super) fn forget(self, pool: &mut Pool, unsent: Option<WorkerId>) {
+        let workers = pool.slots.iter_mut().flat_map(Slot::workers_mut);
+        workers.for_each(|worker| {
+            let is_unsent = unsent == Some(worker.id);
+            self.forget_of(&mut worker.session, is_unsent);
+        });
     }
-    left
+
+    fn forget_of(self, session: &mut Session, is_unsent: bool) {
+        match (self, session.retraction) {
+            (Self::SendsBehind, Retraction::Answered | Retraction::Resumed { .. }) => {
+                session.retraction = Retraction::Off;
+            }
+            (Self::TrustsSleepers, _) => session.retraction.forget_sleep(),
+            (Self::TrustsLiars, _) if session.link == Link::Broken => session.link = Link::Open,
+            (Self::CountsUnsent, _) if is_unsent => session.miscount(),
+            _ => {}
+        }
+    }
+
+    /// What is decided in place of what the pool decided, where a worker is dying. `tried` is the
+    /// number of attempts of the job before.
+    pub(super) fn misdecided(self, action: &mut Action, dying: Option<WorkerId>, tried: usize) {
+        match (self, &mut *action, dying) {
+            (Self::NeverResumes, Action::Send { resume, orders, .. }, _) => {
+                *resume &= orders.is_empty();
+            }
+            (Self::ChargesAll, Action::TakenBack { id }, Some(worker)) => {
+                *action = charge(*id, worker, tried);
+            }
+            _ => {}
+        }
+    }
 }
 
-fn is_found(bug: Bug) -> bool {
-    PLANTED.set(Some(bug));
-    let found = (0..SEEDS_MAX).any(|seed| !holds(seed));
-    PLANTED.set(None);
-    found
+fn ended_well(end: &ProcessEnd) -> bool {
+    end.evidence().is_some_and(|evidence| evidence.status.is_success())
 }
 
-#[test]
-fn planted_bugs_are_found() {
-    for bug in [
-        Bug::ChargesAll,
-        Bug::DropsTail,
-        Bug::EndIsDone,
-        Bug::ChargesOperator,
-        Bug::NeverResumes,
-        Bug::SendsBehind,
-        Bug::TrustsSleepers,
-        Bug::TrustsLiars,
-    ] {
-        assert!(is_found(bug), "{bug:?} is not found");
-    }
+fn charge(id: u64, worker: WorkerId, tried: usize) -> Action {
+    let number = u32::try_from(tried + 1).unwrap();
+    let (cause, evidence, last_output) = (Cause::Exit, None, Vec::new());
+    let death = Death { cause, evidence, last_output };
+    let attempt = Attempt {
+        number,
+        worker,
+        pid: 7,
+        began: Duration::ZERO,
+        took: Duration::ZERO,
+        peak_bytes: None,
+        hang: None,
+        end: AttemptEnd::Crashed(Box::new(death)),
+    };
+    Action::Tell(Event::TriedAgain { id, attempt, again: Again::Alone })
 }

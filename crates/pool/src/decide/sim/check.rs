@@ -6,14 +6,15 @@ use std::{
 };
 
 use super::{
-    deliver::Kind,
+    expected::Kind,
     process::Process,
     world::{World, is_roll},
 };
 use crate::{
     decide::{
         halt,
-        slot::{Slot, State},
+        slot::{Occupant, Slot},
+        worker::Worker,
     },
     event::{Tally, WorkerId},
     rules::JobRules,
@@ -35,21 +36,17 @@ impl World {
     }
 
     fn check_slots(&self) {
-        let held: BTreeSet<WorkerId> = (1..)
-            .zip(&self.pool.slots)
-            .flat_map(|(slot, held)| {
-                held.lives_held().into_iter().map(move |life| WorkerId { slot, life })
-            })
-            .collect();
+        let workers = self.pool.slots.iter().flat_map(Slot::workers);
+        let held: BTreeSet<WorkerId> = workers.map(|worker| worker.id).collect();
         let live: BTreeSet<WorkerId> = self.processes.keys().copied().collect();
         assert_eq!(held, live, "the pool holds what lives");
         let mut doubled = BTreeMap::new();
         live.iter().for_each(|worker| *doubled.entry(worker.slot).or_insert(0) += 1);
         assert!(doubled.values().all(|count| *count <= 2), "two processes a slot: {doubled:?}");
         self.check_rolls();
-        for slot in &self.pool.slots {
-            let serves = slot.outgoing.as_ref().is_some_and(|old| old.stopping.is_none());
-            let is_lost = serves && matches!(slot.state, State::Retired(_));
+        for slot in self.pool.slots.iter() {
+            let serves = slot.retiring.as_ref().is_some_and(Worker::is_ready);
+            let is_lost = serves && matches!(slot.current, Occupant::Retired(_));
             assert!(!is_lost, "slot {} is given up, and its worker serves", slot.number);
         }
         for (worker, process) in &self.processes {
@@ -62,7 +59,7 @@ impl World {
     /// One new worker at a time is waited for, and few old ones finish at a time, never all.
     fn check_rolls(&self) {
         let slots = &self.pool.slots;
-        let comes = |slot: &&Slot| slot.outgoing.as_ref().is_some_and(|old| old.stopping.is_none());
+        let comes = |slot: &&Slot| slot.retiring.as_ref().is_some_and(Worker::is_ready);
         assert!(slots.iter().filter(comes).count() <= 1, "one comes up at a time");
         let finishes = |(_, process): &(&WorkerId, &Process)| {
             process.stopping.is_some_and(|(why, _)| is_roll(why)) && !process.line.is_empty()
@@ -93,8 +90,7 @@ impl World {
         assert!(deadline.is_none_or(|at| at > self.now), "what was due is done");
         let stopping = self.processes.values().any(|process| process.stopping.is_some());
         assert!(!stopping || deadline.is_some(), "a stop always has its deadline");
-        let slots =
-            pool.slots.iter().filter_map(|slot| slot.deadline(&pool.policy, pool.silence_noted));
+        let slots = pool.slots.iter().filter_map(|slot| slot.deadline(&pool.policy, pool.contact));
         if let Some(due) = slots.chain(pool.jobs_deadline(self.now)).min() {
             assert!(deadline.is_some_and(|at| at <= due), "the timer is late: {due:?}");
         }
@@ -120,19 +116,12 @@ impl World {
 
     /// Each worker has in hand what the pool believes, in that order.
     fn check_hands(&self) {
-        for slot in &self.pool.slots {
-            let lives = [Some((slot.current, &slot.work))]
-                .into_iter()
-                .chain([slot.outgoing.as_ref().map(|old| (old.life, &old.work))])
-                .flatten();
-            for (life, work) in lives {
-                let believed = work.keys().map(|key| self.pool.ledger.id(key));
-                let worker = WorkerId { slot: slot.number, life };
-                let process = self.processes.get(&worker);
-                let line = process.into_iter().flat_map(|process| &process.line);
-                assert!(believed.eq(line.map(|sent| sent.id)), "{worker} has these in hand");
-                assert!(work.makes_sense(&self.pool.ledger), "{worker} adds up: {work:?}");
-            }
+        for Worker { id: worker, session, .. } in self.pool.slots.iter().flat_map(Slot::workers) {
+            let believed = session.keys().map(|key| self.pool.ledger.id(key));
+            let process = self.processes.get(worker);
+            let line = process.into_iter().flat_map(|process| &process.line);
+            assert!(believed.eq(line.map(|sent| sent.id)), "{worker} has these in flight");
+            assert!(session.makes_sense(&self.pool.ledger), "{worker} adds up: {session:?}");
         }
     }
 
@@ -172,7 +161,9 @@ impl World {
             let free = free && process.asleep.is_none_or(|asleep| self.may_wake(asleep));
             let has_all = |max| process.answered >= max;
             let free = free && !rules.recycle.jobs.is_some_and(has_all);
-            let turn = self.pool.slots[worker.slot as usize - 1].current == worker.life;
+            let slot = self.pool.slots.get(*worker).map(|slot| &self.pool.slots[slot]);
+            let current = slot.and_then(Slot::worker);
+            let turn = current.is_some_and(|current| current.id == *worker);
             assert!(over || !queued || !free || !turn, "{worker} is idle, and jobs wait");
             let recalled = process.recall_asked || process.stalled || process.stopping.is_some();
             let asleep = process.asleep.is_some();
@@ -184,7 +175,7 @@ impl World {
         }
         let slots = &self.pool.slots;
         let helped = slots.iter().any(Slot::is_coming) || !slots.iter().any(Slot::may_make_way);
-        let waits = self.pool.ledger.has_lonely() && !self.hold && !paced;
+        let waits = self.pool.ledger.has_isolated() && !self.hold && !paced;
         assert!(over || !waits || helped, "a job waits for a fresh worker, and none makes way");
     }
 

@@ -54,8 +54,8 @@ impl World {
             self.scale = workers;
             self.to_start.retain(|slot, _| *slot <= workers);
             let is_manned = |slot: u32| {
-                let index = usize::try_from(slot - 1).unwrap();
-                self.pool.slots.get(index).is_some_and(|slot: &Slot| slot.retired().is_none())
+                let mut slots = self.pool.slots.iter();
+                slots.any(|known: &Slot| known.number == slot && known.retired().is_none())
             };
             for slot in (before + 1..=workers).filter(|slot| !is_manned(*slot)) {
                 self.to_start.insert(slot, self.now);

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Chance, nature::Nature, process::Process};
+use super::{Chance, ends::evidence, nature::Nature, process::Process};
 use crate::{
-    command::{Captured, Ran},
-    decide::{Answer, Jitter, Left, News},
-    exit::{Asked, Cause, Evidence, Peak, ProcessEnd, Status, StopReason},
+    decide::{Jitter, Left, News},
+    exit::{ProcessEnd, Status},
     signal::Signal,
 };
 
@@ -70,32 +69,5 @@ impl Process {
         }
         let jitter = Jitter::from_random(chance.draw());
         self.news.push_back(News::Ended { pid: Some(7), end, left, jitter });
-    }
-}
-
-/// How a command ended that was run in place of such an answer.
-pub(super) fn ran(answer: &Answer, cancelled: bool) -> Answer {
-    let code = u8::from(!matches!(answer, Answer::Done(_)));
-    let asked = Asked { why: StopReason::Timeout, killed: false };
-    Answer::Ran(Box::new(Ran {
-        pid: 9,
-        cause: Cause::Exit,
-        evidence: Some(evidence(Status::Code(code))),
-        asked: cancelled.then_some(asked),
-        output: Captured::none(),
-        leaked: false,
-    }))
-}
-
-fn evidence(status: Status) -> Evidence {
-    Evidence {
-        status,
-        wall: Duration::ZERO,
-        cpu: Duration::ZERO,
-        own_cpu: Duration::ZERO,
-        peak: Peak { bytes: 0, exact: true },
-        says_out_of_memory: false,
-        kernel_oom: false,
-        left: Vec::new(),
     }
 }

@@ -2,71 +2,18 @@
 //! works out from its own truth which attempts have ended, and how.
 
 use super::{
+    expected::{Expected, Kind, charges},
     process::{Process, Sent},
     world::World,
 };
 use crate::{
     decide::{Answer, News, Reply},
     event::WorkerId,
-    exit::{Cause, Evidence, ProcessEnd, ProtocolFault, Status, StopReason},
-    job::{Attempt, AttemptEnd, Payload},
+    exit::{Evidence, ProcessEnd, Status, StopReason},
+    job::Payload,
     limits::Resource,
     signal::Signal,
 };
-
-/// An attempt that ends in this step.
-#[derive(Debug)]
-pub(super) struct Expected {
-    pub(super) id: u64,
-    pub(super) attempt: u32,
-    pub(super) worker: WorkerId,
-    pub(super) end: Kind,
-    /// Whoever did it has lied: it may end otherwise.
-    pub(super) perhaps: bool,
-}
-
-/// How an attempt ends.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
-    Ok(Payload),
-    Error,
-    Timeout,
-    Crashed,
-    Returned,
-}
-
-impl Kind {
-    pub(super) fn of(attempt: &Attempt, ok: Option<&Payload>) -> Self {
-        match Self::of_end(&attempt.end) {
-            Self::Ok(none) => Self::Ok(ok.cloned().unwrap_or(none)),
-            kind => kind,
-        }
-    }
-
-    pub(super) fn of_end(end: &AttemptEnd) -> Self {
-        match end {
-            AttemptEnd::Ok => Self::Ok(Payload::copy(b"")),
-            AttemptEnd::Error(_) => Self::Error,
-            AttemptEnd::Timeout(_) => Self::Timeout,
-            AttemptEnd::Crashed(death) => {
-                let charged = match death.cause {
-                    Cause::Protocol(fault) => charges(fault),
-                    Cause::AskedToStop(_) | Cause::CpuLimit | Cause::Unobserved => false,
-                    _ => true,
-                };
-                assert!(charged, "{:?} charges nobody", death.cause);
-                Self::Crashed
-            }
-            AttemptEnd::Returned(_) | AttemptEnd::Lost => Self::Returned,
-            AttemptEnd::Ran(ran) if ran.is_ok() => Self::Ok(Payload::copy(b"")),
-            AttemptEnd::Ran(ran) => match ran.cause {
-                Cause::Timeout => Self::Timeout,
-                Cause::AskedToStop(_) => Self::Returned,
-                _ => Self::Error,
-            },
-        }
-    }
-}
 
 impl World {
     /// Takes the next news of a process.
@@ -100,12 +47,6 @@ impl World {
             }
         }
         Some(news)
-    }
-
-    pub(super) fn process(&mut self, worker: WorkerId) -> &mut Process {
-        self.processes
-            .get_mut(&worker)
-            .unwrap_or_else(|| panic!("{worker} is not there to be dealt with"))
     }
 
     /// Replies, each for the head of its line; false at the first that is not.
@@ -247,11 +188,6 @@ impl World {
         };
         self.expected.push(Expected { id, attempt, worker, end, perhaps: false });
     }
-}
-
-/// Whether the job in hand is to blame for this.
-fn charges(fault: ProtocolFault) -> bool {
-    !matches!(fault, ProtocolFault::SecondReply { .. })
 }
 
 /// Who is to blame for a death: its job, its job's length, or nobody that we know.

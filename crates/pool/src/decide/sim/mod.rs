@@ -4,11 +4,13 @@
 //!
 //! A failure prints its seed; `SUPERVISOR_SIM_SEED=n cargo test -p supervisor sim` replays it.
 
-pub(super) mod bugs;
+mod bugs;
 mod check;
 mod command;
 mod death;
 mod deliver;
+mod ends;
+mod expected;
 mod nature;
 mod perform;
 mod process;
@@ -17,10 +19,12 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use world::World;
+use self::{bugs::Bug, world::World};
 
 const SEEDS: u64 = 3000;
 const STEPS: u32 = 500;
+/// A planted bug is found within this many seeds.
+const BUG_SEEDS_MAX: u64 = 20_000;
 const SEEDS_VARIABLE: &str = "SUPERVISOR_SIM_SEEDS";
 const SEED_VARIABLE: &str = "SUPERVISOR_SIM_SEED";
 
@@ -54,9 +58,10 @@ impl Chance {
 }
 
 /// A run without jobs and one with, each from its beginning to its end.
-fn simulate(seed: u64) {
+fn simulate(seed: u64, bug: Option<Bug>) {
     for has_jobs in [false, true] {
         let mut world = World::new(seed, has_jobs);
+        world.bug = bug;
         world.begin();
         for _ in 0..STEPS {
             world.go_on();
@@ -65,17 +70,28 @@ fn simulate(seed: u64) {
     }
 }
 
-fn holds(seed: u64) -> bool {
-    catch_unwind(AssertUnwindSafe(|| simulate(seed))).is_ok()
+fn holds(seed: u64, bug: Option<Bug>) -> bool {
+    catch_unwind(AssertUnwindSafe(|| simulate(seed, bug))).is_ok()
 }
 
 #[test]
 fn every_promise_holds_under_every_schedule() {
     if let Ok(seed) = std::env::var(SEED_VARIABLE) {
-        return simulate(seed.parse().unwrap());
+        return simulate(seed.parse().unwrap(), None);
     }
     let seeds = std::env::var(SEEDS_VARIABLE).map_or(SEEDS, |seeds| seeds.parse().unwrap());
     for seed in 0..seeds {
-        assert!(holds(seed), "seed {seed} breaks a promise; replay it with {SEED_VARIABLE}={seed}");
+        assert!(
+            holds(seed, None),
+            "seed {seed} breaks a promise; replay it with {SEED_VARIABLE}={seed}"
+        );
+    }
+}
+
+#[test]
+fn planted_bugs_are_found() {
+    for bug in bugs::ALL {
+        let is_found = (0..BUG_SEEDS_MAX).any(|seed| !holds(seed, Some(bug)));
+        assert!(is_found, "{bug:?} is not found");
     }
 }

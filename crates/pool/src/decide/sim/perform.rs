@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    deliver::Kind,
+    expected::Kind,
     process::{Frame, Process, Sent},
     world::{Record, World, is_roll},
 };
 use crate::{
     decide::{
         Action, Cancelled, News, Order, RunEnd, Tick,
-        slot::{Slot, State},
+        slot::Slot,
+        worker::{Phase, Worker},
     },
     event::{Again, Event, Next, ShutdownReason, WorkerId},
     exit::{Cause, StopReason},
@@ -159,39 +160,39 @@ impl World {
         let head = process.line.front().map(|head| head.id);
         let is_due = asleep.is_none_or(|asleep| self.may_wake(asleep));
         assert!(is_due, "{worker} sleeps, not all do");
-        let is_apart = |world: &mut Self, id| world.job(id).crashes() > 0;
-        assert!(!head.is_some_and(|id| is_apart(self, id)), "{worker} has a job alone");
-        for Order { id, attempt, payload } in jobs {
-            let (id, attempt) = (*id, *attempt);
-            if is_apart(self, id) {
-                let sent = self.process(worker).sent;
-                assert!(sent == 0 && jobs.len() == 1, "job {id} is not alone in a fresh worker");
-            }
-            let hold = self.hold;
-            let job = self.job(id);
-            let was_sent = std::mem::replace(&mut job.was_sent, true);
-            assert!(was_sent || !hold, "job {id} begun with, and outcomes have nowhere to go");
-            assert_eq!(
-                payload.as_bytes(),
-                job.position.to_string().as_bytes(),
-                "job {id} as it came"
-            );
-            assert!(!job.settled, "job {id} is settled, and sent");
-            assert_eq!(job.holder.replace(worker), None, "job {id} is with two workers");
-            assert_eq!(attempt as usize, job.attempts.len() + 1, "attempts of job {id}");
-            assert!(job.not_before <= now, "job {id} before its time");
-            let is_bulky = self.chance.one_in(self.nature.bulky);
-            let process = self.process(worker);
-            if is_bulky {
-                process.line.push_back(Sent { nth: process.sent, id, attempt });
-                process.news.push_back(News::Unsendable { id, bytes: 2000, bytes_max: 1000 });
-            } else {
-                process.sent += 1;
-                process.line.push_back(Sent { nth: process.sent, id, attempt });
-                process.read(Frame::Job { id, attempt });
-            }
-            self.begun(id, true);
+        let is_apart = head.is_some_and(|id| self.job(id).crashes() > 0);
+        assert!(!is_apart, "{worker} has a job alone");
+        for order in jobs {
+            self.send_one(worker, order, jobs.len());
         }
+    }
+
+    /// One of `count` jobs that are sent together.
+    fn send_one(&mut self, worker: WorkerId, order: &Order, count: usize) {
+        let (id, attempt, now, hold) = (order.id, order.attempt, self.now, self.hold);
+        if self.job(id).crashes() > 0 {
+            let sent = self.process(worker).sent;
+            assert!(sent == 0 && count == 1, "job {id} is not alone in a fresh worker");
+        }
+        let job = self.job(id);
+        let was_sent = std::mem::replace(&mut job.was_sent, true);
+        assert!(was_sent || !hold, "job {id} begun with, and outcomes have nowhere to go");
+        let position = job.position.to_string();
+        assert_eq!(order.payload.as_bytes(), position.as_bytes(), "job {id} as it came");
+        assert!(!job.settled, "job {id} is settled, and sent");
+        assert_eq!(job.holder.replace(worker), None, "job {id} is with two workers");
+        assert_eq!(attempt as usize, job.attempts.len() + 1, "attempts of job {id}");
+        assert!(job.not_before <= now, "job {id} before its time");
+        let is_bulky = self.chance.one_in(self.nature.bulky);
+        let process = self.process(worker);
+        process.sent += u64::from(!is_bulky);
+        process.line.push_back(Sent { nth: process.sent, id, attempt });
+        if is_bulky {
+            process.news.push_back(News::Unsendable { id, bytes: 2000, bytes_max: 1000 });
+        } else {
+            process.read(Frame::Job { id, attempt });
+        }
+        self.begun(id, true);
     }
 
     /// Whether who has slept since then is to have a job: no other takes any, or will.
@@ -202,8 +203,10 @@ impl World {
         };
         // Not so one that this step is yet to start.
         let is_there = |slot: &&Slot| {
-            let worker = WorkerId { slot: slot.number, life: slot.current };
-            self.processes.contains_key(&worker) || !matches!(slot.state, State::Starting { .. })
+            slot.worker().is_none_or(|worker: &Worker| {
+                let is_starting = matches!(worker.phase, Phase::Spawned | Phase::Executed { .. });
+                !is_starting || self.processes.contains_key(&worker.id)
+            })
         };
         let helped = self.pool.slots.iter().filter(is_there).any(Slot::is_coming)
             || self.processes.values().any(serves);
@@ -347,7 +350,7 @@ impl World {
         let id = outcome.id;
         let is_cancelled = self.cancelled.contains(&id);
         let gave_up = self.pool.end() == Some(RunEnd::GaveUp);
-        let is_over = gave_up || self.pool.shutdown.reason().is_some();
+        let is_over = gave_up || self.pool.phase.reason().is_some();
         let job = self.job(id);
         assert!(!job.settled, "job {id} is settled twice");
         assert_eq!(job.holder, None, "job {id} is settled in the hands of a worker");

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::{Chance, death::ran, nature::Nature};
+use super::{Chance, ends::ran, nature::Nature};
 use crate::{
     decide::{Abilities, Answer, Memory, News, Reply, Tick},
     exit::{Pipe, ProcessEnd, ProtocolFault, StartFault, StartStep, Status, StopReason},

@@ -8,7 +8,8 @@ use std::{
 
 use super::{
     Chance,
-    deliver::Expected,
+    bugs::Bug,
+    expected::Expected,
     nature::{self, Nature},
     process::Process,
 };
@@ -82,6 +83,8 @@ pub(super) struct World {
     /// Those whose memory is being looked at, and those found too heavy in this step.
     pub(super) on_scales: VecDeque<Vec<WorkerId>>,
     pub(super) too_heavy: BTreeSet<WorkerId>,
+    /// What is planted in the pool.
+    pub(super) bug: Option<Bug>,
     to_come: u64,
     position: u64,
 }
@@ -131,6 +134,7 @@ impl World {
             scale: 0,
             on_scales: VecDeque::new(),
             too_heavy: BTreeSet::new(),
+            bug: None,
             to_come: chance.below(61),
             position: 0,
             chance,
@@ -160,7 +164,20 @@ impl World {
                 self.climbed = Some(self.now);
             }
         }
+        let unsent = match &input {
+            Input::Worker { worker, news: News::Unsendable { .. } } => Some(*worker),
+            _ => None,
+        };
+        let dying = self.dying.as_ref().map(|(_, process)| process);
+        let input = match self.bug {
+            Some(bug) => bug.misheard(input, dying),
+            None => input,
+        };
         self.pool.step(self.now, input, &mut actions);
+        if let Some(bug) = self.bug {
+            bug.forget(&mut self.pool, unsent);
+            self.misdecide(bug, &mut actions);
+        }
         for action in &actions.list {
             // First of all: what has settled a job in this step was told behind that.
             match action {
@@ -183,6 +200,25 @@ impl World {
         self.check_weights();
         self.check_condemned();
         self.was_done = self.is_done();
+    }
+
+    pub(super) fn process(&mut self, worker: WorkerId) -> &mut Process {
+        self.processes
+            .get_mut(&worker)
+            .unwrap_or_else(|| panic!("{worker} is not there to be dealt with"))
+    }
+
+    fn misdecide(&self, bug: Bug, actions: &mut Actions) {
+        let dying = self.dying.as_ref().map(|(worker, _)| *worker);
+        for action in &mut actions.list {
+            let tried = match action {
+                Action::TakenBack { id } => {
+                    self.jobs[usize::try_from(*id - 1).unwrap()].attempts.len()
+                }
+                _ => 0,
+            };
+            bug.misdecided(action, dying, tried);
+        }
     }
 
     /// Whether there is nothing more to be done.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use supervisor::observe::snapshot::{Snapshot, Worker};
+use records::{Millis, Snapshot, Worker};
 use text::units::{show_duration, show_size};
 
 use super::{super::show::name, text::plain};
@@ -77,18 +77,18 @@ impl Column {
         matches!(self, Self::Input | Self::Before)
     }
 
-    pub(super) fn of(self, worker: &Worker, at_ms: u64) -> String {
-        let since = |since: u64| age(at_ms.saturating_sub(since));
+    pub(super) fn of(self, worker: &Worker, at_ms: Millis) -> String {
+        let since = |since: Millis| age(at_ms.since(since));
         let job = worker.job.as_ref();
         let text = match self {
             Self::Worker => Some(name(worker)),
-            Self::Pid => worker.pid.map(|pid| pid.to_string()),
+            Self::Pid => worker.id.pid.map(|pid| pid.to_string()),
             Self::State => Some(plain(&worker.state)),
-            Self::Up => worker.since_ms.map(since),
+            Self::Up => worker.started_ms.map(since),
             Self::Memory => worker.memory_bytes.map(show_size),
             Self::Restarts => Some(worker.restarts.to_string()),
             Self::Job => job.map(|job| job.id.to_string()),
-            Self::Since => job.map(|job| since(job.since_ms)),
+            Self::Since => job.map(|job| since(job.began_ms)),
             Self::Input => job.map(|job| plain(&job.input)),
             Self::Before => worker.last.as_ref().map(|last| plain(&last.why)),
         };
@@ -133,10 +133,10 @@ fn width(snapshot: &Snapshot, column: Column) -> u16 {
 }
 
 /// How long something has gone on; what is more than a second old changes once a second.
-pub(super) fn age(ms: u64) -> String {
-    match ms {
-        0..1000 => show_duration(Duration::from_millis(ms)),
-        1000..60_000 => format!("{} s", ms / 1000),
-        _ => show_duration(Duration::from_secs(ms / 1000)),
+pub(super) fn age(age: Duration) -> String {
+    match age.as_secs() {
+        0 => show_duration(age),
+        seconds @ 1..60 => format!("{seconds} s"),
+        seconds => show_duration(Duration::from_secs(seconds)),
     }
 }

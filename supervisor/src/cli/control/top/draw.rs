@@ -7,7 +7,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::Sparkline,
 };
-use supervisor::observe::snapshot::{Failure, Snapshot, Worker};
+use records::{Failure, Millis, Snapshot, Worker, names};
 use text::units::show_size;
 
 use super::{
@@ -77,7 +77,7 @@ impl Page<'_, '_> {
             ),
             Span::raw("  "),
             Span::styled(state, style),
-            Span::raw(format!("  {}  PID {}  ", age(top.snapshot.at_ms), about.pid)),
+            Span::raw(format!("  {}  PID {}  ", age(top.snapshot.at_ms.into()), about.pid)),
         ];
         let used: usize = spans.iter().map(Span::width).sum();
         let left = self.area.width.saturating_sub(u16::try_from(used).unwrap_or(u16::MAX));
@@ -88,7 +88,7 @@ impl Page<'_, '_> {
     /// How the jobs stand; those that did not end well stand out.
     fn standing(&self, snapshot: &Snapshot) -> Line<'static> {
         let text = cut(&standing(snapshot), self.area.width);
-        let failed = snapshot.jobs.failed + snapshot.jobs.crashed;
+        let failed = snapshot.jobs.tally.not_ok();
         let bad = format!("{failed} failed");
         match text.split_once(&bad).filter(|_| failed > 0) {
             Some((before, after)) => Line::from(vec![
@@ -104,11 +104,11 @@ impl Page<'_, '_> {
     fn state(&self, top: &Top) -> (String, Style) {
         let snapshot = &top.snapshot;
         let state = plain(&snapshot.state);
-        let why = snapshot.why.as_ref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
+        let why = show::why(snapshot).map(|why| format!(": {}", plain(&why))).unwrap_or_default();
         match top.link {
             Link::Silent(seconds) => (format!("no answer for {seconds} s"), self.palette.bad),
             Link::Over if snapshot.state != "ended" => ("gone".into(), self.palette.bad),
-            _ if snapshot.state == "ended" && snapshot.why.as_deref() != Some("ok") => {
+            _ if snapshot.state == "ended" && snapshot.status.as_deref() != Some(names::OK) => {
                 (format!("{state}{why}"), self.palette.bad)
             }
             _ => (format!("{state}{why}"), self.palette.of(&snapshot.state)),
@@ -151,7 +151,7 @@ impl Page<'_, '_> {
     fn row(
         &self,
         worker: &Worker,
-        at_ms: u64,
+        at_ms: Millis,
         columns: &[(Column, u16)],
         is_selected: bool,
     ) -> Line<'static> {
@@ -215,13 +215,13 @@ impl Page<'_, '_> {
 /// How the jobs stand; of a run without jobs, how its workers do.
 fn standing(snapshot: &Snapshot) -> String {
     if !snapshot.run.has_jobs {
-        let live = snapshot.workers.iter().filter(|worker| worker.pid.is_some()).count();
+        let live = snapshot.workers.iter().filter(|worker| worker.id.pid.is_some()).count();
         let restarts: u64 = snapshot.restarts.iter().map(|count| count.count).sum();
         return format!("workers: {live} live, {restarts} replaced");
     }
-    let jobs = &snapshot.jobs;
-    let done = jobs.ok + jobs.failed + jobs.crashed;
-    let all = jobs.total.filter(|total| *total > 0);
+    let jobs = &snapshot.jobs.tally;
+    let done = jobs.ok + jobs.not_ok();
+    let all = snapshot.jobs.total.filter(|total| *total > 0);
     let part =
         |total: u64| format!(", {} % of {total}", u128::from(done) * 100 / u128::from(total));
     let part = all.map(part).unwrap_or_default();
@@ -243,8 +243,10 @@ fn failures_title(snapshot: &Snapshot) -> String {
     } else {
         ("last ends", &snapshot.restarts)
     };
-    let by_cause: Vec<_> =
-        counts.iter().map(|count| format!("{} {}", count.count, plain(&count.cause))).collect();
+    let by_cause: Vec<_> = counts
+        .iter()
+        .map(|count| format!("{} {}", count.count, plain(&count.cause).replace('_', " ")))
+        .collect();
     match by_cause.is_empty() {
         true => title.into(),
         false => format!("{title}; in all {}", by_cause.join(", ")),
@@ -252,8 +254,8 @@ fn failures_title(snapshot: &Snapshot) -> String {
 }
 
 /// A job that did not end well.
-fn told(failure: &Failure, at_ms: u64) -> String {
-    let ago = format!("{} ago", age(at_ms.saturating_sub(failure.at_ms)));
+fn told(failure: &Failure, at_ms: Millis) -> String {
+    let ago = format!("{} ago", age(at_ms.since(failure.at_ms)));
     let attempts = match failure.attempts.len() {
         0 | 1 => String::new(),
         count => format!(" ({count} attempts)"),
@@ -267,7 +269,7 @@ fn ends(snapshot: &Snapshot) -> impl Iterator<Item = String> {
     let ended = snapshot.workers.iter().filter_map(|worker| Some((worker, worker.last.as_ref()?)));
     ended.map(|(worker, last)| {
         let pid = last.pid.map(|pid| format!(" (PID {pid})")).unwrap_or_default();
-        format!("w{}.{}{pid} ended: {}", worker.worker, last.life, plain(&last.why))
+        format!("w{}.{}{pid} ended: {}", worker.id.worker, last.generation, plain(&last.why))
     })
 }
 

@@ -1,53 +1,67 @@
-//! A run that there is not, to be drawn.
+//! A sample run for layout tests.
 
-use supervisor::{
-    about::{About, SCHEMA},
-    observe::snapshot::{
-        Attempt, Count, Current, Failure, Jobs, Last, Sample, Service, Snapshot, Worker,
-    },
+use std::time::Duration;
+
+use pool::{event::WorkerId, job};
+use records::{
+    Attempt, Count, CurrentJob, Failure, Jobs, LastWorker, Millis, RunInfo, SCHEMA, Sample,
+    ServiceTime, Snapshot, Tally, Worker, WorkerRef,
 };
+
+pub(super) fn ms(millis: u64) -> Millis {
+    Duration::from_millis(millis).into()
+}
 
 /// Of so many workers, all busy.
 pub(super) fn run(workers: u32) -> Snapshot {
     let sample = |second: u64| Sample {
-        at_ms: second * 1000,
+        at_ms: ms(second * 1000),
         settled: second * second,
         failed: 0,
         memory_bytes: Some(second << 20),
     };
     Snapshot {
         schema: SCHEMA,
-        run: About {
+        run: RunInfo {
             id: "k3f9".into(),
             name: Some("nightly".into()),
             pid: 4122,
             version: "1".into(),
             title: "./worker --fast".into(),
-            began_unix_ms: 5,
+            began_unix_ms: ms(5),
             workers,
             has_jobs: true,
             total: Some(2000),
         },
-        at_ms: 30_500,
+        at_ms: ms(30_500),
         state: "running".into(),
+        status: None,
         why: None,
         workers: (1..=workers).map(worker).collect(),
         jobs: Jobs {
             total: Some(2000),
-            accepted: 990,
-            ok: 897,
-            failed: 2,
-            crashed: 1,
-            not_run: 0,
-            queued: 80,
-            in_flight: 10,
             running: 4,
-            tried_again: 3,
+            tally: Tally {
+                accepted: 990,
+                ok: 897,
+                failed: 2,
+                quarantined: 1,
+                not_run: 0,
+                queued: 80,
+                in_flight: 10,
+                retried: 3,
+            },
         },
-        failed: vec![Count { outcome: Some("failed".into()), cause: "exit".into(), count: 3 }],
+        failed: vec![Count { status: Some("failed".into()), cause: "exit".into(), count: 3 }],
         attempts: Vec::new(),
-        restarts: vec![Count { outcome: None, cause: "outside".into(), count: 1 }],
-        service: Service { count: 0, sum_s: 0.0, p50_ms: None, p99_ms: None, below_s: Vec::new() },
+        restarts: vec![Count { status: None, cause: "outside".into(), count: 1 }],
+        service: ServiceTime {
+            count: 0,
+            sum_ms: ms(0),
+            p50_ms: None,
+            p99_ms: None,
+            buckets: Vec::new(),
+        },
         failures: (1..=3).map(failure).collect(),
         history: (1..=30).map(sample).collect(),
         dropped_bytes: 0,
@@ -55,24 +69,22 @@ pub(super) fn run(workers: u32) -> Snapshot {
 }
 
 fn worker(slot: u32) -> Worker {
-    let last = Last {
-        life: 0,
+    let last = LastWorker {
+        generation: 0,
         pid: Some(77),
         cause: "outside".into(),
         why: "code 137 (SIGKILL, outside)".into(),
     };
-    let job = Current {
+    let job = CurrentJob {
         id: u64::from(slot) + 900,
         attempt: 1,
         input: format!("input of {slot}"),
-        since_ms: 28_000,
+        began_ms: ms(28_000),
     };
     Worker {
-        worker: slot,
-        life: 1,
-        pid: Some(slot.cast_signed() + 5000),
+        id: WorkerRef { worker: slot, generation: 1, pid: Some(slot.cast_signed() + 5000) },
         state: "ready".into(),
-        since_ms: Some(400),
+        started_ms: Some(ms(400)),
         memory_bytes: Some(5 << 20),
         job: Some(job),
         restarts: 0,
@@ -81,24 +93,23 @@ fn worker(slot: u32) -> Worker {
 }
 
 fn failure(number: u64) -> Failure {
-    let attempt = Attempt {
-        attempt: 1,
-        worker: 1,
-        life: 1,
+    let attempt = Attempt::brief(&job::Attempt {
+        number: 1,
+        worker: WorkerId { slot: 1, life: 1 },
         pid: 5,
-        began_ms: 1,
-        ms: 2.0,
-        cause: "exit".into(),
-        why: "code 3".into(),
-        output: String::new(),
-    };
+        began: Duration::from_millis(1),
+        took: Duration::from_millis(2),
+        peak_bytes: None,
+        hang: None,
+        end: job::AttemptEnd::Lost,
+    });
     Failure {
         number,
-        at_ms: number * 10_000,
+        at_ms: ms(number * 10_000),
         id: number * 7,
         position: number,
         input: format!("bad {number}"),
-        outcome: "failed".into(),
+        status: "failed".into(),
         cause: "exit".into(),
         why: "code 3".into(),
         attempts: vec![attempt.clone(), attempt],

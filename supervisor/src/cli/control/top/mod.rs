@@ -24,12 +24,13 @@ use std::{
 use crossterm::event::{self, Event};
 use pool::signal::Signal;
 use process::signals::{BlockingRequests, Request, die_by, suspend};
+use records::Snapshot;
 use supervisor::{
     control::{
         client::{self, ClientError},
-        wire::{Act, Ask},
+        wire::{Performed, Query},
     },
-    observe::snapshot::Snapshot,
+    model::Command,
 };
 
 use self::{
@@ -71,7 +72,7 @@ pub(super) fn main(which: &Which) -> Result<(), Fault> {
     }
     let found = client::run(which.run.as_deref())?;
     let id = found.id.clone();
-    let mut lines = found.listen(Ask::Watch)?;
+    let mut lines = found.listen(Query::Watch)?;
     let Some(first) = next(&mut lines)? else { return Err(ClientError::NoRun.into()) };
     let (to, news) = sync_channel(NEWS_MAX);
     let signals = BlockingRequests::open().map_err(Fault::Terminal)?;
@@ -165,11 +166,13 @@ impl Live {
     }
 
     /// Asks for it beside the picture, which goes on.
-    fn perform(&self, act: Act) {
+    fn perform(&self, act: Command) {
         let id = self.id.clone();
         start(self.to.clone(), move |to| {
-            let asked = client::run(Some(&id)).and_then(|run| run.ask(Ask::Act(act)));
-            to.send(News::Answer(asked.unwrap_or_else(|error| error.to_string())))
+            let query = Query::Command(act);
+            let performed = client::run(Some(&id)).and_then(|run| run.ask::<Performed>(query));
+            let answer = performed.map_or_else(|error| error.to_string(), |done| done.message);
+            to.send(News::Answer(answer))
         });
     }
 }

@@ -40,7 +40,7 @@ impl Palette {
         match state {
             "running" | "ready" | "ended" => self.good,
             "starting" | "stopping" => self.passing,
-            "undead" | "gone" => self.bad,
+            "unkillable" | "gone" => self.bad,
             _ => self.faint,
         }
     }

@@ -1,7 +1,7 @@
 //! How fast did it go, second by second? Taken from the samples of a snapshot, whose counters only
 //! grow.
 
-use supervisor::observe::snapshot::{Sample, Snapshot};
+use records::{Sample, Snapshot};
 
 /// The rate that is told is that of so many seconds.
 const MEAN_SECONDS: usize = 5;
@@ -9,11 +9,12 @@ const MEAN_SECONDS: usize = 5;
 /// Jobs that ended in each of the last whole seconds, in thousandths, oldest first; fewer where the
 /// run is younger.
 pub(super) fn rates(snapshot: &Snapshot, seconds: usize) -> Vec<u64> {
-    let jobs = &snapshot.jobs;
-    let now = (snapshot.at_ms, jobs.ok + jobs.failed + jobs.crashed);
-    let kept = snapshot.history.iter().map(|sample: &Sample| (sample.at_ms, sample.settled));
+    let jobs = &snapshot.jobs.tally;
+    let now = (snapshot.at_ms.as_whole(), jobs.ok + jobs.not_ok());
+    let of = |sample: &Sample| (sample.at_ms.as_whole(), sample.settled);
+    let kept = snapshot.history.iter().map(of);
     let points: Vec<_> = [(0, 0)].into_iter().chain(kept).chain([now]).collect();
-    let last = snapshot.at_ms / 1000;
+    let last = snapshot.at_ms.as_whole() / 1000;
     let first = last.saturating_sub(seconds as u64);
     let counts: Vec<u64> = (first..=last).map(|second| count(&points, second * 1000)).collect();
     counts.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect()
@@ -56,18 +57,18 @@ pub(super) fn show(thousandths: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::control::top::made_up;
+    use crate::cli::control::top::made_up::{self, ms};
 
     fn sample(at_ms: u64, settled: u64) -> Sample {
-        Sample { at_ms, settled, failed: 0, memory_bytes: None }
+        Sample { at_ms: ms(at_ms), settled, failed: 0, memory_bytes: None }
     }
 
     #[test]
     fn each_whole_second_has_what_ended_in_it() {
         let mut snapshot = made_up::run(1);
-        snapshot.at_ms = 5400;
-        snapshot.jobs.ok = 12;
-        (snapshot.jobs.failed, snapshot.jobs.crashed) = (0, 0);
+        snapshot.at_ms = ms(5400);
+        snapshot.jobs.tally.ok = 12;
+        (snapshot.jobs.tally.failed, snapshot.jobs.tally.quarantined) = (0, 0);
         // A second without a sample is one in which nothing changed, or shares what did.
         snapshot.history = vec![sample(1000, 4), sample(2000, 4), sample(4000, 10)];
         let all = [4000, 0, 3000, 3000, 1428];
@@ -79,10 +80,10 @@ mod tests {
     #[test]
     fn a_counter_that_lies_breaks_nothing() {
         let mut snapshot = made_up::run(1);
-        snapshot.at_ms = 2000;
+        snapshot.at_ms = ms(2000);
         snapshot.history = vec![sample(9000, u64::MAX), sample(1000, 7), sample(1000, 3)];
         rates(&snapshot, 10);
-        snapshot.at_ms = 0;
+        snapshot.at_ms = ms(0);
         assert_eq!(rates(&snapshot, 10), [0; 0]);
     }
 

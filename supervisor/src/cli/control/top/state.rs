@@ -1,10 +1,10 @@
 //! What does a person look at, and what do keys mean to it? Pure: news in, wishes out.
 
+use std::time::Duration;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use supervisor::{
-    control::wire::{self, Act},
-    observe::snapshot::{Snapshot, Worker},
-};
+use records::{Millis, Snapshot, Worker};
+use supervisor::model::{Command, WorkerName};
 
 use super::super::show::name;
 
@@ -36,18 +36,18 @@ pub(super) enum Link {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Question {
     pub(super) text: String,
-    act: Act,
+    act: Command,
 }
 
 /// What was answered, and when, since the run began.
 #[derive(Debug)]
 struct Said {
     text: String,
-    at_ms: u64,
+    at_ms: Millis,
 }
 
 /// An answer is shown for so long, or until the next key.
-const SAID_MS: u64 = 5000;
+const SAID: Duration = Duration::from_secs(5);
 
 /// What is to be done about a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,7 +55,7 @@ pub(super) enum Wish {
     Nothing,
     Quit,
     Suspend,
-    Do(Act),
+    Do(Command),
 }
 
 impl Top {
@@ -69,11 +69,11 @@ impl Top {
         self.snapshot = snapshot;
         self.link = Link::Live;
         let at_ms = self.snapshot.at_ms;
-        self.said = self.said.take().filter(|said| at_ms < said.at_ms.saturating_add(SAID_MS));
+        self.said = self.said.take().filter(|said| at_ms.since(said.at_ms) < SAID);
         let all = &self.snapshot.workers;
         let (slot, _) = self.selected;
         let found = all.iter().position(|worker| id(worker) == self.selected);
-        let found = found.or_else(|| all.iter().position(|worker| worker.worker == slot));
+        let found = found.or_else(|| all.iter().position(|worker| worker.id.worker == slot));
         self.select(found.unwrap_or(self.at));
     }
 
@@ -139,10 +139,10 @@ impl Top {
             KeyCode::Char('K') => self.ask_to_kill(),
             KeyCode::Char('d') => {
                 let text = "drain: start no more jobs, let those that run finish, and end?".into();
-                self.question = Some(Question { text, act: Act::Drain });
+                self.question = Some(Question { text, act: Command::Drain });
             }
-            KeyCode::Char('+' | '=') => return Wish::Do(Act::ScaleBy { workers: 1 }),
-            KeyCode::Char('-' | '_') => return Wish::Do(Act::ScaleBy { workers: -1 }),
+            KeyCode::Char('+' | '=') => return Wish::Do(Command::ScaleBy { workers: 1 }),
+            KeyCode::Char('-' | '_') => return Wish::Do(Command::ScaleBy { workers: -1 }),
             _ => {}
         }
         Wish::Nothing
@@ -151,18 +151,18 @@ impl Top {
     /// It is this very process that is meant, and not who may come after it.
     fn ask_to_kill(&mut self) {
         let found = self.snapshot.workers.get(self.at);
-        let Some((worker, pid)) = found.and_then(|worker| Some((worker, worker.pid?))) else {
+        let Some((worker, pid)) = found.and_then(|worker| Some((worker, worker.id.pid?))) else {
             self.say("there is no worker in this line".into());
             return;
         };
         let text = format!("kill {} (PID {pid})?", name(worker));
-        let worker = wire::Worker { slot: worker.worker, life: Some(worker.life) };
-        self.question = Some(Question { text, act: Act::Kill { worker } });
+        let worker = WorkerName { slot: worker.id.worker, life: Some(worker.id.generation) };
+        self.question = Some(Question { text, act: Command::Kill { worker } });
     }
 }
 
 fn id(worker: &Worker) -> (u32, u32) {
-    (worker.worker, worker.life)
+    (worker.id.worker, worker.id.generation)
 }
 
 #[cfg(test)]
@@ -179,19 +179,19 @@ mod tests {
     fn what_harms_is_asked_first_and_means_the_process_that_was_seen() {
         let mut top = Top::new(made_up::run(4));
         let kill =
-            |slot, life| Wish::Do(Act::Kill { worker: wire::Worker { slot, life: Some(life) } });
+            |slot, life| Wish::Do(Command::Kill { worker: WorkerName { slot, life: Some(life) } });
         assert_eq!(press(&mut top, "Kn"), []);
         assert_eq!(press(&mut top, "KKy"), [], "another key than y is no");
         assert_eq!(press(&mut top, "jK"), []);
         // While it is asked the worker is replaced.
         let mut later = made_up::run(4);
-        later.workers[1].life += 1;
+        later.workers[1].id.generation += 1;
         top.look(later);
         assert_eq!(top.at(), 1);
         assert_eq!(press(&mut top, "y"), [kill(2, 1)]);
         assert_eq!(press(&mut top, "Ky"), [kill(2, 2)]);
-        assert_eq!(press(&mut top, "dy"), [Wish::Do(Act::Drain)]);
-        let by = |workers| Wish::Do(Act::ScaleBy { workers });
+        assert_eq!(press(&mut top, "dy"), [Wish::Do(Command::Drain)]);
+        let by = |workers| Wish::Do(Command::ScaleBy { workers });
         assert_eq!(press(&mut top, "+-"), [by(1), by(-1)]);
         assert_eq!(press(&mut top, "q"), [Wish::Quit]);
         assert_eq!(
@@ -207,7 +207,7 @@ mod tests {
         let mut later = made_up::run(4);
         top.look(later.clone());
         assert_eq!(top.said(), Some("done"));
-        later.at_ms += SAID_MS;
+        later.at_ms = (Duration::from(later.at_ms) + SAID).into();
         top.look(later);
         assert_eq!(top.said(), None);
     }

@@ -2,7 +2,7 @@
 
 use crossterm::event::KeyCode;
 use ratatui::{Terminal, backend::TestBackend};
-use supervisor::observe::snapshot::Snapshot;
+use records::Snapshot;
 use text::escape::is_obeyed;
 
 use super::{draw::draw, made_up, palette::Palette, state::Top};
@@ -56,7 +56,7 @@ fn every_size_is_drawn_whatever_is_in_it() {
         }
         snapshot.run.title.clone_from(&vile);
         snapshot.run.name = Some(vile.clone());
-        snapshot.why = Some(vile.clone());
+        snapshot.status = Some(vile.clone().into());
         for failure in &mut snapshot.failures {
             (failure.input, failure.why) = (vile.clone(), vile.clone());
         }
@@ -120,7 +120,7 @@ fn a_run_that_is_over_says_how() {
     top.end();
     assert!(lines(&mut top, 80, 24)[0].starts_with("k3f9 (nightly)  gone  "));
     top.snapshot.state = "ended".into();
-    top.snapshot.why = Some("stopped".into());
+    top.snapshot.status = Some("stopped".into());
     let shown = lines(&mut top, 80, 24);
     assert!(shown[0].starts_with("k3f9 (nightly)  ended: stopped  "), "{shown:?}");
     assert_eq!(shown[23].split("  ").nth(1), Some(""));

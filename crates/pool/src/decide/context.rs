@@ -1,0 +1,81 @@
+//! What the rules of one step share: the moment, the policy, how far the run is, and where
+//! decisions go.
+
+use super::{
+    action::Actions,
+    history::Disposition,
+    input::Tick,
+    ledger::{JobKey, Ledger},
+    memory_watch::MemoryWatch,
+    policy::Policy,
+};
+use crate::{
+    event::{Again, Event},
+    exit::StartFault,
+    job::{Attempt, JobEnd},
+};
+
+/// The context of one step.
+pub(super) struct StepContext<'a> {
+    pub(super) now: Tick,
+    pub(super) policy: &'a Policy,
+    /// The run is coming to its end.
+    pub(super) is_stopping: bool,
+    /// Running jobs have no more than the grace period.
+    pub(super) is_urgent: bool,
+    pub(super) contact: &'a mut Contact,
+    /// Where memory is limited.
+    pub(super) memory: Option<&'a mut MemoryWatch>,
+    pub(super) ledger: &'a mut Ledger,
+    pub(super) actions: &'a mut Actions,
+}
+
+/// Whether the program has shown that it can be executed, and that it speaks the protocol.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Contact {
+    /// Some worker's program was executed.
+    pub(super) has_run: bool,
+    pub(super) speech: Speech,
+}
+
+/// Whether any worker has spoken the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) enum Speech {
+    #[default]
+    Awaited,
+    /// None has, and that was reported.
+    Missed,
+    Heard,
+}
+
+impl StepContext<'_> {
+    pub(super) fn emit(&mut self, event: Event) {
+        self.actions.emit(event);
+    }
+
+    /// Whether a start failed before any other succeeded, and not for a passing reason.
+    pub(super) fn is_hopeless(&self, fault: StartFault) -> bool {
+        !self.contact.has_run && !fault.is_transient()
+    }
+
+    /// Files an attempt that was in flight and failed. The job is tried again, or settled.
+    pub(super) fn file(&mut self, key: JobKey, attempt: Attempt) {
+        let Some(rules) = &self.policy.jobs else { return };
+        let id = self.ledger.id(key);
+        let again = match self.ledger.add_attempt(key, attempt.clone(), rules) {
+            Disposition::Settled(end) => return self.ledger.give_up(key, end, self.actions),
+            // There is no other attempt in this run; a run that continues it will find the job
+            // unfinished.
+            Disposition::Again(_) if self.is_stopping => {
+                return self.ledger.give_up(key, JobEnd::NotRun, self.actions);
+            }
+            Disposition::Again(again) => again,
+        };
+        self.ledger.count_retry();
+        match again {
+            Again::After(delay) => self.ledger.wait(key, self.now + delay),
+            Again::Alone | Again::Next => self.ledger.enqueue(key),
+        }
+        self.emit(Event::TriedAgain { id, attempt, again });
+    }
+}

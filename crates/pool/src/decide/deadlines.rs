@@ -1,0 +1,97 @@
+//! One bound for all deadlines of a run, and the one way from the pool to a slot.
+
+use super::{
+    action::{Action, Actions},
+    context::StepContext,
+    input::Tick,
+    memory_watch::MemoryWatch,
+    pool::Pool,
+    shutdown::Urgency,
+    slot::Slot,
+    slots::SlotIndex,
+};
+
+impl Pool {
+    /// Does what is due.
+    pub(super) fn on_time(&mut self, now: Tick, actions: &mut Actions) {
+        if self.deadline.is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        self.ledger.on_time(now);
+        if let Some(memory) = &mut self.memory {
+            let workers = memory.take_due(now);
+            if !workers.is_empty() {
+                actions.push(Action::Weigh { workers, limit: memory.limit() });
+            }
+        }
+        self.each_slot(now, actions, Slot::on_time);
+        self.rolling.has_stale |= self.slots.iter().any(Slot::is_stale);
+        let (policy, contact) = (&self.policy, self.contact);
+        let slots = self.slots.iter().filter_map(|slot| slot.deadline(policy, contact));
+        self.deadline = slots.chain(self.jobs_deadline(now)).chain(self.sample_due()).min();
+    }
+
+    /// Takes into account what this step has changed: it may be due earlier than all else.
+    pub(super) fn update_deadline(&mut self, now: Tick) {
+        let mut deadline = self.deadline;
+        for index in self.dirty_slots.drain(..) {
+            let of_slot = self.slots[index].deadline(&self.policy, self.contact);
+            deadline = deadline.into_iter().chain(of_slot).min();
+        }
+        let retry = self.ledger.deadline().filter(|_| self.policy.jobs.is_some());
+        let others = retry.into_iter().chain(self.paced_until(now)).chain(self.sample_due());
+        self.deadline = deadline.into_iter().chain(others).min();
+    }
+
+    fn sample_due(&self) -> Option<Tick> {
+        self.memory.as_ref().and_then(MemoryWatch::deadline)
+    }
+
+    /// When the next job may be sent, where one waits for that.
+    fn paced_until(&self, now: Tick) -> Option<Tick> {
+        let is_any = self.ledger.ready() > 0 || self.ledger.has_isolated();
+        let is_awaited = is_any && !self.phase.is_stopping() && self.send_after > now;
+        is_awaited.then_some(self.send_after)
+    }
+
+    pub(super) fn jobs_deadline(&self, now: Tick) -> Option<Tick> {
+        let rules = self.policy.jobs.as_ref()?;
+        let run = rules.deadline.filter(|at| *at > now && !self.phase.is_done());
+        self.ledger.deadline().into_iter().chain(run).chain(self.paced_until(now)).min()
+    }
+
+    pub(super) fn each_slot(
+        &mut self,
+        now: Tick,
+        actions: &mut Actions,
+        mut each: impl FnMut(&mut Slot, &mut StepContext<'_>),
+    ) {
+        for index in self.slots.indices() {
+            let (slot, mut ctx) = self.at(now, index, actions);
+            each(slot, &mut ctx);
+        }
+    }
+
+    /// A slot that this step may change, and the context for that.
+    pub(super) fn at<'a>(
+        &'a mut self,
+        now: Tick,
+        index: SlotIndex,
+        actions: &'a mut Actions,
+    ) -> (&'a mut Slot, StepContext<'a>) {
+        self.dirty_slots.push(index);
+        self.ready.insert(index);
+        let shutdown = self.phase.shutdown();
+        let ctx = StepContext {
+            now,
+            policy: &self.policy,
+            is_stopping: self.phase.is_stopping(),
+            is_urgent: shutdown.is_some_and(|shutdown| shutdown.urgency > Urgency::None),
+            contact: &mut self.contact,
+            memory: self.memory.as_mut(),
+            ledger: &mut self.ledger,
+            actions,
+        };
+        (&mut self.slots[index], ctx)
+    }
+}

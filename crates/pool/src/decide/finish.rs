@@ -1,0 +1,103 @@
+//! When a run ends: its jobs are done, enough of them have ended, somebody asks for it, or its
+//! program is of no use.
+
+use super::{
+    action::Actions,
+    context::Speech,
+    halt,
+    input::Tick,
+    phase::Phase,
+    pool::Pool,
+    shutdown::{Request, Shutdown, Urgency},
+    slot::Slot,
+    slots::SlotIndex,
+};
+use crate::{
+    event::{Event, Mute, ShutdownReason},
+    exit::{Cause, Sender, StartFault, Status, StopReason},
+};
+
+impl Pool {
+    /// A worker died before it was ready. A program that does not speak the protocol is recognized
+    /// by this: the first worker of each slot has ended, and none has spoken.
+    pub(super) fn died_early(
+        &mut self,
+        now: Tick,
+        index: SlotIndex,
+        cause: Cause,
+        status: Option<Status>,
+        actions: &mut Actions,
+    ) {
+        let has_spoken = self.contact.speech == Speech::Heard;
+        if self.policy.jobs.is_none() || has_spoken || self.phase.is_stopping() {
+            return;
+        }
+        let mute = match (cause, status) {
+            (Cause::Protocol(fault), _) => Mute::Fault(fault),
+            // A kill from outside says nothing of the program.
+            (Cause::Signal(Sender::Outside), _) => return,
+            (_, Some(status)) => Mute::Ended(status),
+            (_, None) => return,
+        };
+        self.slots[index].died_silent = true;
+        if self.slots.iter().all(|slot| slot.died_silent) {
+            self.shut_down(now, ShutdownReason::NotAWorker(mute), actions);
+        }
+    }
+
+    pub(super) fn cannot_start(&mut self, now: Tick, fault: StartFault, actions: &mut Actions) {
+        if self.phase.reason().is_none() {
+            self.shut_down(now, ShutdownReason::CannotStart(fault), actions);
+        }
+    }
+
+    /// Stops the run early, or escalates a shutdown that is under way.
+    pub(super) fn shut_down(&mut self, now: Tick, reason: ShutdownReason, actions: &mut Actions) {
+        let is_done = self.phase.is_done();
+        let request = match &mut self.phase {
+            Phase::Stopping { shutdown, .. } => shutdown.request(now, reason),
+            phase => {
+                let shutdown = Shutdown::begin(now, reason);
+                *phase = Phase::Stopping { shutdown, is_done };
+                Some(Request::Stop)
+            }
+        };
+        match request {
+            Some(Request::Stop) => {
+                actions.emit(Event::ShuttingDown { reason });
+                self.cancel_roll();
+                self.ledger.abandon(actions);
+                let drains = Urgency::from(reason) < Urgency::Now;
+                self.each_slot(now, actions, |slot, ctx| {
+                    slot.stop(StopReason::Shutdown, drains, ctx);
+                });
+            }
+            Some(Request::Press) => self.each_slot(now, actions, Slot::press),
+            None => {}
+        }
+    }
+
+    /// Ends the run if nothing is left to be done, or enough jobs have ended.
+    pub(super) fn end_jobs(&mut self, now: Tick, actions: &mut Actions) {
+        let Some(rules) = &self.policy.jobs else { return };
+        let is_late = rules.deadline.is_some_and(|deadline| deadline <= now);
+        let halt = rules.halt.filter(|halt| halt::is_due(*halt, self.ledger.tally()));
+        if self.phase.is_stopping() {
+            // Jobs that were requeued after the stop are left over as well.
+            self.ledger.abandon(actions);
+        }
+        if is_late && !self.phase.is_done() {
+            self.shut_down(now, ShutdownReason::Deadline, actions);
+        } else if self.phase.is_stopping() {
+            // It ends already.
+        } else if let Some(halt) = halt {
+            self.shut_down(now, ShutdownReason::Halted { now: halt.now }, actions);
+        } else if matches!(self.phase, Phase::SourceEnded) && self.ledger.open() == 0 {
+            self.phase = Phase::Finishing;
+            self.each_slot(now, actions, |slot, ctx| slot.stop(StopReason::Finished, true, ctx));
+        } else if self.slots.iter().all(|slot| slot.retired().is_some()) {
+            // No worker stays up, and none is left.
+            self.ledger.abandon(actions);
+        }
+    }
+}

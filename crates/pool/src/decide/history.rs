@@ -1,0 +1,175 @@
+//! What a job went through, and what becomes of it when an attempt fails.
+//!
+//! Failures and crashes spend budgets of their own, which never mix. What was no fault of the job
+//! spends neither.
+
+use std::time::Duration;
+
+use super::input::Jitter;
+use crate::{
+    event::Again,
+    exit::{Cause, ProtocolFault, Sender},
+    job::{Attempt, AttemptEnd, FailureKind, JobEnd},
+    rules::JobRules,
+};
+
+/// A delay between attempts grows no further than this, unless it is longer to begin with.
+const DELAY_MAX: Duration = Duration::from_secs(30);
+/// A job whose worker was killed from outside so many times, each time while it ran, is parked:
+/// who kills may well mean the job.
+const RETURNS_MAX: u32 = 5;
+
+/// What a job went through.
+#[derive(Debug, Default)]
+pub(super) struct AttemptHistory {
+    /// The attempts that came to nothing.
+    pub(super) attempts: Vec<Attempt>,
+    failures: u32,
+    crashes: u32,
+    returns: u32,
+    /// Nobody wants it any more.
+    pub(super) is_cancelled: bool,
+}
+
+/// What becomes of the job.
+#[derive(Debug)]
+pub(super) enum Disposition {
+    Again(Again),
+    Settled(JobEnd),
+}
+
+impl AttemptHistory {
+    pub(super) fn next_attempt(&self) -> u32 {
+        u32::try_from(self.attempts.len()).map_or(u32::MAX, |earlier| earlier.saturating_add(1))
+    }
+
+    /// Such a job runs alone from then on.
+    pub(super) fn has_crashed(&self) -> bool {
+        self.crashes > 0
+    }
+
+    /// Adds an attempt that came to nothing; `id` is the job's number, from which the chance in
+    /// its delays is drawn: any spread will do.
+    pub(super) fn add(&mut self, attempt: Attempt, id: u64, rules: &JobRules) -> Disposition {
+        let fate = match &attempt.end {
+            // An attempt that is done is never added.
+            AttemptEnd::Ok => Disposition::Settled(JobEnd::Failed),
+            AttemptEnd::Error(failure) => self.failed(
+                id,
+                rules,
+                match failure.kind {
+                    FailureKind::Error => rules.retry_on.error,
+                    FailureKind::Panic => rules.retry_on.panic,
+                },
+            ),
+            AttemptEnd::Timeout(_) => self.failed(id, rules, rules.retry_on.timeout),
+            AttemptEnd::Ran(ran) => self.ran(id, rules, ran.cause),
+            AttemptEnd::Crashed(_) => {
+                self.crashes += 1;
+                if self.crashes > rules.crash_retries {
+                    Disposition::Settled(JobEnd::Crashed)
+                } else {
+                    Disposition::Again(Again::Alone)
+                }
+            }
+            AttemptEnd::Returned(_) | AttemptEnd::Lost => self.returned(),
+        };
+        self.attempts.push(attempt);
+        if self.is_cancelled { Disposition::Settled(JobEnd::Failed) } else { fate }
+    }
+
+    /// However a command ended is its result, and may be wanted otherwise; one that we stopped
+    /// has none.
+    fn ran(&mut self, id: u64, rules: &JobRules, cause: Cause) -> Disposition {
+        match cause {
+            Cause::Timeout => self.failed(id, rules, rules.retry_on.timeout),
+            Cause::AskedToStop(_) => self.returned(),
+            _ => self.failed(id, rules, rules.retry_on.error),
+        }
+    }
+
+    fn returned(&mut self) -> Disposition {
+        self.returns += 1;
+        if self.returns >= RETURNS_MAX {
+            Disposition::Settled(JobEnd::Crashed)
+        } else {
+            Disposition::Again(Again::Next)
+        }
+    }
+
+    fn failed(&mut self, id: u64, rules: &JobRules, counts: bool) -> Disposition {
+        self.failures += 1;
+        if !counts || self.failures > rules.retries {
+            return Disposition::Settled(JobEnd::Failed);
+        }
+        let doubled = 2u32.saturating_pow(self.failures - 1);
+        let delay_max = rules.retry_delay.max(DELAY_MAX);
+        let delay = rules.retry_delay.saturating_mul(doubled).min(delay_max);
+        // Fibonacci hashing: neighbours are spread far apart.
+        let chance = (id ^ u64::from(self.failures) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let delay = Jitter::from_random(chance >> 32).apply(delay).min(delay_max);
+        Disposition::Again(Again::After(delay))
+    }
+}
+
+/// Whether the job that ran is to blame for a death, and with what.
+///
+/// Its own exits, faults, memory and protocol errors are its own; what somebody else sent, what
+/// we asked, and CPU time, which adds up over a worker's life, are not.
+pub(super) fn is_charged(cause: Cause) -> bool {
+    match cause {
+        // Whichever job it is about, it is over.
+        Cause::Protocol(ProtocolFault::SecondReply { .. }) => false,
+        Cause::Exit
+        | Cause::Signal(Sender::Itself)
+        | Cause::Memory(_)
+        | Cause::Protocol(_)
+        | Cause::Timeout => true,
+        Cause::Signal(Sender::Outside)
+        | Cause::CpuLimit
+        | Cause::CouldNotStart(_)
+        | Cause::Unobserved
+        | Cause::AskedToStop(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{Depth, Recycle, RetryOn};
+
+    fn rules(retry_delay: Duration) -> JobRules {
+        JobRules {
+            retries: u32::MAX,
+            retry_delay,
+            retry_on: RetryOn { error: true, panic: true, timeout: true },
+            crash_retries: 0,
+            timeout: None,
+            deadline: None,
+            delay: Duration::ZERO,
+            depth: Depth::Auto,
+            halt: None,
+            start_timeout: Duration::ZERO,
+            recycle: Recycle::default(),
+        }
+    }
+
+    #[test]
+    fn a_delay_grows_to_its_cap_and_chance_does_not_exceed_it() {
+        const S: Duration = Duration::from_secs(1);
+        for (first, cap) in [(S, DELAY_MAX), (29 * S, DELAY_MAX), (300 * S, 300 * S)] {
+            for id in 0..50 {
+                let mut history = AttemptHistory::default();
+                let delays: Vec<_> = (0..20)
+                    .map(|_| match history.failed(id, &rules(first), true) {
+                        Disposition::Again(Again::After(delay)) => delay,
+                        fate => panic!("{fate:?}"),
+                    })
+                    .collect();
+                assert!(delays[0] >= first / 5 * 4 && delays[0] <= first / 5 * 6, "{delays:?}");
+                assert!(delays.iter().all(|delay| *delay <= cap), "{delays:?}");
+                assert!(delays[10..].iter().all(|delay| *delay >= cap / 5 * 4), "{delays:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The state of a run, and the step that takes it from one input to the next.
+
+use std::time::Duration;
+
+use super::{
+    action::{Action, Actions, Running},
+    context::Contact,
+    input::{Input, News, Tick, Weight},
+    ledger::Ledger,
+    memory_watch::MemoryWatch,
+    phase::Phase,
+    policy::Policy,
+    ready_set::ReadySet,
+    rolling::Rolling,
+    slot::{Consequence, Retired, Slot},
+    slots::{SlotIndex, Slots},
+};
+use crate::{
+    event::{Event, ShutdownReason, Tally, WorkerId},
+    job::{Accepted, Job, JobEnd, Payload},
+    rules::Restart,
+};
+
+/// How a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RunEnd {
+    /// Every worker, or every job, ended well.
+    Well,
+    /// The last end of some worker was a failure, or that of some job.
+    Failed,
+    /// The program does not stay up: a slot was given up, or with jobs all were.
+    GaveUp,
+    /// The run was stopped before its workers or its jobs ended by themselves.
+    Stopped(ShutdownReason),
+}
+
+/// The state of a run.
+#[derive(Debug)]
+pub struct Pool {
+    pub(super) policy: Policy,
+    pub(super) phase: Phase,
+    pub(super) slots: Slots,
+    pub(super) rolling: Rolling,
+    pub(super) contact: Contact,
+    pub(super) ledger: Ledger,
+    /// The tally as it was last reported.
+    reported: Tally,
+    /// Where memory is limited.
+    pub(super) memory: Option<MemoryWatch>,
+    /// No job is sent before this: `--delay`.
+    pub(super) send_after: Tick,
+    /// Slots that may have room for jobs.
+    pub(super) ready: ReadySet,
+    /// Slots whose deadline this step may have changed.
+    pub(super) dirty_slots: Vec<SlotIndex>,
+    /// Nothing is due before this; perhaps nothing is due then either.
+    pub(super) deadline: Option<Tick>,
+    late_news: u64,
+}
+
+impl Pool {
+    /// A run that has not begun. Its first step, whichever that is, starts the workers.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            phase: Phase::default(),
+            slots: Slots::new(policy.workers),
+            rolling: Rolling::default(),
+            contact: Contact::default(),
+            ledger: Ledger::default(),
+            reported: Tally::default(),
+            memory: policy.limits.tree_bytes().map(MemoryWatch::new),
+            send_after: Tick::ZERO,
+            ready: ReadySet::default(),
+            dirty_slots: Vec::new(),
+            deadline: Some(Tick::ZERO),
+            late_news: 0,
+            policy,
+        }
+    }
+
+    /// Takes one input and appends what to do about it. `now` never goes back.
+    pub fn step(&mut self, now: Tick, input: Input, actions: &mut Actions) {
+        self.take(now, input, actions);
+        loop {
+            self.on_time(now, actions);
+            self.continue_roll(now, actions);
+            self.ledger.settle_cancelled(actions);
+            self.end_jobs(now, actions);
+            if actions.list.iter().any(|action| matches!(action, Action::Spawn(_))) {
+                self.drop_spare_starts(now, actions);
+            }
+            self.dispatch(now, actions);
+            self.update_deadline(now);
+            // What was just begun may be due at once: a grace period of no time.
+            if self.deadline.is_none_or(|deadline| deadline > now) {
+                break;
+            }
+        }
+        let tally = self.ledger.tally();
+        if tally != self.reported {
+            self.reported = tally;
+            actions.emit(Event::Jobs(tally));
+        }
+    }
+
+    fn take(&mut self, now: Tick, input: Input, actions: &mut Actions) {
+        match input {
+            Input::Timer => {}
+            Input::Worker { worker, news } => {
+                if !self.take_news(now, worker, news, actions) {
+                    self.late_news += 1;
+                }
+            }
+            Input::Shutdown(reason) => self.shut_down(now, reason, actions),
+            Input::Roll if self.policy.restart == Restart::Always => {
+                self.slots.iter_mut().for_each(Slot::mark_stale);
+                self.rolling.begin();
+            }
+            Input::Roll => {}
+            Input::Jobs(jobs) => jobs.into_iter().for_each(|job| self.ledger.accept(job)),
+            Input::TooLong { id, place, position, bytes } => {
+                let end = JobEnd::TooLong { bytes, cap: self.policy.job_bytes_max };
+                let job = Job { payload: Payload::copy(&[]), position };
+                self.ledger.refuse(Accepted { id, place, job }, end, actions);
+            }
+            Input::SourceEnded => {
+                self.phase.end_source();
+                self.drop_spare_starts(now, actions);
+            }
+            Input::Hold(hold) => self.ledger.hold(hold),
+            Input::Cancel { id, now: at_once } => self.cancel(now, id, at_once, actions),
+            Input::Kill { workers } => self.kill(now, &workers, actions),
+            Input::Scale(workers) => self.scale(now, workers, actions),
+            Input::Examined { worker, id, hang } => {
+                let slot = self.slots.get(worker);
+                if let Some(worker) = slot.and_then(|slot| self.slots[slot].find(worker)) {
+                    worker.session.examined(id, hang, &self.ledger);
+                }
+            }
+            Input::Weighed { weights, took } => self.take_samples(now, &weights, took, actions),
+        }
+    }
+
+    /// When [`Input::Timer`] is due, whatever else happens; never late, at times too early.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Tick> {
+        self.deadline
+    }
+
+    /// The job that each worker runs, or is about to run.
+    pub fn running(&self) -> impl Iterator<Item = Running<'_>> {
+        let ledger = &self.ledger;
+        self.slots.iter().flat_map(Slot::running).map(|(worker, key, since)| {
+            let (id, attempt) = ledger.attempt_of(key);
+            Running { worker, id, attempt, payload: ledger.payload(key), since }
+        })
+    }
+
+    /// How the run ended; `None` while it goes on.
+    #[must_use]
+    pub fn end(&self) -> Option<RunEnd> {
+        let retired: Option<Vec<_>> = self.slots.iter().map(Slot::retired).collect();
+        let retired = retired?;
+        let has_jobs = self.policy.jobs.is_some();
+        Some(match self.phase.reason() {
+            Some(reason) => RunEnd::Stopped(reason),
+            _ if has_jobs && !self.phase.is_done() => RunEnd::GaveUp,
+            _ if has_jobs && self.ledger.tally().has_failures() => RunEnd::Failed,
+            _ if has_jobs => RunEnd::Well,
+            _ if retired.contains(&Retired::GaveUp) => RunEnd::GaveUp,
+            _ if retired.contains(&Retired::Failed) => RunEnd::Failed,
+            _ => RunEnd::Well,
+        })
+    }
+
+    /// Whether workers are being replaced, or are to be.
+    #[must_use]
+    pub fn is_rolling(&self) -> bool {
+        self.rolling.is_under_way()
+    }
+
+    /// How much news came of workers that were gone already, and was dropped.
+    #[must_use]
+    pub fn late_news(&self) -> u64 {
+        self.late_news
+    }
+
+    /// Takes news of a worker. Returns false where its slot does not hold that worker.
+    fn take_news(
+        &mut self,
+        now: Tick,
+        worker: WorkerId,
+        news: News,
+        actions: &mut Actions,
+    ) -> bool {
+        let Some(index) = self.slots.get(worker) else { return false };
+        let is_successor = self.slots[index].succeeds_stale(worker);
+        let status = match &news {
+            News::Ended { end, .. } => end.evidence().map(|evidence| evidence.status),
+            _ => None,
+        };
+        let (slot, mut ctx) = self.at(now, index, actions);
+        let Some(consequence) = slot.on_news(worker, news, &mut ctx) else { return false };
+        self.rolling.has_stale |= self.slots[index].is_stale();
+        match consequence {
+            Consequence::None => {}
+            Consequence::Early(_) if is_successor && self.rolling.contains(index) => {
+                self.cancel_roll();
+                actions.emit(Event::RollCalledOff { worker });
+            }
+            Consequence::Early(cause) => self.died_early(now, index, cause, status, actions),
+            Consequence::CannotStart(fault) => self.cannot_start(now, fault, actions),
+        }
+        true
+    }
+
+    /// Takes samples of memory. Workers that hold more than they may end.
+    fn take_samples(
+        &mut self,
+        now: Tick,
+        samples: &[(WorkerId, Weight)],
+        took: Duration,
+        actions: &mut Actions,
+    ) {
+        let Some(memory) = &mut self.memory else { return };
+        for (worker, bytes) in memory.sampled(samples, took, now) {
+            let Some(index) = self.slots.get(worker) else { continue };
+            let (slot, mut ctx) = self.at(now, index, actions);
+            if let Some(worker) = slot.find(worker) {
+                worker.on_overweight(bytes, &mut ctx);
+            }
+        }
+    }
+}

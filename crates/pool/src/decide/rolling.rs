@@ -1,0 +1,29 @@
+//! How far a roll is: the slots whose worker is being replaced, and where to go on.
+
+use super::slots::SlotIndex;
+
+/// How far a roll is.
+#[derive(Debug, Default)]
+pub(super) struct Rolling {
+    /// The slots whose worker is being replaced.
+    pub(super) slots: Vec<SlotIndex>,
+    /// Where the search for the next slot begins.
+    pub(super) from: usize,
+    /// Whether some worker is to be replaced.
+    pub(super) has_stale: bool,
+}
+
+impl Rolling {
+    pub(super) fn begin(&mut self) {
+        self.from = 0;
+        self.has_stale = true;
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.has_stale || !self.slots.is_empty()
+    }
+
+    pub(super) fn contains(&self, index: SlotIndex) -> bool {
+        self.slots.contains(&index)
+    }
+}

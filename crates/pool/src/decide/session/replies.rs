@@ -1,0 +1,166 @@
+//! What a worker answers, and what becomes of the jobs that it answers.
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        context::StepContext,
+        input::{Answer, Memory, Reply},
+        ledger::JobKey,
+        verdict,
+    },
+    Link, Session,
+    head::{Head, Limit},
+};
+use crate::{
+    exit::{Asked, Cause, ProtocolFault, StopReason},
+    job::{Attempt, AttemptEnd, Death, Failure, FailureKind, Payload},
+};
+
+/// A second reply for a job is recognized if no more jobs than these were answered since the
+/// first.
+const RECENT_MAX: usize = 16;
+
+/// Why a cancelled job ends.
+const CANCELLED: Asked = Asked { why: StopReason::Cancelled, killed: false };
+
+/// A reply that came for the job at the head.
+struct Answered {
+    key: JobKey,
+    reply: Reply,
+    /// How long the job ran.
+    took: Duration,
+    /// What was known of it.
+    head: Head,
+    peak_bytes: Option<u64>,
+}
+
+impl Session {
+    /// Takes replies, each for the job at the head of the queue.
+    ///
+    /// # Errors
+    /// A reply for another job: the worker cannot be trusted any more.
+    pub(in super::super) fn on_replies(
+        &mut self,
+        replies: Vec<Reply>,
+        memory: Option<Memory>,
+        ctx: &mut StepContext<'_>,
+    ) -> Result<(), ProtocolFault> {
+        if self.link == Link::Broken {
+            return Ok(());
+        }
+        let peak_bytes = memory.map(|memory| memory.peak_bytes);
+        let (mut count, mut service_ns) = (0, 0u64);
+        for reply in replies {
+            let answered = (reply.id, reply.attempt);
+            let key = self.in_flight.first().filter(|key| ctx.ledger.attempt_of(*key) == answered);
+            let Some(key) = key else { return Err(self.wrong_reply(&reply)) };
+            self.replies.recent.truncate(RECENT_MAX - 1);
+            self.replies.recent.push_front(answered);
+            self.replies.count += 1;
+            let head = self.in_flight.pop_answered(ctx.ledger.bytes(key));
+            // Whatever the worker says, no job has run for longer than the run.
+            let measured = Duration::from_nanos(reply.service_ns).min(ctx.now);
+            let since_head = ctx.now.saturating_sub(head.since);
+            let took = if reply.service_ns == 0 { since_head } else { measured };
+            count += 1;
+            let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            service_ns = service_ns.saturating_add(took_ns);
+            self.settle(Answered { key, reply, took, head, peak_bytes }, ctx);
+        }
+        if count > 0 {
+            self.prefetch.learn(count, service_ns);
+            self.in_flight.head.since = ctx.now;
+            self.last_heard = ctx.now;
+            self.retraction.wake();
+        }
+        self.rest();
+        Ok(())
+    }
+
+    fn wrong_reply(&self, reply: &Reply) -> ProtocolFault {
+        let id = reply.id;
+        if self.replies.recent.contains(&(id, reply.attempt)) {
+            ProtocolFault::SecondReply { id }
+        } else {
+            ProtocolFault::WrongReply { id }
+        }
+    }
+
+    /// Takes out a job that was not sent, since no frame can hold it. It failed, and has no
+    /// number in the order of the jobs that were sent.
+    pub(in super::super) fn on_unsendable(
+        &mut self,
+        id: u64,
+        [bytes, bytes_max]: [u64; 2],
+        ctx: &mut StepContext<'_>,
+    ) {
+        let ledger = &*ctx.ledger;
+        let is_it = |key| ledger.attempt_of(key).0 == id;
+        let length = |key| ledger.bytes(key);
+        let Some(key) = self.in_flight.remove_unsent(is_it, length, ctx.now) else { return };
+        let message = format!(
+            "the job makes a frame of {bytes} bytes, over the cap of {bytes_max} bytes; allow more \
+             with --max-frame"
+        );
+        let failure = Failure { kind: FailureKind::Error, message, place: None };
+        let (_, number) = ctx.ledger.attempt_of(key);
+        let end = AttemptEnd::Error(Box::new(failure));
+        ctx.file(key, self.attempt(number, Duration::ZERO, ctx.now, end));
+        self.rest();
+    }
+
+    /// Takes note of it if nothing is left in flight.
+    pub(super) fn rest(&mut self) {
+        if self.is_idle() {
+            self.retraction.on_idle();
+        }
+    }
+
+    fn settle(&mut self, answered: Answered, ctx: &mut StepContext<'_>) {
+        let Answered { key, reply, took, head, peak_bytes } = answered;
+        let attempt = |end| Attempt {
+            peak_bytes,
+            hang: head.hang,
+            ..self.attempt(reply.attempt, took, ctx.now, end)
+        };
+        match (reply.answer, head.limit) {
+            (Answer::Done(payload), _) => {
+                let attempt = attempt(AttemptEnd::Ok);
+                ctx.ledger.done(key, payload, attempt, ctx.actions);
+            }
+            (Answer::Failed(failure), Limit::NotReached) => {
+                ctx.file(key, attempt(AttemptEnd::Error(failure)));
+            }
+            // It gave up when it heard that its time was over.
+            (Answer::Failed(_), Limit::TimedOut { .. }) => {
+                ctx.file(key, attempt(AttemptEnd::Timeout(stopped(Cause::Timeout))));
+            }
+            (Answer::Failed(_), Limit::Cancelled { .. }) => {
+                let cause = Cause::AskedToStop(CANCELLED);
+                ctx.file(key, attempt(AttemptEnd::Returned(stopped(cause))));
+            }
+            (Answer::Ran(mut ran), limit) => {
+                if let (Some(bytes), Some(evidence)) = (head.overweight, &mut ran.evidence) {
+                    evidence.peak.raise(bytes);
+                }
+                if let Some(asked) = ran.asked.as_mut().filter(|_| limit.is_cancelled()) {
+                    asked.why = CANCELLED.why;
+                }
+                ran.cause = verdict::of_command(&ran, ctx.policy);
+                let (is_ok, pid) = (ran.is_ok(), ran.pid);
+                let attempt = Attempt { pid, peak_bytes: None, ..attempt(AttemptEnd::Ran(ran)) };
+                if is_ok {
+                    ctx.ledger.done(key, Payload::copy(&[]), attempt, ctx.actions);
+                } else {
+                    ctx.file(key, attempt);
+                }
+            }
+        }
+    }
+}
+
+/// The end of a job that ended early, and whose worker lives on.
+fn stopped(cause: Cause) -> Box<Death> {
+    Box::new(Death { cause, evidence: None, last_output: Vec::new() })
+}

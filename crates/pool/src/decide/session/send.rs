@@ -1,0 +1,74 @@
+//! Sending jobs to a worker: how many it may have in flight, and in which order they go.
+
+use super::{
+    super::{
+        action::{Action, Order},
+        context::StepContext,
+        ledger::JobKey,
+    },
+    Link, Session,
+    retraction::Retraction,
+};
+use crate::rules::JobRules;
+
+/// Beyond this many bytes in flight nothing is sent ahead.
+const AHEAD_BYTES_MAX: usize = 2 << 20;
+
+impl Session {
+    /// How many more jobs the worker may be sent.
+    pub(in super::super) fn room(&self, rules: &JobRules) -> usize {
+        let head = &self.in_flight.head;
+        let is_held = self.retraction.bars_sending() || matches!(self.link, Link::Closed { .. });
+        let is_held = is_held || head.is_isolated || head.limit.until().is_some();
+        if is_held || self.in_flight.bytes() >= AHEAD_BYTES_MAX {
+            return 0;
+        }
+        let depth = if self.streams() { self.prefetch.depth(rules.depth) } else { 1 };
+        let free = (depth as usize).saturating_sub(self.len());
+        let left = rules.recycle.jobs.map(|max| self.jobs_left(max));
+        let left = left.map(|left| left.saturating_sub(self.len() as u64));
+        left.and_then(|left| usize::try_from(left).ok()).map_or(free, |left| left.min(free))
+    }
+
+    /// Whether jobs may wait in the worker: only where they can be retracted.
+    fn streams(&self) -> bool {
+        self.abilities.recorder && self.retraction == Retraction::Off
+    }
+
+    /// Sends up to `count` of the jobs that are ready; whether there was one.
+    pub(in super::super) fn send(&mut self, count: usize, ctx: &mut StepContext<'_>) -> bool {
+        let mut orders = Vec::with_capacity(count);
+        while orders.len() < count
+            && self.in_flight.bytes() < AHEAD_BYTES_MAX
+            && let Some(key) = ctx.ledger.take_ready()
+        {
+            orders.push(self.take_on(key, ctx));
+        }
+        let is_any = !orders.is_empty();
+        if is_any {
+            self.send_off(orders, ctx);
+        }
+        is_any
+    }
+
+    /// Sends one of the jobs that run alone in a fresh worker; whether there was one.
+    pub(in super::super) fn send_isolated(&mut self, ctx: &mut StepContext<'_>) -> bool {
+        let Some(key) = ctx.ledger.take_isolated() else { return false };
+        let order = self.take_on(key, ctx);
+        self.in_flight.head.is_isolated = true;
+        self.send_off(vec![order], ctx);
+        true
+    }
+
+    fn take_on(&mut self, key: JobKey, ctx: &StepContext<'_>) -> Order {
+        let order = ctx.ledger.order(key);
+        self.in_flight.push(key, order.payload.len(), ctx.now);
+        order
+    }
+
+    fn send_off(&mut self, orders: Vec<Order>, ctx: &mut StepContext<'_>) {
+        self.last_heard = ctx.now;
+        let (worker, resume) = (self.worker, self.retraction.resume(ctx.now));
+        ctx.actions.push(Action::Send { worker, resume, orders });
+    }
+}

@@ -1,0 +1,36 @@
+//! How a simulated process or command ended.
+
+use std::time::Duration;
+
+use crate::{
+    command::{Captured, Ran},
+    decide::Answer,
+    exit::{Asked, Cause, Evidence, Peak, Status, StopReason},
+};
+
+/// How a command ended that was run in place of such an answer.
+pub(super) fn ran(answer: &Answer, cancelled: bool) -> Answer {
+    let code = u8::from(!matches!(answer, Answer::Done(_)));
+    let asked = Asked { why: StopReason::Timeout, killed: false };
+    Answer::Ran(Box::new(Ran {
+        pid: 9,
+        cause: Cause::Exit,
+        evidence: Some(evidence(Status::Code(code))),
+        asked: cancelled.then_some(asked),
+        output: Captured::none(),
+        leaked: false,
+    }))
+}
+
+pub(super) fn evidence(status: Status) -> Evidence {
+    Evidence {
+        status,
+        wall: Duration::ZERO,
+        cpu: Duration::ZERO,
+        own_cpu: Duration::ZERO,
+        peak: Peak { bytes: 0, exact: true },
+        says_out_of_memory: false,
+        kernel_oom: false,
+        left: Vec::new(),
+    }
+}

@@ -1,0 +1,66 @@
+//! The end of an attempt, as the world knows that it must come.
+
+use crate::{
+    event::WorkerId,
+    exit::{Cause, ProtocolFault},
+    job::{Attempt, AttemptEnd, Payload},
+};
+
+/// An attempt that ends in this step.
+#[derive(Debug)]
+pub(super) struct Expected {
+    pub(super) id: u64,
+    pub(super) attempt: u32,
+    pub(super) worker: WorkerId,
+    pub(super) end: Kind,
+    /// Whoever did it has lied: it may end otherwise.
+    pub(super) perhaps: bool,
+}
+
+/// How an attempt ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Ok(Payload),
+    Error,
+    Timeout,
+    Crashed,
+    Returned,
+}
+
+impl Kind {
+    pub(super) fn of(attempt: &Attempt, ok: Option<&Payload>) -> Self {
+        match Self::of_end(&attempt.end) {
+            Self::Ok(none) => Self::Ok(ok.cloned().unwrap_or(none)),
+            kind => kind,
+        }
+    }
+
+    pub(super) fn of_end(end: &AttemptEnd) -> Self {
+        match end {
+            AttemptEnd::Ok => Self::Ok(Payload::copy(b"")),
+            AttemptEnd::Error(_) => Self::Error,
+            AttemptEnd::Timeout(_) => Self::Timeout,
+            AttemptEnd::Crashed(death) => {
+                let charged = match death.cause {
+                    Cause::Protocol(fault) => charges(fault),
+                    Cause::AskedToStop(_) | Cause::CpuLimit | Cause::Unobserved => false,
+                    _ => true,
+                };
+                assert!(charged, "{:?} charges nobody", death.cause);
+                Self::Crashed
+            }
+            AttemptEnd::Returned(_) | AttemptEnd::Lost => Self::Returned,
+            AttemptEnd::Ran(ran) if ran.is_ok() => Self::Ok(Payload::copy(b"")),
+            AttemptEnd::Ran(ran) => match ran.cause {
+                Cause::Timeout => Self::Timeout,
+                Cause::AskedToStop(_) => Self::Returned,
+                _ => Self::Error,
+            },
+        }
+    }
+}
+
+/// Whether the job in hand is to blame for this.
+pub(super) fn charges(fault: ProtocolFault) -> bool {
+    !matches!(fault, ProtocolFault::SecondReply { .. })
+}

@@ -1,0 +1,183 @@
+//! A run at one moment: what `ps`, `why`, `top`, the page and the metrics show.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Attempt, Millis, RunInfo, Tally, WorkerRef};
+
+/// A run at one moment.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct Snapshot {
+    /// Version of the external form: see [`SCHEMA`](crate::SCHEMA).
+    pub schema: u32,
+    /// The facts of the run that do not change.
+    pub run: RunInfo,
+    /// Time of the snapshot, since the start of the run.
+    pub at_ms: Millis,
+    /// One of [`RUN_STATES`](crate::names::RUN_STATES).
+    pub state: Cow<'static, str>,
+    /// How the run ended, once it has: `ok`, `failed`, `gave_up` or `stopped`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<Cow<'static, str>>,
+    /// Why the run stops or stopped, as a sentence.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<String>,
+    /// Live workers, and slots without one, in order of their slots.
+    pub workers: Vec<Worker>,
+    /// The counters of jobs.
+    pub jobs: Jobs,
+    /// Number of jobs that did not succeed, by status and cause.
+    pub failed: Vec<Count>,
+    /// Number of attempts of jobs that have ended, by cause; `ok` for those that succeeded.
+    pub attempts: Vec<Count>,
+    /// Number of workers that were replaced, by the cause of their end.
+    pub restarts: Vec<Count>,
+    /// How long attempts took.
+    pub service: ServiceTime,
+    /// The last jobs that did not succeed, the oldest first.
+    pub failures: Vec<Failure>,
+    /// The counters over time, the oldest first.
+    pub history: Vec<Sample>,
+    /// Bytes of output that were dropped because nobody read them.
+    pub dropped_bytes: u64,
+}
+
+/// A live worker, or a slot without one.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct Worker {
+    /// The worker; its generation is 0 where the slot never had one.
+    #[serde(flatten)]
+    pub id: WorkerRef,
+    /// One of [`WORKER_STATES`](crate::names::WORKER_STATES).
+    pub state: Cow<'static, str>,
+    /// When its program was executed, since the start of the run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_ms: Option<Millis>,
+    /// Memory that it and the processes below it hold.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub memory_bytes: Option<u64>,
+    /// The job that it runs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub job: Option<CurrentJob>,
+    /// Number of times that the slot's worker was replaced.
+    pub restarts: u64,
+    /// How the slot's last worker ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last: Option<LastWorker>,
+}
+
+/// The job that a worker runs.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct CurrentJob {
+    /// Number of the job.
+    pub id: u64,
+    /// Number of the attempt, from 1.
+    pub attempt: u32,
+    /// Beginning of the job's input.
+    pub input: String,
+    /// When the attempt began, since the start of the run.
+    pub began_ms: Millis,
+}
+
+/// How the last worker of a slot ended.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct LastWorker {
+    /// Generation of the worker.
+    pub generation: u32,
+    /// Its process.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pid: Option<i32>,
+    /// Name of the cause.
+    pub cause: Cow<'static, str>,
+    /// The same as a sentence.
+    pub why: String,
+}
+
+/// The counters of jobs, with what is known only of a live run.
+#[derive(Clone, Copy, Serialize, Deserialize, Debug)]
+pub struct Jobs {
+    /// Number of all jobs, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub total: Option<u64>,
+    /// Jobs that workers run; the others in flight wait behind them.
+    pub running: u64,
+    /// The counters.
+    #[serde(flatten)]
+    pub tally: Tally,
+}
+
+/// How often something had a cause.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct Count {
+    /// Status of the jobs counted; of jobs only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<Cow<'static, str>>,
+    /// Name of the cause.
+    pub cause: Cow<'static, str>,
+    /// How often.
+    pub count: u64,
+}
+
+/// How long attempts took.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct ServiceTime {
+    /// Number of attempts.
+    pub count: u64,
+    /// Sum of their times.
+    pub sum_ms: Millis,
+    /// The median.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub p50_ms: Option<Millis>,
+    /// The time that 99 of 100 do not exceed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub p99_ms: Option<Millis>,
+    /// A histogram: the buckets are cumulative.
+    pub buckets: Vec<Bucket>,
+}
+
+/// A bucket of a histogram.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct Bucket {
+    /// Upper boundary, in nanoseconds: a power of two, which has no short form in milliseconds.
+    pub below_ns: u64,
+    /// Number of attempts that took less.
+    pub count: u64,
+}
+
+/// A job that did not succeed.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct Failure {
+    /// Number among the jobs that did not succeed, from 1.
+    pub number: u64,
+    /// When the job ended, since the start of the run.
+    pub at_ms: Millis,
+    /// Number of the job.
+    pub id: u64,
+    /// Number of the line or argument that the job came from, from 1.
+    pub position: u64,
+    /// Beginning of the job's input.
+    pub input: String,
+    /// `failed`, `quarantined` or `too_long`.
+    pub status: Cow<'static, str>,
+    /// Name of the cause.
+    pub cause: Cow<'static, str>,
+    /// The same as a sentence.
+    pub why: String,
+    /// The last of its attempts, in order.
+    pub attempts: Vec<Attempt<'static>>,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct Sample {
+    /// The moment, since the start of the run.
+    pub at_ms: Millis,
+    /// Jobs that had ended.
+    pub settled: u64,
+    /// Those of them that did not succeed.
+    pub failed: u64,
+    /// Memory of all workers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub memory_bytes: Option<u64>,
+}

@@ -1,0 +1,302 @@
+//! The connection to one worker that takes jobs: a pipe for jobs, a pipe for replies, and the
+//! memory page of the worker's recorder.
+//!
+//! Both pipes are always served. A worker that writes much before it reads slows down only
+//! itself.
+
+mod decode;
+mod in_flight;
+mod job_process;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod write_queue;
+mod writer;
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use protocol::{
+    recorder::Recorder,
+    wire::{SupervisorHello, ToWorker, VERSION},
+};
+use tokio::net::unix::pipe::{Receiver, Sender};
+
+use self::{
+    decode::Decoder, in_flight::InFlight, job_process::JobProcess, reader::Reader,
+    write_queue::WriteQueue, writer::Writer,
+};
+pub(super) use self::{
+    decode::Received,
+    reader::{ReadBuffer, read_buffer},
+};
+use pool::{News, Order, event::WorkerId, exit::ProtocolFault};
+
+/// Capacity, in bytes, of the pipes of a worker that exchanges large frames.
+const LARGE_PIPE_BYTES: i32 = 1 << 20;
+
+/// The supervisor's end.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// `None` once the job pipe is closed.
+    writer: RefCell<Option<Writer>>,
+    reader: RefCell<Reader>,
+    in_flight: RefCell<InFlight>,
+    job_process: RefCell<JobProcess>,
+    recorder: Recorder,
+    frame_bytes_max: usize,
+    has_large_pipes: Cell<bool>,
+}
+
+/// The worker's end.
+#[derive(Debug)]
+pub(super) struct FarEnd {
+    jobs: OwnedFd,
+    replies: OwnedFd,
+    recorder: OwnedFd,
+}
+
+impl FarEnd {
+    /// The descriptors in the order in which the worker is given them.
+    pub(super) fn descriptors(&self) -> [BorrowedFd<'_>; 3] {
+        [self.jobs.as_fd(), self.replies.as_fd(), self.recorder.as_fd()]
+    }
+}
+
+impl Connection {
+    /// Opens a connection for `worker`, with the supervisor's hello in its queue.
+    ///
+    /// # Errors
+    /// No descriptors or no memory are left.
+    pub(super) fn open(
+        worker: WorkerId,
+        frame_bytes_max: usize,
+        is_launcher: bool,
+        buffer: ReadBuffer,
+    ) -> io::Result<(Self, FarEnd)> {
+        let (jobs_read, jobs_write) = io::pipe()?;
+        let (replies_read, replies_write) = io::pipe()?;
+        let (recorder, memory) = Recorder::create()?;
+        let jobs = Sender::from_owned_fd(jobs_write.into())?;
+        let replies = Receiver::from_owned_fd(replies_read.into())?;
+        let hello = SupervisorHello {
+            version: VERSION,
+            codecs: vec!["bincode".into(), "json".into()],
+            max_frame: frame_bytes_max as u64,
+            worker: worker.to_string(),
+        };
+        let mut queue = WriteQueue::default();
+        queue.push_frame(&hello.to_frame());
+        let decoder = Decoder::new(frame_bytes_max, is_launcher);
+        let connection = Self {
+            writer: RefCell::new(Some(Writer::new(jobs, queue))),
+            reader: RefCell::new(Reader::new(replies, decoder, buffer)),
+            in_flight: RefCell::default(),
+            job_process: RefCell::default(),
+            recorder,
+            frame_bytes_max,
+            has_large_pipes: Cell::new(false),
+        };
+        let far =
+            FarEnd { jobs: jobs_read.into(), replies: replies_write.into(), recorder: memory };
+        Ok((connection, far))
+    }
+
+    /// Queues jobs; [`Connection::flush`] writes them. Returns a [`News::Unsendable`] for each job
+    /// that is too long for a frame in this worker's codec.
+    pub(super) fn send_jobs(&self, orders: &[Order]) -> Vec<News> {
+        let (mut unsendable, mut is_large) = (Vec::new(), false);
+        let reader = self.reader.borrow();
+        if let Some(codec) = reader.decoder().codec()
+            && let Some(writer) = &mut *self.writer.borrow_mut()
+        {
+            let mut in_flight = self.in_flight.borrow_mut();
+            for order in orders {
+                match writer.queue.push_job(codec, order, self.frame_bytes_max) {
+                    Ok(()) => {
+                        in_flight.push(order.id);
+                        is_large |= order.payload.is_shared();
+                    }
+                    Err(fault) => unsendable.push(News::Unsendable {
+                        id: order.id,
+                        bytes: fault.length as u64,
+                        bytes_max: fault.cap as u64,
+                    }),
+                }
+            }
+        }
+        if is_large {
+            self.enlarge_pipes(&reader);
+        }
+        unsendable
+    }
+
+    /// Queues a control message; [`Connection::flush`] writes it.
+    pub(super) fn send_message(&self, message: &ToWorker<'_>) {
+        if let Some(codec) = self.reader.borrow().decoder().codec()
+            && let Some(writer) = &mut *self.writer.borrow_mut()
+        {
+            // Control messages are always short enough for a frame.
+            let _ = writer.queue.push(codec, message, self.frame_bytes_max);
+        }
+    }
+
+    /// Writes as much of the queue as the pipe takes. A task writes the rest as the worker reads.
+    pub(super) fn flush(self: &Rc<Self>) {
+        if let Some(writer) = &mut *self.writer.borrow_mut()
+            && !writer.is_flushing()
+            && !writer.try_flush()
+        {
+            let task = tokio::task::spawn_local(Rc::clone(self).flush_rest());
+            writer.set_flush_task(Some(task.abort_handle()));
+        }
+    }
+
+    async fn flush_rest(self: Rc<Self>) {
+        loop {
+            let pipe = self.writer.borrow().as_ref().map(|writer| Rc::clone(writer.pipe()));
+            let Some(pipe) = pipe else { return };
+            // An error shows at the write.
+            let _ = pipe.writable().await;
+            if let Some(writer) = &mut *self.writer.borrow_mut()
+                && writer.try_flush()
+            {
+                return writer.set_flush_task(None);
+            }
+        }
+    }
+
+    /// Calls `closed` when the worker closes its end of the job pipe or dies.
+    pub(super) fn on_hang_up(&self, closed: impl FnOnce() + 'static) {
+        if let Some(writer) = &mut *self.writer.borrow_mut() {
+            writer.on_hang_up(closed);
+        }
+    }
+
+    /// Tells the worker that no more jobs follow, and closes the job pipe.
+    pub(super) fn dismiss(&self) {
+        self.send_message(&ToWorker::Bye);
+        if let Some(mut writer) = self.writer.take() {
+            // If the pipe has no room even for this, the end of the stream tells the worker.
+            writer.try_flush();
+        }
+    }
+
+    /// Waits for the worker's next messages; `None` at the end of the stream. Cancelling the wait
+    /// loses no message.
+    pub(super) async fn receive(
+        &self,
+        received: &mut Received,
+    ) -> Option<Result<(), ProtocolFault>> {
+        poll_fn(|cx| self.poll_receive(cx, received)).await
+    }
+
+    fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        received: &mut Received,
+    ) -> Poll<Option<Result<(), ProtocolFault>>> {
+        let mut reader = self.reader.borrow_mut();
+        if reader.decoder().large_frame_missing().is_some() {
+            self.enlarge_pipes(&reader);
+        }
+        reader.poll_receive(cx, received)
+    }
+
+    /// Stops the worker from starting another job, and reads all replies that it has produced.
+    /// Returns the sequence number of the last job that it started, or `None` if it has not yet
+    /// read the resume message after the previous retraction.
+    ///
+    /// # Errors
+    /// The worker violated the protocol.
+    pub(super) fn retract(&self, received: &mut Received) -> Result<Option<u64>, ProtocolFault> {
+        let Some(started) = self.recorder.retract() else { return Ok(None) };
+        self.reader.borrow_mut().catch_up(&self.recorder, received)?;
+        self.in_flight.borrow_mut().retracted(started);
+        Ok(Some(started))
+    }
+
+    /// Reads what a dead worker left in its reply pipe and recorder, and closes the job pipe.
+    /// Returns the sequence number of the last job that the worker started, according to its
+    /// recorder; for a worker without a recorder, of the last job of which it had read anything.
+    ///
+    /// # Errors
+    /// The worker violated the protocol.
+    pub(super) fn finish(
+        &self,
+        received: &mut Received,
+    ) -> (Option<u64>, Result<(), ProtocolFault>) {
+        let last_read = self.last_job_read();
+        self.writer.take();
+        let mut reader = self.reader.borrow_mut();
+        if reader.decoder().has_recorder() {
+            let result = reader.catch_up(&self.recorder, received);
+            (Some(self.running()), result)
+        } else {
+            (last_read, reader.drain(received))
+        }
+    }
+
+    /// Sequence number of the last job of which the worker has read anything.
+    fn last_job_read(&self) -> Option<u64> {
+        let is_unread = self.writer.borrow().as_ref()?.is_last_job_unread();
+        Some(self.in_flight.borrow().sent().saturating_sub(u64::from(is_unread)))
+    }
+
+    /// Removes the oldest `count` jobs in flight, after the output before their replies was read.
+    pub(super) fn answered(&self, count: usize) {
+        self.in_flight.borrow_mut().answered(count);
+    }
+
+    /// Sequence number of the job that runs, or ran last; 0 before the first.
+    pub(super) fn running(&self) -> u64 {
+        self.recorder.running().0
+    }
+
+    /// The id of the job to which output belongs that was read now and was written since job
+    /// `since` started; `None` if another job has started meanwhile and it is not certain which
+    /// of them wrote it.
+    pub(super) fn job_of_output(&self, since: u64) -> Option<u64> {
+        let is_certain = self.in_flight.borrow().is_unambiguous(since) || since == self.running();
+        self.current_job().filter(|_| is_certain)
+    }
+
+    /// Whether jobs wait in the worker behind the one that it runs.
+    pub(super) fn has_waiting_jobs(&self) -> bool {
+        self.in_flight.borrow().len() > 1
+    }
+
+    /// The id of the job that the worker runs, or runs next.
+    pub(super) fn current_job(&self) -> Option<u64> {
+        self.in_flight.borrow().current(self.running())
+    }
+
+    /// Applies the worker's messages about the process of its current job.
+    pub(super) fn update_job_process(&self, received: &Received, worker_pid: i32) {
+        self.job_process.borrow_mut().update(received, worker_pid);
+    }
+
+    /// Kills the process of the current job, after the worker has died.
+    pub(super) fn kill_job_process(&self) {
+        self.job_process.borrow_mut().kill();
+    }
+
+    /// Raises the capacity of both pipes, once and only for a worker that exchanges large frames:
+    /// these pass faster, but the kernel charges the memory to the user.
+    fn enlarge_pipes(&self, reader: &Reader) {
+        if self.has_large_pipes.replace(true) {
+            return;
+        }
+        let _ = fcntl(reader.pipe(), FcntlArg::F_SETPIPE_SZ(LARGE_PIPE_BYTES));
+        if let Some(writer) = &*self.writer.borrow() {
+            let _ = fcntl(&**writer.pipe(), FcntlArg::F_SETPIPE_SZ(LARGE_PIPE_BYTES));
+        }
+    }
+}

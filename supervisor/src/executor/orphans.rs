@@ -1,0 +1,199 @@
+//! Finds and kills the processes that workers leave behind.
+//!
+//! The supervisor is a child subreaper: a descendant whose parent dies becomes a child of the
+//! supervisor, although the supervisor did not spawn it. Such an orphan is attributed to a worker
+//! by its session, or by a variable that the orphan has inherited in its environment. It is killed
+//! when that worker has ended.
+
+use std::{
+    cell::RefCell,
+    collections::HashSet,
+    io,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signalfd::SignalFd;
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{Notify, OnceCell},
+    time::timeout,
+};
+
+use pool::{event::WorkerId, signal::Signal};
+use process::{
+    descriptors::poll_readable,
+    proc::Stat,
+    tree::{ProcessTable, contains, kill_descendants, names},
+    wait,
+};
+
+/// Longest time spent on killing the orphans of one worker. A process that is stuck in the kernel
+/// for longer is given up.
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time after which the process table is read again, even if no child has ended.
+const RESCAN_AFTER: Duration = Duration::from_millis(20);
+
+/// The children of the supervisor that it did not spawn.
+#[derive(Debug)]
+pub(super) struct Orphans {
+    own_pid: i32,
+    /// The workers that are not reaped yet. The runtime reaps them.
+    workers: RefCell<HashSet<i32>>,
+    /// Name of the variable that marks the descendants of a worker.
+    mark: String,
+    child_news: AsyncFd<SignalFd>,
+    /// Notified when any child has ended.
+    child_ended: Notify,
+    /// A read of the process table that has not begun yet, and that several tasks may share.
+    next_scan: RefCell<Option<Rc<OnceCell<Rc<ProcessTable>>>>>,
+}
+
+impl Orphans {
+    /// Must be called in the runtime. `run` is a random number that tells this run from others;
+    /// `child_news` receives SIGCHLD.
+    pub(super) fn new(child_news: SignalFd, run: u64) -> io::Result<Self> {
+        Ok(Self {
+            own_pid: std::process::id().cast_signed(),
+            workers: RefCell::default(),
+            mark: format!("SUPERVISOR_RUN_{run:016X}"),
+            child_news: poll_readable(child_news)?,
+            child_ended: Notify::new(),
+            next_scan: RefCell::default(),
+        })
+    }
+
+    /// The variable that a worker and all its descendants inherit. Its name is unique to this
+    /// run, and its value names the worker.
+    pub(super) fn mark(&self, worker: WorkerId) -> (&str, String) {
+        (&self.mark, worker.to_string())
+    }
+
+    /// Excludes a worker from the orphans until it is reaped.
+    pub(super) fn add_worker(&self, pid: i32) {
+        self.workers.borrow_mut().insert(pid);
+    }
+
+    /// Forgets a worker that the runtime has reaped.
+    pub(super) fn remove_worker(&self, pid: i32) {
+        self.workers.borrow_mut().remove(&pid);
+        // The zombie of the worker may have hidden an orphan that ended after it.
+        self.reap_ended();
+    }
+
+    /// Reaps orphans as they end. Never returns.
+    pub(super) async fn reap_all(self: Rc<Self>) {
+        while let Ok(mut ready) = self.child_news.readable().await {
+            while let Ok(Some(_)) = ready.get_inner().read_signal() {}
+            ready.clear_ready();
+            self.child_ended.notify_waiters();
+            self.reap_ended();
+        }
+    }
+
+    /// Reaps the orphans that have ended, up to the first worker in the kernel's list of zombies.
+    ///
+    /// A plain `waitpid(-1)` would reap workers as well, and with them the exit status that the
+    /// runtime waits for. So this asks for the first zombie without reaping it, and reaps it by
+    /// its pid if it is not a worker.
+    fn reap_ended(&self) {
+        while let Some(pid) = wait::first_ended() {
+            if self.workers.borrow().contains(&pid) || !wait::try_reap(pid) {
+                return;
+            }
+        }
+    }
+
+    /// Kills the processes that a worker has left, after it has ended and before it is reaped.
+    /// Returns their names. If the group of the worker `was_signalled`, its members are not named,
+    /// because they were to end with the worker.
+    pub(super) async fn kill_left_by(
+        &self,
+        worker: WorkerId,
+        pid: i32,
+        was_signalled: bool,
+    ) -> Vec<String> {
+        let (name, value) = self.mark(worker);
+        let pair = [name.as_bytes(), b"=", value.as_bytes()].concat();
+        let is_left = |orphan: &Stat| orphan.session == pid || orphan.has_variable(&pair);
+        let mut killed = self.kill(is_left).await;
+        killed.retain(|process| !was_signalled || process.group != pid);
+        names(killed)
+    }
+
+    /// Kills all orphans of the run and returns their names.
+    pub(super) async fn kill_all(&self) -> Vec<String> {
+        names(self.kill(|_| true).await)
+    }
+
+    /// Kills all descendants of the supervisor, workers included, and blocks until they are gone.
+    pub(super) fn kill_descendants(&self) {
+        let _ = kill_descendants(self.child_news.get_ref());
+    }
+
+    /// Kills the orphans that `is_wanted` selects and their descendants. Returns those that were
+    /// not ending anyway.
+    ///
+    /// Killing a process may orphan its children, so this reads the process table again until no
+    /// such orphan is left.
+    async fn kill(&self, is_wanted: impl Fn(&Stat) -> bool) -> Vec<Stat> {
+        let until = Instant::now() + KILL_TIMEOUT;
+        let mut killed: Vec<Stat> = Vec::new();
+        while Instant::now() < until {
+            let table = self.scan().await;
+            let mut dying = Vec::new();
+            for orphan in self.orphans(&table) {
+                // A descendant that was killed in an earlier round may be an orphan by now, and a
+                // dying process has no environment that could identify it.
+                if !contains(&killed, orphan) && !is_wanted(orphan) {
+                    continue;
+                }
+                dying.push(orphan.pid);
+                for process in [orphan].into_iter().chain(table.descendants(orphan.pid)) {
+                    wait::signal_if_same(process, Signal::KILL);
+                    if !process.is_ending() && !contains(&killed, process) {
+                        killed.push(process.clone());
+                    }
+                }
+            }
+            if dying.is_empty() {
+                break;
+            }
+            let _ = timeout(RESCAN_AFTER, self.reap(dying)).await;
+        }
+        killed
+    }
+
+    /// Waits until these orphans, which were killed, are reaped. Reaps each by its pid, because
+    /// the zombie of a worker may stand before it in the kernel's list.
+    async fn reap(&self, mut dying: Vec<i32>) {
+        loop {
+            let child_ended = self.child_ended.notified();
+            // An orphan that was reaped elsewhere is gone as well, and a new worker may have its
+            // pid by now.
+            dying.retain(|pid| !self.workers.borrow().contains(pid) && !wait::try_reap(*pid));
+            if dying.is_empty() {
+                return;
+            }
+            child_ended.await;
+        }
+    }
+
+    fn orphans<'a>(&self, table: &'a ProcessTable) -> impl Iterator<Item = &'a Stat> {
+        let workers = self.workers.borrow().clone();
+        let children = table.children(self.own_pid);
+        children.filter(move |child| !workers.contains(&child.pid))
+    }
+
+    /// Reads the process table, later than this call. All tasks that ask in the same round of the
+    /// runtime share one read, since hundreds of workers may end at once.
+    async fn scan(&self) -> Rc<ProcessTable> {
+        let scan = Rc::clone(self.next_scan.borrow_mut().get_or_insert_default());
+        let read = async {
+            tokio::task::yield_now().await;
+            self.next_scan.take();
+            Rc::new(ProcessTable::read())
+        };
+        Rc::clone(scan.get_or_init(|| read).await)
+    }
+}

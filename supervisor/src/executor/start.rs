@@ -1,0 +1,155 @@
+//! Starts the processes of workers.
+
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+    rc::Rc,
+};
+
+use protocol::wire;
+use tokio::net::unix::pipe;
+
+use super::{
+    connection::{Connection, ReadBuffer, read_buffer},
+    event_queue::NewsSender,
+    orphans::Orphans,
+    worker_task::WorkerTask,
+};
+use crate::{
+    launcher::config::Config,
+    settings::{CommandSettings, Jobs, Settings},
+    sink::Outlet,
+};
+use pool::{
+    Jitter,
+    event::WorkerId,
+    exit::{StartFault, StartStep},
+};
+use process::Process;
+use process::{KillScope, Program, descriptors::OpenFiles, proc::OomWatch, spawn::SpawnSpec};
+
+/// The environment variable that holds the number of the worker's slot.
+const SLOT_VARIABLE: &str = "SUPERVISOR_WORKER";
+/// The descriptor numbers in a worker that takes jobs: jobs, replies, recorder.
+const CONNECTION_FDS: [i32; 3] = [3, 4, 5];
+
+/// What the workers of a run have in common.
+#[derive(Debug)]
+pub(super) struct Starter {
+    program: Program,
+    open_files: OpenFiles,
+    /// Number of slots when the run began.
+    workers: u32,
+    reach: KillScope,
+    /// Longest frame, in bytes; `None` if the workers take no jobs.
+    pub(super) frame_bytes_max: Option<usize>,
+    watches_memory: bool,
+    /// What launchers run; `None` if the workers are the user's program.
+    commands: Option<CommandSettings>,
+    outlet: Rc<Outlet>,
+    buffer: ReadBuffer,
+    oom: Rc<OomWatch>,
+    orphans: Option<Rc<Orphans>>,
+}
+
+impl Starter {
+    pub(super) fn new(
+        settings: &Settings,
+        open_files: OpenFiles,
+        outlet: Rc<Outlet>,
+        orphans: Option<Rc<Orphans>>,
+    ) -> Self {
+        let jobs = settings.jobs.as_ref();
+        Self {
+            program: settings.program.clone(),
+            open_files,
+            workers: settings.workers.get(),
+            reach: settings.reach,
+            frame_bytes_max: jobs.map(|jobs| jobs.frame_bytes_max),
+            watches_memory: jobs.is_some_and(Jobs::watches_memory),
+            commands: jobs.and_then(|jobs| jobs.commands.clone()),
+            outlet,
+            buffer: read_buffer(),
+            oom: Rc::default(),
+            orphans,
+        }
+    }
+
+    /// Whether the workers are launchers, which run one command for each job.
+    pub(super) fn starts_launchers(&self) -> bool {
+        self.commands.is_some()
+    }
+
+    /// Starts the process of a worker. The caller spawns the task.
+    ///
+    /// # Errors
+    /// No process or no descriptors are left.
+    pub(super) fn start(
+        &self,
+        worker: WorkerId,
+        news: Rc<NewsSender>,
+        jitter: Jitter,
+    ) -> Result<WorkerTask, StartFault> {
+        let spawn_fault = |error: io::Error| StartFault::new(StartStep::Spawn, &error);
+        let open = |frame_bytes_max| {
+            let buffer = Rc::clone(&self.buffer);
+            Connection::open(worker, frame_bytes_max, self.starts_launchers(), buffer)
+        };
+        let connection = self.frame_bytes_max.map(open).transpose().map_err(spawn_fault)?;
+        let (stdout, worker_stdout) = output_pipe().map_err(spawn_fault)?;
+        let (stderr, worker_stderr) = output_pipe().map_err(spawn_fault)?;
+        let launch = self.launch(worker).map_err(spawn_fault)?;
+        let passed = connection.as_ref().map(|(_, far)| far.descriptors());
+        let passed: &[BorrowedFd<'_>] = passed.as_ref().map_or(&[], |passed| passed);
+        let (stdout_end, stderr_end) = (worker_stdout.into(), worker_stderr.into());
+        let process = Process::start(&launch, passed, stdout_end, stderr_end, self.reach)?;
+        if let (Some(orphans), Some(pid)) = (&self.orphans, process.pid()) {
+            orphans.add_worker(pid);
+        }
+        let connection = connection.map(|(connection, _)| Rc::new(connection));
+        if let Some(connection) = &connection {
+            // The hello.
+            connection.flush();
+        }
+        Ok(WorkerTask {
+            worker,
+            process,
+            stdout,
+            stderr,
+            connection,
+            outlet: Rc::clone(&self.outlet),
+            memory_limited: self.program.limits.memory().is_some(),
+            watches_memory: self.watches_memory,
+            oom: Rc::clone(&self.oom),
+            news,
+            orphans: self.orphans.clone(),
+            jitter,
+        })
+    }
+
+    fn launch(&self, worker: WorkerId) -> io::Result<SpawnSpec> {
+        let takes_jobs = self.frame_bytes_max.is_some();
+        let fds = if takes_jobs { &CONNECTION_FDS[..] } else { &[] };
+        let mut launch = SpawnSpec::new(&self.program, self.open_files, fds);
+        launch.set_env(SLOT_VARIABLE, &worker.slot.to_string());
+        if let Some(commands) = &self.commands {
+            let limits = launch.take_limits();
+            let orders = Config::new(commands, limits, worker.slot, self.workers);
+            launch.make_built_in(orders.to_bytes().map_err(io::Error::other)?);
+        } else if takes_jobs {
+            let [jobs, replies, recorder] = CONNECTION_FDS;
+            launch.announce(wire::VARIABLE, &format!(":{jobs}:{replies}:{recorder}"));
+        }
+        if let Some(orphans) = &self.orphans {
+            let (name, value) = orphans.mark(worker);
+            launch.set_env(name, &value);
+        }
+        Ok(launch)
+    }
+}
+
+/// A pipe for a worker's output. The supervisor's end does not block, the worker's end does.
+fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
+    let (read, write) = io::pipe()?;
+    Ok((pipe::Receiver::from_owned_fd(read.into())?, write.into()))
+}

@@ -1,0 +1,115 @@
+//! Performs a user's commands on the run: turns each into an input for the pool, or refuses it.
+
+use super::Run;
+use crate::{
+    executor::Executor,
+    model::{Command, Done, Refusal, WorkerName},
+    observe::settled::INPUT_BYTES_MAX,
+    settings::Workers,
+};
+use pool::{
+    Input, Standing,
+    event::{Ending, ShutdownReason, WorkerId},
+    job::{Accepted, Job, JobEnd},
+};
+
+/// The most live workers that a refusal lists.
+const LISTED_MAX: usize = 16;
+
+/// What was done, and the input that makes the pool do it.
+type Performed = Result<(Done, Option<Input>), Refusal>;
+
+impl Run {
+    pub(super) fn command(&mut self, command: &Command) -> Performed {
+        match *command {
+            Command::Drain => Ok((Done::Draining, Some(asked(Ending::Drain)))),
+            Command::Stop { now } => Ok(self.stop(now)),
+            Command::Kill { worker } => self.kill(worker),
+            Command::Cancel { job, now } => self.cancel(job, now),
+            Command::Retry { job } => self.retry(job),
+            Command::Scale { workers } => self.scale(workers),
+            Command::ScaleBy { workers } => {
+                self.scale(self.pool.workers().saturating_add_signed(workers))
+            }
+        }
+    }
+
+    fn stop(&mut self, now: bool) -> (Done, Option<Input>) {
+        self.asked = Some(tokio::time::Instant::now());
+        let ending = if now { Ending::Now } else { Ending::Stop };
+        (Done::Stopping { now }, Some(asked(ending)))
+    }
+
+    fn kill(&mut self, name: WorkerName) -> Performed {
+        let live = || self.board.slots().iter().flat_map(|slot| &slot.live).map(|live| live.worker);
+        let found: Vec<WorkerId> = live().filter(|worker| name.matches(*worker)).collect();
+        if found.is_empty() {
+            let live = live().take(LISTED_MAX).map(WorkerName::from).collect();
+            return Err(Refusal::NoSuchWorker { worker: name, live });
+        }
+        let workers = found.iter().copied().map(WorkerName::from).collect();
+        Ok((Done::Killed { workers }, Some(Input::Kill { workers: found })))
+    }
+
+    fn cancel(&mut self, job: u64, now: bool) -> Performed {
+        let worker = match self.pool.standing(job) {
+            Some(Standing::Waiting) => None,
+            Some(Standing::Running(worker)) => Some(worker.into()),
+            None => return Err(self.not_in_flight(job)),
+        };
+        Ok((Done::Cancelled { job, worker }, Some(Input::Cancel { id: job, now })))
+    }
+
+    fn retry(&mut self, job: u64) -> Performed {
+        if self.pool.standing(job).is_some() {
+            return Err(Refusal::JobNotEnded { job });
+        }
+        if self.board.stopping().is_some() || self.over.is_some() {
+            return Err(Refusal::Stopping);
+        }
+        let mut failures = self.board.settled().failures().iter();
+        let Some(failed) = failures.find(|failed| failed.outcome.id == job) else {
+            return Err(self.not_in_flight(job));
+        };
+        if let JobEnd::TooLong { .. } = failed.outcome.end {
+            return Err(Refusal::JobTooLong { job });
+        }
+        let Some(payload) = failed.whole_input() else {
+            let (input_bytes, kept_bytes) = (failed.input_bytes, INPUT_BYTES_MAX);
+            return Err(Refusal::InputNotKept { job, input_bytes, kept_bytes });
+        };
+        let again = Job { payload: payload.clone(), position: failed.outcome.position };
+        self.places += 1;
+        let accepted = Accepted { id: job, place: self.places, job: again };
+        Ok((Done::Retried { job }, Some(Input::Jobs(vec![accepted]))))
+    }
+
+    fn scale(&mut self, workers: u32) -> Performed {
+        let wanted: Workers = workers
+            .to_string()
+            .parse()
+            .map_err(|error| Refusal::InvalidWorkerCount { workers, reason: format!("{error}") })?;
+        let files = self.executor.open_files();
+        files
+            .suffice_for(wanted.get(), Executor::CONNECTION_FILES, 0, "workers", "scale")
+            .map_err(|error| Refusal::TooFewOpenFiles { workers, reason: error.to_string() })?;
+        self.board.grow(wanted.get());
+        Ok((Done::Scaled { workers }, Some(Input::Scale(wanted.get()))))
+    }
+
+    /// Why nothing can be done to a job that neither waits nor runs.
+    fn not_in_flight(&self, job: u64) -> Refusal {
+        let accepted = self.board.jobs().accepted;
+        if self.settings.jobs.is_none() {
+            Refusal::NoJobs
+        } else if (1..=accepted).contains(&job) {
+            Refusal::JobEnded { job }
+        } else {
+            Refusal::NoSuchJob { job, accepted }
+        }
+    }
+}
+
+fn asked(ending: Ending) -> Input {
+    Input::Shutdown(ShutdownReason::Asked(ending))
+}
