@@ -1,7 +1,7 @@
 //! Does what the supervisor remembers grow with the number of jobs? They come through a pipe.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Write},
     process::{ChildStdin, Stdio},
 };
