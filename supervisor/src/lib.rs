@@ -4,10 +4,10 @@
 //! Reading order: [`pool`] (the words and every decision), [`run`] (the loop), [`executor`] (what
 //! is done about it), [`process`] (how).
 
-mod alarm;
 #[cfg(feature = "compare")]
 pub mod compare;
 pub mod control;
+mod deadline_timer;
 pub mod dry_run;
 pub mod endpoint;
 pub mod executor;
@@ -15,10 +15,10 @@ pub mod executor;
 pub mod journal;
 pub mod launcher;
 pub mod model;
-mod notice;
 pub mod observe;
 pub mod observers;
 mod progress;
+mod readiness;
 pub mod run;
 pub mod settings;
 pub mod sink;

@@ -1,4 +1,5 @@
-//! What does the run look like? One fold of its events, the [`board`], and the views of it.
+//! What a run looks like: the [`board`], which is the one fold of its events, and what is drawn
+//! from it.
 
 pub mod board;
 pub mod histogram;
