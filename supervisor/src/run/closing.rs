@@ -81,7 +81,7 @@ impl Run<Executor> {
         while self.edges.recording.as_ref().is_some_and(Recording::holds_outcomes) {
             let news = waits.closing_news(self).await;
             let response = self.handle(news);
-            self.respond(response)?;
+            self.respond(&response)?;
         }
         Ok(())
     }
@@ -100,11 +100,11 @@ impl Run<Executor> {
                 news = waits.closing_news(self) => news,
             };
             let response = self.handle(news);
-            self.respond(response)?;
+            self.respond(&response)?;
         }
     }
 
-    fn respond(&mut self, response: Response) -> Result<(), Left> {
+    fn respond(&mut self, response: &Response) -> Result<(), Left> {
         match response {
             Response::Wait | Response::Step(_) => {}
             Response::Suspend => self.suspend(),

@@ -43,6 +43,7 @@ pub(super) enum News {
 }
 
 /// What the loop does next.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and a box costs each step")]
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Response {
     /// Let the pool take this input.

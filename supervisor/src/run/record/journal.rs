@@ -217,7 +217,7 @@ impl Log for JournalLog {
     fn room(&self) -> LocalFuture<'_, ()> {
         Box::pin(async {
             if self.journal.room().await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         })
     }

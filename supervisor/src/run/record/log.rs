@@ -3,7 +3,7 @@
 use std::{fmt, pin::Pin, time::Duration};
 
 use crate::{
-    run::status::{OUR_FAILURE, OUTPUT_FAILED, USAGE},
+    run::status::{OUR_FAILURE, USAGE},
     settings::Jobs,
     sink::Archive,
 };
@@ -20,7 +20,10 @@ pub(in crate::run) type Sequence = u64;
 pub(in crate::run) type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// What a log knows of a job of the input.
-#[cfg_attr(not(feature = "journal"), expect(dead_code, reason = "only a journal finds matches"))]
+#[cfg_attr(
+    not(any(feature = "journal", test)),
+    expect(dead_code, reason = "only a journal finds matches")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::run) enum Known {
     /// The job is to be run under this id, whether it is new or not.
@@ -159,7 +162,7 @@ impl RecordError {
             #[cfg(feature = "journal")]
             Self::Changed(_) => USAGE,
             #[cfg(feature = "journal")]
-            Self::Journal(_) => OUTPUT_FAILED,
+            Self::Journal(_) => crate::run::status::OUTPUT_FAILED,
             Self::Thread(_) => OUR_FAILURE,
         }
     }
