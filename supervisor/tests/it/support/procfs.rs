@@ -1,5 +1,3 @@
-use super::until;
-
 //! Processes as the kernel describes them below `/proc`.
 
 use std::{
@@ -7,26 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-<<<<<<< HEAD:supervisor/tests/it/support/procfs.rs
-use super::until;
-
-/// A process as in `/proc/PID/stat`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stat {
-    pub(crate) pid: i32,
-    /// `R`, `S`, `T` for stopped, `Z` for a zombie…
-    pub(crate) state: char,
-    pub(crate) parent: i32,
-}
-
-fn pids() -> Vec<i32> {
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-=======
 pub(crate) use process::proc::Stat;
 use process::proc::{Fields, has_variable, pids};
->>>>>>> wip-process:supervisor/tests/support/procfs.rs
+
+use super::until;
 
 pub(crate) fn stat(pid: i32) -> Option<Stat> {
     Stat::read(pid)
