@@ -35,7 +35,7 @@ use crate::{
         reports::{self, ReportFile},
         writer::{Failure, Writer},
     },
-    source::{Source, Supply},
+    source::{Batch as Supply, Source},
 };
 use pool::{
     Actions, Input, Policy, Pool, RunEnd, Tick,

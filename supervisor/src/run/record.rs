@@ -16,7 +16,7 @@ pub(super) use self::opening::Opening;
 pub use self::opening::RecordError;
 use crate::{
     settings::{self, CommandSettings as Commands, Identity, JobSource, Jobs, OnLost},
-    source::{Source, Supply},
+    source::{Batch as Supply, Source},
 };
 use journal::{
     Ending, Journal, Record, Settled, Store,
