@@ -69,8 +69,7 @@ impl Followed {
         Ok(Self { path: path.into(), watch, file, read_bytes: 0, is_gone: false })
     }
 
-    /// Reads the file and everything that is appended, until the source is dropped, which also
-    /// closes `closed`.
+    /// Reads the file and everything that is appended, until the source is dropped.
     pub(super) fn read_on(
         mut self,
         closed: &PipeReader,
