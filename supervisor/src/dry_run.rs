@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::{
     settings::Settings,
-    source::{Source, SourceError, Supply},
+    source::{Batch, Source, SourceError},
     template::Filling,
 };
 
@@ -32,7 +32,7 @@ pub fn dry_run(settings: &Settings, out: &mut impl Write) -> Result<(), DryRunEr
     let (mut number, mut lines) = (0, Vec::new());
     loop {
         match runtime.block_on(source.next()) {
-            Supply::Jobs(jobs) => {
+            Batch::Jobs(jobs) => {
                 for job in jobs {
                     number += 1;
                     let filling = Filling { payload: job.payload.as_bytes(), number, slot: 1 };
@@ -43,10 +43,10 @@ pub fn dry_run(settings: &Settings, out: &mut impl Write) -> Result<(), DryRunEr
                 lines.clear();
             }
             // The job has a number, and would fail.
-            Supply::TooLong { .. } => number += 1,
-            Supply::Notice(_) => {}
-            Supply::Ended => return Ok(out.flush()?),
-            Supply::Failed(error) => return Err(error.into()),
+            Batch::TooLong { .. } => number += 1,
+            Batch::Notice(_) => {}
+            Batch::Ended => return Ok(out.flush()?),
+            Batch::Failed(error) => return Err(error.into()),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     observe::{summary::standing, table::table},
     observers::Message,
     sink::writer::Failure,
-    source::Supply,
+    source::Batch,
 };
 use pool::{Input, RunEnd, event::ShutdownReason, rules::Restart, signal::Signal};
 use process::signals::Request;
@@ -27,7 +27,7 @@ pub(super) enum News {
     /// A signal arrived.
     Request(Request),
     /// The source has jobs, a message, or its end.
-    Supply(Supply),
+    Batch(Batch),
     /// Outcomes have room again.
     Room,
     /// The writer thread cannot write.
@@ -76,7 +76,7 @@ impl<E: Perform> Run<E> {
         match news {
             News::Input(input) => Response::Step(input),
             News::Request(request) => self.request(request),
-            News::Supply(supply) => self.supply(supply).into(),
+            News::Batch(supply) => self.supply(supply).into(),
             News::Room => self.due_input().into(),
             News::OutputFailed(failure) => {
                 self.edges.output = OutputState::Failed;
@@ -127,7 +127,7 @@ impl<E: Perform> Run<E> {
                 Some(deadline) if Instant::now() >= deadline => Response::Leave,
                 _ => Response::Wait,
             },
-            News::Input(_) | News::Supply(_) | News::Room | News::OutputFailed(_) => Response::Wait,
+            News::Input(_) | News::Batch(_) | News::Room | News::OutputFailed(_) => Response::Wait,
         }
     }
 

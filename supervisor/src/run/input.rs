@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     progress::Total,
-    source::{Source, Supply},
+    source::{Batch, Source},
 };
 use pool::{
     Input,
@@ -28,20 +28,20 @@ pub(super) struct JobInput {
 
 impl<E: Perform> Run<E> {
     /// Takes what the source supplies.
-    pub(super) fn supply(&mut self, supply: Supply) -> Option<Input> {
+    pub(super) fn supply(&mut self, supply: Batch) -> Option<Input> {
         match supply {
-            Supply::Jobs(jobs) => self.take(jobs),
-            Supply::TooLong { position, bytes } => self.take_too_long(position, bytes),
-            Supply::Notice(text) => {
+            Batch::Jobs(jobs) => self.take(jobs),
+            Batch::TooLong { position, bytes } => self.take_too_long(position, bytes),
+            Batch::Notice(text) => {
                 self.say(format!("supervisor: {text}\n"));
                 None
             }
-            Supply::Ended => {
+            Batch::Ended => {
                 self.edges.input.source = None;
                 self.show_missing();
                 Some(Input::SourceEnded)
             }
-            Supply::Failed(error) => {
+            Batch::Failed(error) => {
                 self.say(format!("supervisor: {error}\n"));
                 Some(Input::Shutdown(ShutdownReason::SourceFailed))
             }

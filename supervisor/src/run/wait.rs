@@ -14,7 +14,7 @@ use crate::{
     executor::Executor,
     observers::{Message, Observers},
     sink::{Outlet, writer::Failure},
-    source::{Source, Supply},
+    source::{Batch, Source},
 };
 use process::signals::{Request, Requests};
 
@@ -77,7 +77,7 @@ impl Waits {
             committed = committed(recording) => News::Committed(committed),
             () = edges.outlet.written(), if recording.is_some() => News::Written,
             message = message(&mut edges.observers) => News::Message(message),
-            supply = supply(&mut edges.input.source), if wants_jobs => News::Supply(supply),
+            supply = supply(&mut edges.input.source), if wants_jobs => News::Batch(supply),
             () = self.timer.wait(deadline), if deadline.is_some() => News::Deadline,
             input = run.executor.next() => News::Input(input),
         }
@@ -133,7 +133,7 @@ async fn message(observers: &mut Option<Observers>) -> Message {
 }
 
 /// Waits for jobs; for ever without a source.
-async fn supply(source: &mut Option<Source>) -> Supply {
+async fn supply(source: &mut Option<Source>) -> Batch {
     match source {
         Some(source) => source.next().await,
         None => std::future::pending().await,

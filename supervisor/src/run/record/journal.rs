@@ -7,7 +7,7 @@ use super::{Begun, Known, LocalFuture, Log, Opening, RecordError, Sequence};
 use crate::{
     settings::{self, Identity, JobSource, Jobs, OnLost, Settings},
     sink::Archive,
-    source::{Source, Supply},
+    source::{Batch, Source},
 };
 use ::journal::{
     self, Ending, Header, Journal, Opened, Reader, Record, Settled,
@@ -139,13 +139,13 @@ impl JournalLog {
         let mut source = Source::open(&jobs.source, jobs.separator, jobs.job_bytes_max()).ok()?;
         loop {
             match source.next().await {
-                Supply::Jobs(jobs) => jobs.iter().for_each(|job| {
+                Batch::Jobs(jobs) => jobs.iter().for_each(|job| {
                     self.resume.next(&self.identity.of(&job.payload));
                 }),
-                Supply::TooLong { bytes, .. } => drop(self.resume.next(&too_long(bytes))),
-                Supply::Notice(_) => {}
+                Batch::TooLong { bytes, .. } => drop(self.resume.next(&too_long(bytes))),
+                Batch::Notice(_) => {}
                 // An error is reported when the input is read to be run.
-                Supply::Failed(_) | Supply::Ended => break,
+                Batch::Failed(_) | Batch::Ended => break,
             }
             // A list on the command line is always ready, and may be long.
             tokio::task::yield_now().await;

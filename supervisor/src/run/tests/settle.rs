@@ -8,7 +8,7 @@ use super::{
     },
     support::{ListLog, ONE, TWO, ready},
 };
-use crate::{sink::Stream, sink::writer::Failure, source::Supply};
+use crate::{sink::Stream, sink::writer::Failure, source::Batch};
 use pool::{Input, event::ShutdownReason};
 
 #[test]
@@ -127,7 +127,7 @@ fn outcomes_that_are_lost_stop_the_run() {
 #[test]
 fn the_source_ends_once() {
     let (mut run, _) = ready(None);
-    assert_eq!(run.handle(News::Supply(Supply::Ended)), Response::Step(Input::SourceEnded));
-    assert_eq!(run.handle(News::Supply(Supply::Notice("slow".into()))), Response::Wait);
+    assert_eq!(run.handle(News::Batch(Batch::Ended)), Response::Step(Input::SourceEnded));
+    assert_eq!(run.handle(News::Batch(Batch::Notice("slow".into()))), Response::Wait);
     assert_eq!(run.edges.outlet.writer().write_queued(), b"supervisor: slow\n");
 }

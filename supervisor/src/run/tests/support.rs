@@ -21,7 +21,7 @@ use super::super::{
 use crate::{
     settings::{JobSource, Jobs, Output, Progress, Separator, Settings, Workers},
     sink::{Outlet, writer::Writer},
-    source::Supply,
+    source::Batch,
 };
 use pool::{
     Abilities, Action, Actions, Answer, Input, News as WorkerNews, Policy, Pool, Reply, Tick,
@@ -317,7 +317,7 @@ impl Run<Recorder> {
     /// Supplies jobs with these inputs.
     pub(super) fn supply_jobs(&mut self, inputs: &[&str]) {
         let job = |input: &&str| Job { payload: Payload::copy(input.as_bytes()), position: 1 };
-        self.take_news(News::Supply(Supply::Jobs(inputs.iter().map(job).collect())));
+        self.take_news(News::Batch(Batch::Jobs(inputs.iter().map(job).collect())));
     }
 
     /// A worker has done a job.
