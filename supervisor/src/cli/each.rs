@@ -13,7 +13,6 @@ use std::{
 use clap::Args;
 use pool::rules::{Depth, Halt, JobRules, Recycle, Restart, RetryOn, Roll};
 use process::spawn::lookup;
-use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 use supervisor::{
     dry_run::dry_run,
     settings::{
