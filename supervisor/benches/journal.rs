@@ -89,7 +89,7 @@ fn payload(job: u64) -> Payload {
 
 /// What a job is: its row, its start and its end.
 fn records(job: u64) -> [Record; 3] {
-    let (payload, worker) = (payload(job), WorkerId { slot: 2, life: 1 });
+    let (payload, worker) = (payload(job), WorkerId { slot: 2, generation: 1 });
     let (began, took) = (Duration::from_nanos(job * 1000), Duration::from_nanos(1234));
     let (number, pid, peak_bytes) = (1, 4123, None);
     let digest = Digest::of(payload.as_bytes());

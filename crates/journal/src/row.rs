@@ -70,7 +70,7 @@ pub(super) fn with_attempt<T>(
         int(job),
         int(attempt.number.into()),
         int(attempt.worker.slot.into()),
-        int(attempt.worker.life.into()),
+        int(attempt.worker.generation.into()),
         ValueRef::Integer(attempt.pid.into()),
         int(nanos(attempt.began)),
         took.unwrap_or(ValueRef::Null),
@@ -97,7 +97,7 @@ impl Attempted {
             job: values.int(2)?,
             attempt: Attempt {
                 number: values.int(3)?,
-                worker: WorkerId { slot: values.int(4)?, life: values.int(5)? },
+                worker: WorkerId { slot: values.int(4)?, generation: values.int(5)? },
                 pid,
                 began: Duration::from_nanos(values.int(7)?),
                 took: Duration::from_nanos(values.maybe_int(8)?.unwrap_or(0)),

@@ -23,7 +23,7 @@ impl WorkerRef {
     /// The worker with this id.
     #[must_use]
     pub fn new(worker: event::WorkerId, pid: Option<i32>) -> Self {
-        Self { worker: worker.slot, generation: worker.life, pid }
+        Self { worker: worker.slot, generation: worker.generation, pid }
     }
 }
 

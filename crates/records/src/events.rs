@@ -260,7 +260,7 @@ impl<'a> Event<'a> {
     /// How the last worker of a slot ended.
     #[must_use]
     pub fn slot(ended: &event::Ended) -> Self {
-        Self::Slot { ended: ended.into(), restarts: ended.worker.life.saturating_sub(1) }
+        Self::Slot { ended: ended.into(), restarts: ended.worker.generation.saturating_sub(1) }
     }
 }
 

@@ -103,7 +103,7 @@ pub(crate) fn write_attempt(attempt: &job::Attempt, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"worker\":");
     number(attempt.worker.slot, out);
     out.extend_from_slice(b",\"generation\":");
-    number(attempt.worker.life, out);
+    number(attempt.worker.generation, out);
     out.extend_from_slice(b",\"pid\":");
     number(attempt.pid, out);
     out.extend_from_slice(b",\"began_ms\":");

@@ -55,7 +55,7 @@ fn write(worker: WorkerId, stream: u8, line: &[u8], out: &mut Vec<u8>) {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let record = LogLine {
         worker: worker.slot,
-        generation: worker.life,
+        generation: worker.generation,
         stream: if stream == 1 { "stdout".into() } else { "stderr".into() },
         line: String::from_utf8_lossy(line).into_owned(),
     };
@@ -70,7 +70,7 @@ mod tests {
     fn pieces_are_put_together_into_lines() {
         let mut lines = LineBuffers::default();
         let piece = |slot, bytes: &[u8]| OutputPiece {
-            worker: WorkerId { slot, life: 1 },
+            worker: WorkerId { slot, generation: 1 },
             stream: 1,
             bytes: bytes.into(),
         };
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn no_line_continues_after_a_gap() {
         let mut lines = LineBuffers::default();
-        let worker = WorkerId { slot: 1, life: 1 };
+        let worker = WorkerId { slot: 1, generation: 1 };
         let piece = |bytes: &[u8]| OutputPiece { worker, stream: 2, bytes: bytes.into() };
         let records =
             [lines.push(&piece(b"one")), lines.gap(), lines.push(&piece(b"two\n"))].concat();

@@ -122,7 +122,7 @@ mod tests {
     fn a_worker_without_credit_waits_until_its_news_are_handled() {
         let queue = Rc::new(EventQueue::default());
         let [flooding, other] =
-            [1, 2].map(|slot| NewsSender::new(WorkerId { slot, life: 1 }, Rc::clone(&queue)));
+            [1, 2].map(|slot| NewsSender::new(WorkerId { slot, generation: 1 }, Rc::clone(&queue)));
         assert!(is_ready(flooding.credit()) && is_ready(flooding.all_handled()));
         assert!(!is_ready(queue.wait_for_input()));
         for _ in 0..CREDIT {

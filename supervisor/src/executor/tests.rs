@@ -26,7 +26,7 @@ use crate::{
     sink::writer::Writer,
 };
 
-const WORKER: WorkerId = WorkerId { slot: 1, life: 1 };
+const WORKER: WorkerId = WorkerId { slot: 1, generation: 1 };
 const FRAME_BYTES_MAX: usize = 2000;
 
 /// Turns the test program into the exec helper. The executor starts a worker by executing its own

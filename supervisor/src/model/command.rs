@@ -226,13 +226,13 @@ impl WorkerName {
     /// Whether the name fits this worker.
     #[must_use]
     pub fn matches(self, worker: WorkerId) -> bool {
-        self.slot == worker.slot && self.life.is_none_or(|life| life == worker.life)
+        self.slot == worker.slot && self.life.is_none_or(|life| life == worker.generation)
     }
 }
 
 impl From<WorkerId> for WorkerName {
     fn from(worker: WorkerId) -> Self {
-        Self { slot: worker.slot, life: Some(worker.life) }
+        Self { slot: worker.slot, life: Some(worker.generation) }
     }
 }
 

@@ -188,7 +188,7 @@ mod tests {
     use pool::exit::{Cause, StartFault, StartStep};
 
     fn worker(life: u32) -> WorkerId {
-        WorkerId { slot: 1, life }
+        WorkerId { slot: 1, generation: life }
     }
 
     fn started(life: u32) -> Event {
@@ -205,9 +205,9 @@ mod tests {
         let mut board = Board::new(1);
         events.iter().for_each(|event| board.apply(Duration::ZERO, event));
         let [slot] = board.slots() else { panic!("one slot") };
-        let lives: Vec<u32> = slot.live.iter().map(|live| live.worker.life).collect();
+        let lives: Vec<u32> = slot.live.iter().map(|live| live.worker.generation).collect();
         assert_eq!(lives, live);
-        assert_eq!(slot.last.as_ref().map(|ended| ended.worker.life), last);
+        assert_eq!(slot.last.as_ref().map(|ended| ended.worker.generation), last);
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn events_of_an_unknown_worker_change_nothing() {
-        let unknown = WorkerId { slot: 9, life: 1 };
+        let unknown = WorkerId { slot: 9, generation: 1 };
         check(&[Event::Ready { worker: unknown }, Event::Ready { worker: worker(7) }], &[], None);
     }
 }

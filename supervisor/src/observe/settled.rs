@@ -194,7 +194,7 @@ mod tests {
     };
 
     fn attempt(number: u32, end: AttemptEnd) -> Attempt {
-        let (worker, took) = (WorkerId { slot: 1, life: 1 }, Duration::from_millis(1));
+        let (worker, took) = (WorkerId { slot: 1, generation: 1 }, Duration::from_millis(1));
         Attempt {
             number,
             worker,

@@ -175,7 +175,7 @@ fn state(state: Option<State>) -> &'static str {
 
 fn last(ended: &Ended) -> LastWorker {
     LastWorker {
-        generation: ended.worker.life,
+        generation: ended.worker.generation,
         pid: ended.pid,
         cause: names::cause(ended.cause).into(),
         why: words::describe(ended.cause, ended.evidence.as_ref()),
@@ -253,7 +253,7 @@ mod tests {
     };
     use records::Millis;
 
-    const WORKER: WorkerId = WorkerId { slot: 2, life: 1 };
+    const WORKER: WorkerId = WorkerId { slot: 2, generation: 1 };
 
     fn board() -> Board {
         let mut board = Board::new(3);
@@ -261,7 +261,7 @@ mod tests {
         let jobs = Tally { accepted: 2, failed: 1, in_flight: 1, ..Tally::default() };
         let fault = StartFault { step: StartStep::Exec, errno: libc::ENOENT };
         let (cause, evidence, next) = (Cause::CouldNotStart(fault), None, Next::Done);
-        let worker = WorkerId { slot: 1, life: 4 };
+        let worker = WorkerId { slot: 1, generation: 4 };
         for event in [
             Event::Started { worker: WORKER, pid: 7 },
             Event::Ready { worker: WORKER },

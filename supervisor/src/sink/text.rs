@@ -144,7 +144,7 @@ mod tests {
         let line = |job, has_jobs| {
             let plain = Text::new(false, false, has_jobs);
             let text = Text { stdout_is_terminal: false, stderr_is_terminal: true, ..plain };
-            let (worker, stream) = (WorkerId { slot: 2, life: 1 }, Stream::Stdout);
+            let (worker, stream) = (WorkerId { slot: 2, generation: 1 }, Stream::Stdout);
             let (mut held, mut out) = (Held::default(), Vec::new());
             text.output(Origin { worker, pid: 7, stream, job }, b"\x07\n", &mut held, &mut out);
             String::from_utf8(out).unwrap()

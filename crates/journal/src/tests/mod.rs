@@ -64,7 +64,7 @@ pub(super) fn job(job: u64, payload: &[u8]) -> Record {
 pub(super) fn attempt(number: u32, end: AttemptEnd) -> Attempt {
     Attempt {
         number,
-        worker: WorkerId { slot: 2, life: 7 },
+        worker: WorkerId { slot: 2, generation: 7 },
         pid: 4123,
         began: Duration::from_nanos(12_345_678),
         took: Duration::from_nanos(290),

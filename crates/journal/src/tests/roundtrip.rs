@@ -271,7 +271,7 @@ proptest! {
             if attempt.end == AttemptEnd::Lost {
                 attempt.took = Duration::ZERO;
             }
-            attempt.worker = WorkerId { slot: u32::MAX, life: 7 };
+            attempt.worker = WorkerId { slot: u32::MAX, generation: 7 };
             let has_ended = kind != 3;
             records.extend([job(number, &payload), started(number, 3)]);
             if has_ended {

@@ -137,8 +137,8 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
-    const W1: WorkerId = WorkerId { slot: 1, life: 1 };
-    const W2: WorkerId = WorkerId { slot: 2, life: 1 };
+    const W1: WorkerId = WorkerId { slot: 1, generation: 1 };
+    const W2: WorkerId = WorkerId { slot: 2, generation: 1 };
 
     fn weight(mib: u64) -> Weight {
         Weight { resident_bytes: mib * MIB, proportional_bytes: None }
@@ -205,7 +205,7 @@ mod tests {
         watch.begin(W1, Duration::ZERO);
         assert!(watch.next_look(0, Duration::ZERO) <= reached);
         for slot in 2..=512 {
-            watch.begin(WorkerId { slot, life: 1 }, Duration::ZERO);
+            watch.begin(WorkerId { slot, generation: 1 }, Duration::ZERO);
         }
         assert!(watch.next_look(0, Duration::ZERO) >= PAUSE_MAX * 6 / 8);
     }

@@ -22,7 +22,7 @@ impl Slot {
 
     /// Whether a worker came after one that was to be replaced.
     pub(super) fn succeeds_stale(&self, worker: WorkerId) -> bool {
-        (1..worker.life).contains(&self.stale.through)
+        (1..worker.generation).contains(&self.stale.through)
     }
 
     /// Whether its worker is to be replaced.

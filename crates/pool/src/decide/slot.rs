@@ -159,7 +159,7 @@ impl Slot {
 
     /// The number of the last worker that was started or reinstated.
     pub(super) fn generation(&self) -> u32 {
-        self.worker().map_or(self.generations, |worker| worker.id.life)
+        self.worker().map_or(self.generations, |worker| worker.id.generation)
     }
 
     /// When something is due.
@@ -390,7 +390,7 @@ impl Slot {
 
     pub(super) fn spawn(&mut self, ctx: &mut StepContext<'_>) {
         self.generations += 1;
-        let id = WorkerId { slot: self.number, life: self.generations };
+        let id = WorkerId { slot: self.number, generation: self.generations };
         self.current = Occupant::Worker(Worker::spawn(id, ctx));
     }
 

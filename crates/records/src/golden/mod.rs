@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::json;
 
-const WORKER: WorkerId = WorkerId { slot: 2, life: 7 };
+const WORKER: WorkerId = WorkerId { slot: 2, generation: 7 };
 
 /// The JSON of a record, for a comparison with a golden text.
 fn text(record: &impl Serialize) -> String {

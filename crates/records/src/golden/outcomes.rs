@@ -152,7 +152,7 @@ proptest! {
         let nanos = |nanos: u64| Duration::from_nanos(nanos / unit * unit);
         let last = Attempt {
             number,
-            worker: WorkerId { slot, life },
+            worker: WorkerId { slot, generation: life },
             pid,
             began: nanos(began),
             took: nanos(took),

@@ -17,7 +17,7 @@ use worker::{
 
 use super::*;
 
-const WORKER: WorkerId = WorkerId { slot: 1, life: 1 };
+const WORKER: WorkerId = WorkerId { slot: 1, generation: 1 };
 
 /// A connection and the descriptors of its worker.
 struct Pair {

@@ -13,7 +13,7 @@ pub(crate) const ENDING: Ending = Ending { at: Duration::from_secs(1_800_000_060
 pub(crate) fn attempt(number: u32, end: AttemptEnd) -> Attempt {
     Attempt {
         number,
-        worker: WorkerId { slot: 2, life: 7 },
+        worker: WorkerId { slot: 2, generation: 7 },
         pid: 4123,
         began: Duration::from_micros(12_300),
         took: Duration::from_micros(1300),

@@ -194,9 +194,9 @@ impl World {
 
     /// The run has ended: so has everything.
     pub(super) fn check_ends(&self) {
-        for (slot, lives) in &self.lives {
-            for life in 1..=*lives {
-                let worker = WorkerId { slot: *slot, life };
+        for (slot, begun) in &self.generations {
+            for generation in 1..=*begun {
+                let worker = WorkerId { slot: *slot, generation };
                 let told = self.ended.contains(&worker);
                 assert!(told != self.abandoned.contains(&worker), "{worker} has one end");
             }

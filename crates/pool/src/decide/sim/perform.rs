@@ -114,14 +114,14 @@ impl World {
     }
 
     fn spawn(&mut self, worker: WorkerId) {
-        let WorkerId { slot, life } = worker;
+        let WorkerId { slot, generation } = worker;
         assert!(self.stopping.is_none(), "{worker} started during shutdown");
         assert!(!self.was_done, "{worker} started when all was done");
-        let lives = self.lives.entry(slot).or_default();
-        *lives += 1;
-        assert_eq!(*lives, life, "lives are numbered in order");
+        let begun = self.generations.entry(slot).or_default();
+        *begun += 1;
+        assert_eq!(*begun, generation, "generations are numbered in order");
         if self.policy.restart == Restart::Never && !self.transient.contains(&slot) {
-            assert_eq!(life, 1, "{worker} is a restart");
+            assert_eq!(generation, 1, "{worker} is a restart");
         }
         let not_before = self.to_start.remove(&slot).unwrap_or_default();
         assert!(self.now >= not_before, "{worker} started before its time");
@@ -149,7 +149,7 @@ impl World {
         assert!(process.line.len() + jobs.len() <= depth, "{worker} may not wake, and has many");
         let asleep = process.asleep;
         let in_all = process.answered + (process.line.len() + jobs.len()) as u64;
-        let was_kept = self.lives.get(&worker.slot) > Some(&worker.life);
+        let was_kept = self.generations.get(&worker.slot) > Some(&worker.generation);
         let max = self.policy.jobs.as_ref().and_then(|rules| rules.recycle.jobs);
         assert!(was_kept || max.is_none_or(|max| in_all <= max), "{worker} is to be recycled");
         let process = self.live(worker);

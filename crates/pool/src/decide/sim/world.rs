@@ -46,7 +46,7 @@ pub(super) struct World {
     /// The one whose end the pool hears of in this step.
     pub(super) dying: Option<(WorkerId, Process)>,
     pub(super) abandoned: BTreeSet<WorkerId>,
-    pub(super) lives: BTreeMap<u32, u32>,
+    pub(super) generations: BTreeMap<u32, u32>,
     /// Starts that were announced, and when they may be. Of slot 1, 2, ...
     pub(super) to_start: BTreeMap<u32, Tick>,
     pub(super) ended: BTreeSet<WorkerId>,
@@ -110,7 +110,7 @@ impl World {
             processes: BTreeMap::new(),
             dying: None,
             abandoned: BTreeSet::new(),
-            lives: BTreeMap::new(),
+            generations: BTreeMap::new(),
             ended: BTreeSet::new(),
             transient: BTreeSet::new(),
             climbed: None,
@@ -325,9 +325,9 @@ impl World {
 
     fn stale_news(&mut self) -> Input {
         let slot = u32::try_from(self.chance.below(9)).unwrap();
-        let lives = self.lives.get(&slot).copied().unwrap_or_default();
-        let life = u32::try_from(self.chance.below(u64::from(lives) + 3)).unwrap();
-        let worker = WorkerId { slot, life };
+        let begun = self.generations.get(&slot).copied().unwrap_or_default();
+        let generation = u32::try_from(self.chance.below(u64::from(begun) + 3)).unwrap();
+        let worker = WorkerId { slot, generation };
         if self.processes.contains_key(&worker) {
             return Input::Timer;
         }

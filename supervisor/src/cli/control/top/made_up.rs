@@ -95,7 +95,7 @@ fn worker(slot: u32) -> Worker {
 fn failure(number: u64) -> Failure {
     let attempt = Attempt::brief(&job::Attempt {
         number: 1,
-        worker: WorkerId { slot: 1, life: 1 },
+        worker: WorkerId { slot: 1, generation: 1 },
         pid: 5,
         began: Duration::from_millis(1),
         took: Duration::from_millis(2),
