@@ -187,18 +187,18 @@ mod tests {
     use super::*;
     use pool::exit::{Cause, StartFault, StartStep};
 
-    fn worker(life: u32) -> WorkerId {
-        WorkerId { slot: 1, generation: life }
+    fn worker(generation: u32) -> WorkerId {
+        WorkerId { slot: 1, generation: generation }
     }
 
-    fn started(life: u32) -> Event {
-        Event::Started { worker: worker(life), pid: i32::try_from(life).unwrap() }
+    fn started(generation: u32) -> Event {
+        Event::Started { worker: worker(generation), pid: i32::try_from(generation).unwrap() }
     }
 
-    fn ended(life: u32, next: Next) -> Event {
+    fn ended(generation: u32, next: Next) -> Event {
         let fault = StartFault { step: StartStep::Exec, errno: libc::ENOENT };
         let cause = Cause::CouldNotStart(fault);
-        Event::Ended(Ended { worker: worker(life), pid: None, cause, evidence: None, next })
+        Event::Ended(Ended { worker: worker(generation), pid: None, cause, evidence: None, next })
     }
 
     fn check(events: &[Event], live: &[u32], last: Option<u32>) {
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_worker_that_is_replaced_is_counted_by_its_cause() {
         let mut board = Board::new(1);
-        let again = |life| ended(life, Next::Again(Duration::ZERO));
+        let again = |generation| ended(generation, Next::Again(Duration::ZERO));
         let events = [started(1), again(1), started(2), again(2), started(3), ended(3, Next::Done)];
         events.iter().for_each(|event| board.apply(Duration::ZERO, event));
         let restarts: Vec<_> = board.slots()[0].restarts.iter().collect();
@@ -234,8 +234,8 @@ mod tests {
         let at = Duration::from_secs;
         [started(1), started(2)].iter().for_each(|event| board.apply(at(0), event));
         board.sample(at(1));
-        for (life, bytes) in [(1, 10), (2, 5), (9, 3)] {
-            board.measured(worker(life), bytes);
+        for (generation, bytes) in [(1, 10), (2, 5), (9, 3)] {
+            board.measured(worker(generation), bytes);
         }
         board.apply(at(2), &ended(1, Next::Replaced));
         board.sample(at(3));

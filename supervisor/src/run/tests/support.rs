@@ -33,8 +33,8 @@ use pool::{
 use process::{KillScope, Program, descriptors::OpenFiles};
 use records::RunInfo;
 
-pub(crate) const ONE: WorkerId = WorkerId { slot: 1, life: 1 };
-pub(crate) const TWO: WorkerId = WorkerId { slot: 2, life: 1 };
+pub(crate) const ONE: WorkerId = WorkerId { slot: 1, generation: 1 };
+pub(crate) const TWO: WorkerId = WorkerId { slot: 2, generation: 1 };
 
 /// An executor that performs nothing and records everything.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Perform for Recorder {
 }
 
 fn pid(worker: WorkerId) -> i32 {
-    i32::try_from(worker.slot * 100 + worker.life).unwrap()
+    i32::try_from(worker.slot * 100 + worker.generation).unwrap()
 }
 
 /// A log in memory.
