@@ -185,7 +185,7 @@ mod tests {
     use std::{collections::BTreeSet, time::Duration};
 
     use pool::{
-        event::Mute,
+        event::Silence,
         exit::{ProtocolFault, StartFault, StartStep},
         job::{Failure, Payload},
         signal::Signal,
@@ -274,7 +274,7 @@ mod tests {
             ShutdownReason::ReportFailed,
             ShutdownReason::JournalFailed,
             ShutdownReason::CannotStart(FAULT),
-            ShutdownReason::NotAWorker(Mute::Fault(ProtocolFault::Hello)),
+            ShutdownReason::NotAWorker(Silence::Fault(ProtocolFault::Hello)),
             ShutdownReason::Deadline,
             ShutdownReason::Halted { now: true },
             ShutdownReason::SourceFailed,

@@ -45,7 +45,7 @@ impl Narrator {
     /// What is to be said of an event.
     pub fn event(&mut self, now: Duration, event: &Event, settings: &Settings) -> Option<String> {
         match event {
-            Event::TriedAgain { attempt, .. } => {
+            Event::Retried { attempt, .. } => {
                 let line = self.admit(now, || narrate::line(event, settings))?;
                 self.mourn(attempt);
                 Some(line)

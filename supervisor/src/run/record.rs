@@ -184,7 +184,7 @@ impl Recording {
         // Attempts that came to nothing are told behind what has ended, and come before it.
         for action in &actions.list {
             match action {
-                Action::Tell(Event::TriedAgain { id, attempt, .. }) => {
+                Action::Tell(Event::Retried { id, attempt, .. }) => {
                     self.tried.insert(*id, attempt.number);
                     let (attempt, settles) = (attempt.clone(), None);
                     records.push(Record::Ended { job: *id, attempt, settles });

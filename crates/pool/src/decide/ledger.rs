@@ -260,7 +260,7 @@ impl Ledger {
     }
 
     pub(super) fn count_retry(&mut self) {
-        self.tally.tried_again += 1;
+        self.tally.retried += 1;
     }
 
     /// Those whose time has come are ready.

@@ -207,7 +207,7 @@ impl Pool {
             Consequence::None => {}
             Consequence::Early(_) if is_successor && self.rolling.contains(index) => {
                 self.cancel_roll();
-                actions.emit(Event::RollCalledOff { worker });
+                actions.emit(Event::RollCancelled { worker });
             }
             Consequence::Early(cause) => self.died_early(now, index, cause, status, actions),
             Consequence::CannotStart(fault) => self.cannot_start(now, fault, actions),

@@ -148,7 +148,7 @@ impl Stop {
             }
             (Escalation::To(stage), _) => *self = Self::enter(self.why, stage, worker, ctx),
             (Escalation::Unkillable, _) => {
-                ctx.emit(Event::Undead { worker });
+                ctx.emit(Event::Unkillable { worker });
                 return false;
             }
         }

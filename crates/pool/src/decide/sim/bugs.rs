@@ -158,5 +158,5 @@ fn charge(id: u64, worker: WorkerId, tried: usize) -> Action {
         hang: None,
         end: AttemptEnd::Crashed(Box::new(death)),
     };
-    Action::Tell(Event::TriedAgain { id, attempt, again: Again::Alone })
+    Action::Tell(Event::Retried { id, attempt, again: Again::Alone })
 }

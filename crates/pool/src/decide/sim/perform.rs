@@ -272,15 +272,15 @@ impl World {
                 self.climbed = Some(self.now);
                 self.to_start.clear();
             }
-            Event::RollCalledOff { worker } => {
+            Event::RollCancelled { worker } => {
                 let dying = self.dying.as_ref().filter(|(dying, _)| *dying == worker);
                 let (_, process) = dying.unwrap_or_else(|| panic!("{worker} still is there"));
                 let rolled = process.stopping.is_some_and(|(why, _)| is_roll(why));
                 assert!(!rolled, "{worker} made way, and its roll is called off");
             }
             Event::Jobs(tally) => self.told = tally,
-            Event::Undead { .. }
-            | Event::TriedAgain { .. }
+            Event::Unkillable { .. }
+            | Event::Retried { .. }
             | Event::Started { .. }
             | Event::Ready { .. }
             | Event::StillSilent { .. } => {}
@@ -302,7 +302,7 @@ impl World {
         process.stopping = Some((why, since));
     }
 
-    pub(super) fn tried_again(&mut self, id: u64, attempt: &Attempt, again: Again) {
+    pub(super) fn retried(&mut self, id: u64, attempt: &Attempt, again: Again) {
         let retry_on = self.policy.jobs.as_ref().map(|rules| rules.retry_on).unwrap();
         let counts = match (&attempt.end, again) {
             (AttemptEnd::Error(failure), Again::After(_)) => match failure.kind {

@@ -181,9 +181,9 @@ impl World {
         for action in &actions.list {
             // First of all: what has settled a job in this step was told behind that.
             match action {
-                Action::Tell(Event::Undead { worker }) => self.abandon(*worker),
-                Action::Tell(Event::TriedAgain { id, attempt, again }) => {
-                    self.tried_again(*id, attempt, *again);
+                Action::Tell(Event::Unkillable { worker }) => self.abandon(*worker),
+                Action::Tell(Event::Retried { id, attempt, again }) => {
+                    self.retried(*id, attempt, *again);
                     self.begun(*id, false);
                 }
                 Action::TakenBack { id } => self.begun(*id, false),
