@@ -56,7 +56,7 @@ pub fn stop_reason(reason: StopReason) -> &'static str {
         StopReason::Shutdown => "shutdown",
         StopReason::Roll => "rolled",
         StopReason::Recycle => "recycled",
-        StopReason::SecondOpinion => "isolated_retry",
+        StopReason::IsolatedRetry => "isolated_retry",
         StopReason::Cancelled => "cancelled",
         StopReason::Killed => "killed",
         StopReason::Scale => "scaled_down",
@@ -81,7 +81,7 @@ pub fn attempt(end: &AttemptEnd) -> &'static str {
         },
         // The job's time limit is the cause, in whatever way the worker then ended.
         AttemptEnd::Timeout(_) => "timeout",
-        AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => cause(death.cause),
+        AttemptEnd::Crashed(death) | AttemptEnd::Requeued(death) => cause(death.cause),
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
         StopReason::Shutdown,
         StopReason::Roll,
         StopReason::Recycle,
-        StopReason::SecondOpinion,
+        StopReason::IsolatedRetry,
         StopReason::Cancelled,
         StopReason::Scale,
         StopReason::Finished,

@@ -57,7 +57,7 @@ impl Diagnostics {
         };
         let weights = workers.map(sample).collect();
         let took = thread_cpu_time().saturating_sub(before);
-        Input::Weighed { weights, took }
+        Input::MemorySampled { weights, took }
     }
 
     /// Samples what a worker's processes do and how much they have used. The first sample of a job

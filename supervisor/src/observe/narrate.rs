@@ -172,7 +172,7 @@ fn end(ended: &Ended, settings: &Settings) -> Option<String> {
 }
 
 fn is_planned(why: StopReason) -> bool {
-    matches!(why, StopReason::Recycle | StopReason::SecondOpinion | StopReason::Finished)
+    matches!(why, StopReason::Recycle | StopReason::IsolatedRetry | StopReason::Finished)
 }
 
 /// A limit can bite after the exec: the loader ends with 127, or a signal.

@@ -184,12 +184,12 @@ impl Recording {
         // Attempts that came to nothing are told behind what has ended, and come before it.
         for action in &actions.list {
             match action {
-                Action::Tell(Event::Retried { id, attempt, .. }) => {
+                Action::Emit(Event::Retried { id, attempt, .. }) => {
                     self.tried.insert(*id, attempt.number);
                     let (attempt, settles) = (attempt.clone(), None);
                     records.push(Record::Ended { job: *id, attempt, settles });
                 }
-                Action::TakenBack { id } => records.push(Record::Requeued { job: *id }),
+                Action::Requeued { id } => records.push(Record::Requeued { job: *id }),
                 _ => {}
             }
         }

@@ -22,7 +22,7 @@ impl Run {
         }
         self.put_out(now, &mut actions.settled);
         for action in actions.list.drain(..) {
-            if let Action::Tell(event) = &action {
+            if let Action::Emit(event) = &action {
                 self.tell(now, event);
                 continue;
             }

@@ -69,8 +69,8 @@ pub enum Input {
         /// What was seen.
         hang: Box<Hang>,
     },
-    /// The answer to [`Action::Weigh`].
-    Weighed {
+    /// The answer to [`Action::SampleMemory`].
+    MemorySampled {
         /// What each holds; of one that is about to end, nothing is said.
         weights: Vec<(WorkerId, Weight)>,
         /// How much of a processor's time that took.
@@ -97,8 +97,8 @@ pub enum News {
         /// Whether it wrote to its own streams since its last replies.
         printed: bool,
     },
-    /// The answer to [`Action::Recall`].
-    Recalled {
+    /// The answer to [`Action::Retract`].
+    Retracted {
         /// The jobs that turned out to be done.
         replies: Vec<Reply>,
         /// The how-many-th job sent to it is the last that it started; `None` where it has not

@@ -138,7 +138,9 @@ impl Pool {
                     worker.session.examined(id, hang, &self.ledger);
                 }
             }
-            Input::Weighed { weights, took } => self.take_samples(now, &weights, took, actions),
+            Input::MemorySampled { weights, took } => {
+                self.take_samples(now, &weights, took, actions)
+            }
         }
     }
 

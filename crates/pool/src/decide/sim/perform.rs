@@ -36,7 +36,7 @@ impl World {
                     orders => self.send(worker, orders),
                 }
             }
-            Action::Recall(worker) => {
+            Action::Retract(worker) => {
                 let process = self.live(worker);
                 assert!(process.abilities.recorder, "{worker} could not hear a recall");
                 assert!(!process.recall_asked, "{worker} recalled twice");
@@ -56,7 +56,7 @@ impl World {
             Action::Examine { worker, id, is_over } => {
                 self.on_time_of(worker, id, is_over);
             }
-            Action::Weigh { workers, limit } => self.weigh(workers, limit),
+            Action::SampleMemory { workers, limit } => self.weigh(workers, limit),
             Action::Dismiss(worker) => {
                 let process = self.live(worker);
                 assert!(process.ready && process.stopping.is_some(), "{worker} is not to end");
@@ -79,15 +79,15 @@ impl World {
                 let has_time = !is_late && !self.at_once && !self.pressed;
                 assert!(is_its_own || !may_finish || !has_time, "{worker} may finish its job");
             }
-            Action::Retract(worker) => {
+            Action::Withdraw(worker) => {
                 let process = self.live(worker);
                 assert!(!process.heard && process.stopping.is_some(), "{worker} is wanted");
                 let Some(process) = self.processes.get_mut(&worker) else { return };
                 process.retract(&mut self.chance);
             }
             Action::Kill(worker) => self.kill(worker),
-            Action::TakenBack { .. } => {}
-            Action::Tell(event) => self.told(event),
+            Action::Requeued { .. } => {}
+            Action::Emit(event) => self.told(event),
         }
     }
 
@@ -314,7 +314,7 @@ impl World {
                 Kind::Timeout => retry_on.timeout,
                 kind => kind == Kind::Error && retry_on.error,
             },
-            (AttemptEnd::Crashed(_), Again::Alone) | (AttemptEnd::Returned(_), Again::Next) => true,
+            (AttemptEnd::Crashed(_), Again::Alone) | (AttemptEnd::Requeued(_), Again::Next) => true,
             _ => false,
         };
         assert!(counts, "job {id} is tried again {again:?} after {:?}", attempt.end);
@@ -378,7 +378,7 @@ impl World {
                 is_cancelled || matches!(last.map(Kind::of_end), Some(Kind::Error | Kind::Timeout))
             }
             JobEnd::Crashed => {
-                matches!(last.map(Kind::of_end), Some(Kind::Crashed | Kind::Returned))
+                matches!(last.map(Kind::of_end), Some(Kind::Crashed | Kind::Requeued))
             }
             JobEnd::TooLong { bytes, cap } => last.is_none() && bytes > cap,
             JobEnd::NotRun => is_over || is_cancelled,

@@ -49,7 +49,7 @@ impl World {
                 }
             }
         }
-        Some(Input::Weighed { weights, took: Duration::from_micros(self.chance.below(4000)) })
+        Some(Input::MemorySampled { weights, took: Duration::from_micros(self.chance.below(4000)) })
     }
 
     /// After each step.

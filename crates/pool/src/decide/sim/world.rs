@@ -181,12 +181,12 @@ impl World {
         for action in &actions.list {
             // First of all: what has settled a job in this step was told behind that.
             match action {
-                Action::Tell(Event::Unkillable { worker }) => self.abandon(*worker),
-                Action::Tell(Event::Retried { id, attempt, again }) => {
+                Action::Emit(Event::Unkillable { worker }) => self.abandon(*worker),
+                Action::Emit(Event::Retried { id, attempt, again }) => {
                     self.retried(*id, attempt, *again);
                     self.begun(*id, false);
                 }
-                Action::TakenBack { id } => self.begun(*id, false),
+                Action::Requeued { id } => self.begun(*id, false),
                 _ => {}
             }
         }
@@ -212,7 +212,7 @@ impl World {
         let dying = self.dying.as_ref().map(|(worker, _)| *worker);
         for action in &mut actions.list {
             let tried = match action {
-                Action::TakenBack { id } => {
+                Action::Requeued { id } => {
                     self.jobs[usize::try_from(*id - 1).unwrap()].attempts.len()
                 }
                 _ => 0,
@@ -340,7 +340,7 @@ impl World {
             1 if self.nature.jobs => {
                 News::Replies { replies: Vec::new(), memory: None, printed: false }
             }
-            2 if self.nature.jobs => News::Recalled { replies: Vec::new(), started: Some(1) },
+            2 if self.nature.jobs => News::Retracted { replies: Vec::new(), started: Some(1) },
             3 if self.nature.jobs => News::Broken(ProtocolFault::Garbage),
             4 if self.nature.jobs => News::Unsendable { id: 1, bytes: 2000, bytes_max: 1000 },
             _ => News::Ended { pid: Some(7), end, left: Left::default(), jitter },
