@@ -136,7 +136,7 @@ pub(super) fn is_charged(cause: Cause) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::{Depth, Recycle, RetryOn};
+    use crate::rules::{Prefetch, Recycle, RetryOn};
 
     fn rules(retry_delay: Duration) -> JobRules {
         JobRules {
@@ -147,7 +147,7 @@ mod tests {
             timeout: None,
             deadline: None,
             delay: Duration::ZERO,
-            depth: Depth::Auto,
+            prefetch: Prefetch::Auto,
             halt: None,
             start_timeout: Duration::ZERO,
             recycle: Recycle::default(),

@@ -72,7 +72,7 @@ pub enum Input {
     /// The answer to [`Action::SampleMemory`].
     MemorySampled {
         /// What each holds; of one that is about to end, nothing is said.
-        weights: Vec<(WorkerId, Weight)>,
+        samples: Vec<(WorkerId, MemorySample)>,
         /// How much of a processor's time that took.
         took: Duration,
     },
@@ -143,14 +143,14 @@ pub struct Memory {
 
 /// What a worker holds together with all that descends from it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Weight {
+pub struct MemorySample {
     /// The sum of what is resident, in bytes: what is shared counts for each.
     pub resident_bytes: u64,
     /// The sum of the proportional shares, in bytes, where the other is above the limit.
     pub proportional_bytes: Option<u64>,
 }
 
-impl Weight {
+impl MemorySample {
     /// The best that is known, in bytes.
     #[must_use]
     pub fn held_bytes(self) -> u64 {

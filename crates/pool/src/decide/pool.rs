@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     action::{Action, Actions, Running},
     context::Contact,
-    input::{Input, News, Tick, Weight},
+    input::{Input, MemorySample, News, Tick},
     ledger::{Ledger, Sent},
     memory_watch::MemoryWatch,
     phase::Phase,
@@ -138,8 +138,8 @@ impl Pool {
                     worker.session.examined(id, hang, &self.ledger);
                 }
             }
-            Input::MemorySampled { weights, took } => {
-                self.take_samples(now, &weights, took, actions)
+            Input::MemorySampled { samples, took } => {
+                self.take_samples(now, &samples, took, actions)
             }
         }
     }
@@ -221,7 +221,7 @@ impl Pool {
     fn take_samples(
         &mut self,
         now: Tick,
-        samples: &[(WorkerId, Weight)],
+        samples: &[(WorkerId, MemorySample)],
         took: Duration,
         actions: &mut Actions,
     ) {

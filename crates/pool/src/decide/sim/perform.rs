@@ -16,7 +16,7 @@ use crate::{
     event::{Again, Event, Next, ShutdownReason, WorkerId},
     exit::{Cause, StopReason},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
-    rules::{Depth, JobRules, Restart},
+    rules::{JobRules, Prefetch, Restart},
 };
 
 impl World {
@@ -56,7 +56,7 @@ impl World {
             Action::Examine { worker, id, is_over } => {
                 self.on_time_of(worker, id, is_over);
             }
-            Action::SampleMemory { workers, limit } => self.weigh(workers, limit),
+            Action::SampleMemory { workers, limit } => self.sample(workers, limit),
             Action::Dismiss(worker) => {
                 let process = self.live(worker);
                 assert!(process.ready && process.stopping.is_some(), "{worker} is not to end");
@@ -408,8 +408,8 @@ impl Record {
 }
 
 fn depth(rules: &JobRules) -> usize {
-    match rules.depth {
-        Depth::Auto | Depth::Ahead => Depth::MAX as usize,
-        Depth::Fixed(depth) => depth as usize,
+    match rules.prefetch {
+        Prefetch::Auto | Prefetch::Ahead => Prefetch::MAX as usize,
+        Prefetch::Fixed(depth) => depth as usize,
     }
 }

@@ -272,7 +272,7 @@ impl Process {
         }
         let count = if chance.one_in(3) { 1 } else { self.pipe.len() };
         let replies = self.pipe.drain(..count).collect();
-        let memory = (nature.weighs && chance.one_in(4)).then(|| {
+        let memory = (nature.sampled && chance.one_in(4)).then(|| {
             let bytes = chance.below(100);
             Memory { resident_bytes: bytes, peak_bytes: bytes }
         });

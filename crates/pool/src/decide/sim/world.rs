@@ -81,7 +81,7 @@ pub(super) struct World {
     /// How many workers there shall be.
     pub(super) scale: u32,
     /// Those whose memory is being looked at, and those found too heavy in this step.
-    pub(super) on_scales: VecDeque<Vec<WorkerId>>,
+    pub(super) sampling: VecDeque<Vec<WorkerId>>,
     pub(super) too_heavy: BTreeSet<WorkerId>,
     /// What is planted in the pool.
     pub(super) bug: Option<Bug>,
@@ -132,7 +132,7 @@ impl World {
             cancelled: BTreeSet::new(),
             begun: BTreeSet::new(),
             scale: 0,
-            on_scales: VecDeque::new(),
+            sampling: VecDeque::new(),
             too_heavy: BTreeSet::new(),
             bug: None,
             to_come: chance.below(61),
@@ -197,7 +197,7 @@ impl World {
             self.perform(action);
         }
         self.check();
-        self.check_weights();
+        self.check_samples();
         self.check_condemned();
         self.was_done = self.is_done();
     }
@@ -263,7 +263,7 @@ impl World {
             }
             2..=3 => self.stale_news(),
             4 => Input::Timer,
-            10..=14 => self.weights().unwrap_or(Input::Timer),
+            10..=14 => self.samples().unwrap_or(Input::Timer),
             15 if self.nature.jobs && !self.jobs.is_empty() => self.cancel_some(),
             17 if self.chance.one_in(4) => self.kill_some(),
             16 if self.nature.jobs && self.chance.one_in(rarely) => self.scale_by_chance(),
@@ -407,7 +407,7 @@ impl World {
             for _ in 0..self.processes.len() * 2 {
                 self.let_live();
             }
-            let input = self.weights().or_else(|| self.news());
+            let input = self.samples().or_else(|| self.news());
             silent = if input.is_some() { 0 } else { silent + 1 };
             let is_quiet = self.processes.values().all(Process::is_quiet);
             if silent > SILENCE || input.is_none() && is_quiet {
