@@ -144,7 +144,7 @@ mod tests {
             not_run: 0,
             queued: 3,
             in_flight: 5,
-            tried_again: 4,
+            retried: 4,
         };
         let show = |total| {
             let mut progress = Progress { line: None, total, due: Some(LINE_INTERVAL) };

@@ -18,7 +18,7 @@ pub use self::{
 };
 use pool::{
     Policy,
-    rules::{Depth, JobRules, Restart, Roll},
+    rules::{JobRules, Prefetch, Restart, Roll},
     signal::Signal,
 };
 use process::{KillScope, Program};
@@ -250,9 +250,9 @@ impl From<&Settings> for Policy {
 /// knows how the one before it ended, which ignores a delay, and starts a command that a halt
 /// should have prevented.
 fn paced(mut rules: JobRules) -> JobRules {
-    let halts = rules.halt.is_some() && rules.depth == Depth::Ahead;
+    let halts = rules.halt.is_some() && rules.prefetch == Prefetch::Ahead;
     if halts || !rules.delay.is_zero() {
-        rules.depth = Depth::Fixed(1);
+        rules.prefetch = Prefetch::Fixed(1);
     }
     rules
 }

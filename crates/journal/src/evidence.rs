@@ -108,7 +108,7 @@ pub(super) fn columns<'a>(attempt: &'a Attempt, settles: Option<&'a Settled>) ->
         }
         (_, Some(Settled::Ok(reply))) => Some(Cow::Borrowed(reply.as_bytes())),
         (
-            AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death),
+            AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Requeued(death),
             _,
         ) => Some(Cow::Borrowed(&*death.last_output)).filter(|last| !last.is_empty()),
         _ => None,
@@ -134,7 +134,7 @@ fn cause(end: &AttemptEnd) -> String {
         },
         AttemptEnd::Timeout(_) => "timeout".into(),
         AttemptEnd::Lost => "lost".into(),
-        AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => death.cause.to_string(),
+        AttemptEnd::Crashed(death) | AttemptEnd::Requeued(death) => death.cause.to_string(),
     }
 }
 
@@ -148,7 +148,7 @@ pub(super) fn end(evidence: Option<&str>, reply: Option<&[u8]>, pid: i32) -> Opt
         }
         Stored::Timeout(death) => AttemptEnd::Timeout(Box::new(death.read(reply)?)),
         Stored::Crashed(death) => AttemptEnd::Crashed(Box::new(death.read(reply)?)),
-        Stored::Returned(death) => AttemptEnd::Returned(Box::new(death.read(reply)?)),
+        Stored::Returned(death) => AttemptEnd::Requeued(Box::new(death.read(reply)?)),
         Stored::Ran(ran) => AttemptEnd::Ran(Box::new(ran.read(reply, pid)?)),
         Stored::Lost => AttemptEnd::Lost,
     })
@@ -167,7 +167,7 @@ impl Stored {
             }
             AttemptEnd::Timeout(end) => Self::Timeout(death(end)),
             AttemptEnd::Crashed(end) => Self::Crashed(death(end)),
-            AttemptEnd::Returned(end) => Self::Returned(death(end)),
+            AttemptEnd::Requeued(end) => Self::Returned(death(end)),
             AttemptEnd::Ran(ran) => Self::Ran(StoredRan {
                 cause: ran.cause,
                 evidence: ran.evidence.as_ref().map(StoredEvidence::new),

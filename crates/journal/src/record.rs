@@ -86,7 +86,7 @@ fn end_bytes(end: &AttemptEnd) -> usize {
     match end {
         AttemptEnd::Ok | AttemptEnd::Lost => 0,
         AttemptEnd::Error(failure) => failure.message.len(),
-        AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => {
+        AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Requeued(death) => {
             death.last_output.len()
         }
         AttemptEnd::Ran(ran) => ran.output.stdout().len() + ran.output.stderr().len(),

@@ -1,4 +1,4 @@
-//! What may be told of a run? The closed list of events, from which every view is folded.
+//! What may be reported of a run: a closed list of events, from which every view is folded.
 
 use std::time::Duration;
 
@@ -12,103 +12,103 @@ use crate::{
 /// Something that happened in a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// The worker's program runs.
+    /// A worker's program is executed.
     Started {
-        /// Which worker.
+        /// The worker.
         worker: WorkerId,
         /// Its process.
         pid: i32,
     },
-    /// The worker has stayed up long enough to count on, or speaks the worker protocol.
+    /// A worker speaks the worker protocol; without jobs, it has stayed up for a second.
     Ready {
-        /// Which worker.
+        /// The worker.
         worker: WorkerId,
     },
-    /// The worker's process is gone.
+    /// A worker's process is gone.
     Ended(Ended),
-    /// The worker is asked to end, or killed.
+    /// A worker is to end, or is killed.
     Stopping {
-        /// Which worker.
+        /// The worker.
         worker: WorkerId,
-        /// Why.
+        /// Why it is to end.
         why: StopReason,
-        /// Whether this is the kill.
+        /// Whether it is killed now.
         kill: bool,
     },
-    /// Killed, and yet not gone: the kernel holds it. It is waited for no longer; its slot may have
-    /// another worker, or has one.
-    Undead {
-        /// Which worker.
+    /// A worker was killed and is not gone: the kernel holds it. It is waited for no longer, and
+    /// its slot may have another worker.
+    Unkillable {
+        /// The worker.
         worker: WorkerId,
     },
-    /// The run stops.
+    /// The run stops before its workers or its jobs have ended by themselves.
     ShuttingDown {
         /// Why.
         reason: ShutdownReason,
     },
-    /// A roll ended before all workers were replaced, since this new worker did not stay up.
-    RollCalledOff {
-        /// The replacement that failed.
+    /// A roll ended before all workers were replaced, since a new worker did not stay up.
+    RollCancelled {
+        /// The new worker.
         worker: WorkerId,
     },
-    /// The first worker has been up for a while and says nothing.
+    /// The first worker has been up for 3 s and has not spoken the worker protocol.
     StillSilent {
-        /// Which worker.
+        /// The worker.
         worker: WorkerId,
     },
-    /// An attempt of a job came to nothing, and there will be another.
-    TriedAgain {
+    /// An attempt of a job failed, and another one follows.
+    Retried {
         /// The job's number.
         id: u64,
-        /// The attempt.
+        /// The attempt that failed.
         attempt: Attempt,
         /// When the next one comes.
         again: Again,
     },
-    /// How the jobs stand; told once a step at most.
+    /// How many jobs are where; reported at most once a step.
     Jobs(Tally),
 }
 
 /// When a job is tried again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Again {
-    /// After this time.
+    /// After this delay.
     After(Duration),
-    /// As soon as there is a fresh worker for it alone.
+    /// As soon as a fresh worker is there for it alone.
     Alone,
-    /// Next: it was not to blame.
+    /// Before all younger jobs: the attempt was not charged to it.
     Next,
 }
 
 /// How many jobs are where.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Tally {
-    /// Accepted so far; each of these is also counted below, once.
+    /// Jobs accepted so far. Each is also counted once in one of the other numbers but `retried`.
     pub accepted: u64,
-    /// Done.
+    /// Jobs that are done.
     pub ok: u64,
-    /// Failed for good, too long ones included.
+    /// Jobs that failed for good, those that were too long included.
     pub failed: u64,
-    /// Parked, since their worker died of them.
+    /// Jobs in quarantine: their workers died of them.
     pub crashed: u64,
-    /// Left over when the run ended.
+    /// Jobs that were left over when the run ended.
     pub not_run: u64,
-    /// Waiting to be sent, now or after a delay.
+    /// Jobs that wait to be sent, now or after a delay.
     pub queued: u64,
-    /// Sent to a worker.
+    /// Jobs that were sent to a worker and not answered.
     pub in_flight: u64,
-    /// Attempts that came to nothing and were followed by another.
-    pub tried_again: u64,
+    /// Attempts that failed and were followed by another.
+    pub retried: u64,
 }
 
 impl Tally {
-    /// Jobs that have ended, in whatever way.
+    /// The number of jobs that have ended, in whatever way.
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.ok + self.failed + self.crashed + self.not_run
     }
 
-    /// Whether a job ended otherwise than well.
+    /// Whether some job failed or is in quarantine.
     #[must_use]
     pub fn has_failures(&self) -> bool {
         self.failed + self.crashed > 0
@@ -118,13 +118,13 @@ impl Tally {
 /// The end of a worker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ended {
-    /// Which worker.
+    /// The worker.
     pub worker: WorkerId,
-    /// Its process; `None` when there never was one.
+    /// Its process; `None` if there never was one.
     pub pid: Option<i32>,
     /// Why it ended.
     pub cause: Cause,
-    /// How it ended; `None` when its program never ran.
+    /// How it ended; `None` if its program never ran, or nobody saw the end.
     pub evidence: Option<Evidence>,
     /// What becomes of its slot.
     pub next: Next,
@@ -133,64 +133,64 @@ pub struct Ended {
 /// What becomes of a slot whose worker has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
-    /// A new worker starts after this time.
+    /// A new worker starts after this delay.
     Again(Duration),
-    /// Its successor already has the slot.
+    /// The worker's successor already has the slot.
     Replaced,
-    /// It was to succeed a worker that is still there, and keeps the slot.
+    /// The worker was to succeed another one, which is still there and keeps the slot.
     NotNeeded,
-    /// Nothing: the worker was not to be started again, or the run stops.
+    /// No worker follows: the policy says so, or the run stops.
     Done,
-    /// Nothing: too many workers in a row died before they were ready.
+    /// No worker follows: too many in a row died before they were ready.
     GaveUp,
 }
 
-/// Why a run stops before its workers end by themselves.
+/// Why a run stops early.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ShutdownReason {
-    /// Somebody sent this signal.
+    /// The supervisor received this signal.
     Signal(Signal),
-    /// Nobody reads our output any more.
+    /// The reader of the supervisor's output has closed it.
     OutputClosed,
-    /// Our output cannot be written: the error number.
+    /// The output cannot be written: the error number.
     OutputFailed(i32),
-    /// Nor can a report, of which it was said which and why.
+    /// A report cannot be written; a message said which and why.
     ReportFailed,
     /// The program cannot be started.
     CannotStart(StartFault),
     /// The program does not speak the worker protocol.
-    NotAWorker(Mute),
+    NotAWorker(Silence),
     /// The time for the whole run is over.
     Deadline,
-    /// So many jobs have ended as `--halt` or `--max-fail` says.
+    /// As many jobs have ended as `--halt` or `--max-fail` says.
     Halted {
-        /// Whether running jobs are not waited for.
+        /// Whether running jobs are stopped too.
         now: bool,
     },
-    /// The journal cannot be written any more; why was said.
+    /// The journal can no longer be written; a message said why.
     JournalFailed,
-    /// The input cannot be read on; why was said.
+    /// The input can no longer be read; a message said why.
     SourceFailed,
-    /// Somebody asked for it, by the control socket.
+    /// A user asked for it by the control socket.
     Asked(Ending),
 }
 
-/// How a run is asked to end by its control socket.
+/// How a user asks a run to end by the control socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
-    /// What runs finishes, however long that takes.
+    /// Running jobs finish, however long that takes.
     Drain,
-    /// It has the grace.
+    /// Running jobs have the grace period.
     Stop,
-    /// It has no time.
+    /// Running jobs are stopped at once.
     Now,
 }
 
-/// How a program showed that it is no worker.
+/// How a program showed that it does not speak the worker protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mute {
-    /// It ended.
+pub enum Silence {
+    /// Its workers ended before they had said anything.
     Ended(Status),
-    /// It said something else, or nothing.
+    /// Its workers broke the protocol, or said nothing.
     Fault(ProtocolFault),
 }

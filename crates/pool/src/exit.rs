@@ -128,7 +128,8 @@ pub enum StopReason {
     /// It has served long enough: so many jobs, so much memory, or so much time.
     Recycle,
     /// A job that killed a worker is tried once more, in a fresh one.
-    SecondOpinion,
+    #[serde(rename = "second_opinion")]
+    IsolatedRetry,
     /// Its job was cancelled.
     Cancelled,
     /// A user killed it by the control socket (`supervisor kill`).
@@ -261,7 +262,7 @@ impl fmt::Display for Cause {
             Self::AskedToStop(Asked { why, .. }) => match why {
                 StopReason::Roll => write!(f, "asked to stop: rolled"),
                 StopReason::Recycle => write!(f, "asked to stop: recycled"),
-                StopReason::SecondOpinion => write!(f, "asked to stop: for a fresh one"),
+                StopReason::IsolatedRetry => write!(f, "asked to stop: for a fresh one"),
                 StopReason::Cancelled => write!(f, "cancelled"),
                 StopReason::Scale => write!(f, "asked to stop: scaled down"),
                 StopReason::Finished => write!(f, "finished"),

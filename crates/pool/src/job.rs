@@ -138,7 +138,7 @@ pub enum AttemptEnd {
     /// The worker died of it.
     Crashed(Box<Death>),
     /// The worker died or was stopped, and not of it: it was tried again, uncharged.
-    Returned(Box<Death>),
+    Requeued(Box<Death>),
     /// A command was run, however it ended.
     Ran(Box<Ran>),
     /// The supervisor died while it ran: how it ended is not known.

@@ -20,6 +20,6 @@ pub mod signal;
 mod worker_id;
 
 pub use decide::{
-    Abilities, Action, Actions, Answer, Cancelled, Input, Jitter, Left, Memory, News, Order,
-    Policy, Pool, Reply, RunEnd, Running, Standing, Tick, Weight, verdict,
+    Abilities, Action, Actions, Answer, Cancelled, Input, Jitter, Left, Memory, MemorySample, News,
+    Order, Policy, Pool, Reply, RunEnd, Running, Standing, Tick, verdict,
 };

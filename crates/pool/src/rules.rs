@@ -18,7 +18,7 @@ pub struct JobRules {
     /// How long the whole run may take.
     pub deadline: Option<Duration>,
     /// How many jobs a worker is sent at a time.
-    pub depth: Depth,
+    pub prefetch: Prefetch,
     /// No two jobs are sent within this time.
     pub delay: Duration,
     /// When a run is stopped for how its jobs end.
@@ -42,7 +42,7 @@ pub struct RetryOn {
 
 /// How many jobs a worker is sent at a time: the running one and those that wait behind it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Depth {
+pub enum Prefetch {
     /// About a millisecond's work, by the time jobs take.
     Auto,
     /// The same, but always one more than the running one, so that the next begins without a
@@ -53,7 +53,7 @@ pub enum Depth {
     Fixed(u32),
 }
 
-impl Depth {
+impl Prefetch {
     /// More jobs than this are never sent ahead.
     pub const MAX: u32 = 1024;
 }

@@ -154,7 +154,7 @@ impl<'a> Attempt<'a> {
             }
             AttemptEnd::Timeout(death)
             | AttemptEnd::Crashed(death)
-            | AttemptEnd::Returned(death) => record.set_last_output(death),
+            | AttemptEnd::Requeued(death) => record.set_last_output(death),
             AttemptEnd::Ran(ran) => record.set_output(ran),
             AttemptEnd::Ok | AttemptEnd::Lost => {}
         }
@@ -222,7 +222,7 @@ impl Attempt<'static> {
             AttemptEnd::Ran(ran) => record.stderr = lossy(ran.output.stderr()),
             AttemptEnd::Timeout(death)
             | AttemptEnd::Crashed(death)
-            | AttemptEnd::Returned(death) => record.last_output = lossy(&death.last_output),
+            | AttemptEnd::Requeued(death) => record.last_output = lossy(&death.last_output),
             AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Lost => {}
         }
         record
@@ -239,7 +239,7 @@ impl Attempt<'static> {
 /// Whether the attempt left the job's budgets alone.
 fn is_uncharged(end: &AttemptEnd) -> bool {
     match end {
-        AttemptEnd::Returned(_) | AttemptEnd::Lost => true,
+        AttemptEnd::Requeued(_) | AttemptEnd::Lost => true,
         AttemptEnd::Ran(ran) => matches!(ran.cause, exit::Cause::AskedToStop(_)),
         _ => false,
     }
@@ -250,7 +250,7 @@ fn is_uncharged(end: &AttemptEnd) -> bool {
 pub fn evidence(end: &AttemptEnd) -> Option<&Evidence> {
     match end {
         AttemptEnd::Ran(ran) => ran.evidence.as_ref(),
-        AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => {
+        AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Requeued(death) => {
             death.evidence.as_ref()
         }
         AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Lost => None,

@@ -60,7 +60,7 @@ impl Cause {
             AttemptEnd::Error(_) | AttemptEnd::Timeout(_) | AttemptEnd::Lost => {
                 Some(Self::named(names::attempt(end)))
             }
-            AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => Some(death.cause.into()),
+            AttemptEnd::Crashed(death) | AttemptEnd::Requeued(death) => Some(death.cause.into()),
         }
     }
 }

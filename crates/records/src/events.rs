@@ -216,8 +216,8 @@ impl<'a> Event<'a> {
         Some(match event {
             event::Event::Started { worker, pid } => Self::Started(of(*worker, Some(*pid))),
             event::Event::Ready { worker } => Self::Ready(of(*worker, None)),
-            event::Event::Undead { worker } => Self::Unkillable(of(*worker, None)),
-            event::Event::RollCalledOff { worker } => Self::RollCancelled(of(*worker, None)),
+            event::Event::Unkillable { worker } => Self::Unkillable(of(*worker, None)),
+            event::Event::RollCancelled { worker } => Self::RollCancelled(of(*worker, None)),
             event::Event::StillSilent { worker } => Self::Silent(of(*worker, None)),
             event::Event::Stopping { worker, why, kill } => Self::Stopping {
                 worker: of(*worker, None),
@@ -229,7 +229,7 @@ impl<'a> Event<'a> {
                 reason: names::shutdown_reason(*reason),
                 why: words::shutdown(*reason),
             },
-            event::Event::TriedAgain { id, attempt, again } => Self::retried(*id, attempt, *again),
+            event::Event::Retried { id, attempt, again } => Self::retried(*id, attempt, *again),
             event::Event::Jobs(_) => return None,
         })
     }

@@ -56,7 +56,7 @@ pub fn stop_reason(reason: StopReason) -> &'static str {
         StopReason::Shutdown => "shutdown",
         StopReason::Roll => "rolled",
         StopReason::Recycle => "recycled",
-        StopReason::SecondOpinion => "isolated_retry",
+        StopReason::IsolatedRetry => "isolated_retry",
         StopReason::Cancelled => "cancelled",
         StopReason::Killed => "killed",
         StopReason::Scale => "scaled_down",
@@ -81,7 +81,7 @@ pub fn attempt(end: &AttemptEnd) -> &'static str {
         },
         // The job's time limit is the cause, in whatever way the worker then ended.
         AttemptEnd::Timeout(_) => "timeout",
-        AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => cause(death.cause),
+        AttemptEnd::Crashed(death) | AttemptEnd::Requeued(death) => cause(death.cause),
     }
 }
 
@@ -185,7 +185,7 @@ mod tests {
     use std::{collections::BTreeSet, time::Duration};
 
     use pool::{
-        event::Mute,
+        event::Silence,
         exit::{ProtocolFault, StartFault, StartStep},
         job::{Failure, Payload},
         signal::Signal,
@@ -197,7 +197,7 @@ mod tests {
         StopReason::Shutdown,
         StopReason::Roll,
         StopReason::Recycle,
-        StopReason::SecondOpinion,
+        StopReason::IsolatedRetry,
         StopReason::Cancelled,
         StopReason::Scale,
         StopReason::Finished,
@@ -274,7 +274,7 @@ mod tests {
             ShutdownReason::ReportFailed,
             ShutdownReason::JournalFailed,
             ShutdownReason::CannotStart(FAULT),
-            ShutdownReason::NotAWorker(Mute::Fault(ProtocolFault::Hello)),
+            ShutdownReason::NotAWorker(Silence::Fault(ProtocolFault::Hello)),
             ShutdownReason::Deadline,
             ShutdownReason::Halted { now: true },
             ShutdownReason::SourceFailed,

@@ -43,7 +43,7 @@ impl From<event::Tally> for Tally {
             not_run: jobs.not_run,
             queued: jobs.queued,
             in_flight: jobs.in_flight,
-            retried: jobs.tried_again,
+            retried: jobs.retried,
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn cause(cause: Cause) -> String {
         Cause::AskedToStop(Asked { why, killed: false }) => match why {
             StopReason::Roll => "asked to stop: rolled",
             StopReason::Recycle => "asked to stop: recycled",
-            StopReason::SecondOpinion => "asked to stop: for a fresh one",
+            StopReason::IsolatedRetry => "asked to stop: for a fresh one",
             StopReason::Cancelled => "cancelled",
             StopReason::Scale => "asked to stop: scaled down",
             StopReason::Finished => "finished",
@@ -93,8 +93,8 @@ pub fn failure(attempt: &Attempt) -> String {
         AttemptEnd::Crashed(death) => {
             format!("its worker died: {}", describe(death.cause, death.evidence.as_ref()))
         }
-        AttemptEnd::Returned(death) if is_cancelled(death.cause) => "cancelled".into(),
-        AttemptEnd::Returned(death) => {
+        AttemptEnd::Requeued(death) if is_cancelled(death.cause) => "cancelled".into(),
+        AttemptEnd::Requeued(death) => {
             let how = describe(death.cause, death.evidence.as_ref());
             format!("its worker ended through no fault of the job: {how}")
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use pool::{
-    rules::{Depth, JobRules, Recycle, Restart, RetryOn, Roll},
+    rules::{JobRules, Prefetch, Recycle, Restart, RetryOn, Roll},
     signal::Signal,
 };
 use process::{KillScope, Program, warden};
@@ -184,7 +184,7 @@ pub(crate) fn heavy(words: &[String]) {
         crash_retries: 1,
         timeout: None,
         deadline: None,
-        depth: Depth::Ahead,
+        prefetch: Prefetch::Ahead,
         delay: Duration::ZERO,
         halt: None,
         start_timeout: Duration::from_secs(30),

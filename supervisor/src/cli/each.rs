@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::Args;
-use pool::rules::{Depth, Halt, JobRules, Recycle, Restart, RetryOn, Roll};
+use pool::rules::{Halt, JobRules, Prefetch, Recycle, Restart, RetryOn, Roll};
 use process::spawn::lookup;
 use supervisor::{
     dry_run::dry_run,
@@ -324,7 +324,7 @@ impl Arguments {
             crash_retries: 1,
             timeout: self.rules.timeout,
             deadline: self.rules.deadline,
-            depth: Depth::Ahead,
+            prefetch: Prefetch::Ahead,
             delay: self.delay.unwrap_or_default(),
             halt,
             start_timeout: START_TIMEOUT,

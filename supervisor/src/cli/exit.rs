@@ -5,7 +5,7 @@ use std::{io, process::ExitCode};
 
 use pool::{
     RunEnd,
-    event::{Mute, ShutdownReason},
+    event::{ShutdownReason, Silence},
     exit::{ProtocolFault, StartFault},
     signal::Signal,
 };
@@ -54,7 +54,7 @@ pub(super) fn with(end: RunEnd, settings: &Settings) -> ExitCode {
 }
 
 /// Describes a program that does not speak the protocol, and how to run it anyway.
-fn not_a_worker(mute: Mute, settings: &Settings) -> String {
+fn not_a_worker(mute: Silence, settings: &Settings) -> String {
     let argv = &settings.program.argv;
     let line: Vec<_> = argv.iter().map(|argument| argument.to_string_lossy()).collect();
     let name = line.first().map_or("", |name| name);
@@ -63,7 +63,7 @@ fn not_a_worker(mute: Mute, settings: &Settings) -> String {
         format!("{name} said nothing for {timeout}: it does not speak the worker protocol")
     };
     let problem = match mute {
-        Mute::Ended(status) => {
+        Silence::Ended(status) => {
             let signal = status.signal_text().map(|signal| format!(", {signal}"));
             let is_cut_short = signal.is_some() || settings.program.limits.iter().count() > 0;
             let (code, signal) = (status.shell_code(), signal.unwrap_or_default());
@@ -72,15 +72,15 @@ fn not_a_worker(mute: Mute, settings: &Settings) -> String {
             let doubt = if is_cut_short { "; if it is no worker" } else { "" };
             format!("{name} ended (code {code}{signal}) {ended}{doubt}")
         }
-        Mute::Fault(ProtocolFault::Version(_)) => {
-            let Mute::Fault(fault) = mute else { return String::new() };
+        Silence::Fault(ProtocolFault::Version(_)) => {
+            let Silence::Fault(fault) = mute else { return String::new() };
             return format!("{name} is a worker of another version: {fault}; update the older one");
         }
-        Mute::Fault(ProtocolFault::Silence) => {
+        Silence::Fault(ProtocolFault::Silence) => {
             let jobs = settings.jobs.as_ref();
             silence(show_duration(jobs.map(|jobs| jobs.rules.start_timeout).unwrap_or_default()))
         }
-        Mute::Fault(fault) => format!("{name} does not speak the worker protocol: {fault}"),
+        Silence::Fault(fault) => format!("{name} does not speak the worker protocol: {fault}"),
     };
     format!("{problem}; {once}")
 }

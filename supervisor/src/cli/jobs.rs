@@ -3,7 +3,7 @@
 use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::Args;
-use pool::rules::{Depth, JobRules, Recycle, RetryOn};
+use pool::rules::{JobRules, Prefetch, Recycle, RetryOn};
 use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 use supervisor::settings::{JobSource, Jobs, Journal};
 use text::units::{parse_size, show_size};
@@ -50,7 +50,7 @@ pub(super) struct Arguments {
     ///
     /// auto is 1 at first, and grows for short jobs to about a millisecond's work.
     #[arg(long, value_name = "N", value_parser = depth, help_heading = WORKERS)]
-    depth: Option<Depth>,
+    depth: Option<Prefetch>,
 
     /// How long a worker may take to speak the protocol [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = positive_duration, help_heading = WORKERS)]
@@ -117,7 +117,7 @@ impl Arguments {
                     crash_retries: self.crash_retries.unwrap_or(1),
                     timeout: self.rules.timeout,
                     deadline: self.rules.deadline,
-                    depth: self.depth.unwrap_or(Depth::Auto),
+                    prefetch: self.depth.unwrap_or(Prefetch::Auto),
                     delay: Duration::ZERO,
                     halt,
                     start_timeout: self.start_timeout.unwrap_or(START_TIMEOUT),
@@ -231,11 +231,11 @@ fn frame_bytes(text: &str) -> Result<usize, String> {
     }
 }
 
-fn depth(text: &str) -> Result<Depth, String> {
+fn depth(text: &str) -> Result<Prefetch, String> {
     match text.parse() {
-        _ if text == "auto" => Ok(Depth::Auto),
-        Ok(depth @ 1..=Depth::MAX) => Ok(Depth::Fixed(depth)),
-        _ => Err(format!("write auto, or 1 to {}", Depth::MAX)),
+        _ if text == "auto" => Ok(Prefetch::Auto),
+        Ok(depth @ 1..=Prefetch::MAX) => Ok(Prefetch::Fixed(depth)),
+        _ => Err(format!("write auto, or 1 to {}", Prefetch::MAX)),
     }
 }
 

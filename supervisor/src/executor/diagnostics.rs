@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use pool::{Input, Weight, event::WorkerId, hang::Hang};
+use pool::{Input, MemorySample, event::WorkerId, hang::Hang};
 use process::{
     memory::{MemorySampler, TreeMemory},
     proc::thread_cpu_time,
@@ -53,11 +53,11 @@ impl Diagnostics {
         let sample = |(worker, pid)| {
             let found = self.memory.sample(pid, self.includes_worker, limit).unwrap_or_default();
             let TreeMemory { resident_bytes, proportional_bytes } = found;
-            (worker, Weight { resident_bytes, proportional_bytes })
+            (worker, MemorySample { resident_bytes, proportional_bytes })
         };
-        let weights = workers.map(sample).collect();
+        let samples = workers.map(sample).collect();
         let took = thread_cpu_time().saturating_sub(before);
-        Input::Weighed { weights, took }
+        Input::MemorySampled { samples, took }
     }
 
     /// Samples what a worker's processes do and how much they have used. The first sample of a job

@@ -169,9 +169,9 @@ impl Executor {
     pub fn perform(&mut self, action: &Action) {
         match action {
             Action::Spawn(worker) => self.pending_starts.push_back(*worker),
-            Action::Retract(worker) => self.withdraw(*worker),
+            Action::Withdraw(worker) => self.withdraw(*worker),
             Action::Send { worker, resume, orders } => self.send(*worker, *resume, orders),
-            Action::Recall(worker) => self.retract(*worker),
+            Action::Retract(worker) => self.retract(*worker),
             Action::Cancel { worker, id, why } => self.cancel(*worker, *id, *why),
             Action::Dismiss(worker) => {
                 if let Some(connection) = self.connection(*worker) {
@@ -180,7 +180,7 @@ impl Executor {
             }
             Action::Ask(worker) => self.signal(*worker, |leader| leader.ask(self.stop_signal)),
             Action::Kill(worker) => self.signal(*worker, |leader| leader.signal(Signal::KILL)),
-            Action::Weigh { workers, limit } => {
+            Action::SampleMemory { workers, limit } => {
                 let pid = |worker: &WorkerId| Some((*worker, pid(&self.workers, *worker)?));
                 let workers = workers.iter().filter_map(pid);
                 self.events.push(self.diagnostics.sample_memory(workers, *limit));
@@ -191,7 +191,7 @@ impl Executor {
                     input.into_iter().for_each(|input| self.events.push(input));
                 }
             }
-            Action::TakenBack { .. } | Action::Tell(_) => {}
+            Action::Requeued { .. } | Action::Emit(_) => {}
         }
     }
 
@@ -294,7 +294,7 @@ impl Executor {
         }
         connection.answered(received.replies.len());
         let started = *retracted.as_ref().unwrap_or(&None);
-        handle.news.send(News::Recalled { replies: received.replies, started });
+        handle.news.send(News::Retracted { replies: received.replies, started });
         if let Err(fault) = retracted {
             handle.news.send(News::Broken(fault));
         }

@@ -170,11 +170,11 @@ fn a_withdrawn_start_makes_no_process() {
     run(async {
         let mut executor = executor(&["/bin/cat"], false);
         executor.perform(&Action::Spawn(WORKER));
-        executor.perform(&Action::Retract(WORKER));
+        executor.perform(&Action::Withdraw(WORKER));
         assert_eq!(end(&mut executor).await, (None, ProcessEnd::Withdrawn));
         // A start that has begun is not withdrawn.
         start(&mut executor).await;
-        executor.perform(&Action::Retract(WORKER));
+        executor.perform(&Action::Withdraw(WORKER));
         executor.perform(&Action::Kill(WORKER));
         let (pid, end) = end(&mut executor).await;
         assert!(pid.is_some() && end.evidence().is_some());

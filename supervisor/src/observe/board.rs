@@ -146,11 +146,11 @@ impl Board {
             }
             Event::Ready { worker } => self.set(*worker, State::Ready),
             Event::Stopping { worker, .. } => self.set(*worker, State::Stopping),
-            Event::Undead { worker } => self.set(*worker, State::Undead),
+            Event::Unkillable { worker } => self.set(*worker, State::Undead),
             Event::Ended(ended) => self.end(ended),
             Event::Jobs(tally) => self.jobs = *tally,
             Event::ShuttingDown { reason } => self.stopping = Some(*reason),
-            Event::RollCalledOff { .. } | Event::StillSilent { .. } | Event::TriedAgain { .. } => {}
+            Event::RollCancelled { .. } | Event::StillSilent { .. } | Event::Retried { .. } => {}
         }
     }
 

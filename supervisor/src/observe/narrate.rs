@@ -20,10 +20,10 @@ use text::escape::visible;
 pub fn line(event: &Event, settings: &Settings) -> Option<String> {
     let text = match event {
         Event::Ended(ended) => end(ended, settings)?,
-        Event::Undead { worker } => {
+        Event::Unkillable { worker } => {
             format!("{worker} was killed, but the kernel holds it: it is waited for no longer")
         }
-        Event::RollCalledOff { worker } => {
+        Event::RollCancelled { worker } => {
             format!("roll called off: the new {worker} did not stay up")
         }
         Event::ShuttingDown { reason: ShutdownReason::Signal(signal) } => {
@@ -47,7 +47,7 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
                 show_duration(patience.unwrap_or_default())
             )
         }
-        Event::TriedAgain { id, attempt, again } => tried_again(*id, attempt, *again),
+        Event::Retried { id, attempt, again } => retried(*id, attempt, *again),
         Event::Started { .. }
         | Event::Ready { .. }
         | Event::Stopping { .. }
@@ -119,7 +119,7 @@ pub fn leftovers(outcome: &Outcome) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-fn tried_again(id: u64, attempt: &Attempt, again: Again) -> String {
+fn retried(id: u64, attempt: &Attempt, again: Again) -> String {
     let when = match again {
         Again::After(delay) if delay.is_zero() => "again at once".into(),
         Again::After(delay) => format!("again in {}", show_duration(delay)),
@@ -171,7 +171,7 @@ fn end(ended: &Ended, settings: &Settings) -> Option<String> {
 }
 
 fn is_planned(why: StopReason) -> bool {
-    matches!(why, StopReason::Recycle | StopReason::SecondOpinion | StopReason::Finished)
+    matches!(why, StopReason::Recycle | StopReason::IsolatedRetry | StopReason::Finished)
 }
 
 /// A hint that a resource limit may have ended the program as it started: the dynamic loader then

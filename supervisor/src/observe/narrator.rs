@@ -46,7 +46,7 @@ impl Narrator {
     /// The line about an event, with its newline.
     pub fn event(&mut self, now: Duration, event: &Event, settings: &Settings) -> Option<String> {
         match event {
-            Event::TriedAgain { attempt, .. } => {
+            Event::Retried { attempt, .. } => {
                 let line = self.admit(now, || narrate::line(event, settings))?;
                 self.note_death(attempt);
                 Some(line)

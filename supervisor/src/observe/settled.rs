@@ -172,7 +172,7 @@ fn trimmed(mut outcome: Outcome) -> Outcome {
             }
             AttemptEnd::Timeout(death)
             | AttemptEnd::Crashed(death)
-            | AttemptEnd::Returned(death) => {
+            | AttemptEnd::Requeued(death) => {
                 death.last_output = tail(&death.last_output).to_vec();
             }
             AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Lost => {}

@@ -26,8 +26,8 @@ pub fn summary(jobs: Tally, is_whole: bool, took: Duration) -> String {
     if !is_whole {
         text += "; input not read to its end";
     }
-    if jobs.tried_again > 0 {
-        let _ = write!(text, "; {} tried again", jobs.tried_again);
+    if jobs.retried > 0 {
+        let _ = write!(text, "; {} tried again", jobs.retried);
     }
     let _ = writeln!(text, "; {}{}", show_duration(took), rate(jobs, took));
     text
@@ -40,7 +40,7 @@ pub fn standing(jobs: Tally, running: usize) -> String {
     let counts = [
         (jobs.failed, "failed"),
         (jobs.crashed, "quarantined"),
-        (jobs.tried_again, "tried again"),
+        (jobs.retried, "tried again"),
         (running, "running"),
         (jobs.in_flight - running, "waiting in workers"),
         (jobs.queued, "queued"),
@@ -69,11 +69,11 @@ mod tests {
     #[test]
     fn the_summary_is_one_line() {
         let took = Duration::from_secs(2);
-        let tally = |accepted, ok, failed, tried_again| Tally {
+        let tally = |accepted, ok, failed, retried| Tally {
             accepted,
             ok,
             failed,
-            tried_again,
+            retried,
             ..Tally::default()
         };
         for (tally, text) in [

@@ -61,7 +61,7 @@ impl<E: Perform> Run<E> {
             self.actions.settled.clear();
         }
         for action in self.actions.list.drain(..) {
-            if let Action::Tell(event) = &action {
+            if let Action::Emit(event) = &action {
                 self.views.emit(now, RunEvent::Pool(event));
                 continue;
             }

@@ -100,11 +100,11 @@ impl Recording {
         // Attempts that are retried end before the attempts that settle jobs.
         for action in &actions.list {
             match action {
-                Action::Tell(Event::TriedAgain { id, attempt, .. }) => {
+                Action::Emit(Event::Retried { id, attempt, .. }) => {
                     self.tried.insert(*id, attempt.number);
                     self.log.ended(*id, attempt, None);
                 }
-                Action::TakenBack { id } => self.log.start_cancelled(*id),
+                Action::Requeued { id } => self.log.start_cancelled(*id),
                 _ => {}
             }
         }

@@ -38,7 +38,7 @@ impl Sink for Jsonl {
     fn event(&self, event: &Event, out: &mut Vec<u8>) {
         // Attempts are in the record of their job, and the run says on stderr why it stops.
         let is_recorded =
-            matches!(event, Event::Started { .. } | Event::Ended(_) | Event::Undead { .. });
+            matches!(event, Event::Started { .. } | Event::Ended(_) | Event::Unkillable { .. });
         if let Some(event) = events::Event::new(event).filter(|_| is_recorded) {
             push_line(out, &Record::timed(now(), event));
         }

@@ -241,7 +241,7 @@ fn any_end() -> impl Strategy<Value = AttemptEnd> {
         failure.prop_map(|end| AttemptEnd::Error(Box::new(end))),
         death.clone().prop_map(|end| AttemptEnd::Timeout(Box::new(end))),
         death.clone().prop_map(|end| AttemptEnd::Crashed(Box::new(end))),
-        death.prop_map(|end| AttemptEnd::Returned(Box::new(end))),
+        death.prop_map(|end| AttemptEnd::Requeued(Box::new(end))),
         ran.prop_map(|end| AttemptEnd::Ran(Box::new(end))),
     ]
 }

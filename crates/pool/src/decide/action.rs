@@ -21,7 +21,7 @@ impl Actions {
     }
 
     pub(super) fn emit(&mut self, event: Event) {
-        self.list.push(Action::Tell(event));
+        self.list.push(Action::Emit(event));
     }
 }
 
@@ -51,9 +51,9 @@ pub enum Action {
         orders: Vec<Order>,
     },
     /// Let it start nothing more of what it was sent, and tell what it has started.
-    Recall(WorkerId),
+    Retract(WorkerId),
     /// Note that a job that was sent was not begun, and is not with that worker any more.
-    TakenBack {
+    Requeued {
         /// The job's number.
         id: u64,
     },
@@ -77,7 +77,7 @@ pub enum Action {
         is_over: bool,
     },
     /// See how much memory these hold.
-    Weigh {
+    SampleMemory {
         /// Who.
         workers: Vec<WorkerId>,
         /// How much each may hold, in bytes: beyond that it is to be known exactly.
@@ -86,13 +86,13 @@ pub enum Action {
     /// Tell it that there are no more jobs, and close the way they came.
     Dismiss(WorkerId),
     /// Do not start it after all, if its process has not been begun; then that is its end.
-    Retract(WorkerId),
+    Withdraw(WorkerId),
     /// Ask its process group to end, with the stop signal.
     Ask(WorkerId),
     /// Kill its process group.
     Kill(WorkerId),
     /// Tell everyone.
-    Tell(Event),
+    Emit(Event),
 }
 
 /// A job, as it is sent to a worker.

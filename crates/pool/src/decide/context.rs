@@ -76,6 +76,6 @@ impl StepContext<'_> {
             Again::After(delay) => self.ledger.wait(key, self.now + delay),
             Again::Alone | Again::Next => self.ledger.enqueue(key),
         }
-        self.emit(Event::TriedAgain { id, attempt, again });
+        self.emit(Event::Retried { id, attempt, again });
     }
 }

@@ -21,7 +21,7 @@ impl Pool {
         if let Some(memory) = &mut self.memory {
             let workers = memory.take_due(now);
             if !workers.is_empty() {
-                actions.push(Action::Weigh { workers, limit: memory.limit() });
+                actions.push(Action::SampleMemory { workers, limit: memory.limit() });
             }
         }
         self.each_slot(now, actions, Slot::on_time);

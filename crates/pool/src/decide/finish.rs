@@ -13,7 +13,7 @@ use super::{
     slots::SlotIndex,
 };
 use crate::{
-    event::{Event, Mute, ShutdownReason},
+    event::{Event, ShutdownReason, Silence},
     exit::{Cause, Sender, StartFault, Status, StopReason},
 };
 
@@ -33,10 +33,10 @@ impl Pool {
             return;
         }
         let mute = match (cause, status) {
-            (Cause::Protocol(fault), _) => Mute::Fault(fault),
+            (Cause::Protocol(fault), _) => Silence::Fault(fault),
             // A kill from outside says nothing of the program.
             (Cause::Signal(Sender::Outside), _) => return,
-            (_, Some(status)) => Mute::Ended(status),
+            (_, Some(status)) => Silence::Ended(status),
             (_, None) => return,
         };
         self.slots[index].died_silent = true;

@@ -17,7 +17,7 @@ use crate::{
 const DELAY_MAX: Duration = Duration::from_secs(30);
 /// A job whose worker was killed from outside so many times, each time while it ran, is parked:
 /// who kills may well mean the job.
-const RETURNS_MAX: u32 = 5;
+const REQUEUES_MAX: u32 = 5;
 
 /// What a job went through.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct AttemptHistory {
     pub(super) attempts: Vec<Attempt>,
     failures: u32,
     crashes: u32,
-    returns: u32,
+    requeues: u32,
     /// Nobody wants it any more.
     pub(super) is_cancelled: bool,
 }
@@ -72,7 +72,7 @@ impl AttemptHistory {
                     Disposition::Again(Again::Alone)
                 }
             }
-            AttemptEnd::Returned(_) | AttemptEnd::Lost => self.returned(),
+            AttemptEnd::Requeued(_) | AttemptEnd::Lost => self.requeued(),
         };
         self.attempts.push(attempt);
         if self.is_cancelled { Disposition::Settled(JobEnd::Failed) } else { fate }
@@ -83,14 +83,14 @@ impl AttemptHistory {
     fn ran(&mut self, id: u64, rules: &JobRules, cause: Cause) -> Disposition {
         match cause {
             Cause::Timeout => self.failed(id, rules, rules.retry_on.timeout),
-            Cause::AskedToStop(_) => self.returned(),
+            Cause::AskedToStop(_) => self.requeued(),
             _ => self.failed(id, rules, rules.retry_on.error),
         }
     }
 
-    fn returned(&mut self) -> Disposition {
-        self.returns += 1;
-        if self.returns >= RETURNS_MAX {
+    fn requeued(&mut self) -> Disposition {
+        self.requeues += 1;
+        if self.requeues >= REQUEUES_MAX {
             Disposition::Settled(JobEnd::Crashed)
         } else {
             Disposition::Again(Again::Next)
@@ -136,7 +136,7 @@ pub(super) fn is_charged(cause: Cause) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::{Depth, Recycle, RetryOn};
+    use crate::rules::{Prefetch, Recycle, RetryOn};
 
     fn rules(retry_delay: Duration) -> JobRules {
         JobRules {
@@ -147,7 +147,7 @@ mod tests {
             timeout: None,
             deadline: None,
             delay: Duration::ZERO,
-            depth: Depth::Auto,
+            prefetch: Prefetch::Auto,
             halt: None,
             start_timeout: Duration::ZERO,
             recycle: Recycle::default(),

@@ -69,10 +69,10 @@ pub enum Input {
         /// What was seen.
         hang: Box<Hang>,
     },
-    /// The answer to [`Action::Weigh`].
-    Weighed {
+    /// The answer to [`Action::SampleMemory`].
+    MemorySampled {
         /// What each holds; of one that is about to end, nothing is said.
-        weights: Vec<(WorkerId, Weight)>,
+        samples: Vec<(WorkerId, MemorySample)>,
         /// How much of a processor's time that took.
         took: Duration,
     },
@@ -97,8 +97,8 @@ pub enum News {
         /// Whether it wrote to its own streams since its last replies.
         printed: bool,
     },
-    /// The answer to [`Action::Recall`].
-    Recalled {
+    /// The answer to [`Action::Retract`].
+    Retracted {
         /// The jobs that turned out to be done.
         replies: Vec<Reply>,
         /// The how-many-th job sent to it is the last that it started; `None` where it has not
@@ -143,14 +143,14 @@ pub struct Memory {
 
 /// What a worker holds together with all that descends from it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Weight {
+pub struct MemorySample {
     /// The sum of what is resident, in bytes: what is shared counts for each.
     pub resident_bytes: u64,
     /// The sum of the proportional shares, in bytes, where the other is above the limit.
     pub proportional_bytes: Option<u64>,
 }
 
-impl Weight {
+impl MemorySample {
     /// The best that is known, in bytes.
     #[must_use]
     pub fn held_bytes(self) -> u64 {

@@ -222,7 +222,7 @@ impl Ledger {
     pub(super) fn requeue(&mut self, key: JobKey, actions: &mut Actions) {
         self.tally.in_flight -= 1;
         self.tally.queued += 1;
-        actions.push(Action::TakenBack { id: self.entries[index(key)].id });
+        actions.push(Action::Requeued { id: self.entries[index(key)].id });
         self.enqueue(key);
     }
 
@@ -260,7 +260,7 @@ impl Ledger {
     }
 
     pub(super) fn count_retry(&mut self) {
-        self.tally.tried_again += 1;
+        self.tally.retried += 1;
     }
 
     /// Those whose time has come are ready.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::input::{Tick, Weight};
+use super::input::{MemorySample, Tick};
 use crate::event::WorkerId;
 
 /// No worker grows faster, in bytes a second: 6 GiB, what two cores write to fresh pages.
@@ -89,21 +89,21 @@ impl MemoryWatch {
     /// They were looked at, which took so long; those that hold too much, and how much.
     pub(super) fn sampled(
         &mut self,
-        weights: &[(WorkerId, Weight)],
+        samples: &[(WorkerId, MemorySample)],
         took: Duration,
         now: Tick,
     ) -> Vec<(WorkerId, u64)> {
         let since = now.saturating_sub(self.cost_at);
         self.cost = self.cost.saturating_sub(since / COST_SHARE) + took;
         self.cost_at = now;
-        self.each = took / u32::try_from(weights.len()).unwrap_or(u32::MAX).max(1);
-        for (worker, weight) in weights {
+        self.each = took / u32::try_from(samples.len()).unwrap_or(u32::MAX).max(1);
+        for (worker, weight) in samples {
             let due = Some(self.next_look(weight.held_bytes(), now));
             if let Some(watched) = self.watched.iter_mut().find(|known| known.worker == *worker) {
                 watched.due = due;
             }
         }
-        let held = weights.iter().map(|(worker, weight)| (*worker, weight.held_bytes()));
+        let held = samples.iter().map(|(worker, weight)| (*worker, weight.held_bytes()));
         held.filter(|(_, held)| *held > self.limit).collect()
     }
 
@@ -140,8 +140,8 @@ mod tests {
     const W1: WorkerId = WorkerId { slot: 1, generation: 1 };
     const W2: WorkerId = WorkerId { slot: 2, generation: 1 };
 
-    fn weight(mib: u64) -> Weight {
-        Weight { resident_bytes: mib * MIB, proportional_bytes: None }
+    fn weight(mib: u64) -> MemorySample {
+        MemorySample { resident_bytes: mib * MIB, proportional_bytes: None }
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_is_shared_counts_once() {
-        let shared = Weight { resident_bytes: 9 * MIB, proportional_bytes: Some(MIB) };
+        let shared = MemorySample { resident_bytes: 9 * MIB, proportional_bytes: Some(MIB) };
         assert_eq!(shared.held_bytes(), MIB);
     }
 }

@@ -40,7 +40,7 @@ mod worker;
 
 pub use self::{
     action::{Action, Actions, Cancelled, Order, Running, Standing},
-    input::{Abilities, Answer, Input, Jitter, Left, Memory, News, Reply, Tick, Weight},
+    input::{Abilities, Answer, Input, Jitter, Left, Memory, MemorySample, News, Reply, Tick},
     policy::Policy,
     pool::{Pool, RunEnd},
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     action::{Action, Actions, Running},
     context::Contact,
-    input::{Input, News, Tick, Weight},
+    input::{Input, MemorySample, News, Tick},
     ledger::{Ledger, Sent},
     memory_watch::MemoryWatch,
     phase::Phase,
@@ -138,7 +138,9 @@ impl Pool {
                     worker.session.examined(id, hang, &self.ledger);
                 }
             }
-            Input::Weighed { weights, took } => self.take_samples(now, &weights, took, actions),
+            Input::MemorySampled { samples, took } => {
+                self.take_samples(now, &samples, took, actions)
+            }
         }
     }
 
@@ -207,7 +209,7 @@ impl Pool {
             Consequence::None => {}
             Consequence::Early(_) if is_successor && self.rolling.contains(index) => {
                 self.cancel_roll();
-                actions.emit(Event::RollCalledOff { worker });
+                actions.emit(Event::RollCancelled { worker });
             }
             Consequence::Early(cause) => self.died_early(now, index, cause, status, actions),
             Consequence::CannotStart(fault) => self.cannot_start(now, fault, actions),
@@ -219,7 +221,7 @@ impl Pool {
     fn take_samples(
         &mut self,
         now: Tick,
-        samples: &[(WorkerId, Weight)],
+        samples: &[(WorkerId, MemorySample)],
         took: Duration,
         actions: &mut Actions,
     ) {

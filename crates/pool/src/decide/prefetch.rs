@@ -1,52 +1,53 @@
-//! How many jobs shall be sent to a worker at a time? As many as it does in about a millisecond:
-//! short jobs stream, and behind a long one hardly any wait.
+//! How many jobs a worker may have in flight: as many as it does in about a millisecond, so that
+//! short jobs stream and hardly any wait behind a long one.
 
 use std::time::Duration;
 
-use crate::rules::Depth;
+use crate::rules::Prefetch;
 
-/// The work that may wait in a worker.
+/// How much work may wait in a worker.
 const AHEAD: Duration = Duration::from_millis(1);
 
-/// Whoever printed is likely to print again within so many jobs.
+/// A worker that printed gets one job at a time for this many batches of replies: it is likely to
+/// print again.
 const APART_BATCHES: u32 = 64;
 
-/// The depth of one worker, as it adapts.
+/// The prefetch of one worker, as it adapts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Prefetch {
-    /// How long a job takes, on average of late.
+pub(super) struct AdaptivePrefetch {
+    /// How long a job takes, as a moving average in nanoseconds.
     service_ns: u64,
-    depth: u32,
-    /// For so many batches one at a time, whatever they take.
+    jobs: u32,
+    /// For how many more batches the worker gets one job at a time.
     apart: u32,
 }
 
-impl Default for Prefetch {
+impl Default for AdaptivePrefetch {
     fn default() -> Self {
-        Self { service_ns: 0, depth: 1, apart: 0 }
+        Self { service_ns: 0, jobs: 1, apart: 0 }
     }
 }
 
-impl Prefetch {
-    /// How many jobs the worker may have in hand.
-    pub(super) fn depth(self, wanted: Depth) -> u32 {
+impl AdaptivePrefetch {
+    /// The number of jobs that the worker may have in flight.
+    pub(super) fn jobs(self, wanted: Prefetch) -> u32 {
         match wanted {
-            Depth::Auto | Depth::Ahead if self.apart > 0 => 1,
-            Depth::Auto => self.depth,
-            Depth::Ahead => self.depth.max(2),
-            Depth::Fixed(depth) => depth,
+            Prefetch::Auto | Prefetch::Ahead if self.apart > 0 => 1,
+            Prefetch::Auto => self.jobs,
+            Prefetch::Ahead => self.jobs.max(2),
+            Prefetch::Fixed(jobs) => jobs,
         }
     }
 
-    /// One at a time for a while, unless another depth is asked for.
+    /// The worker gets one job at a time for a while, unless a fixed number is asked for.
     pub(super) fn keep_apart(&mut self) {
         self.apart = APART_BATCHES;
     }
 
-    /// Learns from so many jobs that took so long together.
+    /// Learns from a batch of jobs that took this long together.
     ///
-    /// Longer jobs count at once, and shorter ones by and by: what is sent too far ahead must be
-    /// recalled, what is not costs a little idling.
+    /// Longer jobs count at once, shorter ones little by little: jobs that were sent too far ahead
+    /// must be retracted, while jobs that were not cost a little idling.
     pub(super) fn learn(&mut self, jobs: u64, service_ns: u64) {
         if jobs == 0 {
             return;
@@ -59,8 +60,8 @@ impl Prefetch {
             known => (known * 3 + mean) / 4,
         };
         let fits = u64::try_from(AHEAD.as_nanos()).unwrap_or(u64::MAX) / self.service_ns.max(1);
-        let fits = u32::try_from(fits).unwrap_or(u32::MAX).clamp(1, Depth::MAX);
-        self.depth = fits.min(self.depth.saturating_mul(2));
+        let fits = u32::try_from(fits).unwrap_or(u32::MAX).clamp(1, Prefetch::MAX);
+        self.jobs = fits.min(self.jobs.saturating_mul(2));
     }
 }
 
@@ -68,40 +69,40 @@ impl Prefetch {
 mod tests {
     use super::*;
 
-    fn depth_after(batches: &[(u64, u64)]) -> u32 {
-        let mut depth = Prefetch::default();
-        batches.iter().for_each(|(jobs, each_us)| depth.learn(*jobs, jobs * each_us * 1000));
-        depth.depth(Depth::Auto)
+    fn jobs_after(batches: &[(u64, u64)]) -> u32 {
+        let mut prefetch = AdaptivePrefetch::default();
+        batches.iter().for_each(|(jobs, each_us)| prefetch.learn(*jobs, jobs * each_us * 1000));
+        prefetch.jobs(Prefetch::Auto)
     }
 
     #[test]
     fn it_grows_for_short_jobs_and_shrinks_at_once_for_long_ones() {
-        assert_eq!(depth_after(&[]), 1);
-        assert_eq!(depth_after(&[(1, 1); 3]), 8);
-        assert_eq!(depth_after(&[(1, 0); 20]), Depth::MAX);
-        assert_eq!(depth_after(&[(10, 100); 20]), 10);
-        assert_eq!(depth_after(&[(1, 2000); 9]), 1);
+        assert_eq!(jobs_after(&[]), 1);
+        assert_eq!(jobs_after(&[(1, 1); 3]), 8);
+        assert_eq!(jobs_after(&[(1, 0); 20]), Prefetch::MAX);
+        assert_eq!(jobs_after(&[(10, 100); 20]), 10);
+        assert_eq!(jobs_after(&[(1, 2000); 9]), 1);
         let mut mixed = vec![(100, 1); 12];
         mixed.push((1, 5000));
-        assert_eq!(depth_after(&mixed), 1);
+        assert_eq!(jobs_after(&mixed), 1);
     }
 
     #[test]
-    fn who_prints_has_one_job_at_a_time_for_a_while() {
-        let mut depth = Prefetch::default();
-        (0..20).for_each(|_| depth.learn(100, 1000));
-        assert_eq!(depth.depth(Depth::Auto), Depth::MAX);
-        depth.keep_apart();
-        (1..APART_BATCHES).for_each(|_| depth.learn(1, 10));
-        assert_eq!((depth.depth(Depth::Auto), depth.depth(Depth::Fixed(7))), (1, 7));
-        depth.learn(1, 10);
-        assert_eq!(depth.depth(Depth::Auto), Depth::MAX);
+    fn a_worker_that_prints_gets_one_job_at_a_time_for_a_while() {
+        let mut prefetch = AdaptivePrefetch::default();
+        (0..20).for_each(|_| prefetch.learn(100, 1000));
+        assert_eq!(prefetch.jobs(Prefetch::Auto), Prefetch::MAX);
+        prefetch.keep_apart();
+        (1..APART_BATCHES).for_each(|_| prefetch.learn(1, 10));
+        assert_eq!((prefetch.jobs(Prefetch::Auto), prefetch.jobs(Prefetch::Fixed(7))), (1, 7));
+        prefetch.learn(1, 10);
+        assert_eq!(prefetch.jobs(Prefetch::Auto), Prefetch::MAX);
     }
 
     #[test]
-    fn a_fixed_depth_stays() {
-        let mut depth = Prefetch::default();
-        depth.learn(1, 5_000_000_000);
-        assert_eq!(depth.depth(Depth::Fixed(16)), 16);
+    fn a_fixed_prefetch_stays() {
+        let mut prefetch = AdaptivePrefetch::default();
+        prefetch.learn(1, 5_000_000_000);
+        assert_eq!(prefetch.jobs(Prefetch::Fixed(16)), 16);
     }
 }

@@ -256,7 +256,7 @@ impl Slot {
                 sample = memory;
                 held.on_replies(replies, memory, ctx);
             }
-            News::Recalled { replies, started } => held.on_retracted(started, replies, ctx),
+            News::Retracted { replies, started } => held.on_retracted(started, replies, ctx),
             News::Unsendable { id, bytes, bytes_max } => {
                 held.on_unsendable(id, [bytes, bytes_max], ctx);
             }
@@ -430,7 +430,7 @@ impl Slot {
     /// The current worker makes way for a fresh one once it has finished what it has started.
     pub(super) fn make_way(&mut self, ctx: &mut StepContext<'_>) {
         if let Some(worker) = self.worker_mut() {
-            worker.stop(StopReason::SecondOpinion, true, ctx);
+            worker.stop(StopReason::IsolatedRetry, true, ctx);
         }
     }
 }

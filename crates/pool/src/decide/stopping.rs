@@ -108,7 +108,7 @@ impl Stage {
 
     fn action(self, worker: WorkerId) -> Option<Action> {
         match self {
-            Self::Unstarted => Some(Action::Retract(worker)),
+            Self::Unstarted => Some(Action::Withdraw(worker)),
             Self::Draining => None,
             Self::Dismissed => Some(Action::Dismiss(worker)),
             Self::Asked => Some(Action::Ask(worker)),
@@ -148,7 +148,7 @@ impl Stop {
             }
             (Escalation::To(stage), _) => *self = Self::enter(self.why, stage, worker, ctx),
             (Escalation::Unkillable, _) => {
-                ctx.emit(Event::Undead { worker });
+                ctx.emit(Event::Unkillable { worker });
                 return false;
             }
         }
@@ -198,7 +198,7 @@ pub(super) fn is_replaced_at_once(why: StopReason) -> bool {
     match why {
         StopReason::Roll
         | StopReason::Recycle
-        | StopReason::SecondOpinion
+        | StopReason::IsolatedRetry
         | StopReason::Cancelled
         | StopReason::Timeout => true,
         StopReason::Shutdown

@@ -249,8 +249,8 @@ impl Worker {
 
     /// A job was not sent to it, since no frame can hold it.
     pub(super) fn on_unsendable(&mut self, id: u64, sizes: [u64; 2], ctx: &mut StepContext<'_>) {
-        self.session.on_unsendable(id, sizes, ctx);
-        self.after_replies(Ok(()), ctx);
+        let read = self.session.on_unsendable(id, sizes, ctx);
+        self.after_replies(read, ctx);
     }
 
     fn after_replies(&mut self, read: Result<(), ProtocolFault>, ctx: &mut StepContext<'_>) {

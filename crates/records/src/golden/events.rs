@@ -49,7 +49,7 @@ fn golden_events_of_a_run() {
         not_run: 1,
         queued: 1,
         in_flight: 2,
-        tried_again: 3,
+        retried: 3,
     };
     let counters = r#""accepted":8,"ok":1,"failed":2,"quarantined":1,"not_run":1,"queued":1,"in_flight":2,"retried":3}"#;
     let golden = format!(r#"{{"type":"skipped","at_ms":12.3,"skipped":500,{counters}"#);
@@ -74,8 +74,8 @@ fn golden_events_of_workers() {
             of("started").replace('}', r#","pid":5}"#),
         ),
         (event::Event::Ready { worker: WORKER }, of("ready")),
-        (event::Event::Undead { worker: WORKER }, of("unkillable")),
-        (event::Event::RollCalledOff { worker: WORKER }, of("roll_cancelled")),
+        (event::Event::Unkillable { worker: WORKER }, of("unkillable")),
+        (event::Event::RollCancelled { worker: WORKER }, of("roll_cancelled")),
         (event::Event::StillSilent { worker: WORKER }, of("silent")),
         (stopping(false), of("stopping").replace('}', r#","reason":"recycled"}"#)),
         (stopping(true), of("stopping").replace('}', r#","reason":"recycled","killed":true}"#)),
@@ -127,7 +127,7 @@ fn golden_output() {
 fn golden_retries() {
     let with = |again, golden: &str| {
         let attempt = attempt(1, failed(FailureKind::Error, "no such host"));
-        let retried = event::Event::TriedAgain { id: 7, attempt, again };
+        let retried = event::Event::Retried { id: 7, attempt, again };
         let head = r#"{"type":"retried","at_ms":12.3,"id":7,"attempt":1,"worker":2,"generation":7,"pid":4123,"began_ms":12.3,"duration_ms":1.5,"cause":"error","why":"no such host (src/main.rs:7:5)""#;
         assert_eq!(line(|out| event(NOW, &retried, out)), format!("{head},{golden}}}"));
     };

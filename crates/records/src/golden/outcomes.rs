@@ -125,7 +125,7 @@ fn golden_causes_of_attempts() {
         ),
         (AttemptEnd::Crashed(memory), r#""cause":"memory","certainty":"likely"}"#),
         (
-            AttemptEnd::Returned(Box::new(garbage)),
+            AttemptEnd::Requeued(Box::new(garbage)),
             r#""cause":"protocol","fault":"a frame that is no message","uncharged":true,"last_output_base64":"/w=="}"#,
         ),
     ] {

@@ -131,7 +131,7 @@ fn attempt(text: &mut String, tried: &Attempted) {
         "  attempt {number} of run {run}, by {worker} (PID {pid}), began after {began}: {how}"
     );
     match &attempt.end {
-        AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Returned(death) => {
+        AttemptEnd::Timeout(death) | AttemptEnd::Crashed(death) | AttemptEnd::Requeued(death) => {
             death.evidence.iter().for_each(|evidence| measured(text, evidence));
             block(text, "last output", &death.last_output);
         }

@@ -89,12 +89,12 @@ fn worker(action: &Action) -> Option<WorkerId> {
         | Action::Cancel { worker, .. }
         | Action::Examine { worker, .. }
         | Action::Spawn(worker)
-        | Action::Recall(worker)
-        | Action::Dismiss(worker)
         | Action::Retract(worker)
+        | Action::Dismiss(worker)
+        | Action::Withdraw(worker)
         | Action::Ask(worker)
         | Action::Kill(worker) => Some(*worker),
-        Action::Weigh { .. } | Action::TakenBack { .. } | Action::Tell(_) => None,
+        Action::SampleMemory { .. } | Action::Requeued { .. } | Action::Emit(_) => None,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     observers::Message,
 };
 use pool::{
-    Action, Answer, Input, News as WorkerNews, Reply,
+    Answer, Input, News as WorkerNews, Reply,
     event::{Ending, ShutdownReason},
     job::{Failure, FailureKind},
     rules::Restart,

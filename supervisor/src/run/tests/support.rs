@@ -27,7 +27,7 @@ use pool::{
     Abilities, Action, Actions, Answer, Input, News as WorkerNews, Policy, Pool, Reply, Tick,
     event::WorkerId,
     job::{Attempt, Job, JobEnd, Outcome, Payload},
-    rules::{Depth, JobRules, Recycle, Restart, RetryOn, Roll},
+    rules::{JobRules, Prefetch, Recycle, Restart, RetryOn, Roll},
     signal::Signal,
 };
 use process::{KillScope, Program, descriptors::OpenFiles};
@@ -204,7 +204,7 @@ fn rules() -> JobRules {
         crash_retries: 0,
         timeout: None,
         deadline: None,
-        depth: Depth::Fixed(1),
+        prefetch: Prefetch::Fixed(1),
         delay: Duration::ZERO,
         halt: None,
         start_timeout: Duration::from_secs(30),

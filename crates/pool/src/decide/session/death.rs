@@ -33,9 +33,9 @@ impl Session {
         let end = match cause {
             Cause::Timeout if head.limit != Limit::NotReached => AttemptEnd::Timeout(death),
             // The job before it took too long, and ended after all.
-            Cause::Timeout => AttemptEnd::Returned(death),
+            Cause::Timeout => AttemptEnd::Requeued(death),
             cause if history::is_charged(cause) => AttemptEnd::Crashed(death),
-            _ => AttemptEnd::Returned(death),
+            _ => AttemptEnd::Requeued(death),
         };
         let number = ctx.ledger.sent(key).attempt;
         let took = ctx.now.saturating_sub(head.since);

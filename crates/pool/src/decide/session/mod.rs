@@ -17,7 +17,7 @@ use self::{in_flight::InFlight, recent::Recent, retraction::Retraction};
 use super::{
     input::{Abilities, Tick},
     ledger::JobKey,
-    prefetch::Prefetch,
+    prefetch::AdaptivePrefetch,
 };
 use crate::{
     event::WorkerId,
@@ -40,7 +40,7 @@ pub(super) struct Session {
     in_flight: InFlight,
     pub(super) retraction: Retraction,
     pub(super) link: Link,
-    prefetch: Prefetch,
+    prefetch: AdaptivePrefetch,
     replies: Replies,
     /// When the worker was last sent something or heard of.
     last_heard: Tick,
@@ -77,7 +77,7 @@ impl Session {
             in_flight: InFlight::default(),
             retraction: Retraction::default(),
             link: Link::default(),
-            prefetch: Prefetch::default(),
+            prefetch: AdaptivePrefetch::default(),
             replies: Replies::default(),
             last_heard: Tick::ZERO,
             overweight: None,

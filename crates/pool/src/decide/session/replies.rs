@@ -73,16 +73,20 @@ impl Session {
 
     /// Takes out a job that was not sent, since no frame can hold it. It failed, and has no
     /// number in the order of the jobs that were sent.
+    ///
+    /// # Errors
+    /// The worker has answered the job, which it never had: it cannot be trusted any more.
     pub(in super::super) fn on_unsendable(
         &mut self,
         id: u64,
         [bytes, bytes_max]: [u64; 2],
         ctx: &mut StepContext<'_>,
-    ) {
+    ) -> Result<(), ProtocolFault> {
         let ledger = &*ctx.ledger;
         let is_it = |key| ledger.id(key) == id;
         let length = |key| ledger.bytes(key);
-        let Some(key) = self.in_flight.remove_unsent(is_it, length, ctx.now) else { return };
+        let key = self.in_flight.remove_unsent(is_it, length, ctx.now);
+        let key = key.ok_or(ProtocolFault::WrongReply { id })?;
         let message = format!(
             "the job makes a frame of {bytes} bytes, over the cap of {bytes_max} bytes; allow more \
              with --max-frame"
@@ -92,6 +96,7 @@ impl Session {
         let end = AttemptEnd::Error(Box::new(failure));
         ctx.file(key, self.attempt(number, Duration::ZERO, ctx.now, end));
         self.rest();
+        Ok(())
     }
 
     /// Takes note of it if nothing is left in flight.
@@ -129,7 +134,7 @@ impl Session {
             }
             (Answer::Failed(_), Limit::Cancelled { .. }) => {
                 let cause = Cause::AskedToStop(CANCELLED);
-                ctx.file(key, attempt(AttemptEnd::Returned(stopped(cause))));
+                ctx.file(key, attempt(AttemptEnd::Requeued(stopped(cause))));
             }
             (Answer::Ran(mut ran), limit) => {
                 if let (Some(bytes), Some(evidence)) = (overweight, &mut ran.evidence) {

@@ -44,7 +44,7 @@ impl Session {
 
     fn retract(&mut self, ctx: &mut StepContext<'_>) {
         self.retraction.ask();
-        ctx.actions.push(Action::Recall(self.worker));
+        ctx.actions.push(Action::Retract(self.worker));
     }
 
     /// Takes the answer to a retraction: jobs that are not started are requeued.

@@ -19,7 +19,7 @@ impl Session {
         if is_held || self.in_flight.bytes() >= AHEAD_BYTES_MAX {
             return 0;
         }
-        let depth = if self.streams() { self.prefetch.depth(rules.depth) } else { 1 };
+        let depth = if self.streams() { self.prefetch.jobs(rules.prefetch) } else { 1 };
         let free = (depth as usize).saturating_sub(self.len());
         let left = rules.recycle.jobs.map(|max| self.jobs_left(max));
         let left = left.map(|left| left.saturating_sub(self.len() as u64));

@@ -132,7 +132,7 @@ impl Bug {
             (Self::NeverResumes, Action::Send { resume, orders, .. }, _) => {
                 *resume &= orders.is_empty();
             }
-            (Self::ChargesAll, Action::TakenBack { id }, Some(worker)) => {
+            (Self::ChargesAll, Action::Requeued { id }, Some(worker)) => {
                 *action = charge(*id, worker, tried);
             }
             _ => {}
@@ -158,5 +158,5 @@ fn charge(id: u64, worker: WorkerId, tried: usize) -> Action {
         hang: None,
         end: AttemptEnd::Crashed(Box::new(death)),
     };
-    Action::Tell(Event::TriedAgain { id, attempt, again: Again::Alone })
+    Action::Emit(Event::Retried { id, attempt, again: Again::Alone })
 }

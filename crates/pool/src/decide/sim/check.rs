@@ -185,7 +185,7 @@ impl World {
         let failures = job.count(|end| matches!(Kind::of_end(end), Kind::Error | Kind::Timeout));
         assert!(failures <= retries as usize + 1, "job {id} has failed too often");
         assert!(job.crashes() <= crash_retries as usize + 1, "job {id} has killed too often");
-        let returned = job.count(|end| Kind::of_end(end) == Kind::Returned);
+        let returned = job.count(|end| Kind::of_end(end) == Kind::Requeued);
         assert!(returned <= 5, "job {id} has come back too often");
         for (number, attempt) in (1..).zip(&job.attempts) {
             assert_eq!(attempt.number, number, "attempts of job {id} are numbered in order");

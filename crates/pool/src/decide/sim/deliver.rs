@@ -30,7 +30,7 @@ impl World {
                 self.process(worker).fault_heard |= !whole;
             }
             News::Unsendable { id, .. } => self.unsendable(worker, *id),
-            News::Recalled { replies, started } => self.recalled(worker, replies, *started),
+            News::Retracted { replies, started } => self.recalled(worker, replies, *started),
             News::Ended { end, left, .. } => {
                 self.hear(worker, &left.replies);
                 match end {
@@ -74,12 +74,12 @@ impl World {
             let unwanted = process.cancelled.take() == Some(head.id);
             let end = match &reply.answer {
                 Answer::Done(payload) => Kind::Ok(payload.clone()),
-                Answer::Failed(_) if unwanted => Kind::Returned,
+                Answer::Failed(_) if unwanted => Kind::Requeued,
                 Answer::Failed(_) if cancelled => Kind::Timeout,
                 Answer::Failed(_) => Kind::Error,
                 // By what was asked of it, whenever it ended.
                 Answer::Ran(ran) => match (ran.asked, ran.evidence.as_ref()) {
-                    (Some(_), _) if unwanted => Kind::Returned,
+                    (Some(_), _) if unwanted => Kind::Requeued,
                     (Some(_), _) => Kind::Timeout,
                     (_, Some(evidence)) if evidence.status.is_success() => {
                         Kind::Ok(Payload::copy(b""))
@@ -100,8 +100,9 @@ impl World {
         let process = self.process(worker);
         let at = process.line.iter().position(|sent| sent.id == id);
         let Some(sent) = at.and_then(|at| process.line.remove(at)) else {
-            // It was answered before it could be sent.
+            // It was answered, and never sent.
             assert!(process.lied, "{worker} has no job {id}");
+            process.fault_heard = true;
             return;
         };
         if at == Some(0) {
@@ -162,7 +163,7 @@ impl World {
         let end = verdict(process, evidence, limited);
         let end = match end {
             // It was another that took too long.
-            Kind::Timeout if process.overdue != Some(head.id) => Kind::Returned,
+            Kind::Timeout if process.overdue != Some(head.id) => Kind::Requeued,
             end => end,
         };
         let perhaps = process.lied;
@@ -186,7 +187,7 @@ impl World {
             Some((StopReason::Timeout, _)) if process.overdue == Some(id) => Kind::Timeout,
             Some((StopReason::Protocol(fault), _)) if charges(fault) => Kind::Crashed,
             Some((StopReason::Memory, _)) => Kind::Crashed,
-            _ => Kind::Returned,
+            _ => Kind::Requeued,
         };
         self.expected.push(Expected { id, attempt, worker, end, perhaps: false });
     }
@@ -199,10 +200,10 @@ fn verdict(process: &Process, evidence: Option<&Evidence>, limited: bool) -> Kin
         Some((StopReason::Timeout, _)) => Kind::Timeout,
         Some((StopReason::Protocol(fault), _)) if charges(fault) => Kind::Crashed,
         Some((StopReason::Memory, _)) => Kind::Crashed,
-        _ => Kind::Returned,
+        _ => Kind::Requeued,
     };
     let Some(evidence) = evidence else {
-        return if asked { asked_for } else { Kind::Returned };
+        return if asked { asked_for } else { Kind::Requeued };
     };
     let memory =
         |killed: bool| killed && evidence.kernel_oom || limited && evidence.says_out_of_memory;
@@ -213,8 +214,8 @@ fn verdict(process: &Process, evidence: Option<&Evidence>, limited: bool) -> Kin
         Status::Signal { signal: Signal::TERM, .. } if asked => asked_for,
         Status::Signal { signal, .. } if memory(signal == Signal::KILL) => Kind::Crashed,
         Status::Signal { signal, .. } if process.heavy && signal.is_own_fault() => Kind::Crashed,
-        Status::Signal { signal: Signal::XCPU, .. } if limited => Kind::Returned,
+        Status::Signal { signal: Signal::XCPU, .. } if limited => Kind::Requeued,
         Status::Signal { signal, .. } if signal.is_own_fault() => Kind::Crashed,
-        Status::Signal { .. } => Kind::Returned,
+        Status::Signal { .. } => Kind::Requeued,
     }
 }

@@ -24,7 +24,7 @@ pub(super) enum Kind {
     Error,
     Timeout,
     Crashed,
-    Returned,
+    Requeued,
 }
 
 impl Kind {
@@ -49,11 +49,11 @@ impl Kind {
                 assert!(charged, "{:?} charges nobody", death.cause);
                 Self::Crashed
             }
-            AttemptEnd::Returned(_) | AttemptEnd::Lost => Self::Returned,
+            AttemptEnd::Requeued(_) | AttemptEnd::Lost => Self::Requeued,
             AttemptEnd::Ran(ran) if ran.is_ok() => Self::Ok(Payload::copy(b"")),
             AttemptEnd::Ran(ran) => match ran.cause {
                 Cause::Timeout => Self::Timeout,
-                Cause::AskedToStop(_) => Self::Returned,
+                Cause::AskedToStop(_) => Self::Requeued,
                 _ => Self::Error,
             },
         }

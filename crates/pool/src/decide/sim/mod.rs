@@ -11,10 +11,10 @@ mod death;
 mod deliver;
 mod ends;
 mod expected;
+mod memory;
 mod nature;
 mod perform;
 mod process;
-mod weigh;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

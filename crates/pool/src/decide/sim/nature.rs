@@ -6,7 +6,7 @@ use super::Chance;
 use crate::{
     decide::Policy,
     limits::Limits,
-    rules::{Depth, Halt, HaltCount, HaltWhen, JobRules, Recycle, Restart, RetryOn, Roll},
+    rules::{Halt, HaltCount, HaltWhen, JobRules, Prefetch, Recycle, Restart, RetryOn, Roll},
     signal::Signal,
 };
 
@@ -18,7 +18,7 @@ pub(super) struct Nature {
     /// They run commands.
     pub(super) launches: bool,
     /// Their memory is looked at.
-    pub(super) weighs: bool,
+    pub(super) sampled: bool,
     /// One step in so many is a fault.
     pub(super) trouble: u64,
     pub(super) stillborn: u64,
@@ -41,7 +41,7 @@ impl Nature {
             jobs: rules.is_some(),
             has_timeout: rules.is_some_and(|rules| rules.timeout.is_some()),
             launches: rules.is_some() && chance.one_in(4),
-            weighs: rules.is_some_and(|rules| rules.recycle.resident_bytes.is_some()),
+            sampled: rules.is_some_and(|rules| rules.recycle.resident_bytes.is_some()),
             trouble: chance.pick(&[u64::MAX, 1000, 200, 60, 20]),
             killed: rules.is_some() && chance.one_in(8),
             stillborn: if rules.is_some() { chance.pick(&[1000, 30, 3]) } else { 10 },
@@ -79,7 +79,7 @@ fn rules(chance: &mut Chance) -> JobRules {
     let when = chance.pick(&[HaltWhen::Fail, HaltWhen::Success, HaltWhen::Done]);
     let halt = Halt { now: chance.one_in(2), when, count };
     let (timeout, deadline) = (ms(1 + chance.below(2000)), ms(chance.below(100_000)));
-    let depth = Depth::Fixed(u32::try_from(few).unwrap());
+    let depth = Prefetch::Fixed(u32::try_from(few).unwrap());
     JobRules {
         retries: u32::try_from(chance.below(4)).unwrap(),
         retry_delay: chance.pick(&[Duration::ZERO, ms(10), ms(1000)]),
@@ -91,7 +91,7 @@ fn rules(chance: &mut Chance) -> JobRules {
         crash_retries: u32::try_from(chance.below(3)).unwrap(),
         timeout: chance.one_in(2).then_some(timeout),
         deadline: chance.one_in(10).then_some(deadline),
-        depth: chance.pick(&[Depth::Auto, Depth::Ahead, depth, depth]),
+        prefetch: chance.pick(&[Prefetch::Auto, Prefetch::Ahead, depth, depth]),
         delay: if chance.one_in(10) { ms(chance.below(50)) } else { Duration::ZERO },
         halt: chance.one_in(8).then_some(halt),
         start_timeout: chance.pick(&[ms(200), ms(5000), ms(30_000)]),

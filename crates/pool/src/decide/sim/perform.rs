@@ -16,7 +16,7 @@ use crate::{
     event::{Again, Event, Next, ShutdownReason, WorkerId},
     exit::{Cause, StopReason},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
-    rules::{Depth, JobRules, Restart},
+    rules::{JobRules, Prefetch, Restart},
 };
 
 impl World {
@@ -36,7 +36,7 @@ impl World {
                     orders => self.send(worker, orders),
                 }
             }
-            Action::Recall(worker) => {
+            Action::Retract(worker) => {
                 let process = self.live(worker);
                 assert!(process.abilities.recorder, "{worker} could not hear a recall");
                 assert!(!process.recall_asked, "{worker} recalled twice");
@@ -56,7 +56,7 @@ impl World {
             Action::Examine { worker, id, is_over } => {
                 self.on_time_of(worker, id, is_over);
             }
-            Action::Weigh { workers, limit } => self.weigh(workers, limit),
+            Action::SampleMemory { workers, limit } => self.sample(workers, limit),
             Action::Dismiss(worker) => {
                 let process = self.live(worker);
                 assert!(process.ready && process.stopping.is_some(), "{worker} is not to end");
@@ -79,15 +79,15 @@ impl World {
                 let has_time = !is_late && !self.at_once && !self.pressed;
                 assert!(is_its_own || !may_finish || !has_time, "{worker} may finish its job");
             }
-            Action::Retract(worker) => {
+            Action::Withdraw(worker) => {
                 let process = self.live(worker);
                 assert!(!process.heard && process.stopping.is_some(), "{worker} is wanted");
                 let Some(process) = self.processes.get_mut(&worker) else { return };
                 process.retract(&mut self.chance);
             }
             Action::Kill(worker) => self.kill(worker),
-            Action::TakenBack { .. } => {}
-            Action::Tell(event) => self.told(event),
+            Action::Requeued { .. } => {}
+            Action::Emit(event) => self.told(event),
         }
     }
 
@@ -272,15 +272,15 @@ impl World {
                 self.climbed = Some(self.now);
                 self.to_start.clear();
             }
-            Event::RollCalledOff { worker } => {
+            Event::RollCancelled { worker } => {
                 let dying = self.dying.as_ref().filter(|(dying, _)| *dying == worker);
                 let (_, process) = dying.unwrap_or_else(|| panic!("{worker} still is there"));
                 let rolled = process.stopping.is_some_and(|(why, _)| is_roll(why));
                 assert!(!rolled, "{worker} made way, and its roll is called off");
             }
             Event::Jobs(tally) => self.told = tally,
-            Event::Undead { .. }
-            | Event::TriedAgain { .. }
+            Event::Unkillable { .. }
+            | Event::Retried { .. }
             | Event::Started { .. }
             | Event::Ready { .. }
             | Event::StillSilent { .. } => {}
@@ -302,7 +302,7 @@ impl World {
         process.stopping = Some((why, since));
     }
 
-    pub(super) fn tried_again(&mut self, id: u64, attempt: &Attempt, again: Again) {
+    pub(super) fn retried(&mut self, id: u64, attempt: &Attempt, again: Again) {
         let retry_on = self.policy.jobs.as_ref().map(|rules| rules.retry_on).unwrap();
         let counts = match (&attempt.end, again) {
             (AttemptEnd::Error(failure), Again::After(_)) => match failure.kind {
@@ -314,7 +314,7 @@ impl World {
                 Kind::Timeout => retry_on.timeout,
                 kind => kind == Kind::Error && retry_on.error,
             },
-            (AttemptEnd::Crashed(_), Again::Alone) | (AttemptEnd::Returned(_), Again::Next) => true,
+            (AttemptEnd::Crashed(_), Again::Alone) | (AttemptEnd::Requeued(_), Again::Next) => true,
             _ => false,
         };
         assert!(counts, "job {id} is tried again {again:?} after {:?}", attempt.end);
@@ -378,7 +378,7 @@ impl World {
                 is_cancelled || matches!(last.map(Kind::of_end), Some(Kind::Error | Kind::Timeout))
             }
             JobEnd::Crashed => {
-                matches!(last.map(Kind::of_end), Some(Kind::Crashed | Kind::Returned))
+                matches!(last.map(Kind::of_end), Some(Kind::Crashed | Kind::Requeued))
             }
             JobEnd::TooLong { bytes, cap } => last.is_none() && bytes > cap,
             JobEnd::NotRun => is_over || is_cancelled,
@@ -408,8 +408,8 @@ impl Record {
 }
 
 fn depth(rules: &JobRules) -> usize {
-    match rules.depth {
-        Depth::Auto | Depth::Ahead => Depth::MAX as usize,
-        Depth::Fixed(depth) => depth as usize,
+    match rules.prefetch {
+        Prefetch::Auto | Prefetch::Ahead => Prefetch::MAX as usize,
+        Prefetch::Fixed(depth) => depth as usize,
     }
 }

@@ -272,7 +272,7 @@ impl Process {
         }
         let count = if chance.one_in(3) { 1 } else { self.pipe.len() };
         let replies = self.pipe.drain(..count).collect();
-        let memory = (nature.weighs && chance.one_in(4)).then(|| {
+        let memory = (nature.sampled && chance.one_in(4)).then(|| {
             let bytes = chance.below(100);
             Memory { resident_bytes: bytes, peak_bytes: bytes }
         });
@@ -329,14 +329,14 @@ impl Process {
             return;
         }
         if self.recalled {
-            self.news.push_back(News::Recalled { replies: Vec::new(), started: None });
+            self.news.push_back(News::Retracted { replies: Vec::new(), started: None });
             return;
         }
         self.recalled = true;
         let mut replies = std::mem::take(&mut self.pipe);
         match self.broken {
             Some(fault) => {
-                self.news.push_back(News::Recalled { replies: Vec::new(), started: None });
+                self.news.push_back(News::Retracted { replies: Vec::new(), started: None });
                 self.news.push_back(News::Broken(fault));
                 return;
             }
@@ -344,7 +344,7 @@ impl Process {
             None if chance.one_in(8) => self.pipe.append(&mut self.tail),
             None => replies.append(&mut self.tail),
         }
-        self.news.push_back(News::Recalled { replies, started: Some(self.started) });
+        self.news.push_back(News::Retracted { replies, started: Some(self.started) });
     }
 
     /// Nothing more comes of it unless something is done to it.

@@ -81,7 +81,7 @@ pub(super) struct World {
     /// How many workers there shall be.
     pub(super) scale: u32,
     /// Those whose memory is being looked at, and those found too heavy in this step.
-    pub(super) on_scales: VecDeque<Vec<WorkerId>>,
+    pub(super) sampling: VecDeque<Vec<WorkerId>>,
     pub(super) too_heavy: BTreeSet<WorkerId>,
     /// What is planted in the pool.
     pub(super) bug: Option<Bug>,
@@ -132,7 +132,7 @@ impl World {
             cancelled: BTreeSet::new(),
             begun: BTreeSet::new(),
             scale: 0,
-            on_scales: VecDeque::new(),
+            sampling: VecDeque::new(),
             too_heavy: BTreeSet::new(),
             bug: None,
             to_come: chance.below(61),
@@ -181,12 +181,12 @@ impl World {
         for action in &actions.list {
             // First of all: what has settled a job in this step was told behind that.
             match action {
-                Action::Tell(Event::Undead { worker }) => self.abandon(*worker),
-                Action::Tell(Event::TriedAgain { id, attempt, again }) => {
-                    self.tried_again(*id, attempt, *again);
+                Action::Emit(Event::Unkillable { worker }) => self.abandon(*worker),
+                Action::Emit(Event::Retried { id, attempt, again }) => {
+                    self.retried(*id, attempt, *again);
                     self.begun(*id, false);
                 }
-                Action::TakenBack { id } => self.begun(*id, false),
+                Action::Requeued { id } => self.begun(*id, false),
                 _ => {}
             }
         }
@@ -197,7 +197,7 @@ impl World {
             self.perform(action);
         }
         self.check();
-        self.check_weights();
+        self.check_samples();
         self.check_condemned();
         self.was_done = self.is_done();
     }
@@ -212,7 +212,7 @@ impl World {
         let dying = self.dying.as_ref().map(|(worker, _)| *worker);
         for action in &mut actions.list {
             let tried = match action {
-                Action::TakenBack { id } => {
+                Action::Requeued { id } => {
                     self.jobs[usize::try_from(*id - 1).unwrap()].attempts.len()
                 }
                 _ => 0,
@@ -263,7 +263,7 @@ impl World {
             }
             2..=3 => self.stale_news(),
             4 => Input::Timer,
-            10..=14 => self.weights().unwrap_or(Input::Timer),
+            10..=14 => self.samples().unwrap_or(Input::Timer),
             15 if self.nature.jobs && !self.jobs.is_empty() => self.cancel_some(),
             17 if self.chance.one_in(4) => self.kill_some(),
             16 if self.nature.jobs && self.chance.one_in(rarely) => self.scale_by_chance(),
@@ -340,7 +340,7 @@ impl World {
             1 if self.nature.jobs => {
                 News::Replies { replies: Vec::new(), memory: None, printed: false }
             }
-            2 if self.nature.jobs => News::Recalled { replies: Vec::new(), started: Some(1) },
+            2 if self.nature.jobs => News::Retracted { replies: Vec::new(), started: Some(1) },
             3 if self.nature.jobs => News::Broken(ProtocolFault::Garbage),
             4 if self.nature.jobs => News::Unsendable { id: 1, bytes: 2000, bytes_max: 1000 },
             _ => News::Ended { pid: Some(7), end, left: Left::default(), jitter },
@@ -407,7 +407,7 @@ impl World {
             for _ in 0..self.processes.len() * 2 {
                 self.let_live();
             }
-            let input = self.weights().or_else(|| self.news());
+            let input = self.samples().or_else(|| self.news());
             silent = if input.is_some() { 0 } else { silent + 1 };
             let is_quiet = self.processes.values().all(Process::is_quiet);
             if silent > SILENCE || input.is_none() && is_quiet {

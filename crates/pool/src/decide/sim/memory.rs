@@ -5,30 +5,30 @@ use std::time::Duration;
 
 use super::world::World;
 use crate::{
-    decide::{Input, Weight},
+    decide::{Input, MemorySample},
     event::WorkerId,
     exit::StopReason,
 };
 
 impl World {
     /// They are to be looked at; some time later they are.
-    pub(super) fn weigh(&mut self, workers: Vec<WorkerId>, limit: u64) {
+    pub(super) fn sample(&mut self, workers: Vec<WorkerId>, limit: u64) {
         assert_eq!(self.policy.limits.tree_bytes(), Some(limit));
         for worker in &workers {
-            let asked = self.on_scales.iter().flatten().any(|known| known == worker);
+            let asked = self.sampling.iter().flatten().any(|known| known == worker);
             assert!(!asked, "{worker} is being looked at");
             assert!(!self.ended.contains(worker), "{worker} has ended");
         }
         assert!(!workers.is_empty(), "there is something to look at");
-        self.on_scales.push_back(workers);
+        self.sampling.push_back(workers);
     }
 
     /// What was found of those who were to be looked at first.
-    pub(super) fn weights(&mut self) -> Option<Input> {
-        let workers = self.on_scales.pop_front()?;
+    pub(super) fn samples(&mut self) -> Option<Input> {
+        let workers = self.sampling.pop_front()?;
         let limit = self.policy.limits.tree_bytes().unwrap_or(0);
         self.too_heavy.clear();
-        let mut weights = Vec::new();
+        let mut samples = Vec::new();
         for worker in workers {
             let is_there = self.processes.get(&worker).is_some_and(|process| process.end.is_none());
             // Of one that is gone by now the last figure may still be had.
@@ -41,7 +41,8 @@ impl World {
             // What is shared counts more than once where it is cheap to count.
             let sum = held + self.chance.below(limit);
             let exactly = (sum > limit).then_some(held);
-            weights.push((worker, Weight { resident_bytes: sum, proportional_bytes: exactly }));
+            samples
+                .push((worker, MemorySample { resident_bytes: sum, proportional_bytes: exactly }));
             if is_heavy {
                 self.too_heavy.insert(worker);
                 if let Some(process) = self.processes.get_mut(&worker) {
@@ -49,11 +50,11 @@ impl World {
                 }
             }
         }
-        Some(Input::Weighed { weights, took: Duration::from_micros(self.chance.below(4000)) })
+        Some(Input::MemorySampled { samples, took: Duration::from_micros(self.chance.below(4000)) })
     }
 
     /// After each step.
-    pub(super) fn check_weights(&mut self) {
+    pub(super) fn check_samples(&mut self) {
         for worker in std::mem::take(&mut self.too_heavy) {
             let killed = self.processes.get(&worker).is_none_or(|process| process.killed);
             assert!(killed, "{worker} is too heavy, and lives");
