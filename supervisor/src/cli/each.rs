@@ -44,7 +44,7 @@ const LAUNCHER_GRACE: Duration = Duration::from_secs(1);
 
 const OUTPUT: &str = "Output";
 
-/// Run a command for each input, as many at a time as you like, and tell what failed and why.
+/// Run a command for each input, several at a time, and report what failed and why.
 ///
 /// Inputs are lines of standard input, of a file (-a), or arguments (:::). The command is run as
 /// it stands, not by a shell, with the input in place of {}, or behind it.

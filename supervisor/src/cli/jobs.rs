@@ -56,15 +56,15 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = positive_duration, help_heading = WORKERS)]
     start_timeout: Option<Duration>,
 
-    /// Replace a worker by a fresh one after so many jobs
+    /// Replace a worker by a fresh one after N jobs
     #[arg(long, value_name = "N", value_parser = job_count, help_heading = WORKERS)]
     recycle_jobs: Option<NonZeroU32>,
 
-    /// Replace a worker by a fresh one once its resident memory is so large
+    /// Replace a worker by a fresh one once its resident memory reaches SIZE
     #[arg(long, value_name = "SIZE", value_parser = positive_size, help_heading = WORKERS)]
     recycle_rss: Option<u64>,
 
-    /// Replace a worker by a fresh one once it is so old
+    /// Replace a worker by a fresh one after TIME
     #[arg(long, value_name = "TIME", value_parser = positive_duration, help_heading = WORKERS)]
     recycle_age: Option<Duration>,
 

@@ -16,7 +16,7 @@ use super::{jobs, program, record, refusal::Faults, views};
 ///
 /// With jobs (-a, --follow or :::) the program must speak the worker protocol. Each job is sent
 /// to a worker, and its reply comes out on stdout; a job that crashes, leaks or hangs costs one
-/// job, and what is said of it tells why.
+/// job, and the report says why.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Signals: INT, TERM and QUIT ask every worker to stop, and a second one kills; HUP rolls the \

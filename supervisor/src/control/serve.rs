@@ -112,7 +112,7 @@ async fn serve_client(mut client: UnixStream, run: &RunHandle) -> io::Result<()>
         Err(_) => return Ok(()),
     };
     match query {
-        Query::Look => match run.view().await {
+        Query::Snapshot => match run.view().await {
             Some(view) => accept_with(&mut client, view.snapshot().as_ref()).await,
             None => refuse(&mut client, &Refusal::RunOver).await,
         },

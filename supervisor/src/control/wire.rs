@@ -30,7 +30,8 @@ pub struct Request {
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Query {
     /// One [`Snapshot`](records::Snapshot).
-    Look,
+    #[serde(rename = "look")]
+    Snapshot,
     /// A [`Snapshot`](records::Snapshot) per line, twice a second; the last one
     /// shows how the run ended.
     Watch,
