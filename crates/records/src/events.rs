@@ -12,7 +12,7 @@ use pool::{event, job::Attempt};
 use serde::Serialize;
 
 use self::job::why;
-pub use self::job::{Job, LastAttempt, job};
+pub use self::job::{INPUT_BYTES_MAX, Job, LastAttempt, job};
 use crate::{
     Cause, Ended, Millis, RunInfo, SCHEMA, Tally, WorkerRef,
     json::{is_false, push_line, text_or_base64},

@@ -15,6 +15,7 @@ use pool::rules::{Halt, JobRules, Prefetch, Recycle, Restart, RetryOn, Roll};
 use process::spawn::lookup;
 use supervisor::{
     dry_run::dry_run,
+    model::TAIL_BYTES,
     settings::{
         Capture, CommandSettings, JobSource, Jobs, Linked, Output, Report, Settings, Workers,
     },
@@ -23,8 +24,7 @@ use supervisor::{
 use text::units::{parse_duration, parse_size};
 
 use self::output::{
-    EVIDENCE_BYTES, MAX_OUTPUT, OutputArgument, frame_bytes_max, output_form, report_form,
-    with_directory,
+    MAX_OUTPUT, OutputArgument, frame_bytes_max, output_form, report_form, with_directory,
 };
 use super::{
     exit,
@@ -296,7 +296,8 @@ impl Arguments {
                 (Output::Lines { timestamps: false, tag }, Capture::Pass { lines: true, tag })
             }
             OutputArgument::Raw => (Output::Raw, Capture::Pass { lines: false, tag: false }),
-            OutputArgument::None => (Output::None, Capture::Keep { bytes_max: EVIDENCE_BYTES }),
+            // The end of the output is still kept as evidence of how the command ended.
+            OutputArgument::None => (Output::None, Capture::Keep { bytes_max: TAIL_BYTES as u64 }),
             OutputArgument::Files(directory) => (Output::Files, Capture::Files(directory)),
         }
     }

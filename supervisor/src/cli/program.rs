@@ -111,7 +111,7 @@ impl Arguments {
 /// Starts the warden and runs the program; returns the exit status.
 pub(super) fn run(settings: &Settings) -> ExitCode {
     let ward = warden::split(settings.reach == KillScope::Tree)
-        .map_err(|source| RunError::Refused { what: "split off the warden", source });
+        .map_err(|reason| RunError::Refused { what: "split off the warden", reason });
     match ward.and_then(|ward| run::run(settings, ward)) {
         Ok(end) => exit::with(end, settings),
         Err(error) => exit::cannot_run(&error),

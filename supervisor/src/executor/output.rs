@@ -8,12 +8,11 @@ use std::{cell::RefCell, io, rc::Rc};
 use tokio::net::unix::pipe::Receiver;
 
 use super::connection::Connection;
-use crate::sink::{Held, Origin, Outlet, PIECE_BYTES};
+use crate::{
+    model::TAIL_BYTES,
+    sink::{Held, Origin, Outlet, PIECE_BYTES},
+};
 use process::descriptors::{bytes_waiting, look_ahead};
-
-/// Bytes kept of the end of a stream. A program that dies for lack of memory usually reports it
-/// in its last lines, and the record of a quarantined job shows them.
-const TAIL_BYTES: usize = 8 << 10;
 
 /// One output stream of one worker.
 #[derive(Debug)]

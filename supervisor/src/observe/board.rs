@@ -61,7 +61,7 @@ pub enum State {
     /// It was asked to end.
     Stopping,
     /// It was killed, but the kernel has not ended it.
-    Undead,
+    Unkillable,
 }
 
 impl Board {
@@ -146,7 +146,7 @@ impl Board {
             }
             Event::Ready { worker } => self.set(*worker, State::Ready),
             Event::Stopping { worker, .. } => self.set(*worker, State::Stopping),
-            Event::Unkillable { worker } => self.set(*worker, State::Undead),
+            Event::Unkillable { worker } => self.set(*worker, State::Unkillable),
             Event::Ended(ended) => self.end(ended),
             Event::Jobs(tally) => self.jobs = *tally,
             Event::ShuttingDown { reason } => self.stopping = Some(*reason),

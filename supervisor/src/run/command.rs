@@ -4,7 +4,7 @@ use super::{Perform, Run};
 use crate::{
     executor::Executor,
     model::{Command, Done, Refusal, WorkerName},
-    observe::settled::INPUT_BYTES_MAX,
+    observe::settled::KEPT_INPUT_BYTES,
     settings::Workers,
 };
 use pool::{
@@ -76,7 +76,7 @@ impl<E: Perform> Run<E> {
             return Err(Refusal::JobTooLong { job });
         }
         let Some(payload) = failed.whole_input() else {
-            let (input_bytes, kept_bytes) = (failed.input_bytes, INPUT_BYTES_MAX);
+            let (input_bytes, kept_bytes) = (failed.input_bytes, KEPT_INPUT_BYTES);
             return Err(Refusal::InputNotKept { job, input_bytes, kept_bytes });
         };
         let again = Job { payload: payload.clone(), position: failed.outcome.position };
