@@ -18,7 +18,7 @@ use supervisor::{
         client::{self, ClientError, Found},
         wire::{GAP, Performed, Query},
     },
-    model::{Command, WorkerName},
+    model::{ControlCommand, WorkerName},
     run::status::OUTPUT_FAILED,
 };
 
@@ -218,20 +218,20 @@ fn perform(verb: Verb) -> Result<(), Fault> {
             stream(find(&which)?.listen(Query::Events)?, |line| Some(line.into()))
         }
         Verb::Scale(Scale { workers, which }) => {
-            perform_command(&which, Command::Scale { workers })
+            perform_command(&which, ControlCommand::Scale { workers })
         }
-        Verb::Drain(which) => perform_command(&which, Command::Drain),
-        Verb::Stop(Stop { now, which }) => perform_command(&which, Command::Stop { now }),
+        Verb::Drain(which) => perform_command(&which, ControlCommand::Drain),
+        Verb::Stop(Stop { now, which }) => perform_command(&which, ControlCommand::Stop { now }),
         Verb::Kill(Kill { what: What::Worker(worker), which }) => {
-            perform_command(&which, Command::Kill { worker })
+            perform_command(&which, ControlCommand::Kill { worker })
         }
         Verb::Kill(Kill { what: What::Job(job), which }) => {
-            perform_command(&which, Command::Cancel { job, now: true })
+            perform_command(&which, ControlCommand::Cancel { job, now: true })
         }
         Verb::Cancel(Cancel { job, now, which }) => {
-            perform_command(&which, Command::Cancel { job, now })
+            perform_command(&which, ControlCommand::Cancel { job, now })
         }
-        Verb::Retry(Job { job, which }) => perform_command(&which, Command::Retry { job }),
+        Verb::Retry(Job { job, which }) => perform_command(&which, ControlCommand::Retry { job }),
     }
 }
 
@@ -239,7 +239,7 @@ fn find(which: &Which) -> Result<Found, ClientError> {
     client::run(which.run.as_deref())
 }
 
-fn perform_command(which: &Which, command: Command) -> Result<(), Fault> {
+fn perform_command(which: &Which, command: ControlCommand) -> Result<(), Fault> {
     let performed: Performed = find(which)?.ask(Query::Command(command))?;
     put(&format!("{}\n", performed.message))
 }

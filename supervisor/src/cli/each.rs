@@ -29,8 +29,8 @@ use self::output::{
 use super::{
     exit,
     jobs::{ARGUMENTS_FOLLOW, START_TIMEOUT},
+    journaling::{self, Set},
     print, program,
-    record::{self, Set},
     refusal::Faults,
     rules::{self, SOURCES},
     run::FormatArgument,
@@ -135,7 +135,7 @@ pub(super) struct Arguments {
     report: Vec<Report>,
 
     #[command(flatten)]
-    record: record::Arguments,
+    journaling: journaling::Arguments,
 
     #[command(flatten)]
     views: views::Arguments,
@@ -194,22 +194,22 @@ impl Arguments {
         let (output, capture) = self.output(&mut faults);
         let frame_bytes_max = faults.take(frame_bytes_max(&capture));
         let halt = faults.take(self.rules.halt());
-        let journal = faults.take(self.record.journal(&self.argv, self.set()));
+        let journal = faults.take(self.journaling.journal(&self.argv, self.set()));
         let argv = template.as_ref().and_then(Template::program).map(|word| vec![word.to_owned()]);
         let program = faults.take(self.program.to_program(argv.unwrap_or_default()));
         let all = source.zip(template).zip(frame_bytes_max).zip(halt).zip(journal).zip(program);
         let (((((source, template), frame_bytes_max), halt), journal), program) = faults.or(all)?;
         let capture = with_directory(capture)?;
         let (grace, stdin) = (self.program.grace, self.stdin);
-        let (stop_signal, reach) = (self.program.stop_signal, self.program.kill.into());
-        let commands = CommandSettings { template, grace, stop_signal, reach, stdin, capture };
+        let (stop_signal, kill_scope) = (self.program.stop_signal, self.program.kill.into());
+        let commands = CommandSettings { template, grace, stop_signal, kill_scope, stdin, capture };
         Ok(Settings {
             workers: self.program.workers.unwrap_or_else(Workers::auto),
             restart: Restart::Always,
             roll: Roll::StartFirst,
             grace: grace + LAUNCHER_GRACE,
             stop_signal,
-            reach,
+            kill_scope,
             output,
             reports: self.reports(),
             serve: self.views.serve(),

@@ -9,8 +9,8 @@ use supervisor::settings::{JobSource, Jobs, Journal};
 use text::units::{parse_size, show_size};
 
 use super::{
+    journaling::{self, Set},
     program,
-    record::{self, Set},
     refusal::Faults,
     rules::{self, RULES, SOURCES, positive_duration},
 };
@@ -136,7 +136,7 @@ impl Arguments {
         let mut set = Set::new("run", program, &self.rules);
         set.put("--retry-on", self.retry_on.map(shown_kinds));
         set.put("--crash-retries", self.crash_retries.map(|retries| retries.to_string()));
-        set.put("--max-frame", self.max_frame.map(|bytes| record::size(bytes as u64)));
+        set.put("--max-frame", self.max_frame.map(|bytes| journaling::size(bytes as u64)));
         set
     }
 

@@ -20,7 +20,7 @@ use super::{
     wire::{Answer, GAP, Query, REQUEST_BYTES_MAX, Request, SCHEMA, WithMessage},
 };
 use crate::{
-    model::{Command, OutputPiece, Refusal, WorkerName},
+    model::{ControlCommand, OutputPiece, Refusal, WorkerName},
     observers::{RunHandle, Task},
 };
 
@@ -123,7 +123,11 @@ async fn serve_client(mut client: UnixStream, run: &RunHandle) -> io::Result<()>
     }
 }
 
-async fn perform(client: &mut UnixStream, run: &RunHandle, command: Command) -> io::Result<()> {
+async fn perform(
+    client: &mut UnixStream,
+    run: &RunHandle,
+    command: ControlCommand,
+) -> io::Result<()> {
     match run.perform(command).await {
         Ok(done) => accept_with(client, WithMessage::from(&done)).await,
         Err(refusal) => refuse(client, &refusal).await,

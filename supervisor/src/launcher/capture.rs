@@ -12,7 +12,7 @@ use std::{
 use memchr::memrchr;
 use worker::{ServeError, Worker};
 
-use super::{STREAMS, report::Report, stdio::Pipe};
+use super::{STREAMS, report::CommandReport, stdio::Pipe};
 use crate::{model::TAIL_BYTES, settings};
 use pool::{command::Gap, exit::says_out_of_memory};
 
@@ -199,7 +199,7 @@ impl Capture {
     }
 
     /// Builds the reply: the kept output, followed by the report.
-    pub(super) fn finish(&mut self, mut report: Report) -> Result<&[u8], ServeError> {
+    pub(super) fn finish(&mut self, mut report: CommandReport) -> Result<&[u8], ServeError> {
         self.files = None;
         self.reply.clear();
         if let settings::Capture::Keep { .. } = self.how {

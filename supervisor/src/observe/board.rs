@@ -205,8 +205,8 @@ mod tests {
         let mut board = Board::new(1);
         events.iter().for_each(|event| board.apply(Duration::ZERO, event));
         let [slot] = board.slots() else { panic!("one slot") };
-        let lives: Vec<u32> = slot.live.iter().map(|live| live.worker.generation).collect();
-        assert_eq!(lives, live);
+        let generations: Vec<u32> = slot.live.iter().map(|live| live.worker.generation).collect();
+        assert_eq!(generations, live);
         assert_eq!(slot.last.as_ref().map(|ended| ended.worker.generation), last);
     }
 

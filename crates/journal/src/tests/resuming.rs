@@ -107,8 +107,8 @@ proptest! {
             known.into_iter().for_each(|left| *left -= 1);
             if let Some((recorded, state)) = recorded {
                 prop_assert_eq!((recorded, runs), (word, is_run(*state)));
-                if let Decision::Settled { state: told, unsent, .. } = turn {
-                    prop_assert_eq!((told, unsent), (*state, !sent.contains(&job)));
+                if let Decision::Settled { state: decided, unsent, .. } = turn {
+                    prop_assert_eq!((decided, unsent), (*state, !sent.contains(&job)));
                 }
             }
         }

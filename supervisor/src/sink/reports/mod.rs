@@ -89,14 +89,14 @@ pub struct RunOver {
 
 /// The content of a report file.
 #[derive(Debug)]
-pub(super) enum Report {
+pub(super) enum ReportContent {
     Joblog(Joblog),
     Junit(Junit),
     Jsonl(Limits),
     Events(Arc<RunInfo>),
 }
 
-impl Report {
+impl ReportContent {
     /// A report of the kind that the settings ask for, on a run of the commands of `template`.
     pub(super) fn new(
         report: &settings::Report,

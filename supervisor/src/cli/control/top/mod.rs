@@ -30,7 +30,7 @@ use supervisor::{
         client::{self, ClientError},
         wire::{Performed, Query},
     },
-    model::Command,
+    model::ControlCommand,
 };
 
 use self::{
@@ -172,7 +172,7 @@ impl Live {
     }
 
     /// Sends the command from a thread of its own, so that the screen stays live.
-    fn perform(&self, command: Command) {
+    fn perform(&self, command: ControlCommand) {
         let id = self.id.clone();
         start(self.to.clone(), move |to| {
             let query = Query::Command(command);

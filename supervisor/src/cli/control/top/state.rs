@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use records::{Millis, Snapshot, Worker};
-use supervisor::model::{Command, WorkerName};
+use supervisor::model::{ControlCommand, WorkerName};
 
 use super::super::show::name;
 
@@ -38,7 +38,7 @@ pub(super) enum Link {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Question {
     pub(super) text: String,
-    command: Command,
+    command: ControlCommand,
 }
 
 /// The answer to a command, and when it arrived, since the start of the run.
@@ -57,7 +57,7 @@ pub(super) enum Response {
     Nothing,
     Quit,
     Suspend,
-    Do(Command),
+    Do(ControlCommand),
 }
 
 impl Top {
@@ -142,10 +142,14 @@ impl Top {
             KeyCode::Char('K') => self.ask_to_kill(),
             KeyCode::Char('d') => {
                 let text = "drain: start no more jobs, let those that run finish, and end?".into();
-                self.question = Some(Question { text, command: Command::Drain });
+                self.question = Some(Question { text, command: ControlCommand::Drain });
             }
-            KeyCode::Char('+' | '=') => return Response::Do(Command::ScaleBy { workers: 1 }),
-            KeyCode::Char('-' | '_') => return Response::Do(Command::ScaleBy { workers: -1 }),
+            KeyCode::Char('+' | '=') => {
+                return Response::Do(ControlCommand::ScaleBy { workers: 1 });
+            }
+            KeyCode::Char('-' | '_') => {
+                return Response::Do(ControlCommand::ScaleBy { workers: -1 });
+            }
             _ => {}
         }
         Response::Nothing
@@ -160,7 +164,7 @@ impl Top {
         };
         let text = format!("kill {} (PID {pid})?", name(worker));
         let worker = WorkerName { slot: worker.id.worker, generation: Some(worker.id.generation) };
-        self.question = Some(Question { text, command: Command::Kill { worker } });
+        self.question = Some(Question { text, command: ControlCommand::Kill { worker } });
     }
 }
 
@@ -182,7 +186,7 @@ mod tests {
     fn harmful_commands_ask_first_and_concern_the_worker_that_was_shown() {
         let mut top = Top::new(sample::run(4));
         let kill = |slot, generation| {
-            Response::Do(Command::Kill {
+            Response::Do(ControlCommand::Kill {
                 worker: WorkerName { slot, generation: Some(generation) },
             })
         };
@@ -196,8 +200,8 @@ mod tests {
         assert_eq!(top.at(), 1);
         assert_eq!(press(&mut top, "y"), [kill(2, 1)]);
         assert_eq!(press(&mut top, "Ky"), [kill(2, 2)]);
-        assert_eq!(press(&mut top, "dy"), [Response::Do(Command::Drain)]);
-        let by = |workers| Response::Do(Command::ScaleBy { workers });
+        assert_eq!(press(&mut top, "dy"), [Response::Do(ControlCommand::Drain)]);
+        let by = |workers| Response::Do(ControlCommand::ScaleBy { workers });
         assert_eq!(press(&mut top, "+-"), [by(1), by(-1)]);
         assert_eq!(press(&mut top, "q"), [Response::Quit]);
         assert_eq!(

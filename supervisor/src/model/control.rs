@@ -10,7 +10,7 @@ use pool::event::WorkerId;
 /// A change to a live run.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 #[serde(tag = "act", rename_all = "snake_case")]
-pub enum Command {
+pub enum ControlCommand {
     /// Start no more jobs, let those in flight finish, and end.
     Drain,
     /// End the run.
