@@ -76,7 +76,7 @@ pub enum Error {
     },
     /// A write failed before, and after that nothing is written.
     #[error(
-        "the journal {} is written no more, since a write to it failed; what was committed is kept: run the same command again",
+        "the journal {} is no longer written, since a write to it failed; what was committed is kept: run the same command again",
         printable(path)
     )]
     Over {

@@ -196,7 +196,7 @@ impl Arguments {
             (self.recycle_rss.is_some(), "--recycle-rss", ROLL),
             (self.recycle_age.is_some(), "--recycle-age", ROLL),
             (self.max_frame.is_some(), "--max-frame", "its workers are sent nothing"),
-            (has_journal, "--journal", "its workers are told of as they end"),
+            (has_journal, "--journal", "the ends of its workers are reported as they happen"),
         ];
         for (_, flag, instead) in flags.into_iter().filter(|(is_given, ..)| *is_given) {
             faults.add(format!(

@@ -30,7 +30,7 @@ pub enum RunError {
     NoWeb(crate::endpoint::Endpoint),
     /// stdout is closed.
     #[error(
-        "stdout is closed, and what comes of the run would be lost: send it to a file, \
+        "stdout is closed, and the output of the run would be lost: send it to a file, \
          or to /dev/null"
     )]
     NoOutput,

@@ -48,7 +48,7 @@ impl Edges {
 
 impl<E: Perform> Run<E> {
     /// Records, shows and performs what the pool has decided. Outcomes are shown before events,
-    /// so that a job is written before anything else is said of it.
+    /// so that the outcome of a job is written before any event about it.
     pub(super) fn perform(&mut self, now: Tick) {
         if let Some(recording) = &mut self.edges.recording {
             let executor = &self.executor;

@@ -15,7 +15,7 @@ pub enum SourceError {
     Directory(String),
     /// The input is the file to which outcomes are written.
     #[error(
-        "{0}: input file is output file: what comes of the jobs would be jobs again; \
+        "{0}: input file is output file: results would become jobs again; \
          send the output to another file"
     )]
     IsOutput(String),

@@ -107,9 +107,9 @@ fn messages_of_a_job_are_in_order_and_fit_their_frames() {
     worker.progress(0.5, "half").unwrap();
     worker.reply(Ok(b"done")).unwrap();
     drop((worker, to));
-    let mut said = Vec::new();
-    replies.read_to_end(&mut said).unwrap();
-    let (hello, mut rest) = frame::split(&said, MAX_FRAME).unwrap().unwrap();
+    let mut replies_read = Vec::new();
+    replies.read_to_end(&mut replies_read).unwrap();
+    let (hello, mut rest) = frame::split(&replies_read, MAX_FRAME).unwrap().unwrap();
     assert!(WorkerHello::from_bytes(hello).unwrap().capabilities.contains(&CANCELS.to_owned()));
     let (mut kinds, mut output) = (Vec::new(), Vec::new());
     while let Some((body, after)) = frame::split(rest, MAX_FRAME).unwrap() {

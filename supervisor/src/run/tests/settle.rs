@@ -74,8 +74,8 @@ fn a_failed_log_stops_the_run_and_shows_no_unrecorded_outcome() {
     let stop = Input::Shutdown(ShutdownReason::JournalFailed);
     assert_eq!(run.handle(News::Committed(Err("disk full".into()))), Response::Step(stop));
     assert!(shown.take().is_empty());
-    let said = String::from_utf8(run.edges.outlet.writer().write_queued()).unwrap();
-    assert!(said.contains("disk full") && said.contains("1 more ended"), "{said}");
+    let text = String::from_utf8(run.edges.outlet.writer().write_queued()).unwrap();
+    assert!(text.contains("disk full") && text.contains("1 more ended"), "{text}");
     let records = log.records.borrow().len();
     run.supply_jobs(&["b"]);
     run.step(Input::Timer);
@@ -111,8 +111,8 @@ fn a_lost_report_is_named() {
     let (mut run, _) = ready(None);
     let stop = Response::Step(Input::Shutdown(ShutdownReason::ReportFailed));
     assert_eq!(run.handle(News::OutputFailed(WriteFailure::Report(0, libc::ENOSPC))), stop);
-    let said = String::from_utf8(run.edges.outlet.writer().write_queued()).unwrap();
-    assert!(said.starts_with("supervisor: --joblog log cannot be written: "), "{said}");
+    let text = String::from_utf8(run.edges.outlet.writer().write_queued()).unwrap();
+    assert!(text.starts_with("supervisor: --joblog log cannot be written: "), "{text}");
 }
 
 #[test]
