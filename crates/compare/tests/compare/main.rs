@@ -211,7 +211,7 @@ fn a_fault_costs_processes_one_job_and_other_ways_more() {
 }
 
 #[test]
-fn what_leaks_ends_at_its_limit() {
+fn a_leak_ends_at_its_limit() {
     // Sooner than the timeout, also on a busy machine.
     let options = "--work sleep --delay 5ms --fault leak --timeout 10s --ways threads,workers";
     let compared = compare(options);
