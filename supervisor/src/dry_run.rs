@@ -1,26 +1,26 @@
-//! What would be run? The command of each job as it could be typed, and nothing else.
+//! `--dry-run`: prints the command of each job, quoted for a shell, and runs none.
 
 use std::io::{self, Write};
 
 use crate::{
     settings::Settings,
-    source::{Source, SourceError, Supply},
+    source::{Batch, Source, SourceError},
     template::Filling,
 };
 
-/// Why the commands could not all be shown.
+/// Why a dry run did not print every command.
 #[derive(Debug, thiserror::Error)]
 pub enum DryRunError {
-    /// The input.
+    /// The input cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The output.
+    /// stdout cannot be written.
     #[error("stdout cannot be written: {0}")]
     Output(#[from] io::Error),
 }
 
-/// Writes the command of each job as a line, in the order of the jobs. The slot is always the
-/// first: which it would be shows only in a run.
+/// Writes the command of each job as a line, in the order of the jobs. A slot placeholder is
+/// always 1, because slots are assigned only in a run.
 ///
 /// # Errors
 /// An input that cannot be read, or an output that cannot be written.
@@ -32,7 +32,7 @@ pub fn dry_run(settings: &Settings, out: &mut impl Write) -> Result<(), DryRunEr
     let (mut number, mut lines) = (0, Vec::new());
     loop {
         match runtime.block_on(source.next()) {
-            Supply::Jobs(jobs) => {
+            Batch::Jobs(jobs) => {
                 for job in jobs {
                     number += 1;
                     let filling = Filling { payload: job.payload.as_bytes(), number, slot: 1 };
@@ -42,11 +42,11 @@ pub fn dry_run(settings: &Settings, out: &mut impl Write) -> Result<(), DryRunEr
                 out.write_all(&lines)?;
                 lines.clear();
             }
-            // It has a number, and would fail.
-            Supply::TooLong { .. } => number += 1,
-            Supply::Notice(_) => {}
-            Supply::Ended => return Ok(out.flush()?),
-            Supply::Failed(error) => return Err(error.into()),
+            // The job has a number, and would fail.
+            Batch::TooLong { .. } => number += 1,
+            Batch::Notice(_) => {}
+            Batch::Ended => return Ok(out.flush()?),
+            Batch::Failed(error) => return Err(error.into()),
         }
     }
 }

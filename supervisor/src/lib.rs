@@ -4,17 +4,17 @@
 //! Reading order: [`pool`] (the words and every decision), [`run`] (the loop), [`executor`] (what
 //! is done about it), [`process`] (how).
 
-mod alarm;
 pub mod control;
+mod deadline_timer;
 pub mod dry_run;
 pub mod endpoint;
 pub mod executor;
 pub mod launcher;
 pub mod model;
-mod notice;
 pub mod observe;
 pub mod observers;
 mod progress;
+mod readiness;
 pub mod run;
 pub mod settings;
 pub mod sink;

@@ -1,5 +1,4 @@
-//! When is it shown how far the jobs have come, and how? For the loop, which has nothing else to
-//! do with terminals.
+//! Progress of jobs: when the next line is due, what it says, and how many jobs there are in all.
 
 use std::{
     fs::File,
@@ -20,68 +19,75 @@ use crate::{
 use pool::event::Tally;
 use process::terminal;
 
-/// A line on a terminal is drawn so often.
-const DRAWN_EVERY: Duration = Duration::from_millis(100);
-/// Lines in a log come so often.
-const SAID_EVERY: Duration = Duration::from_secs(10);
-/// Not counted.
+/// The interval at which the line on a terminal is drawn.
+const DRAW_INTERVAL: Duration = Duration::from_millis(100);
+/// The interval between lines in a log.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// Stands for a number of jobs that is not known.
 const UNKNOWN: u64 = u64::MAX;
 
-/// What the loop shows from time to time.
+/// The progress of jobs, drawn at intervals.
 #[derive(Debug)]
 pub(crate) struct Progress {
     /// `None` where lines go to a log.
     line: Option<Line>,
     total: Total,
-    next: Duration,
+    /// When the next frame is due, since the run began; `None` once the run has ended.
+    due: Option<Duration>,
 }
 
-/// How many jobs there are in all, once that is known.
+/// The number of jobs in the input, once it is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Total(Arc<AtomicU64>);
 
-/// What is to be shown.
+/// What to show next.
 #[derive(Debug)]
-pub(crate) enum Shown {
-    /// As the terminal's last line.
+pub(crate) enum Frame {
+    /// The last line of the terminal.
     Status(String),
-    /// As a line of its own.
+    /// A line of its own, with its newline.
     Line(String),
 }
 
 impl Progress {
-    /// `None` where none is wanted.
+    /// `None` where the user wants no progress.
     pub(crate) fn new(jobs: &Jobs, total: Total) -> Option<Self> {
-        let (line, next) = match jobs.progress {
+        let (line, due) = match jobs.progress {
             How::None => return None,
-            How::Plain => (None, SAID_EVERY),
-            How::Bar => (Some(Line::new()), DRAWN_EVERY),
+            How::Plain => (None, LINE_INTERVAL),
+            How::Bar => (Some(Line::new()), DRAW_INTERVAL),
         };
-        Some(Self { line, total, next })
+        Some(Self { line, total, due: Some(due) })
     }
 
-    /// When it is due, since the run began.
-    pub(crate) fn next(&self) -> Duration {
-        self.next
+    /// When the next frame is due, since the run began.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        self.due
     }
 
-    pub(crate) fn show(&mut self, now: Duration, jobs: Tally, running: usize) -> Shown {
+    /// Shows nothing from now on.
+    pub(crate) fn stop(&mut self) {
+        self.due = None;
+    }
+
+    /// The next frame.
+    pub(crate) fn draw(&mut self, now: Duration, jobs: Tally, running: usize) -> Frame {
         let total = self.total.get();
         let Some(line) = &mut self.line else {
-            self.next = now + SAID_EVERY;
+            self.due = Some(now + LINE_INTERVAL);
             let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
-            return Shown::Line(format!("supervisor: jobs{of}: {}\n", standing(jobs, running)));
+            return Frame::Line(format!("supervisor: jobs{of}: {}\n", standing(jobs, running)));
         };
-        self.next = now + DRAWN_EVERY;
+        self.due = Some(now + DRAW_INTERVAL);
         if let Some(total) = total {
             line.set_total(total);
         }
-        Shown::Status(line.draw(jobs, running, terminal::columns()))
+        Frame::Status(line.draw(jobs, running, terminal::columns()))
     }
 }
 
 impl Total {
-    /// Of these. Those of a file are counted beside all else, if somebody wants to know.
+    /// The total of these jobs. A thread counts those of a file, if the total is wanted.
     pub(crate) fn new(jobs: &Jobs, is_wanted: bool) -> Self {
         let total = Arc::new(AtomicU64::new(UNKNOWN));
         if let Some(jobs) = jobs.source.count() {
@@ -92,27 +98,28 @@ impl Total {
         Self(total)
     }
 
-    /// So many.
+    /// A total that is known already.
     pub(crate) fn known(jobs: u64) -> Self {
         Self(Arc::new(AtomicU64::new(jobs)))
     }
 
+    /// The total, once it is known.
     pub(crate) fn get(&self) -> Option<u64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|total| *total != UNKNOWN)
     }
 }
 
-/// Counts the jobs of a file, beside everything else. What is no file that ends is not counted.
+/// Counts the jobs of a regular file in a thread of its own.
 fn count(path: &Path, separator: Separator, total: &Arc<AtomicU64>) {
     let is_file = path.metadata().is_ok_and(|file| file.is_file());
     if !is_file {
-        // The open of a pipe waits for its writer.
+        // Opening a pipe would wait for its writer.
         return;
     }
     let Ok(mut file) = File::open(path) else { return };
     let total = Arc::clone(total);
     let end = if separator == Separator::Nul { 0 } else { b'\n' };
-    // Without the thread there is no estimate, and nothing worse.
+    // Without the thread the progress has no total, and the run goes on.
     let _ = thread::Builder::new().name("count".into()).stack_size(128 << 10).spawn(move || {
         let (mut buffer, mut jobs, mut last) = (vec![0; 64 << 10], 0, end);
         while let Ok(length @ 1..) = file.read(&mut buffer) {
@@ -140,9 +147,9 @@ mod tests {
             retried: 4,
         };
         let show = |total| {
-            let next = SAID_EVERY;
-            let shown = Progress { line: None, total, next }.show(next, jobs, 2);
-            let Shown::Line(line) = shown else { panic!("{shown:?}") };
+            let mut progress = Progress { line: None, total, due: Some(LINE_INTERVAL) };
+            let frame = progress.draw(LINE_INTERVAL, jobs, 2);
+            let Frame::Line(line) = frame else { panic!("{frame:?}") };
             line
         };
         let plain = show(Total::known(20)) + &show(Total(Arc::new(AtomicU64::new(UNKNOWN))));

@@ -2,21 +2,11 @@
 
 use std::fs;
 
-fn pids() -> impl Iterator<Item = i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
+use process::proc::{Stat, has_variable, pids};
 
 /// Whether `pid` is a child of `of` that has not ended.
 pub(crate) fn is_child(pid: i32, of: i32) -> bool {
-    let parent = || {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name in parentheses may contain any character.
-        let mut fields = text.rsplit_once(')')?.1.split_whitespace();
-        let is_gone = ["Z", "X"].contains(&fields.next()?);
-        fields.next()?.parse::<i32>().ok().filter(|_| !is_gone)
-    };
-    parent() == Some(of)
+    Stat::read(pid).is_some_and(|stat| stat.is_child_of(of) && !stat.has_ended())
 }
 
 /// The children of a process that have not ended.
@@ -26,12 +16,7 @@ pub(crate) fn children(of: i32) -> Vec<i32> {
 
 /// The live processes that have this variable, `NAME=value`, in their environment.
 pub(crate) fn marked(mark: &str) -> Vec<i32> {
-    pids().filter(|pid| has_variable(*pid, mark)).collect()
-}
-
-fn has_variable(pid: i32, pair: &str) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|entry| entry == pair.as_bytes())
+    pids().filter(|pid| has_variable(*pid, mark.as_bytes())).collect()
 }
 
 /// The command line of a process, for people.

@@ -75,13 +75,13 @@ impl Account {
         }
     }
 
-    /// How it ended, as it was told when it did; `None` where it has not.
+    /// Returns the outcome of the job; `None` if it has none.
     #[must_use]
     pub fn into_outcome(self) -> Option<Outcome> {
         self.state().is_settled().then(|| self.into_outcome_or(JobEnd::NotRun))
     }
 
-    /// The same, with another end where it has none.
+    /// Returns the outcome of the job, or one with this end if it has none.
     #[must_use]
     pub fn into_outcome_or(self, unsettled: JobEnd) -> Outcome {
         let settles = self.attempts.last().and_then(|last| last.settles.clone());

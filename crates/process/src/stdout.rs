@@ -11,7 +11,7 @@ static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Notes whether stdout is closed, for [`was_closed`]. A binary must call this before the standard
 /// library starts, from `.init_array`: the library opens `/dev/null` in place of a closed standard
-/// stream, and from then on the two cannot be told apart.
+/// stream, and from then on the two look the same.
 pub extern "C" fn note_if_closed() {
     // SAFETY: F_GETFD takes only integers and fails if the descriptor is not open.
     let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };

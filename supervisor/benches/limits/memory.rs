@@ -1,10 +1,12 @@
 //! Does what the supervisor remembers grow with the number of jobs? They come through a pipe.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Write},
     process::{ChildStdin, Stdio},
 };
+
+use ::process::proc::Fields;
 
 use super::{
     command::{Live, Place},
@@ -63,7 +65,6 @@ pub(super) fn feed(lines: &File, input: &mut ChildStdin, count: usize) {
 
 /// A line of `/proc/PID/status`, in bytes.
 pub(super) fn status(run: &Live, name: &str) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{}/status", run.0.id())).unwrap();
-    let line = text.lines().find(|line| line.starts_with(name)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
+    let status = Fields::status(run.0.id().cast_signed()).unwrap();
+    status.bytes(name).unwrap() as f64
 }

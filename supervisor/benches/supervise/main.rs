@@ -7,13 +7,14 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader},
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     ptr, thread,
     time::{Duration, Instant},
 };
+
+use ::process::proc;
 
 mod looks;
 mod orphans;
@@ -318,32 +319,23 @@ fn children(pid: i32) -> Vec<i32> {
 
 /// The children of a process that run this.
 fn named(parent: i32, name: &str) -> Vec<i32> {
-    let all = fs::read_dir("/proc").unwrap().flatten();
-    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let is_it = |pid: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let parts = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(") "));
-        let is_child = |fields: &str| fields.split(' ').nth(1) == Some(&parent.to_string());
-        parts.is_some_and(|(own, fields)| own == name && is_child(fields))
-    };
-    numbers.filter(is_it).collect()
+    let all = proc::pids().filter_map(proc::Stat::read);
+    all.filter(|it| it.name == name && it.is_child_of(parent)).map(|it| it.pid).collect()
 }
 
 /// Voluntary context switches of all threads.
 fn wakeups(pid: i32) -> u64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let of_thread = |path: PathBuf| {
-        let status = fs::File::open(path.join("status")).unwrap();
-        let mut lines = BufReader::new(status).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+        let status = proc::Fields::read(path.join("status")).unwrap();
+        status.number("voluntary_ctxt_switches").unwrap()
     };
     threads.map(|thread| of_thread(thread.unwrap().path())).sum()
 }
 
 fn private_mib(pid: i32) -> f64 {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let private = rollup.lines().filter(|line| line.starts_with("Private_"));
-    let kib = private.map(|line| line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap());
-    kib.sum::<f64>() / 1024.0
+    let rollup = proc::Fields::smaps_rollup(pid).unwrap();
+    let private = ["Private_Clean", "Private_Dirty", "Private_Hugetlb"];
+    let bytes: u64 = private.into_iter().filter_map(|name| rollup.bytes(name)).sum();
+    bytes as f64 / f64::from(1 << 20)
 }

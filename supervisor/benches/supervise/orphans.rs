@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::process::proc::{Stat, has_variable, pids};
+
 use crate::{Run, SUPERVISOR, UNTIL_READY, median, row, signal, until};
 
 /// A variable by which all processes of these runs are known.
@@ -140,17 +142,10 @@ fn cpu_ns(pid: i32) -> u64 {
 }
 
 fn marked() -> Vec<i32> {
-    let all = fs::read_dir("/proc").unwrap().flatten();
-    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let is_marked = |pid: &i32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|pair| pair == MARK.as_bytes())
-    };
-    numbers.filter(is_marked).collect()
+    pids().filter(|pid| has_variable(*pid, MARK.as_bytes())).collect()
 }
 
 /// No more there, or a zombie that its parent reaps.
 fn is_gone(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+    Stat::read(pid).is_none_or(|stat| stat.has_ended())
 }

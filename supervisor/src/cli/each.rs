@@ -1,8 +1,9 @@
 //! `supervisor each`: runs a command in a process of its own for each job.
 
+mod output;
+
 use std::{
     ffi::OsString,
-    fs,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -12,7 +13,6 @@ use std::{
 use clap::Args;
 use pool::rules::{Halt, JobRules, Prefetch, Recycle, Restart, RetryOn, Roll};
 use process::spawn::lookup;
-use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 use supervisor::{
     dry_run::dry_run,
     settings::{
@@ -20,8 +20,12 @@ use supervisor::{
     },
     template::{Reading, Template},
 };
-use text::units::{parse_duration, parse_size, show_size};
+use text::units::{parse_duration, parse_size};
 
+use self::output::{
+    EVIDENCE_BYTES, MAX_OUTPUT, OutputArgument, frame_bytes_max, output_form, report_form,
+    with_directory,
+};
 use super::{
     exit,
     jobs::{ARGUMENTS_FOLLOW, START_TIMEOUT},
@@ -35,8 +39,6 @@ use super::{
 
 /// Begins a list of inputs that is linked to the one before it.
 const LINKED_FOLLOW: &str = ":::+";
-/// With `--output none`, the last output of each command is still kept, as evidence of its end.
-const EVIDENCE_BYTES: u64 = 8 << 10;
 /// Time that a launcher gets in addition to the grace period, in which it stops its command.
 const LAUNCHER_GRACE: Duration = Duration::from_secs(1);
 
@@ -142,15 +144,6 @@ pub(super) struct Arguments {
     /// argument is an input
     #[arg(value_names = ["COMMAND", "ARGS"], num_args = 0.., trailing_var_arg = true)]
     argv: Vec<OsString>,
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum OutputArgument {
-    Grouped,
-    Lines,
-    Raw,
-    None,
-    Files(PathBuf),
 }
 
 pub(super) fn main(arguments: Arguments) -> ExitCode {
@@ -340,36 +333,6 @@ impl Arguments {
     }
 }
 
-const MAX_OUTPUT: u64 = 16 << 20;
-
-/// Creates the directory of `--output files:DIR` and makes its path absolute, since commands may
-/// start in another directory.
-fn with_directory(capture: Capture) -> Result<Capture, Faults> {
-    let Capture::Files(directory) = capture else { return Ok(capture) };
-    let created = fs::create_dir_all(&directory).and_then(|()| fs::canonicalize(&directory));
-    created.map(Capture::Files).map_err(|error| {
-        format!("--output files:{}: {error}: name another", directory.display()).into()
-    })
-}
-
-/// Returns the frame size for replies, which hold both streams of a command and its end.
-fn frame_bytes_max(capture: &Capture) -> Result<usize, String> {
-    const AROUND_BYTES: u64 = 64 << 10;
-    let Capture::Keep { bytes_max } = capture else { return Ok(FRAME_BYTES_MAX) };
-    let reply = bytes_max.saturating_mul(2).saturating_add(AROUND_BYTES);
-    match usize::try_from(reply) {
-        Ok(reply) if reply <= WIRE_BYTES_MAX => Ok(reply.max(FRAME_BYTES_MAX)),
-        _ => {
-            let most = (WIRE_BYTES_MAX as u64 - AROUND_BYTES) / 2;
-            Err(format!(
-                "--max-output may be up to {}: for more, let the commands write to files with \
-                 --output files:DIR",
-                show_size(most)
-            ))
-        }
-    }
-}
-
 /// Splits the words after the command into lists; each begins with `:::` or `:::+`.
 fn lists(words: Vec<OsString>) -> Result<Vec<Linked>, String> {
     let mut lists: Vec<Linked> = Vec::new();
@@ -385,25 +348,4 @@ fn lists(words: Vec<OsString>) -> Result<Vec<Linked>, String> {
         }
     }
     Ok(lists)
-}
-
-fn output_form(text: &str) -> Result<OutputArgument, String> {
-    Ok(match text {
-        "grouped" => OutputArgument::Grouped,
-        "lines" => OutputArgument::Lines,
-        "raw" => OutputArgument::Raw,
-        "none" => OutputArgument::None,
-        _ => match text.strip_prefix("files:").filter(|directory| !directory.is_empty()) {
-            Some(directory) => OutputArgument::Files(directory.into()),
-            None => return Err("write grouped, lines, raw, none, or files:DIR".into()),
-        },
-    })
-}
-
-fn report_form(text: &str) -> Result<Report, String> {
-    match text.split_once(':') {
-        Some(("junit", file)) if !file.is_empty() => Ok(Report::Junit(file.into())),
-        Some(("jsonl", file)) if !file.is_empty() => Ok(Report::Jsonl(file.into())),
-        _ => Err("write junit:FILE or jsonl:FILE".into()),
-    }
 }

@@ -80,8 +80,8 @@ mod tests {
              --output raw --timestamps program",
         );
         for (fault, part) in run.iter().zip([
-            "--retries is about jobs",
             "--tag is about jobs",
+            "--retries is about jobs",
             "--roll has no meaning here",
             "--timestamps has no meaning with --output raw",
             "--cwd /nowhere is not there",

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_request_is_one_flat_object() {
-        let kill = Command::Kill { worker: WorkerName { slot: 2, life: Some(7) } };
+        let kill = Command::Kill { worker: WorkerName { slot: 2, generation: Some(7) } };
         let request = Request { schema: SCHEMA, query: Query::Command(kill) };
         let text = serde_json::to_string(&request).unwrap();
         assert_eq!(
@@ -117,12 +117,12 @@ mod tests {
 
     #[test]
     fn an_answer_has_a_code_for_programs_and_a_sentence_for_people() {
-        let worker = WorkerName { slot: 9, life: None };
+        let worker = WorkerName { slot: 9, generation: None };
         let refusal = Refusal::NoSuchWorker { worker, live: Vec::new() };
         let answer = Answer::<()>::Error((&refusal).into());
         assert_eq!(
             serde_json::to_string(&answer).unwrap(),
-            r#"{"error":"no_such_worker","worker":{"slot":9,"life":null},"live":[],"message":"there is no worker w9: there are none"}"#
+            r#"{"error":"no_such_worker","worker":{"slot":9,"generation":null},"live":[],"message":"there is no worker w9: there are none"}"#
         );
         let done = Done::Scaled { workers: 3 };
         let answer = Answer::Ok { ok: WithMessage::from(&done) };

@@ -132,7 +132,7 @@ impl Executor {
     }
 
     /// Waits for the next input. The call tells the executor that the previous input has been
-    /// handled, which gives its worker the credit back.
+    /// handled, which gives its worker the credit back. Cancelling the wait loses no input.
     pub async fn next(&mut self) -> Input {
         loop {
             if let Some(input) = self.try_next() {

@@ -1,6 +1,6 @@
 //! Tests of the executor with real processes and without a pool.
 
-use std::{ffi::OsString, fmt::Write as _, sync::Arc, time::Duration};
+use std::{ffi::OsString, fmt::Write as _, time::Duration};
 
 use nix::sys::signal::SigSet;
 use pool::{
@@ -18,7 +18,6 @@ use protocol::{
     frame,
     wire::{Codec, SupervisorHello, ToSupervisor, VERSION, WorkerHello},
 };
-use records::{Millis, RunInfo};
 use tokio::{runtime::LocalOptions, time::timeout};
 
 use super::*;
@@ -64,18 +63,7 @@ fn settings(argv: &[&str]) -> Settings {
 }
 
 fn outlet(settings: &Settings) -> Outlet {
-    let about = RunInfo {
-        id: "test".into(),
-        name: None,
-        pid: std::process::id(),
-        version: "0".into(),
-        title: String::new(),
-        began_unix_ms: Millis::default(),
-        workers: 1,
-        has_jobs: false,
-        total: None,
-    };
-    Outlet::new(settings, &Arc::new(about), Writer::open(Vec::new()).unwrap(), None)
+    Outlet::new(settings, Writer::open(Vec::new()).unwrap(), None)
 }
 
 /// An executor of workers that run `argv`. They take jobs if `takes_jobs`.

@@ -123,7 +123,7 @@ impl Running<'_> {
             // The number of the group belongs to the unreaped process.
             signal_group(pid, Signal::KILL);
         }
-        // Read before the reaping: after it, the command's own CPU time cannot be told from that of
+        // Read before the reaping, which reports only the sum of the CPU times of the command and
         // its children.
         let limits_cpu = self.config.limits.get(Resource::Cpu).is_some();
         let stat = limits_cpu.then(|| Stat::read(pid)).flatten();

@@ -219,27 +219,28 @@ pub struct WorkerName {
     pub slot: u32,
     /// The generation, from 1; `None` for any.
     #[serde(default)]
-    pub life: Option<u32>,
+    pub generation: Option<u32>,
 }
 
 impl WorkerName {
     /// Whether the name fits this worker.
     #[must_use]
     pub fn matches(self, worker: WorkerId) -> bool {
-        self.slot == worker.slot && self.life.is_none_or(|life| life == worker.generation)
+        self.slot == worker.slot
+            && self.generation.is_none_or(|generation| generation == worker.generation)
     }
 }
 
 impl From<WorkerId> for WorkerName {
     fn from(worker: WorkerId) -> Self {
-        Self { slot: worker.slot, life: Some(worker.generation) }
+        Self { slot: worker.slot, generation: Some(worker.generation) }
     }
 }
 
 impl fmt::Display for WorkerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.life {
-            Some(life) => write!(f, "w{}.{life}", self.slot),
+        match self.generation {
+            Some(generation) => write!(f, "w{}.{generation}", self.slot),
             None => write!(f, "w{}", self.slot),
         }
     }
@@ -247,7 +248,7 @@ impl fmt::Display for WorkerName {
 
 /// A text that does not name a worker.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` is no worker: write w2, or w2.7 for its seventh life")]
+#[error("`{0}` is no worker: write w2, or w2.7 for its seventh generation")]
 pub struct InvalidWorkerName(String);
 
 impl FromStr for WorkerName {
@@ -255,12 +256,12 @@ impl FromStr for WorkerName {
 
     fn from_str(text: &str) -> Result<Self, InvalidWorkerName> {
         let parse = || {
-            let (slot, life) = match text.strip_prefix('w')?.split_once('.') {
-                Some((slot, life)) => (slot, Some(life.parse().ok()?)),
+            let (slot, generation) = match text.strip_prefix('w')?.split_once('.') {
+                Some((slot, generation)) => (slot, Some(generation.parse().ok()?)),
                 None => (text.strip_prefix('w')?, None),
             };
             let slot = slot.parse().ok().filter(|slot| *slot > 0)?;
-            Some(Self { slot, life })
+            Some(Self { slot, generation })
         };
         parse().ok_or_else(|| InvalidWorkerName(text.into()))
     }
@@ -272,9 +273,12 @@ mod tests {
 
     #[test]
     fn a_worker_name_reads_back_as_it_is_written() {
-        for (text, slot, life) in [("w2", 2, None), ("w2.7", 2, Some(7))] {
+        for (text, slot, generation) in [("w2", 2, None), ("w2.7", 2, Some(7))] {
             let worker: WorkerName = text.parse().unwrap();
-            assert_eq!((worker.slot, worker.life, worker.to_string().as_str()), (slot, life, text));
+            assert_eq!(
+                (worker.slot, worker.generation, worker.to_string().as_str()),
+                (slot, generation, text)
+            );
         }
         for text in ["2", "w", "w0", "w1.", "w1.x", "wx", ""] {
             assert!(text.parse::<WorkerName>().is_err(), "{text}");

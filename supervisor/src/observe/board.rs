@@ -1,4 +1,5 @@
-//! The fold of all that happens, from which every view is drawn. No view keeps a count of its own.
+//! The fold of all events of a run, from which snapshots, tables and progress are drawn. No view
+//! keeps a count of its own.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use pool::{
 };
 use records::names;
 
-/// What a run looks like now.
+/// The state of a run, as its events tell it.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     slots: Vec<SlotView>,
@@ -22,49 +23,49 @@ pub struct Board {
     stopping: Option<ShutdownReason>,
 }
 
-/// What a slot looks like.
+/// The state of a slot.
 #[derive(Clone, Debug)]
 pub struct SlotView {
-    /// Its number.
+    /// The slot's number, from 1.
     pub slot: u32,
-    /// Its processes, oldest first: during a roll there are two.
+    /// Its live workers, oldest first; two during a rolling restart.
     pub live: Vec<Live>,
-    /// How the last worker to have the slot ended, if one has.
+    /// How the slot's last worker ended, unless a successor took the slot.
     pub last: Option<Ended>,
-    /// How many workers were replaced, by the cause of their end.
+    /// Workers that were replaced, by the cause of their end.
     pub restarts: Counts<&'static str>,
 }
 
-/// A worker whose program was executed and has not ended.
+/// A worker whose program was executed and that has not ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Live {
-    /// Which worker.
+    /// The worker.
     pub worker: WorkerId,
-    /// Its process.
+    /// The process id.
     pub pid: i32,
-    /// What it does.
+    /// The state of the worker.
     pub state: State,
     /// When its program was executed, since the run began.
     pub since: Duration,
-    /// What it holds, in bytes, where somebody looked.
+    /// Resident memory of its process tree, in bytes, if an observer had it measured.
     pub memory_bytes: Option<u64>,
 }
 
-/// What a worker does.
+/// The state of a live worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
     /// Its program runs.
     Running,
-    /// And has run long enough to count on.
+    /// It speaks the worker protocol, or has stayed up for a while.
     Ready,
     /// It was asked to end.
     Stopping,
-    /// It was killed, and the kernel holds it.
+    /// It was killed, but the kernel has not ended it.
     Undead,
 }
 
 impl Board {
-    /// A run of so many slots in which nothing has happened.
+    /// The board of a run with this many slots in which nothing has happened.
     #[must_use]
     pub fn new(workers: u32) -> Self {
         let mut board = Self::default();
@@ -72,7 +73,7 @@ impl Board {
         board
     }
 
-    /// There are so many slots now, or were more before.
+    /// Adds slots until there are this many.
     pub fn grow(&mut self, workers: u32) {
         let there = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let view =
@@ -80,49 +81,49 @@ impl Board {
         self.slots.extend((there + 1..=workers).map(view));
     }
 
-    /// Its slots, in order.
+    /// The slots, in order of their numbers.
     #[must_use]
     pub fn slots(&self) -> &[SlotView] {
         &self.slots
     }
 
-    /// How its jobs stand.
+    /// The counters of jobs.
     #[must_use]
     pub fn jobs(&self) -> Tally {
         self.jobs
     }
 
-    /// How those ended that have.
+    /// The jobs that have ended.
     #[must_use]
     pub fn settled(&self) -> &Settled {
         &self.settled
     }
 
-    /// How it went so far.
+    /// Samples of the counters over time.
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// Why it stops, once it does.
+    /// Why the run stops; `None` while it does not.
     #[must_use]
     pub fn stopping(&self) -> Option<ShutdownReason> {
         self.stopping
     }
 
-    /// These jobs have ended; they are taken.
-    pub fn settle(&mut self, now: Duration, outcomes: &mut Vec<Outcome>) {
+    /// Takes in jobs that have ended.
+    pub fn settle(&mut self, now: Duration, outcomes: &[Outcome]) {
         self.settled.add(now, outcomes);
     }
 
-    /// So much memory a worker holds, in bytes.
+    /// Notes the resident memory of a worker, in bytes.
     pub fn measured(&mut self, worker: WorkerId, bytes: u64) {
         if let Some(live) = self.live(worker) {
             live.memory_bytes = Some(bytes);
         }
     }
 
-    /// The counters as they stand are those of the time up to now, where a sample of it is due.
+    /// Samples the counters if a sample is due; they have not changed since the last event.
     pub fn sample(&mut self, now: Duration) {
         if !self.history.is_due(now) {
             return;
@@ -133,7 +134,7 @@ impl Board {
         self.history.sample(now, Sample { at: now, settled, failed, memory_bytes });
     }
 
-    /// Takes an event in.
+    /// Takes in an event.
     pub fn apply(&mut self, now: Duration, event: &Event) {
         self.sample(now);
         match event {
@@ -159,7 +160,7 @@ impl Board {
         if matches!(ended.next, Next::Again(_) | Next::Replaced) {
             slot.restarts.add(names::cause(ended.cause));
         }
-        // While another worker has the slot, this is not how the slot ended up.
+        // Another worker has the slot: this end is not the slot's last one.
         if !matches!(ended.next, Next::Replaced | Next::NotNeeded) {
             slot.last = Some(ended.clone());
         }
@@ -186,18 +187,18 @@ mod tests {
     use super::*;
     use pool::exit::{Cause, StartFault, StartStep};
 
-    fn worker(life: u32) -> WorkerId {
-        WorkerId { slot: 1, generation: life }
+    fn worker(generation: u32) -> WorkerId {
+        WorkerId { slot: 1, generation: generation }
     }
 
-    fn started(life: u32) -> Event {
-        Event::Started { worker: worker(life), pid: i32::try_from(life).unwrap() }
+    fn started(generation: u32) -> Event {
+        Event::Started { worker: worker(generation), pid: i32::try_from(generation).unwrap() }
     }
 
-    fn ended(life: u32, next: Next) -> Event {
+    fn ended(generation: u32, next: Next) -> Event {
         let fault = StartFault { step: StartStep::Exec, errno: libc::ENOENT };
         let cause = Cause::CouldNotStart(fault);
-        Event::Ended(Ended { worker: worker(life), pid: None, cause, evidence: None, next })
+        Event::Ended(Ended { worker: worker(generation), pid: None, cause, evidence: None, next })
     }
 
     fn check(events: &[Event], live: &[u32], last: Option<u32>) {
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_roll_shows_both_and_then_the_one_that_stayed() {
+    fn a_roll_shows_both_workers_and_then_the_one_that_stayed() {
         check(&[started(1), started(2)], &[1, 2], None);
         check(&[started(1), started(2), ended(1, Next::Replaced)], &[2], None);
         check(&[started(1), started(2), ended(2, Next::NotNeeded)], &[1], None);
@@ -220,7 +221,7 @@ mod tests {
     #[test]
     fn a_worker_that_is_replaced_is_counted_by_its_cause() {
         let mut board = Board::new(1);
-        let again = |life| ended(life, Next::Again(Duration::ZERO));
+        let again = |generation| ended(generation, Next::Again(Duration::ZERO));
         let events = [started(1), again(1), started(2), again(2), started(3), ended(3, Next::Done)];
         events.iter().for_each(|event| board.apply(Duration::ZERO, event));
         let restarts: Vec<_> = board.slots()[0].restarts.iter().collect();
@@ -228,13 +229,13 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_summed_over_the_workers_that_live() {
+    fn a_sample_sums_the_memory_of_live_workers() {
         let mut board = Board::new(1);
         let at = Duration::from_secs;
         [started(1), started(2)].iter().for_each(|event| board.apply(at(0), event));
         board.sample(at(1));
-        for (life, bytes) in [(1, 10), (2, 5), (9, 3)] {
-            board.measured(worker(life), bytes);
+        for (generation, bytes) in [(1, 10), (2, 5), (9, 3)] {
+            board.measured(worker(generation), bytes);
         }
         board.apply(at(2), &ended(1, Next::Replaced));
         board.sample(at(3));
@@ -243,8 +244,8 @@ mod tests {
     }
 
     #[test]
-    fn news_of_a_slot_that_there_is_not_changes_nothing() {
-        let nowhere = WorkerId { slot: 9, generation: 1 };
-        check(&[Event::Ready { worker: nowhere }, Event::Ready { worker: worker(7) }], &[], None);
+    fn events_of_an_unknown_worker_change_nothing() {
+        let unknown = WorkerId { slot: 9, generation: 1 };
+        check(&[Event::Ready { worker: unknown }, Event::Ready { worker: worker(7) }], &[], None);
     }
 }

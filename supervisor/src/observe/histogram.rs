@@ -1,15 +1,15 @@
-//! How long did attempts take? A histogram of durations, each bucket an eighth of an octave wide,
-//! so that to count one is a few instructions and no figure is off by more than an eighth.
+//! A histogram of durations. Each bucket is an eighth of an octave wide, so that counting takes a
+//! few instructions and no figure is off by more than an eighth.
 
 use std::time::Duration;
 
-/// Buckets of an octave, as a power of two.
+/// The number of buckets per octave, as a power of two.
 const SHARE_BITS: u32 = 3;
 const SHARES: u64 = 1 << SHARE_BITS;
-/// For every number of nanoseconds there is.
+/// Enough buckets for every `u64` of nanoseconds.
 const BUCKETS: usize = ((u64::BITS - SHARE_BITS + 1) << SHARE_BITS) as usize;
 
-/// Durations, counted.
+/// The number of durations in each bucket.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     buckets: Box<[u64; BUCKETS]>,
@@ -24,7 +24,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts one.
+    /// Counts a duration.
     pub fn add(&mut self, took: Duration) {
         let ns = took.as_secs().saturating_mul(1_000_000_000);
         let ns = ns.saturating_add(took.subsec_nanos().into());
@@ -33,26 +33,26 @@ impl Histogram {
         self.sum_ns = self.sum_ns.saturating_add(ns);
     }
 
-    /// How many there are.
+    /// The number of durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Their sum.
+    /// The sum of all durations.
     #[must_use]
     pub fn sum(&self) -> Duration {
         Duration::from_nanos(self.sum_ns)
     }
 
-    /// How many are shorter than so many nanoseconds; exact where that is a power of two.
+    /// The number of durations below `ns` nanoseconds; exact if `ns` is a power of two.
     #[must_use]
     pub fn below(&self, ns: u64) -> u64 {
         self.buckets[..bucket(ns)].iter().sum()
     }
 
-    /// The duration that this share of them does not exceed, in thousandths; `None` where there
-    /// are none.
+    /// The duration that this share of all durations, in thousandths, does not exceed; `None` if
+    /// there are none.
     #[must_use]
     pub fn quantile(&self, permille: u64) -> Option<Duration> {
         let rank = u128::from(self.count) * u128::from(permille);
@@ -67,7 +67,7 @@ impl Histogram {
     }
 }
 
-/// Which bucket counts this many nanoseconds. The first sixteen are a nanosecond wide.
+/// The index of the bucket of `ns` nanoseconds. The first sixteen buckets are one nanosecond wide.
 fn bucket(ns: u64) -> usize {
     let octave = (ns | SHARES).ilog2() - SHARE_BITS;
     #[expect(clippy::cast_possible_truncation, reason = "less than BUCKETS")]
@@ -75,7 +75,7 @@ fn bucket(ns: u64) -> usize {
     index
 }
 
-/// The middle of what a bucket counts.
+/// The middle of a bucket, in nanoseconds.
 fn middle(bucket: usize) -> u64 {
     let bucket = bucket as u64;
     let octave = (bucket / SHARES).saturating_sub(1);
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_has_no_quantile_and_the_longest_has_a_place() {
+    fn an_empty_histogram_has_no_quantile_and_the_longest_duration_has_a_bucket() {
         let mut times = Histogram::default();
         assert_eq!(times.quantile(500), None);
         times.add(Duration::MAX);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn powers_of_two_part_the_buckets() {
+    fn powers_of_two_are_boundaries_of_buckets() {
         let mut times = Histogram::default();
         for ns in [1023, 1024, 1025, 4095, 4096] {
             times.add(Duration::from_nanos(ns));
@@ -111,20 +111,20 @@ mod tests {
     proptest! {
         #[test]
         fn no_figure_is_off_by_more_than_an_eighth(ns in any::<u64>()) {
-            let told = middle(bucket(ns));
-            prop_assert!(told.abs_diff(ns) <= ns / 8, "{ns} is told as {told}");
+            let shown = middle(bucket(ns));
+            prop_assert!(shown.abs_diff(ns) <= ns / 8, "{ns} is shown as {shown}");
         }
 
         #[test]
-        fn quantiles_come_in_order(mut times in prop::collection::vec(0u64..1 << 40, 1..200)) {
+        fn quantiles_are_off_by_an_eighth_at_most(mut times in prop::collection::vec(0u64..1 << 40, 1..200)) {
             let mut all = Histogram::default();
             times.iter().for_each(|ns| all.add(Duration::from_nanos(*ns)));
             times.sort_unstable();
             for permille in [1, 250, 500, 900, 990, 1000] {
                 let exact = times[(times.len() * permille).div_ceil(1000) - 1];
-                let told = all.quantile(permille as u64).unwrap();
-                let told = u64::try_from(told.as_nanos()).unwrap();
-                prop_assert!(told.abs_diff(exact) <= exact / 8, "{permille}: {exact}, {told}");
+                let shown = all.quantile(permille as u64).unwrap();
+                let shown = u64::try_from(shown.as_nanos()).unwrap();
+                prop_assert!(shown.abs_diff(exact) <= exact / 8, "{permille}: {exact}, {shown}");
             }
         }
     }

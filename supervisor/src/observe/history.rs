@@ -1,18 +1,19 @@
-//! How did the run go so far? Its counters, sampled: each second for the last ten minutes, and all
-//! of it at a width that doubles when there are too many. Bounded however long the run.
+//! Samples of a run's counters: one per second for the last ten minutes, and for the whole run at an
+//! interval that doubles when there are too many samples. The memory is bounded however long the
+//! run is.
 
 use std::{collections::VecDeque, time::Duration};
 
-/// The counters at one moment. They only ever grow, so that whoever draws them takes differences.
+/// The counters at one moment. They only grow; rates are differences of two samples.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Sample {
-    /// When, since the run began.
+    /// The time of the sample, since the run began.
     pub at: Duration,
     /// Jobs that have ended.
     pub settled: u64,
-    /// Those of them that failed or crashed.
+    /// Jobs that failed or crashed.
     pub failed: u64,
-    /// What all workers held, in bytes; `None` where nobody looked.
+    /// Resident memory of all workers, in bytes; `None` if no observer had it measured.
     pub memory_bytes: Option<u64>,
 }
 
@@ -21,7 +22,7 @@ const FINE_MAX: usize = 600;
 const COARSE: Duration = Duration::from_secs(10);
 const COARSE_MAX: usize = 1200;
 
-/// The samples.
+/// The samples of a run.
 #[derive(Clone, Debug)]
 pub struct History {
     fine: Samples,
@@ -49,7 +50,7 @@ impl History {
         now >= self.fine.due
     }
 
-    /// Takes a sample, where one is due; `before` has the counters as they stood until now.
+    /// Adds a sample if one is due. `before` has the counters as they were until now.
     pub fn sample(&mut self, now: Duration, before: Sample) {
         if !self.is_due(now) {
             return;
@@ -66,7 +67,7 @@ impl History {
         }
     }
 
-    /// All samples, oldest first: coarse ones up to where there are fine ones.
+    /// All samples, oldest first: coarse ones up to the first fine one.
     pub fn samples(&self) -> impl Iterator<Item = Sample> {
         let from = self.fine.list.front().map_or(Duration::MAX, |sample| sample.at);
         let coarse = self.coarse.list.iter().take_while(move |sample| sample.at < from);
@@ -75,8 +76,8 @@ impl History {
 }
 
 impl Samples {
-    /// A sample for the last width that is over. Nothing has changed in those before it, which
-    /// one sample at the end of the first of them tells.
+    /// Adds a sample for the last interval that is over. In the intervals before it nothing changed,
+    /// which one sample at the end of the first of them shows.
     fn catch_up(&mut self, now: Duration, before: Sample) {
         self.list.push_back(Sample { at: self.due, ..before });
         let missed = (now - self.due).as_nanos() / self.width.as_nanos();
@@ -87,7 +88,7 @@ impl Samples {
         self.due = last + self.width;
     }
 
-    /// Keeps every other one.
+    /// Drops every other sample and doubles the interval.
     fn halve(&mut self) {
         self.width *= 2;
         let mut nth = 0;
@@ -108,7 +109,7 @@ mod tests {
         Duration::from_secs(count)
     }
 
-    /// A job a second, for so long.
+    /// A run with one job a second.
     fn run(length: u64) -> Vec<Sample> {
         let mut history = History::default();
         for second in 1..=length {
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_minutes_are_kept_by_the_second_and_the_rest_more_coarsely() {
+    fn ten_minutes_are_kept_by_the_second_and_the_rest_at_ten_seconds() {
         let samples = run(900);
         assert_eq!(samples.len(), 600 + 30);
         assert_eq!((samples[0].at, samples[1].at), (seconds(10), seconds(20)));
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_week_is_told_from_its_beginning_in_as_many_points() {
+    fn a_week_has_a_bounded_number_of_samples_from_its_start_on() {
         let samples = run(7 * 86_400);
         assert!(samples.len() <= FINE_MAX + COARSE_MAX, "{}", samples.len());
         assert!(samples.len() >= FINE_MAX + COARSE_MAX / 2 - 1, "{}", samples.len());
@@ -140,12 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_in_which_nothing_happens_is_two_points() {
+    fn an_idle_hour_is_two_samples() {
         let mut history = History::default();
         history.sample(seconds(1), Sample { settled: 7, ..Sample::default() });
         history.sample(seconds(3600), Sample { settled: 8, ..Sample::default() });
-        let told: Vec<_> = history.samples().map(|s| (s.at.as_secs(), s.settled)).collect();
-        assert_eq!(told, [(1, 7), (2, 8), (3600, 8)]);
+        let samples: Vec<_> = history.samples().map(|s| (s.at.as_secs(), s.settled)).collect();
+        assert_eq!(samples, [(1, 7), (2, 8), (3600, 8)]);
         assert!(!history.is_due(seconds(3600)) && history.is_due(seconds(3601)));
     }
 }

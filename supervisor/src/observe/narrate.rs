@@ -1,5 +1,4 @@
-//! What is said, on stderr, of what happens: one line an event, and only of what a person who
-//! looks on would want to know.
+//! The messages on stderr: one line per event, and only for events that a person wants to know of.
 
 use std::fmt::Write;
 
@@ -16,7 +15,7 @@ use pool::{
 use records::words::{self, describe, failure};
 use text::escape::visible;
 
-/// The line for an event, with its newline; `None` where there is nothing to say.
+/// The line for an event, with its newline; `None` if the event needs none.
 #[must_use]
 pub fn line(event: &Event, settings: &Settings) -> Option<String> {
     let text = match event {
@@ -58,7 +57,7 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
     Some(format!("supervisor: {text}\n"))
 }
 
-/// The line for a job that ended otherwise than well; `None` for one that was only left over.
+/// The line for a job that failed; `None` for one that succeeded or was not run.
 #[must_use]
 pub fn outcome(outcome: &Outcome) -> Option<String> {
     let id = outcome.id;
@@ -81,7 +80,8 @@ pub fn outcome(outcome: &Outcome) -> Option<String> {
     Some(format!("supervisor: {}\n", visible(text.as_bytes())))
 }
 
-/// The input of a command, or the beginning of it, behind a colon: what it wrote seldom tells.
+/// A colon and the input of a command, or the beginning of it: the output alone seldom identifies
+/// the job.
 fn command_input(outcome: &Outcome) -> String {
     const BYTES_MAX: usize = 80;
     let is_command = outcome.attempts().any(|attempt| matches!(attempt.end, AttemptEnd::Ran(_)));
@@ -95,8 +95,7 @@ fn command_input(outcome: &Outcome) -> String {
     format!(": {shown}{more}")
 }
 
-/// What else is to be said of a job whose command was run: what it left behind, and what of its
-/// output is missing.
+/// The lines about what a command left behind, and about output of it that is missing.
 #[must_use]
 pub fn leftovers(outcome: &Outcome) -> Option<String> {
     let Some(AttemptEnd::Ran(ran)) = outcome.last.as_ref().map(|last| &last.end) else {
@@ -137,9 +136,9 @@ fn end(ended: &Ended, settings: &Settings) -> Option<String> {
     let left = words::left(ended.evidence.as_ref());
     let is_news = match (ended.next, ended.cause) {
         _ if left.is_some() => true,
-        // The run's end says it once for all, or the table.
+        // The end of the run says this once, or the table does.
         (Next::Done, Cause::CouldNotStart(_) | Cause::AskedToStop(_)) => false,
-        // What was planned is no news.
+        // A planned replacement is no news.
         (_, Cause::AskedToStop(asked)) if is_planned(asked.why) && !asked.killed => false,
         (Next::Done, _) => settings.restart != Restart::Never || hint.is_some(),
         _ => true,
@@ -175,7 +174,8 @@ fn is_planned(why: StopReason) -> bool {
     matches!(why, StopReason::Recycle | StopReason::IsolatedRetry | StopReason::Finished)
 }
 
-/// A limit can bite after the exec: the loader ends with 127, or a signal.
+/// A hint that a resource limit may have ended the program as it started: the dynamic loader then
+/// exits with 127 or by a signal.
 pub(super) fn limit_hint(ended: &Ended, limits: &Limits) -> Option<String> {
     const STARTUP_CPU_MS: u128 = 20;
     let evidence = ended.evidence.as_ref()?;
@@ -194,7 +194,7 @@ pub(super) fn limit_hint(ended: &Ended, limits: &Limits) -> Option<String> {
     ))
 }
 
-/// Below this, an ordinary program may not come to its `main`.
+/// The value of a limit below which an ordinary program may not reach `main`.
 fn small(resource: Resource) -> u64 {
     match resource {
         Resource::AddressSpace => 2 << 30,

@@ -1,5 +1,6 @@
-//! Which lines are said? Of jobs so many a second, and then how many more there were; and of a
-//! worker's death one line, though a job and the worker have part in it.
+//! Chooses which messages reach stderr: a limited number of lines about jobs per second, followed by
+//! the number of lines that were withheld, and one line about a worker's death even though a job
+//! and a worker end by it.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -10,59 +11,59 @@ use pool::{
     job::{Attempt, AttemptEnd, JobEnd, Outcome},
 };
 
-/// Lines about jobs in a second; nobody reads so many.
+/// The most lines about jobs in a second.
 const LINES_MAX: u32 = 1000;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What was said lately. Times are since the run began.
+/// The recent lines. Times are since the run began.
 #[derive(Debug, Default)]
 pub struct Narrator {
-    /// When the second began of which the lines are counted.
+    /// When the second began whose lines are counted.
     since: Duration,
     lines: u32,
     withheld: u64,
-    /// The last worker whose death was said with its job.
-    mourned: Option<WorkerId>,
+    /// The last worker whose death was reported with its job.
+    reported: Option<WorkerId>,
 }
 
 impl Narrator {
-    /// What is to be said of a job that has ended, with its newline.
+    /// The lines about a job that has ended, with their newlines.
     pub fn outcome(&mut self, now: Duration, outcome: &Outcome) -> Option<String> {
-        let mut said = None;
+        let mut lines = None;
         if !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::NotRun) {
-            said = self.admit(now, || narrate::outcome(outcome));
-            if said.is_some() {
-                outcome.last.iter().for_each(|attempt| self.mourn(attempt));
+            lines = self.admit(now, || narrate::outcome(outcome));
+            if lines.is_some() {
+                outcome.last.iter().for_each(|attempt| self.note_death(attempt));
             }
         }
         if let Some(more) = narrate::leftovers(outcome) {
             let more = self.admit(now, || Some(more)).unwrap_or_default();
-            said.get_or_insert_default().push_str(&more);
+            lines.get_or_insert_default().push_str(&more);
         }
-        said.filter(|said| !said.is_empty())
+        lines.filter(|lines| !lines.is_empty())
     }
 
-    /// What is to be said of an event.
+    /// The line about an event, with its newline.
     pub fn event(&mut self, now: Duration, event: &Event, settings: &Settings) -> Option<String> {
         match event {
             Event::Retried { attempt, .. } => {
                 let line = self.admit(now, || narrate::line(event, settings))?;
-                self.mourn(attempt);
+                self.note_death(attempt);
                 Some(line)
             }
-            Event::Ended(ended) if self.is_said(ended, settings) => None,
+            Event::Ended(ended) if self.is_reported(ended, settings) => None,
             event => narrate::line(event, settings),
         }
     }
 
-    /// When the lines that were withheld are to be counted.
+    /// When the number of withheld lines is to be reported.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {
         (self.withheld > 0).then_some(self.since + SECOND)
     }
 
-    /// How many were withheld, once their second is over.
-    pub fn withheld(&mut self, now: Duration) -> Option<String> {
+    /// The line with the number of withheld lines, once their second is over.
+    pub fn take_withheld(&mut self, now: Duration) -> Option<String> {
         self.due().filter(|due| *due <= now)?;
         let mut text = String::from("supervisor: ");
         let _ = writeln!(
@@ -74,9 +75,9 @@ impl Narrator {
         Some(text)
     }
 
-    /// A line about a job, where there is room for it; with what was withheld before it.
+    /// A line about a job, if the limit admits it, after the number of lines withheld before it.
     fn admit(&mut self, now: Duration, line: impl FnOnce() -> Option<String>) -> Option<String> {
-        let before = self.withheld(now);
+        let before = self.take_withheld(now);
         if self.since + SECOND <= now {
             (self.since, self.lines) = (now, 0);
         }
@@ -88,21 +89,21 @@ impl Narrator {
         line().map(|line| before.unwrap_or_default() + &line)
     }
 
-    fn mourn(&mut self, attempt: &Attempt) {
+    fn note_death(&mut self, attempt: &Attempt) {
         if !matches!(attempt.end, AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Ran(_)) {
-            self.mourned = Some(attempt.worker);
+            self.reported = Some(attempt.worker);
         }
     }
 
-    /// Whether the job's line says all there is to say of its worker's end.
-    fn is_said(&self, ended: &Ended, settings: &Settings) -> bool {
+    /// Whether the line about a job has said everything about its worker's end.
+    fn is_reported(&self, ended: &Ended, settings: &Settings) -> bool {
         let goes_on = match ended.next {
             Next::Again(delay) => delay.is_zero(),
             Next::Replaced | Next::Done => true,
             Next::NotNeeded | Next::GaveUp => false,
         };
         let hint = narrate::limit_hint(ended, &settings.program.limits);
-        self.mourned == Some(ended.worker) && goes_on && hint.is_none()
+        self.reported == Some(ended.worker) && goes_on && hint.is_none()
     }
 }
 
@@ -118,21 +119,21 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_lines_a_second_are_said_and_the_others_counted() {
+    fn a_thousand_lines_a_second_pass_and_the_others_are_counted() {
         let mut narrator = Narrator::default();
         let failed = outcome(JobEnd::TooLong { bytes: 9, cap: 8 });
         let at = Duration::from_millis;
-        let said = |narrator: &mut Narrator, now, count| {
+        let lines_of = |narrator: &mut Narrator, now, count| {
             (0..count).filter_map(|_| narrator.outcome(at(now), &failed)).collect::<Vec<_>>()
         };
-        assert_eq!(said(&mut narrator, 100, 1500).len(), 1000);
-        assert_eq!((narrator.due(), narrator.withheld(at(900))), (Some(SECOND), None));
+        assert_eq!(lines_of(&mut narrator, 100, 1500).len(), 1000);
+        assert_eq!((narrator.due(), narrator.take_withheld(at(900))), (Some(SECOND), None));
         assert_eq!(narrator.outcome(at(950), &outcome(JobEnd::NotRun)), None);
-        let count = narrator.withheld(at(1000)).unwrap();
+        let count = narrator.take_withheld(at(1000)).unwrap();
         assert!(count.starts_with("supervisor: 500 more failures of jobs, "), "{count}");
-        assert_eq!((narrator.due(), narrator.withheld(at(1000))), (None, None));
-        assert_eq!(said(&mut narrator, 1000, 1001).len(), 1000);
-        let lines = said(&mut narrator, 2500, 1);
+        assert_eq!((narrator.due(), narrator.take_withheld(at(1000))), (None, None));
+        assert_eq!(lines_of(&mut narrator, 1000, 1001).len(), 1000);
+        let lines = lines_of(&mut narrator, 2500, 1);
         assert!(lines[0].starts_with("supervisor: 1 more failures of jobs, "), "{lines:?}");
         assert_eq!(lines[0].lines().count(), 2);
     }

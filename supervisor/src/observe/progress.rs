@@ -1,5 +1,5 @@
-//! How far have the jobs come? One line, drawn from the board: what is done, failed, tried again
-//! and running, the rate, and how long it will take where the number of jobs is known.
+//! The progress bar: one line with the counters of jobs, the rate, and an estimate of the time left
+//! if the number of jobs is known.
 
 use std::{
     fmt, io, mem,
@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, T
 use super::summary::standing;
 use pool::event::Tally;
 
-/// The line as it stands; `indicatif` knows rates and estimates, and draws it.
+/// The progress line. `indicatif` computes rates and estimates and draws it.
 #[derive(Debug)]
 pub struct Line {
     bar: ProgressBar,
@@ -22,7 +22,7 @@ pub struct Line {
     has_total: bool,
 }
 
-/// Where it is drawn: whoever asks puts it on the terminal.
+/// The terminal that `indicatif` draws on: a string, which the writer thread shows.
 #[derive(Debug, Default)]
 struct Canvas {
     columns: AtomicU16,
@@ -31,7 +31,7 @@ struct Canvas {
 
 const WITH_TOTAL: &str = "[{elapsed}] {wide_bar:.dim} {pos}/{len} {rate} ETA {eta} · {msg}";
 const WITHOUT: &str = "[{elapsed}] {rate} · {msg}";
-/// Nobody reads faster.
+/// The most frames per second.
 const DRAWS_PER_SECOND: u8 = 10;
 
 impl Default for Line {
@@ -41,7 +41,7 @@ impl Default for Line {
 }
 
 impl Line {
-    /// A line in which nothing is done yet.
+    /// Creates a line for a run in which no job has ended.
     #[must_use]
     pub fn new() -> Self {
         let canvas = Arc::new(Canvas::default());
@@ -54,7 +54,7 @@ impl Line {
         Self { bar, canvas, has_total: false }
     }
 
-    /// How many jobs there are in all.
+    /// Sets the number of jobs in the input.
     pub fn set_total(&mut self, total: u64) {
         if !mem::replace(&mut self.has_total, true) {
             self.bar.set_style(style(WITH_TOTAL));
@@ -62,7 +62,7 @@ impl Line {
         self.bar.set_length(total);
     }
 
-    /// Draws it anew, for a terminal of so many columns.
+    /// Draws the line for a terminal with this number of columns.
     #[must_use]
     pub fn draw(&self, jobs: Tally, running: usize, columns: u16) -> String {
         self.canvas.columns.store(columns, Ordering::Relaxed);
@@ -75,7 +75,7 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        // It would draw itself a last time.
+        // Otherwise it would draw itself once more.
         self.bar.set_draw_target(ProgressDrawTarget::hidden());
     }
 }
@@ -93,7 +93,7 @@ fn style(template: &str) -> ProgressStyle {
 #[derive(Debug)]
 struct Shared(Arc<Canvas>);
 
-/// The line is always drawn whole, so there is no cursor to be moved.
+/// The line is always drawn whole, so cursor movements have no effect.
 impl TermLike for Shared {
     fn width(&self) -> u16 {
         self.0.columns.load(Ordering::Relaxed)
@@ -141,14 +141,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_says_what_there_is_to_say() {
+    fn the_line_shows_counters_and_with_a_total_an_estimate() {
         let mut line = Line::new();
         let jobs = Tally { accepted: 9, ok: 3, failed: 1, in_flight: 5, ..Tally::default() };
         let text = line.draw(jobs, 2, 100);
         assert!(text.contains("4 done, 1 failed, 2 running, 3 waiting"), "{text}");
         assert!(!text.contains("ETA"), "{text}");
         line.set_total(20);
-        // It is not drawn more often than ten times a second.
+        // indicatif draws at most ten frames a second.
         let (begun, mut text) = (Instant::now(), text);
         while !text.contains("10/20") {
             assert!(begun.elapsed() < Duration::from_secs(20), "{text}");

@@ -1,5 +1,4 @@
-//! How did the jobs end that have ended? Counted by cause, timed, and the last of those that did not
-//! end well kept.
+//! Jobs that have ended: counted by cause, timed, and the last of those that failed kept.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -10,16 +9,17 @@ use pool::{
 };
 use records::names;
 
-/// So many jobs that did not end well are kept.
+/// The number of failed jobs that are kept.
 pub const FAILURES_MAX: usize = 1000;
-/// Of the input of each, so many bytes: most are whole, and can be done again.
+/// The number of bytes that are kept of the input of each. Most inputs are shorter, and so can be
+/// run again.
 pub const INPUT_BYTES_MAX: usize = 4 << 10;
-/// Of what its last attempt wrote to each stream, so many.
+/// The number of bytes that are kept of each stream of its last attempt.
 const OUTPUT_BYTES_MAX: usize = 2 << 10;
-/// And so many of its attempts.
+/// The number of attempts that are kept of each.
 const ATTEMPTS_MAX: usize = 8;
 
-/// The jobs that have ended.
+/// Counters of the jobs that have ended, and the last failures.
 #[derive(Clone, Debug, Default)]
 pub struct Settled {
     failed: Counts<(&'static str, &'static str)>,
@@ -30,21 +30,21 @@ pub struct Settled {
     failures_seen: u64,
 }
 
-/// A job that did not end well, cut down to what is told of it.
+/// A job that failed, without the parts that no view shows.
 #[derive(Clone, Debug)]
 pub struct Failed {
-    /// The how-many-th such job it is, from 1.
+    /// Its index among the failures of the run, from 1.
     pub number: u64,
-    /// When it ended, since the run began.
+    /// When the job ended, since the run began.
     pub at: Duration,
-    /// How.
+    /// How the job ended.
     pub outcome: Outcome,
-    /// How long its input was.
+    /// The length of the job's input, in bytes; `outcome` may have only the beginning of it.
     pub input_bytes: usize,
 }
 
 impl Failed {
-    /// Its input, where all of it is kept.
+    /// The job's input, if all of it was kept.
     #[must_use]
     pub fn whole_input(&self) -> Option<&Payload> {
         let kept = &self.outcome.payload;
@@ -52,7 +52,7 @@ impl Failed {
     }
 }
 
-/// How often each of a few things was so.
+/// Counters by key, for a few keys.
 #[derive(Clone, Debug)]
 pub struct Counts<K>(Vec<(K, u64)>);
 
@@ -63,12 +63,12 @@ impl<K> Default for Counts<K> {
 }
 
 impl<K: Copy + Eq> Counts<K> {
-    /// Once more.
+    /// Adds one to a counter.
     pub fn add(&mut self, key: K) {
         self.add_many(key, 1);
     }
 
-    /// So many times more.
+    /// Adds a number to a counter.
     pub fn add_many(&mut self, key: K, times: u64) {
         match self.0.iter_mut().find(|(known, _)| *known == key) {
             Some((_, count)) => *count += times,
@@ -76,21 +76,21 @@ impl<K: Copy + Eq> Counts<K> {
         }
     }
 
-    /// Each, with how often.
+    /// The keys and their counters, in order of first appearance.
     pub fn iter(&self) -> impl Iterator<Item = (K, u64)> {
         self.0.iter().copied()
     }
 }
 
 impl Settled {
-    /// These jobs have ended. They are taken, and only those are moved that did not end well.
-    pub fn add(&mut self, now: Duration, outcomes: &mut Vec<Outcome>) {
-        outcomes.iter().for_each(|outcome| self.count(outcome));
-        if outcomes.iter().any(is_failure) {
-            let failures = outcomes.drain(..).filter(is_failure);
-            failures.for_each(|outcome| self.keep(now, outcome));
+    /// Takes in jobs that have ended.
+    pub fn add(&mut self, now: Duration, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            self.count(outcome);
+            if is_failure(outcome) {
+                self.keep(now, outcome);
+            }
         }
-        outcomes.clear();
     }
 
     fn count(&mut self, outcome: &Outcome) {
@@ -103,7 +103,7 @@ impl Settled {
         }
     }
 
-    fn keep(&mut self, now: Duration, outcome: Outcome) {
+    fn keep(&mut self, now: Duration, outcome: &Outcome) {
         let last = outcome.last.as_ref();
         let cause = last.map_or(names::TOO_LONG, |last| names::attempt(&last.end));
         self.failed.add((names::status(&outcome.end), cause));
@@ -112,17 +112,17 @@ impl Settled {
             self.failures.pop_front();
         }
         let (number, input_bytes) = (self.failures_seen, outcome.payload.len());
-        let outcome = trimmed(outcome);
+        let outcome = trimmed(outcome.clone());
         self.failures.push_back(Arc::new(Failed { number, at: now, outcome, input_bytes }));
     }
 
-    /// Jobs that did not end well, by how and why.
+    /// The number of failed jobs, by outcome and cause.
     #[must_use]
     pub fn failed(&self) -> &Counts<(&'static str, &'static str)> {
         &self.failed
     }
 
-    /// Attempts by how they ended: `ok`, or why not.
+    /// The number of attempts by cause, `ok` first.
     pub fn attempts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         // The outcome of a command is `ok` as well.
         let others = self.attempts.iter().filter(|(cause, _)| *cause != names::OK);
@@ -131,25 +131,26 @@ impl Settled {
         [(names::OK, ok)].into_iter().chain(others)
     }
 
-    /// How long attempts took.
+    /// The durations of attempts.
     #[must_use]
     pub fn service(&self) -> &Histogram {
         &self.service
     }
 
-    /// The last jobs that did not end well, oldest first.
+    /// The last failed jobs, oldest first.
     #[must_use]
     pub fn failures(&self) -> &VecDeque<Arc<Failed>> {
         &self.failures
     }
 }
 
-/// What was left over when the run ended has not ended badly.
+/// A job that the run never started is no failure.
 fn is_failure(outcome: &Outcome) -> bool {
     !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::NotRun)
 }
 
-/// Without what would hold much memory for long.
+/// Drops what would hold much memory for long. (Long payloads are shared, so the clone before this
+/// is cheap.)
 fn trimmed(mut outcome: Outcome) -> Outcome {
     if outcome.payload.len() > INPUT_BYTES_MAX {
         outcome.payload = Payload::copy(&outcome.payload.as_bytes()[..INPUT_BYTES_MAX]);
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_thousand_that_failed_are_kept_and_all_are_counted() {
+    fn all_failures_are_counted_and_the_last_thousand_are_kept() {
         let mut settled = Settled::default();
         let failed = |id| outcome(id, JobEnd::Failed, Some(error(1, 1)));
         let mut ended: Vec<_> = (1..=1500).map(failed).collect();
@@ -227,8 +228,7 @@ mod tests {
         ended.push(outcome(1501, ok, Some(attempt(1, AttemptEnd::Ok))));
         ended.push(outcome(1502, JobEnd::TooLong { bytes: 9, cap: 8 }, None));
         ended.push(outcome(1503, JobEnd::NotRun, None));
-        settled.add(Duration::ZERO, &mut ended);
-        assert!(ended.is_empty());
+        settled.add(Duration::ZERO, &ended);
         let kept: Vec<_> = settled.failures().iter().map(|f| (f.number, f.outcome.id)).collect();
         assert_eq!((kept.len(), kept[0], kept[999]), (1000, (502, 502), (1501, 1502)));
         let failed: Vec<_> = settled.failed().iter().collect();
@@ -238,11 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_job_is_bounded() {
+    fn the_memory_of_a_kept_failure_is_bounded() {
         let mut settled = Settled::default();
         let mut long = outcome(1, JobEnd::Failed, Some(error(50, 5001)));
         long.earlier = (1..50).map(|number| error(number, 5001)).collect();
-        settled.add(Duration::ZERO, &mut vec![long]);
+        settled.add(Duration::ZERO, &[long]);
         assert_eq!(settled.failures()[0].whole_input(), None);
         let kept = &settled.failures()[0].outcome;
         assert_eq!((kept.payload.len(), kept.attempts().count()), (INPUT_BYTES_MAX, 8));

@@ -1,4 +1,4 @@
-//! How did the jobs of a run end, in a line or two?
+//! Counters of jobs in a line: at the end of a run, and while it goes on.
 
 use std::{fmt::Write, time::Duration};
 
@@ -6,8 +6,8 @@ use text::units::show_duration;
 
 use pool::event::Tally;
 
-/// The summary, with its last newline. Where the input was not read to its end, there may be
-/// more jobs than these.
+/// The final summary, with its newline. `is_whole` says that the input was read to its end;
+/// otherwise it may hold more jobs.
 #[must_use]
 pub fn summary(jobs: Tally, is_whole: bool, took: Duration) -> String {
     let mut text = match jobs.accepted {
@@ -33,7 +33,7 @@ pub fn summary(jobs: Tally, is_whole: bool, took: Duration) -> String {
     text
 }
 
-/// How they stand while the run goes on: `12 done, 2 running, 18 waiting in workers, 90 queued`.
+/// The counters while the run goes on: `12 done, 2 running, 18 waiting in workers, 90 queued`.
 #[must_use]
 pub fn standing(jobs: Tally, running: usize) -> String {
     let running = jobs.in_flight.min(running as u64);
@@ -50,7 +50,7 @@ pub fn standing(jobs: Tally, running: usize) -> String {
     [format!("{} done", jobs.settled())].into_iter().chain(words).collect::<Vec<_>>().join(", ")
 }
 
-/// The rate, where it says more than the count.
+/// The rate of jobs, if there are enough for one.
 fn rate(jobs: Tally, took: Duration) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let rate = (jobs.settled() - jobs.not_run) as f64 / took.as_secs_f64().max(1e-9);
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_summed_up_in_a_line() {
+    fn the_summary_is_one_line() {
         let took = Duration::from_secs(2);
         let tally = |accepted, ok, failed, retried| Tally {
             accepted,

@@ -1,4 +1,4 @@
-//! The run as a table: a row for each worker that lives, and for each slot at rest.
+//! The run as a table: a row for each live worker, and for each slot without one.
 
 use std::{collections::HashMap, fmt::Write};
 
@@ -9,12 +9,12 @@ use pool::event::{Ended, WorkerId};
 use records::words::why;
 
 const HEAD: [&str; 7] = ["worker", "PID", "code", "cause", "wall", "CPU", "peak memory"];
-/// Columns of text; numbers are set to the right.
+/// Which columns are aligned to the left: text is, numbers are not.
 const LEFT: [bool; 7] = [true, false, false, true, false, false, false];
 
 type Cells = [String; 7];
 
-/// The table, with its last newline; `jobs` are those that workers run.
+/// The table, with its last newline. `jobs` has the job that each worker runs.
 #[must_use]
 pub fn table(board: &Board, jobs: &HashMap<WorkerId, u64>) -> String {
     let rows: Vec<Cells> = board.slots().iter().flat_map(|slot| rows(slot, jobs)).collect();

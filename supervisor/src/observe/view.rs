@@ -282,7 +282,7 @@ mod tests {
             earlier,
             again: false,
         };
-        board.settle(at(50), &mut vec![long]);
+        board.settle(at(50), &[long]);
         board.measured(WORKER, 4096);
         board.sample(at(1000));
         board

@@ -1,6 +1,6 @@
 //! Performs a user's commands on the run: turns each into an input for the pool, or refuses it.
 
-use super::Run;
+use super::{Perform, Run};
 use crate::{
     executor::Executor,
     model::{Command, Done, Refusal, WorkerName},
@@ -19,7 +19,7 @@ const LISTED_MAX: usize = 16;
 /// What was done, and the input that makes the pool do it.
 type Performed = Result<(Done, Option<Input>), Refusal>;
 
-impl Run {
+impl<E: Perform> Run<E> {
     pub(super) fn command(&mut self, command: &Command) -> Performed {
         match *command {
             Command::Drain => Ok((Done::Draining, Some(asked(Ending::Drain)))),
@@ -35,13 +35,14 @@ impl Run {
     }
 
     fn stop(&mut self, now: bool) -> (Done, Option<Input>) {
-        self.asked = Some(tokio::time::Instant::now());
+        self.stops.note(tokio::time::Instant::now());
         let ending = if now { Ending::Now } else { Ending::Stop };
         (Done::Stopping { now }, Some(asked(ending)))
     }
 
     fn kill(&mut self, name: WorkerName) -> Performed {
-        let live = || self.board.slots().iter().flat_map(|slot| &slot.live).map(|live| live.worker);
+        let live =
+            || self.views.board.slots().iter().flat_map(|slot| &slot.live).map(|live| live.worker);
         let found: Vec<WorkerId> = live().filter(|worker| name.matches(*worker)).collect();
         if found.is_empty() {
             let live = live().take(LISTED_MAX).map(WorkerName::from).collect();
@@ -64,10 +65,10 @@ impl Run {
         if self.pool.standing(job).is_some() {
             return Err(Refusal::JobNotEnded { job });
         }
-        if self.board.stopping().is_some() || self.over.is_some() {
+        if self.views.board.stopping().is_some() || self.phase.end().is_some() {
             return Err(Refusal::Stopping);
         }
-        let mut failures = self.board.settled().failures().iter();
+        let mut failures = self.views.board.settled().failures().iter();
         let Some(failed) = failures.find(|failed| failed.outcome.id == job) else {
             return Err(self.not_in_flight(job));
         };
@@ -79,8 +80,8 @@ impl Run {
             return Err(Refusal::InputNotKept { job, input_bytes, kept_bytes });
         };
         let again = Job { payload: payload.clone(), position: failed.outcome.position };
-        self.places += 1;
-        let accepted = Accepted { id: job, place: self.places, job: again };
+        let place = self.next_sequence();
+        let accepted = Accepted { id: job, place, job: again };
         Ok((Done::Retried { job }, Some(Input::Jobs(vec![accepted]))))
     }
 
@@ -93,13 +94,13 @@ impl Run {
         files
             .suffice_for(wanted.get(), Executor::CONNECTION_FILES, 0, "workers", "scale")
             .map_err(|error| Refusal::TooFewOpenFiles { workers, reason: error.to_string() })?;
-        self.board.grow(wanted.get());
+        self.views.board.grow(wanted.get());
         Ok((Done::Scaled { workers }, Some(Input::Scale(wanted.get()))))
     }
 
     /// Why nothing can be done to a job that neither waits nor runs.
     fn not_in_flight(&self, job: u64) -> Refusal {
-        let accepted = self.board.jobs().accepted;
+        let accepted = self.views.board.jobs().accepted;
         if self.settings.jobs.is_none() {
             Refusal::NoJobs
         } else if (1..=accepted).contains(&job) {

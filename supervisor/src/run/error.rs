@@ -1,4 +1,4 @@
-//! Why could a run not begin?
+//! Why a run could not begin.
 
 use std::io;
 
@@ -11,13 +11,13 @@ use process::descriptors::TooFewFiles;
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The limit of open files.
+    /// The limit on open files is too low.
     #[error(transparent)]
     TooFewFiles(#[from] TooFewFiles),
-    /// The input.
+    /// The input cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// A report.
+    /// A report file cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
     /// The web server cannot listen.
@@ -28,21 +28,28 @@ pub enum RunError {
     #[cfg(not(feature = "web"))]
     #[error("--serve {0}: this build has no web: build it with the feature `web`")]
     NoWeb(crate::endpoint::Endpoint),
-    /// There is nowhere for the output to go.
+    /// stdout is closed.
     #[error(
         "stdout is closed, and what comes of the run would be lost: send it to a file, \
          or to /dev/null"
     )]
     NoOutput,
-    /// The journal.
+    /// The run cannot be recorded.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// Something the kernel refused.
+    /// The kernel refused something.
     #[error("cannot {what}: {source}")]
     Refused {
-        /// What.
+        /// What the supervisor tried, as an infinitive.
         what: &'static str,
-        /// Why.
+        /// The kernel's reason.
         source: io::Error,
     },
+}
+
+impl RunError {
+    /// Turns the kernel's refusal of `what` into this error.
+    pub(super) fn refused(what: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Refused { what, source }
+    }
 }

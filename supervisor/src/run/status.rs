@@ -1,20 +1,20 @@
-//! With which status does a run end?
+//! Exit statuses, and the names of a run's end.
 
 use pool::{RunEnd, event::ShutdownReason, signal::Signal};
 
-/// Some worker or job failed.
+/// A worker or a job failed.
 pub const FAILED: u8 = 1;
-/// What was typed means nothing.
+/// The command line is not valid.
 pub const USAGE: u8 = 2;
 const STOPPED_EARLY: u8 = 3;
 const DOES_NOT_STAY_UP: u8 = 4;
-/// The output could not be written, or a journal.
+/// The output, a report or the journal could not be written.
 pub const OUTPUT_FAILED: u8 = 5;
 const DEADLINE: u8 = 124;
-/// Our own failure, or the input cannot be read.
+/// The supervisor itself failed, or the input cannot be read.
 pub const OUR_FAILURE: u8 = 125;
 
-/// The exit status of a run; of one that a signal stopped, what a shell makes of that.
+/// The exit status of a run. If a signal stopped it, this is the status that a shell reports.
 #[must_use]
 pub fn exit_status(end: RunEnd) -> u8 {
     let reason = match end {
@@ -34,6 +34,16 @@ pub fn exit_status(end: RunEnd) -> u8 {
         ShutdownReason::Deadline => DEADLINE,
         ShutdownReason::NotAWorker(_) => USAGE,
         ShutdownReason::CannotStart(fault) => fault.exit_status(),
+    }
+}
+
+/// The name of a run's end in records.
+pub(super) fn end_name(end: RunEnd) -> &'static str {
+    match end {
+        RunEnd::Well => "ok",
+        RunEnd::Failed => "failed",
+        RunEnd::GaveUp => "gave up",
+        RunEnd::Stopped(_) => "stopped",
     }
 }
 

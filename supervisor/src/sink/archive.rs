@@ -1,5 +1,5 @@
-//! What if an outcome is kept elsewhere until its turn has come? Then only its number waits here,
-//! and it is fetched when it is due: so it is with a journal, in which all are in any case.
+//! Outcomes that wait for their turn in an archive. A journal holds every outcome anyway, so only
+//! the numbers of jobs wait in memory, and an outcome is read back when it is due.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,31 +9,31 @@ use std::{
 use super::{Sink, Stream, writer::Writer};
 use pool::job::Outcome;
 
-/// Where outcomes are kept.
+/// A store from which outcomes can be read back.
 pub trait Archive: fmt::Debug {
-    /// How this job ended.
+    /// The outcome of this job.
     ///
     /// # Errors
-    /// It cannot be had; why, for people.
+    /// Why the outcome cannot be read, as a message.
     fn outcome(&mut self, id: u64) -> Result<Outcome, String>;
 }
 
-/// Outcomes that wait for their turn, in an archive but for those of which it knows nothing.
+/// Outcomes that wait for their turn. Those that the archive does not have wait in memory.
 #[derive(Debug)]
 pub(super) struct Archived {
     archive: Box<dyn Archive>,
-    /// Whether the turns are those of the jobs; else what comes first is first.
+    /// Whether outcomes come out in the order of the jobs; otherwise in the order of arrival.
     keeps_order: bool,
-    /// Whose turn it is.
+    /// The sequence number whose turn it is.
     next: u64,
     waiting: BTreeMap<u64, Waiting>,
 }
 
 #[derive(Debug)]
 enum Waiting {
-    /// The outcomes of so many jobs, whose numbers follow on this one as their turns do.
+    /// The outcomes of `count` jobs in the archive, with consecutive ids and sequence numbers.
     Kept { id: u64, count: u64, again: bool },
-    /// One that is not in the archive: a job that was not run.
+    /// An outcome that is not in the archive: of a job that was not run.
     Here(Box<Outcome>),
 }
 
@@ -42,14 +42,14 @@ impl Archived {
         Self { archive, keeps_order, next: 1, waiting: BTreeMap::new() }
     }
 
-    /// Whether this one need not wait.
+    /// Whether the outcome is due at once; then its turn is over.
     pub(super) fn takes_turn(&mut self, outcome: &Outcome) -> bool {
         let is_next = self.keeps_order && outcome.place == self.next;
         self.next += u64::from(is_next);
         is_next || !self.keeps_order
     }
 
-    /// Lets an outcome wait.
+    /// Takes an outcome that is not due.
     pub(super) fn push(&mut self, outcome: &Outcome) {
         if outcome.end.is_final() {
             self.insert(outcome.place, outcome.id, outcome.again);
@@ -58,14 +58,14 @@ impl Archived {
         }
     }
 
-    /// Lets one wait that was perhaps told before, and is told again.
+    /// Takes an outcome that a previous run may have written, to be written again.
     pub(super) fn push_again(&mut self, place: u64, id: u64) {
         let behind = self.waiting.last_key_value().map(|(place, last)| place + last.count());
         let place = if self.keeps_order { place } else { behind.unwrap_or(self.next) };
         self.insert(place, id, true);
     }
 
-    /// What follows on another, as it does where nothing is out of turn, takes no room.
+    /// Extends the entry before it if possible, so that consecutive outcomes share one entry.
     fn insert(&mut self, place: u64, id: u64, again: bool) {
         if let Some((first, Waiting::Kept { id: known, count, again: same })) =
             self.waiting.range_mut(..place).next_back()
@@ -77,6 +77,7 @@ impl Archived {
         }
     }
 
+    /// Whether an outcome is due.
     pub(super) fn has_due(&self) -> bool {
         self.waiting.first_key_value().is_some_and(|(place, _)| *place == self.next)
     }
@@ -84,7 +85,7 @@ impl Archived {
     /// The next outcome that is due.
     ///
     /// # Errors
-    /// It cannot be had.
+    /// The archive cannot be read.
     pub(super) fn take_due(&mut self) -> Result<Option<Outcome>, String> {
         if !self.has_due() {
             return Ok(None);
@@ -114,22 +115,22 @@ impl Waiting {
     }
 }
 
-/// Which outcomes have been written, of all that were given to the writer.
+/// Tracks which outcomes the writer thread has written.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    /// Up to where the writer must have come, and whose outcomes that are.
+    /// The number of chunks after which the outcomes of these jobs are written.
     given: VecDeque<(u64, Vec<u64>)>,
 }
 
 impl Sent {
-    /// These were given to the writer, all of them.
+    /// Notes that the outcomes of these jobs are with the writer.
     pub(super) fn given(&mut self, ids: Vec<u64>, writer: &Writer) {
         if !ids.is_empty() {
             self.given.push_back((writer.queued(), ids));
         }
     }
 
-    /// Those that were written since this was asked last.
+    /// The jobs whose outcomes were written since the last call.
     pub(super) fn take(&mut self, writer: &Writer) -> Vec<u64> {
         let (written, mut ids) = (writer.written(), Vec::new());
         while self.given.front().is_some_and(|(upto, _)| *upto <= written)
@@ -140,13 +141,14 @@ impl Sent {
         ids
     }
 
-    /// Up to where the writer must come for the next of them.
+    /// The number of chunks after which the next outcomes are written.
     pub(super) fn next(&self) -> Option<u64> {
         self.given.front().map(|(upto, _)| *upto)
     }
 }
 
-/// Gives an outcome to both streams, in order.
+/// Formats an outcome for both streams. The stdout part before it is delivered first, so that the
+/// order between the streams is kept.
 pub(super) fn put(
     outcome: &Outcome,
     sink: &dyn Sink,
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_comes_out_in_its_turn_and_takes_no_room() {
+    fn consecutive_outcomes_share_an_entry_and_come_out_in_their_turn() {
         let mut archived = Archived::new(Box::new(Replies), true);
         for place in 3..=40 {
             archived.push(&outcome(place, place + 10, true));
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_order_what_comes_first_is_first() {
+    fn without_an_order_outcomes_come_out_as_they_arrive() {
         let mut archived = Archived::new(Box::new(Replies), false);
         for id in [5, 6, 7, 3] {
             archived.push_again(0, id);

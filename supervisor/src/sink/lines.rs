@@ -1,29 +1,29 @@
-//! How does a stream of bytes become lines, whatever pieces it comes in?
+//! Splits a stream of bytes into lines, independently of the pieces that it arrives in.
 
-/// A line is no longer than this; a longer one comes out in parts.
+/// The longest line, in bytes; a longer one comes out in parts.
 pub(super) const LINE_BYTES_MAX: usize = 16 << 10;
 
-/// The beginning of a line whose end has not come yet.
+/// The beginning of a line whose end has not arrived.
 #[derive(Debug, Default)]
 pub struct Held {
     bytes: Vec<u8>,
-    /// Whether a part of the line has already come out.
+    /// Whether a part of the line has come out already.
     continues: bool,
 }
 
 /// A line, or a part of one that was too long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Line<'a> {
-    /// Without the newline.
+    /// The bytes without the newline.
     pub(super) text: &'a [u8],
-    /// Whether it goes on what came before.
+    /// Whether this continues the line before it.
     pub(super) continues: bool,
-    /// Whether it ended with a newline.
+    /// Whether a newline followed.
     pub(super) ended: bool,
 }
 
 impl Held {
-    /// Cuts a piece into lines; what follows the last newline is held.
+    /// Splits a piece into lines, and keeps what follows the last newline.
     pub(super) fn split(&mut self, mut piece: &[u8], mut each: impl FnMut(Line<'_>)) {
         while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
             self.take(&piece[..end], &mut each);
@@ -33,14 +33,14 @@ impl Held {
         self.take(piece, &mut each);
     }
 
-    /// The stream has ended: what is held comes out as it is.
+    /// Ends the stream: what was kept comes out as a line without a newline.
     pub(super) fn finish(&mut self, mut each: impl FnMut(Line<'_>)) {
         if !self.bytes.is_empty() {
             self.give(false, &mut each);
         }
     }
 
-    /// Adds to what is held, giving out whole parts as they fill.
+    /// Adds to what is kept; parts of full length come out.
     fn take(&mut self, mut text: &[u8], each: &mut impl FnMut(Line<'_>)) {
         while self.bytes.len() + text.len() > LINE_BYTES_MAX {
             let (part, rest) = text.split_at(LINE_BYTES_MAX - self.bytes.len());
@@ -51,7 +51,7 @@ impl Held {
         self.bytes.extend_from_slice(text);
     }
 
-    /// Gives out what is held, and the memory it took with it.
+    /// Lets out what is kept, and frees a large buffer.
     fn give(&mut self, ended: bool, each: &mut impl FnMut(Line<'_>)) {
         each(Line { text: &self.bytes, continues: self.continues, ended });
         self.continues = !ended;
@@ -62,7 +62,7 @@ impl Held {
     }
 }
 
-/// A buffer up to this size is kept from line to line.
+/// The largest buffer that is kept from line to line, in bytes.
 const KEPT_BYTES_MAX: usize = 1 << 10;
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_bytes_and_the_lines_are_the_same_however_they_are_cut(
+        fn lines_do_not_depend_on_how_the_stream_is_cut(
             text in prop::collection::vec(prop::sample::select(b"ab\n".to_vec()), 0..60),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
         ) {

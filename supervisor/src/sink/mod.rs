@@ -1,5 +1,6 @@
-//! Where do a run's data go? Through one [`Outlet`]: a [`Sink`] turns what comes into bytes, a
-//! [`writer`] thread writes them.
+//! Output of a run. The [`Outlet`] passes workers' output and the outcomes of jobs to a [`Sink`],
+//! which turns them into bytes, and the bytes to a [`writer`] thread. [`Reports`] writes files
+//! beside stdout through the same thread.
 
 mod archive;
 mod command_output;
@@ -48,79 +49,74 @@ use pool::{
 };
 use records::RunInfo;
 
-/// Whose output it is.
+/// Where a piece of output comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Origin {
-    /// Which worker's.
+    /// The worker that wrote it.
     pub worker: WorkerId,
-    /// Its process.
+    /// The worker's process.
     pub pid: i32,
-    /// Which of its streams.
+    /// The stream that it was written to.
     pub stream: Stream,
-    /// The number of the job it is about, where there is one.
+    /// The number of the job that wrote it, if that is known.
     pub job: Option<u64>,
 }
 
-/// A form for what a run puts out: appends bytes to what goes to the stream it names.
+/// A format of the output. Each method appends bytes to `out`.
 pub trait Sink: fmt::Debug {
-    /// A piece of a worker's output; `held` keeps what is not yet a line.
+    /// Formats a piece of a worker's output. `held` keeps an incomplete line between pieces.
     fn output(&self, origin: Origin, piece: &[u8], held: &mut Held, out: &mut Vec<u8>);
 
-    /// The end of a worker's stream: what is held comes out.
+    /// Formats the end of a worker's stream: the line that `held` keeps.
     fn output_ended(&self, origin: Origin, held: &mut Held, out: &mut Vec<u8>);
 
-    /// The stream of ours that a stream of a worker goes to.
+    /// The supervisor's stream that a stream of a worker goes to.
     fn target(&self, stream: Stream) -> Stream;
 
-    /// How a job ended, for stdout.
+    /// Formats the outcome of a job for stdout.
     fn outcome(&self, outcome: &Outcome, out: &mut Vec<u8>);
 
-    /// Whether something of a job's end may be for stderr.
+    /// Whether outcomes may have a part for stderr.
     fn has_stderr(&self) -> bool {
         false
     }
 
-    /// What of it is.
+    /// Formats the part of an outcome for stderr.
     fn outcome_stderr(&self, _: &Outcome, _: &mut Vec<u8>) {}
 
-    /// Something happened; for sinks of records.
+    /// Formats an event, in formats that have records of events.
     fn event(&self, event: &Event, out: &mut Vec<u8>);
 
-    /// How a slot ended up: the chapter's `Task 1 (PID n) exited with code c`.
+    /// Formats how the last worker of a slot ended, once the run is over.
     fn task(&self, ended: &Ended, out: &mut Vec<u8>);
 }
 
-/// The way out.
+/// The output of a run on its way to the writer.
 #[derive(Debug)]
 pub struct Outlet {
     sink: Box<dyn Sink>,
     writer: Writer,
     results: RefCell<Results>,
-    reports: RefCell<Vec<Report>>,
     recent: RefCell<Recent>,
-    /// One for all reads: an idle worker holds no memory of ours.
+    /// One buffer for all reads, so that an idle worker costs no memory here.
     buffer: RefCell<Vec<u8>>,
-    /// Streams of ended workers that still wait for room, and how many may.
+    /// Streams of ended workers that still wait for room.
     lingering: Cell<u32>,
     lingering_max: u32,
+    /// Wakes [`settled`](Self::settled) when such a stream is done.
     settled: Notify,
-    /// Results came that may let others out.
+    /// Wakes [`takes_outcomes`](Self::takes_outcomes) when outcomes arrive that may release others.
     released: Notify,
 }
 
-/// No piece of output is longer, so that no worker has the loop for itself.
+/// The longest piece of output, in bytes, so that no worker keeps the loop busy alone.
 pub(crate) const PIECE_BYTES: usize = 16 << 10;
 
 impl Outlet {
-    /// A way out of the form asked for. What waits for its turn is fetched from the archive, if
-    /// there is one.
+    /// The outlet for these settings. Outcomes that wait for their turn are read from the archive,
+    /// if there is one.
     #[must_use]
-    pub fn new(
-        settings: &Settings,
-        about: &Arc<RunInfo>,
-        writer: Writer,
-        archive: Option<Box<dyn Archive>>,
-    ) -> Self {
+    pub fn new(settings: &Settings, writer: Writer, archive: Option<Box<dyn Archive>>) -> Self {
         let jobs = settings.jobs.as_ref();
         let has_jobs = jobs.is_some();
         let runs_commands = jobs.is_some_and(|jobs| jobs.commands.is_some());
@@ -135,22 +131,15 @@ impl Outlet {
             Output::Jsonl => Box::new(Jsonl { limits: settings.program.limits.clone() }),
         };
         let buffer = RefCell::new(vec![0; PIECE_BYTES]);
-        // Both streams of one former life in each slot, and of a few more.
+        // Both streams of one former worker in each slot, and of a few more.
         let lingering_max = (settings.workers.get() + 32) * 2;
         let (lingering, settled) = (Cell::new(0), Notify::new());
         let keep_order = jobs.is_some_and(|jobs: &Jobs| jobs.keep_order);
         let results = RefCell::new(Results::new(keep_order, sink.has_stderr(), archive));
-        let reports = RefCell::new(reports(settings, about));
-        for (number, report) in reports.borrow().iter().enumerate() {
-            let mut begin = Vec::new();
-            report.begin(&mut begin);
-            writer.report(number, &mut begin);
-        }
         Self {
             sink,
             writer,
             results,
-            reports,
             recent: RefCell::default(),
             buffer,
             lingering,
@@ -160,14 +149,13 @@ impl Outlet {
         }
     }
 
-    /// The thread that writes.
+    /// The writer thread.
     #[must_use]
     pub fn writer(&self) -> &Writer {
         &self.writer
     }
 
-    /// Waits until the last output of every worker that ended, and of every job that could come
-    /// out, is on its way.
+    /// Waits until all output of ended workers, and all outcomes that are due, are with the writer.
     pub async fn settled(&self) {
         while self.lingering.get() > 0 {
             self.settled.notified().await;
@@ -177,28 +165,23 @@ impl Outlet {
         }
     }
 
-    /// Tells the sink what happened, and the reports.
-    pub fn event(&self, now: Duration, event: &Event) {
+    /// Writes the record of an event, in formats that have one.
+    pub fn event(&self, event: &Event) {
         self.push(Stream::Stdout, |out| self.sink.event(event, out));
-        for (number, report) in self.reports.borrow().iter().enumerate() {
-            let mut lines = Vec::new();
-            report.event(now, event, &mut lines);
-            self.writer.report(number, &mut lines);
-        }
     }
 
-    /// Says how a slot ended up.
+    /// Writes how the last worker of a slot ended.
     pub fn task(&self, ended: &Ended) {
         self.push(Stream::Stdout, |out| self.sink.task(ended, out));
     }
 
-    /// What workers have written lately, and what they write from now on.
+    /// Recent output of workers, and a receiver of what they write from now on.
     #[must_use]
     pub fn recent(&self) -> (Vec<OutputPiece>, broadcast::Receiver<OutputPiece>) {
         self.recent.borrow().follow()
     }
 
-    /// What a command has written that was kept until its end: the end of it.
+    /// Keeps the end of what commands wrote as recent output, if it was captured.
     fn keep_captured(&self, outcomes: &[Outcome]) {
         const BYTES_MAX: usize = 4096;
         for outcome in outcomes {
@@ -214,14 +197,9 @@ impl Outlet {
         }
     }
 
-    /// Puts out how jobs ended. None is lost, however many there are: whoever starts jobs stops
-    /// while this [is full](Self::is_full).
-    pub fn outcomes(&self, now: Duration, outcomes: &[Outcome]) {
-        for (number, report) in self.reports.borrow_mut().iter_mut().enumerate() {
-            let mut lines = Vec::new();
-            outcomes.iter().for_each(|outcome| report.outcome(now, outcome, &mut lines));
-            self.writer.report(number, &mut lines);
-        }
+    /// Writes outcomes of jobs. None is ever dropped: the run starts no more jobs while this
+    /// [is full](Self::is_full).
+    pub fn outcomes(&self, outcomes: &[Outcome]) {
         self.keep_captured(outcomes);
         let mut results = self.results.borrow_mut();
         results.put(outcomes, self.sink.as_ref(), &self.writer);
@@ -229,28 +207,28 @@ impl Outlet {
         self.released.notify_waiters();
     }
 
-    /// Puts out what was perhaps put out by the run before this one, in this turn.
+    /// Writes an outcome in this turn that a previous run may have written already.
     pub fn outcome_again(&self, place: u64, id: u64) {
         self.results.borrow_mut().put_again(place, id);
     }
 
-    /// Gives the writer what is due, while it has room. Whether some is left.
+    /// Passes outcomes that are due to the writer, while it has room. Returns whether some are left.
     pub fn release(&self) -> bool {
         self.results.borrow_mut().release(self.sink.as_ref(), &self.writer)
     }
 
-    /// The jobs of the archive whose outcomes were written, since this was asked last.
+    /// The jobs whose outcomes were written since the last call. Only with an archive.
     pub fn take_written(&self) -> Vec<u64> {
         let mut results = self.results.borrow_mut();
         results.sent().map(|sent| sent.take(&self.writer)).unwrap_or_default()
     }
 
-    /// The archive is let go of: all that is told was fetched.
+    /// Closes the archive: everything that comes from it has been read.
     pub fn close_archive(&self) {
         self.results.borrow_mut().close();
     }
 
-    /// Waits until more of them are; for ever where none is on its way.
+    /// Waits until more outcomes are written; for ever if none is on its way.
     pub async fn written(&self) {
         let next = self.results.borrow_mut().sent().and_then(|sent| sent.next());
         match next {
@@ -259,54 +237,43 @@ impl Outlet {
         }
     }
 
-    /// The run is over, and so are the reports.
-    pub fn end_reports(&self, over: RunOver) {
-        for (number, report) in self.reports.borrow_mut().drain(..).enumerate() {
-            let mut end = Vec::new();
-            let head = report.end(over, &mut end);
-            self.writer.report(number, &mut end);
-            if let Some(head) = head {
-                self.writer.report_head(number, head);
-            }
-        }
-    }
-
-    /// Whether no more outcomes should come.
+    /// Whether the run should start no more jobs.
     #[must_use]
     pub fn is_full(&self) -> bool {
         !self.writer.has_room() || self.results.borrow().is_full()
     }
 
-    /// Waits until more outcomes may come.
+    /// Waits until the run may start jobs again.
     pub async fn takes_outcomes(&self) {
         loop {
             let released = self.released.notified();
             tokio::pin!(released);
-            // Before looking, so that nothing between the look and the wait is missed.
+            // Enabled before the check, so that no notification in between is lost.
             released.as_mut().enable();
             self.room().await;
             if !self.is_full() {
                 return;
             }
-            // The writer has room, so it is the order that waits for a job.
+            // The writer has room, so outcomes wait for the turn of a job.
             if self.writer.has_room() {
                 released.await;
             }
         }
     }
 
-    /// Why outcomes cannot be put out, told once each time it happens.
+    /// Why outcomes cannot be written; returned once each time it happens.
     pub fn results_failure(&self) -> Option<ResultsError> {
         self.results.borrow_mut().take_failure()
     }
 
+    /// Writes a piece of a worker's output.
     pub(crate) fn output(&self, origin: Origin, piece: &[u8], held: &mut Held) {
         let target = self.sink.target(origin.stream);
         self.recent.borrow_mut().push(origin, piece);
         self.push(target, |out| self.sink.output(origin, piece, held, out));
     }
 
-    /// Puts out what a worker itself says is a job's output: the job's number, 1 for stdout or 2
+    /// Writes output that the worker itself attributes to jobs: the job's number, 1 for stdout or 2
     /// for stderr, and the bytes.
     pub(crate) fn declared(&self, worker: WorkerId, pid: i32, output: &[(u64, u8, Vec<u8>)]) {
         for (job, stream, bytes) in output {
@@ -318,16 +285,18 @@ impl Outlet {
         }
     }
 
+    /// Writes what is left of a worker's stream that has ended.
     pub(crate) fn output_ended(&self, origin: Origin, held: &mut Held) {
         let target = self.sink.target(origin.stream);
         self.push(target, |out| self.sink.output_ended(origin, held, out));
     }
 
+    /// Lends the shared read buffer, of [`PIECE_BYTES`].
     pub(crate) fn with_buffer<T>(&self, read: impl FnOnce(&mut [u8]) -> T) -> T {
         read(&mut self.buffer.borrow_mut())
     }
 
-    /// Waits until the writer has caught up, also with what is due of the results.
+    /// Waits until the writer has room, after all outcomes that are due.
     pub(crate) async fn room(&self) {
         loop {
             self.writer.room().await;
@@ -337,11 +306,12 @@ impl Outlet {
         }
     }
 
+    /// Whether the writer has room for output of workers.
     pub(crate) fn has_room(&self) -> bool {
         self.writer.has_room()
     }
 
-    /// A place to wait in for a stream whose worker has ended; `None` where too many wait.
+    /// A permit to wait for room after the worker has ended; `None` if too many streams wait.
     pub(crate) fn linger(self: &Rc<Self>) -> Option<Lingering> {
         let waiting = self.lingering.get();
         (waiting < self.lingering_max).then(|| {
@@ -357,15 +327,60 @@ impl Outlet {
     }
 }
 
-fn reports(settings: &Settings, about: &Arc<RunInfo>) -> Vec<Report> {
-    let commands = settings.jobs.as_ref().and_then(|jobs| jobs.commands.as_ref());
-    let template = commands.map(|commands| &commands.template);
-    let limits = &settings.program.limits;
-    let report = |report| Report::new(report, template.cloned(), limits, about);
-    settings.reports.iter().map(report).collect()
+/// The report files of a run: `--joblog`, `--report` and `--events`.
+#[derive(Debug)]
+pub struct Reports {
+    reports: Vec<Report>,
+    outlet: Rc<Outlet>,
 }
 
-/// One of the places, given back when dropped.
+impl Reports {
+    /// Begins the reports of these settings. The writer thread of the outlet must have their files.
+    #[must_use]
+    pub fn new(settings: &Settings, info: &Arc<RunInfo>, outlet: Rc<Outlet>) -> Self {
+        let commands = settings.jobs.as_ref().and_then(|jobs| jobs.commands.as_ref());
+        let template = commands.map(|commands| &commands.template);
+        let limits = &settings.program.limits;
+        let report = |report| Report::new(report, template.cloned(), limits, info);
+        let mut reports = Self { reports: settings.reports.iter().map(report).collect(), outlet };
+        reports.each(|report, out| report.begin(out));
+        reports
+    }
+
+    /// Writes an event.
+    pub fn event(&mut self, now: Duration, event: &Event) {
+        self.each(|report, out| report.event(now, event, out));
+    }
+
+    /// Writes outcomes of jobs.
+    pub fn outcomes(&mut self, now: Duration, outcomes: &[Outcome]) {
+        self.each(|report, out| {
+            outcomes.iter().for_each(|outcome| report.outcome(now, outcome, out));
+        });
+    }
+
+    /// Completes the reports.
+    pub fn end(&mut self, over: RunOver) {
+        for (number, report) in self.reports.drain(..).enumerate() {
+            let mut end = Vec::new();
+            let head = report.end(over, &mut end);
+            self.outlet.writer.report(number, &mut end);
+            if let Some(head) = head {
+                self.outlet.writer.report_head(number, head);
+            }
+        }
+    }
+
+    fn each(&mut self, write: impl Fn(&mut Report, &mut Vec<u8>)) {
+        for (number, report) in self.reports.iter_mut().enumerate() {
+            let mut lines = Vec::new();
+            write(report, &mut lines);
+            self.outlet.writer.report(number, &mut lines);
+        }
+    }
+}
+
+/// A permit to wait for room; the next stream gets it when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lingering(Rc<Outlet>);
 

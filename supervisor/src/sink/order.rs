@@ -1,5 +1,5 @@
-//! How do outcomes come out in the order of their jobs? Whatever is not yet due waits: in memory,
-//! and beyond a bound in a temporary file.
+//! Puts outcomes into the order of their jobs. Outcomes that are not due wait in memory, and beyond
+//! a limit in a temporary file.
 
 use std::{collections::BTreeMap, env, io};
 
@@ -7,31 +7,31 @@ use super::spill::{Spill, Store, Temporary};
 use pool::job::Payload;
 use text::escape::visible;
 
-/// What an entry costs in memory beside its bytes.
+/// The memory that an entry takes beside its bytes, in bytes.
 const ENTRY_BYTES: usize = 64;
-/// What is due at once is gathered to this much; the rest waits like any other.
+/// The most bytes of outcomes that are due on arrival and kept together; more wait like others.
 const DUE_BYTES_MAX: usize = 64 << 10;
-/// At the bound, this share of memory is written to the file: a little at a time, so that no
-/// write keeps the loop for long.
+/// The share of memory that is written to the file when it is full: one eighth, so that no write
+/// takes long.
 const SPILL_SHARE: usize = 8;
 
-/// Puts outcomes into the order of their ids, which are dense from 1.
+/// Puts outcomes into the order of their sequence numbers, which are dense from 1.
 #[derive(Debug)]
 pub struct Ordered {
     memory_max: usize,
-    /// The id whose turn it is.
+    /// The sequence number whose turn it is.
     next: u64,
-    /// What is due, in order: everything before `next` that was not released.
+    /// The bytes that are due, in order: everything before `next` that was not released.
     due: Vec<u8>,
     waiting: BTreeMap<u64, Payload>,
     waiting_bytes: usize,
     spill: Spill,
-    /// Whether memory is full and cannot be relieved.
+    /// Whether memory is full and the file takes no more.
     is_full: bool,
     failure: Option<SpillError>,
 }
 
-/// The temporary file could not be written or read.
+/// Why the temporary file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "--keep-order needs a temporary file in {directory} and could not {what} it: {error}: \
@@ -51,14 +51,14 @@ impl SpillError {
         Self { what, directory, is_loss, error }
     }
 
-    /// Whether outcomes cannot be had any more, so that the run must stop. Else they wait in
-    /// memory, and no more are to come until some are out.
+    /// Whether outcomes are lost, so that the run must stop. Otherwise they wait in memory, and the
+    /// run starts no more jobs until some were written.
     #[must_use]
     pub fn is_loss(&self) -> bool {
         self.is_loss
     }
 
-    /// The kernel's number for it.
+    /// The error number.
     #[must_use]
     pub fn errno(&self) -> i32 {
         self.error.raw_os_error().unwrap_or(libc::EIO)
@@ -66,7 +66,7 @@ impl SpillError {
 }
 
 impl Ordered {
-    /// Nothing yet. Up to about `memory_max` bytes are kept in memory.
+    /// Creates an empty order that keeps about `memory_max` bytes in memory.
     #[must_use]
     pub fn new(memory_max: usize) -> Self {
         Self::with_store(memory_max, Box::new(Temporary::default()))
@@ -78,7 +78,7 @@ impl Ordered {
         Self { memory_max, next: 1, due, waiting, waiting_bytes, spill, is_full, failure }
     }
 
-    /// Takes an outcome, as the bytes that shall come out. It is never refused.
+    /// Takes the bytes of an outcome. Never refuses any.
     pub fn push(&mut self, id: u64, bytes: &[u8]) {
         if id == self.next && self.due.len() + bytes.len() <= DUE_BYTES_MAX {
             self.due.extend_from_slice(bytes);
@@ -96,7 +96,7 @@ impl Ordered {
     /// Appends what is due, up to about `bytes_max` bytes.
     ///
     /// # Errors
-    /// The temporary file cannot be read. What it holds is not lost, but cannot be had.
+    /// The temporary file cannot be read; a later call may succeed.
     pub fn release(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> Result<(), SpillError> {
         let out_max = out.len().saturating_add(bytes_max);
         out.append(&mut self.due);
@@ -112,14 +112,14 @@ impl Ordered {
                 break;
             }
         }
-        // Not at the first byte of room, or every outcome would try the file again.
+        // Not at the first free byte, or every outcome would try to write the file again.
         if self.waiting_bytes <= self.memory_max / 2 {
             self.is_full = false;
         }
         Ok(())
     }
 
-    /// Whether something is due.
+    /// Whether an outcome is due.
     #[must_use]
     pub fn has_due(&self) -> bool {
         let is_next = |first: Option<u64>| first == Some(self.next);
@@ -128,19 +128,19 @@ impl Ordered {
             || is_next(self.spill.first())
     }
 
-    /// Whether no more should come: memory is full, and the file takes nothing. What comes all
-    /// the same is kept.
+    /// Whether the run should start no more jobs: memory is full and the file takes no more.
+    /// Outcomes that arrive all the same are kept.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.is_full
     }
 
-    /// Why it became full, told once each time.
+    /// Why the order became full; returned once each time.
     pub fn take_failure(&mut self) -> Option<SpillError> {
         self.failure.take()
     }
 
-    /// Writes to the file what is due last.
+    /// Writes the outcomes to the file that are due last.
     fn relieve(&mut self) {
         let kept = self.memory_max - self.memory_max / SPILL_SHARE;
         let mut records = Vec::new();
@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// A device of some size that may be enlarged, and that may fail to read.
+    /// A device with a size, which may be enlarged, and which may fail to read.
     #[derive(Debug, Default)]
     struct Device {
         bytes: Vec<u8>,
@@ -245,7 +245,7 @@ mod tests {
             message.contains("could not write it: ") && message.contains("TMPDIR"),
             "{message}"
         );
-        // Those in flight still come.
+        // Jobs in flight still end.
         for more in id + 1..id + 100 {
             ordered.push(more, &bytes_of(more, 50));
         }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error_and_can_be_read_later() {
+    fn an_outcome_that_cannot_be_read_is_not_lost() {
         let device = Shared::default();
         device.0.borrow_mut().size = usize::MAX;
         let mut ordered = Ordered::with_store(0, Box::new(device.clone()));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_file_keeps_what_it_is_given() {
+    fn a_temporary_file_returns_what_was_written() {
         let mut ordered = Ordered::new(10_000);
         let lengths = [0, 31, 5_000, 200_000, 600_000];
         let length = |id: u64| lengths[id as usize % lengths.len()];
@@ -287,7 +287,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_come_out_as_a_plain_sort_has_them(
+        fn outcomes_come_out_as_a_plain_sort_would_order_them(
             order in Just((1..=200).collect::<Vec<u64>>()).prop_shuffle(),
             lengths in prop::collection::vec(0usize..80, 200),
             releases in prop::collection::vec((0usize..200, 1usize..600), 0..20),

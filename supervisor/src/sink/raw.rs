@@ -1,5 +1,5 @@
-//! The bytes of workers and of their replies as they are, each stream to its like; with jobs,
-//! replies alone go to stdout.
+//! Output of workers and replies unchanged. Each stream of a worker goes to the same stream of the
+//! supervisor; with jobs, only replies go to stdout.
 
 use super::{Held, Origin, Sink, Stream, text};
 use pool::{
@@ -7,7 +7,7 @@ use pool::{
     job::{JobEnd, Outcome},
 };
 
-/// No prefix, no lines, no escaping.
+/// Writes bytes without prefixes, line splitting or escaping.
 #[derive(Debug)]
 pub(super) struct Raw {
     has_jobs: bool,

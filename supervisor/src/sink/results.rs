@@ -1,5 +1,5 @@
-//! How do outcomes reach the writer? As one chunk for all that came in one turn of the loop; in
-//! order where that was asked for.
+//! The way of outcomes to the writer: one chunk for all outcomes of one turn of the loop, in the
+//! order of the jobs if the user wants that.
 
 use super::{
     Archive, Sink, Stream,
@@ -9,50 +9,50 @@ use super::{
 };
 use pool::job::Outcome;
 
-/// What waits for its turn takes so much memory at most; the rest goes to a file.
+/// The most memory for outcomes that wait for their turn, in bytes; more go to a file.
 const ORDER_BYTES_MAX: usize = 8 << 20;
 const LENGTH_BYTES: usize = size_of::<u64>();
-/// What is due goes to the writer in chunks of about this size.
+/// The approximate size of the chunks in which due outcomes go to the writer.
 const CHUNK_BYTES: usize = 128 << 10;
 
 /// Outcomes on their way to the writer.
 #[derive(Debug)]
 pub(super) struct Results {
     chunk: Vec<u8>,
-    /// What goes to stderr, where something may.
+    /// The bytes for stderr; `None` if the format has none.
     errors: Option<Vec<u8>>,
-    turns: Turns,
-    /// Which were written, where somebody wants to know.
+    order: Order,
+    /// Which outcomes were written; `None` without an archive.
     sent: Option<Sent>,
-    /// What of them can be had no more, and why.
+    /// Why outcomes cannot be written any more, until the caller takes it.
     failure: Option<ResultsError>,
     is_broken: bool,
 }
 
-/// When they come out.
+/// The order of outcomes.
 #[derive(Debug)]
-enum Turns {
-    /// As they come.
+enum Order {
+    /// As they arrive.
     None,
-    /// In the order of their jobs; what is not due waits here.
+    /// The order of the jobs; outcomes that are not due wait here.
     Ordered(Ordered),
-    /// What is not due, or was told before, waits in an archive.
+    /// Outcomes that are not due, or that a previous run wrote, wait in an archive.
     Archived(Archived),
 }
 
-/// Why outcomes cannot be put out.
+/// Why outcomes cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
-    /// The file in which some wait for their turn.
+    /// The temporary file for outcomes that wait for their turn.
     #[error(transparent)]
     Spill(#[from] SpillError),
-    /// The archive.
+    /// The archive cannot be read.
     #[error("{0}")]
     Archive(String),
 }
 
 impl ResultsError {
-    /// Whether outcomes cannot be had any more, so that the run must stop.
+    /// Whether outcomes are lost, so that the run must stop.
     #[must_use]
     pub fn is_loss(&self) -> bool {
         match self {
@@ -61,7 +61,7 @@ impl ResultsError {
         }
     }
 
-    /// The kernel's number for it.
+    /// The error number.
     #[must_use]
     pub fn errno(&self) -> i32 {
         match self {
@@ -72,27 +72,28 @@ impl ResultsError {
 }
 
 impl Results {
-    /// With an archive what was written is known, too.
+    /// With an archive, the results also track which outcomes were written.
     pub(super) fn new(
         keep_order: bool,
         has_stderr: bool,
         archive: Option<Box<dyn Archive>>,
     ) -> Self {
         let sent = archive.as_ref().map(|_| Sent::default());
-        let turns = match archive {
-            Some(archive) => Turns::Archived(Archived::new(archive, keep_order)),
-            None if keep_order => Turns::Ordered(Ordered::new(ORDER_BYTES_MAX)),
-            None => Turns::None,
+        let order = match archive {
+            Some(archive) => Order::Archived(Archived::new(archive, keep_order)),
+            None if keep_order => Order::Ordered(Ordered::new(ORDER_BYTES_MAX)),
+            None => Order::None,
         };
         let errors = has_stderr.then(Vec::new);
-        Self { chunk: Vec::new(), errors, turns, sent, failure: None, is_broken: false }
+        Self { chunk: Vec::new(), errors, order, sent, failure: None, is_broken: false }
     }
 
+    /// Takes outcomes, and writes those that are due.
     pub(super) fn put(&mut self, outcomes: &[Outcome], sink: &dyn Sink, writer: &Writer) {
         let (chunk, mut ids) = (&mut self.chunk, Vec::new());
         for outcome in outcomes {
-            match &mut self.turns {
-                Turns::Ordered(order) => {
+            match &mut self.order {
+                Order::Ordered(order) => {
                     match &mut self.errors {
                         Some(errors) => put_both(outcome, sink, errors, chunk),
                         None => sink.outcome(outcome, chunk),
@@ -101,13 +102,13 @@ impl Results {
                     chunk.clear();
                     continue;
                 }
-                Turns::Archived(waiting) => {
+                Order::Archived(waiting) => {
                     if !waiting.takes_turn(outcome) {
                         waiting.push(outcome);
                         continue;
                     }
                 }
-                Turns::None => {}
+                Order::None => {}
             }
             archive::put(outcome, sink, (chunk, self.errors.as_mut()), writer);
             if self.sent.is_some() && outcome.end.is_final() {
@@ -117,9 +118,9 @@ impl Results {
         self.deliver(ids, writer);
     }
 
-    /// What was perhaps told by a run before this one is told again, in this turn.
+    /// Takes an outcome that a previous run may have written, for this turn.
     pub(super) fn put_again(&mut self, place: u64, id: u64) {
-        if let Turns::Archived(waiting) = &mut self.turns {
+        if let Order::Archived(waiting) = &mut self.order {
             waiting.push_again(place, id);
         }
     }
@@ -131,7 +132,7 @@ impl Results {
         }
     }
 
-    /// Gives the writer what is due, while it has room. Whether some is left.
+    /// Passes outcomes that are due to the writer, while it has room. Returns whether some are left.
     pub(super) fn release(&mut self, sink: &dyn Sink, writer: &Writer) -> bool {
         while !self.is_broken && self.has_due() {
             if !writer.has_room() {
@@ -146,9 +147,9 @@ impl Results {
     }
 
     fn release_some(&mut self, sink: &dyn Sink, writer: &Writer) -> Result<(), ResultsError> {
-        match &mut self.turns {
-            Turns::None => Ok(()),
-            Turns::Ordered(order) => {
+        match &mut self.order {
+            Order::None => Ok(()),
+            Order::Ordered(order) => {
                 let released = order.release(&mut self.chunk, CHUNK_BYTES);
                 match &mut self.errors {
                     Some(errors) => deliver_both(&mut self.chunk, errors, writer),
@@ -156,7 +157,7 @@ impl Results {
                 }
                 Ok(released?)
             }
-            Turns::Archived(waiting) => {
+            Order::Archived(waiting) => {
                 let (chunk, mut ids) = (&mut self.chunk, Vec::new());
                 let mut released = Ok(());
                 while chunk.len() < CHUNK_BYTES && writer.has_room() {
@@ -179,39 +180,41 @@ impl Results {
     }
 
     fn has_due(&self) -> bool {
-        match &self.turns {
-            Turns::None => false,
-            Turns::Ordered(order) => order.has_due(),
-            Turns::Archived(waiting) => waiting.has_due(),
+        match &self.order {
+            Order::None => false,
+            Order::Ordered(order) => order.has_due(),
+            Order::Archived(waiting) => waiting.has_due(),
         }
     }
 
-    /// Whether no more should come: some is due already, or what waits fills the memory.
+    /// Whether the run should start no more jobs: outcomes are due, or those that wait fill the
+    /// memory.
     pub(super) fn is_full(&self) -> bool {
-        let is_full = matches!(&self.turns, Turns::Ordered(order) if order.is_full());
+        let is_full = matches!(&self.order, Order::Ordered(order) if order.is_full());
         !self.is_broken && (self.has_due() || is_full)
     }
 
-    /// Nothing waits any more, and the archive is let go of.
+    /// Closes the archive; nothing waits any more.
     pub(super) fn close(&mut self) {
-        self.turns = Turns::None;
+        self.order = Order::None;
     }
 
-    /// Which were written, as far as nobody was told.
+    /// Which outcomes were written, since the last call.
     pub(super) fn sent(&mut self) -> Option<&mut Sent> {
         self.sent.as_mut()
     }
 
+    /// Why outcomes cannot be written, once each time it happens.
     pub(super) fn take_failure(&mut self) -> Option<ResultsError> {
-        let spilled = match &mut self.turns {
-            Turns::Ordered(order) => order.take_failure().map(ResultsError::from),
-            Turns::None | Turns::Archived(_) => None,
+        let spilled = match &mut self.order {
+            Order::Ordered(order) => order.take_failure().map(ResultsError::from),
+            Order::None | Order::Archived(_) => None,
         };
         self.failure.take().or(spilled)
     }
 }
 
-/// What is for both streams, to wait as one: the two lengths, and then the bytes.
+/// Formats an outcome for both streams as one entry: the two lengths, and then the bytes.
 fn put_both(outcome: &Outcome, sink: &dyn Sink, errors: &mut Vec<u8>, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0; 2 * LENGTH_BYTES]);
     sink.outcome(outcome, out);
@@ -223,7 +226,7 @@ fn put_both(outcome: &Outcome, sink: &dyn Sink, errors: &mut Vec<u8>, out: &mut 
     out.append(errors);
 }
 
-/// Takes apart what waited, and gives each stream its own, in the order of the jobs.
+/// Takes entries apart and passes each stream its bytes, in the order of the jobs.
 fn deliver_both(waited: &mut Vec<u8>, errors: &mut Vec<u8>, writer: &Writer) {
     let (mut out, mut rest) = (Vec::new(), &waited[..]);
     let length = |bytes: &[u8; LENGTH_BYTES]| usize::try_from(u64::from_le_bytes(*bytes)).ok();
@@ -241,7 +244,7 @@ fn deliver_both(waited: &mut Vec<u8>, errors: &mut Vec<u8>, writer: &Writer) {
         }
         rest = after;
     }
-    debug_assert!(rest.is_empty(), "what waits comes out whole");
+    debug_assert!(rest.is_empty(), "entries are whole");
     writer.deliver(Stream::Stdout, &mut out);
     waited.clear();
 }
@@ -265,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_slow_job_all_waits_and_then_comes_out_as_the_writer_has_room() {
+    fn outcomes_behind_a_slow_job_are_released_as_the_writer_has_room() {
         let (mut results, writer, sink) =
             (Results::new(true, false, None), Writer::idle(), Raw::new(true));
         let others: Vec<_> = (2..=20_000).rev().map(outcome).collect();
@@ -285,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_of_the_loop_is_one_chunk() {
+    fn the_outcomes_of_one_turn_are_one_chunk() {
         let (mut results, writer, sink) =
             (Results::new(false, false, None), Writer::idle(), Raw::new(true));
         results.put(&[outcome(2), outcome(1)], &sink, &writer);

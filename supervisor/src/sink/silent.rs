@@ -1,4 +1,4 @@
-//! Nothing on stdout: replies, or the output of programs that take no jobs, are not wanted.
+//! Writes nothing to stdout: neither replies nor the output of programs that take no jobs.
 
 use super::{Held, Origin, Sink, Stream, text::Text};
 use pool::{
@@ -6,7 +6,7 @@ use pool::{
     job::Outcome,
 };
 
-/// What workers that take jobs say beside their replies is still shown.
+/// Drops replies. With jobs, other output of workers still goes to stderr.
 #[derive(Debug)]
 pub(super) struct Silent(Option<Text>);
 

@@ -1,6 +1,6 @@
-//! Where is kept what waits for its turn and is too much for memory? In a temporary file without
-//! a name, as segments sorted by id. In memory are only where each begins, and a small buffer
-//! for those that are due next.
+//! A temporary file for outcomes that wait for their turn and exceed memory. It holds segments that
+//! are sorted by sequence number; memory holds the position of each, and small buffers for those
+//! that are due next.
 
 use std::{collections::BTreeMap, fmt, fs::File, io, mem, ops::Range, os::unix::fs::FileExt};
 
@@ -8,20 +8,20 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 use pool::job::Payload;
 
-/// A segment that is being read has a buffer of this size.
+/// The size of the buffer of a segment that is being read, in bytes.
 const BUFFER_BYTES: usize = 32 << 10;
-/// So many have one at a time.
+/// The most segments that have a buffer at the same time.
 const BUFFERS_MAX: usize = 16;
-/// Records are gathered to this much for a write.
+/// The number of bytes that are gathered for a write.
 const WRITE_BYTES: usize = 256 << 10;
-/// Before each record: its id and its length.
+/// The size of what precedes each record: its sequence number and its length, in bytes.
 const HEADER_BYTES: u64 = 16;
 
-/// What a temporary file is asked for.
+/// The operations of a temporary file; tests simulate one.
 pub(super) trait Store: fmt::Debug {
     fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()>;
     fn read(&mut self, bytes: &mut [u8], at: u64) -> io::Result<()>;
-    /// These bytes are needed no more.
+    /// Frees a range that is not needed any more.
     fn free(&mut self, range: Range<u64>);
 }
 
@@ -35,19 +35,20 @@ pub(super) struct Temporary(Option<File>);
 pub(super) struct Spill {
     store: Box<dyn Store>,
     end: u64,
-    /// By the id that comes next of each: those with a buffer, and those without.
+    /// Segments with a buffer, by the next sequence number of each.
     warm: BTreeMap<u64, Segment>,
+    /// Segments without a buffer, by the next sequence number of each.
     cold: BTreeMap<u64, Segment>,
 }
 
-/// Records in the order of their ids.
+/// Records in the order of their sequence numbers.
 #[derive(Debug)]
 struct Segment {
     whole: Range<u64>,
-    /// Where its next record begins.
+    /// The position of the next record.
     at: u64,
     buffer: Vec<u8>,
-    /// Where the buffer's bytes begin in the file.
+    /// The position of the buffer's first byte.
     buffer_at: u64,
 }
 
@@ -56,13 +57,13 @@ impl Spill {
         Self { store, end: 0, warm: BTreeMap::new(), cold: BTreeMap::new() }
     }
 
-    /// The id that comes next.
+    /// The lowest sequence number in the file.
     pub(super) fn first(&self) -> Option<u64> {
         let firsts = [&self.warm, &self.cold].map(|half| half.keys().next().copied());
         firsts.into_iter().flatten().min()
     }
 
-    /// Writes a segment: records sorted by id. After an error it is as if it had not been tried.
+    /// Writes a segment of records, sorted by sequence number. An error leaves everything as before.
     pub(super) fn write(&mut self, records: &[(u64, Payload)]) -> io::Result<()> {
         let Some((first, _)) = records.first() else { return Ok(()) };
         let start = self.end;
@@ -102,8 +103,8 @@ impl Spill {
         Ok(at)
     }
 
-    /// Appends what is due from the id `next` on, without a gap and up to about `out_max` bytes
-    /// in all, and moves `next` on. After an error nothing is lost: it can be tried again.
+    /// Appends records from the sequence number `next` on, without a gap and until `out` has about
+    /// `out_max` bytes, and advances `next`. After an error nothing is lost; a retry may succeed.
     pub(super) fn release(
         &mut self,
         next: &mut u64,
@@ -128,7 +129,7 @@ impl Spill {
                     Err(_) => out.truncate(kept),
                 }
             }
-            debug_assert!(out.len() >= mark, "what was taken stays");
+            debug_assert!(out.len() >= mark, "records that were taken stay");
             match following {
                 Ok(Some(id)) => self.put_back(id, segment),
                 Ok(None) => self.free(segment.whole),
@@ -141,7 +142,7 @@ impl Spill {
         Ok(())
     }
 
-    /// The buffers are for those whose turn comes first.
+    /// Puts a segment back. The segments that are due first have the buffers.
     fn put_back(&mut self, id: u64, segment: Segment) {
         self.warm.insert(id, segment);
         if self.warm.len() > BUFFERS_MAX
@@ -170,8 +171,8 @@ fn record_bytes(bytes: &Payload) -> u64 {
 }
 
 impl Segment {
-    /// Appends the next record, and says the id of the one after it. Only a record that was read
-    /// whole moves it on.
+    /// Appends the next record, and returns the sequence number of the one after it. Advances only
+    /// after the whole record was read.
     fn take(&mut self, store: &mut dyn Store, out: &mut Vec<u8>) -> io::Result<Option<u64>> {
         let length = self.number(store, self.at + 8)?;
         let body = self.at + HEADER_BYTES;
@@ -195,7 +196,7 @@ impl Segment {
         Ok(u64::from_le_bytes(number))
     }
 
-    /// Some bytes of the file, through the buffer.
+    /// Reads bytes of the file through the buffer.
     fn bytes(&mut self, store: &mut dyn Store, at: u64, length: usize) -> io::Result<&[u8]> {
         let offset = at.checked_sub(self.buffer_at).and_then(|offset| usize::try_from(offset).ok());
         if let Some(from) = offset
@@ -232,7 +233,7 @@ impl Store for Temporary {
         if let (Ok(start), Ok(length)) =
             (range.start.try_into(), (range.end - range.start).try_into())
         {
-            // Not every file system can: there the space comes back at the end.
+            // On a file system that cannot do this, the space is freed at the end of the run.
             let _ = fallocate(file, mode, start, length);
         }
     }

@@ -1,5 +1,5 @@
 //! Lines for people: `[2] text`, and at the end `Task 2 (PID n) exited with code c`. With jobs,
-//! replies as they are, and `[2 #17] text` on stderr for what the worker says beside them.
+//! replies go to stdout unchanged, and other output of workers to stderr as `[2 #17] text`.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -13,11 +13,11 @@ use pool::{
 };
 use text::escape::visible;
 
-/// Each line with the worker's number in front.
+/// Puts the worker's number in front of each line.
 #[derive(Debug)]
 pub(super) struct Text {
     timestamps: bool,
-    /// Whether a line of a reply has its job in front.
+    /// Whether each line of a reply has its job in front.
     tag: bool,
     has_jobs: bool,
     stdout_is_terminal: bool,
@@ -31,7 +31,7 @@ impl Text {
         Self { timestamps, tag, has_jobs, stdout_is_terminal, stderr_is_terminal }
     }
 
-    /// `[2] text`; `[2+] text` goes on a line that was too long for one.
+    /// `[2] text`; `[2+] text` continues a line that was too long.
     fn line(&self, origin: Origin, line: Line<'_>, out: &mut Vec<u8>) {
         if self.timestamps {
             let now = humantime::format_rfc3339_millis(SystemTime::now());
@@ -51,7 +51,7 @@ impl Text {
         out.push(b'\n');
     }
 
-    /// A reply ends with a newline; each of its lines begins with the job, if that is wanted.
+    /// A reply, with a newline at its end, and with the job in front of each line if that is wanted.
     fn reply(&self, job: &[u8], reply: &[u8], out: &mut Vec<u8>) {
         if !self.tag && !self.stdout_is_terminal {
             out.extend_from_slice(reply);
@@ -71,7 +71,7 @@ impl Text {
     }
 }
 
-/// As it is; on a terminal, with its control characters made visible.
+/// The bytes unchanged; on a terminal, with visible control characters.
 fn put(text: &[u8], is_terminal: bool, out: &mut Vec<u8>) {
     if is_terminal {
         out.extend_from_slice(visible(text).as_bytes());
@@ -108,7 +108,7 @@ impl Sink for Text {
     }
 }
 
-/// The chapter's line.
+/// The final line of a slot: `Task 1 (PID n) exited with code c`.
 pub(super) fn task_line(ended: &Ended, out: &mut Vec<u8>) {
     if let (Some(pid), Some(evidence)) = (ended.pid, &ended.evidence) {
         let (task, code) = (ended.worker.slot, evidence.status.shell_code());
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_lines_and_shows_its_job_where_that_is_wanted() {
+    fn a_tagged_reply_has_its_job_in_front_of_each_line() {
         let two = b"one\ntwo\n";
         assert_eq!(reply(false, false, b"a", b"plain \x1b"), "plain \x1b\n");
         assert_eq!(reply(false, false, b"a", two), "one\ntwo\n");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_shows_its_worker_and_its_job() {
+    fn a_line_of_output_shows_its_worker_and_its_job() {
         let line = |job, has_jobs| {
             let plain = Text::new(false, false, has_jobs);
             let text = Text { stdout_is_terminal: false, stderr_is_terminal: true, ..plain };

@@ -1,7 +1,8 @@
-//! Who writes to stdout and stderr? A thread behind a queue bounded in bytes, so that a reader
-//! that has stopped, or Ctrl-S, never stops supervision. The streams themselves stay blocking:
-//! they are shared with whoever started us. What is said is dropped when the queue is full;
-//! outcomes never are: whoever has them stops making more.
+//! The thread that writes to stdout, stderr and report files, behind a queue that is bounded in
+//! bytes: a reader that has stopped, or Ctrl-S, never stops supervision. The streams stay blocking,
+//! because the supervisor shares them with the process that started it. When the queue is full,
+//! messages and output of workers are dropped and counted. Outcomes are never dropped: the run
+//! starts no more jobs until they have room.
 
 use std::{
     collections::VecDeque,
@@ -18,33 +19,33 @@ use tokio::sync::Notify;
 use super::status_line::StatusLine;
 use process::descriptors::{write, write_over};
 
-/// While fewer bytes wait, there is room for a worker's output.
+/// The queue has room for output of workers while it holds fewer bytes than this.
 const ROOM_BYTES: usize = 256 << 10;
-/// What may be dropped is queued up to this many bytes, and then dropped and counted.
-const TALK_BYTES_MAX: usize = 4 << 20;
-/// A written chunk of up to this size is used again.
+/// The most bytes in the queue that may be dropped; more are dropped and counted.
+const DROPPABLE_BYTES_MAX: usize = 4 << 20;
+/// The largest buffer that is used again after it was written.
 const SPARE_BYTES_MAX: usize = 1 << 20;
-/// A thread that writes needs little.
+/// The stack of the thread, in bytes.
 const STACK_BYTES: usize = 64 << 10;
 
-/// One of the two streams a program writes to.
+/// One of the two streams that a program writes to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
-    /// Data.
+    /// Standard output: data.
     Stdout,
-    /// What is said about them.
+    /// Standard error: messages.
     Stderr,
 }
 
-/// Why stdout can be written to no more.
+/// What the thread could not write to. stderr is not among them: there is nowhere to report it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Failure {
-    /// Nobody reads it.
+    /// stdout, because its reader has closed it.
     Closed,
-    /// The error number.
+    /// stdout, with this error number.
     Failed(i32),
-    /// So could not this report; the error number.
+    /// The report with this index, with this error number.
     Report(usize, i32),
 }
 
@@ -57,9 +58,9 @@ pub struct Writer {
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Something came.
+    /// Wakes the thread when a chunk arrives.
     filled: Condvar,
-    /// Something was written, or stdout failed.
+    /// Wakes the loop when a chunk is written or a write fails.
     changed: Notify,
 }
 
@@ -67,19 +68,20 @@ struct Shared {
 struct Queue {
     chunks: VecDeque<Chunk>,
     bytes: usize,
-    /// Those of them that may be dropped.
-    talk_bytes: usize,
-    /// Taken and not yet written.
+    /// The bytes among them that may be dropped.
+    droppable_bytes: usize,
+    /// The thread has taken chunks that it has not written yet.
     writing: bool,
-    /// Whether the thread waits: else there is no need to wake it.
+    /// The thread waits; otherwise nobody needs to wake it.
     waiting: bool,
-    /// An empty buffer of a chunk that was written.
+    /// The empty buffer of a chunk that was written.
     spare: Vec<u8>,
-    /// What the terminal's last line shall be, until the thread has seen it.
+    /// The new last line of the terminal, until the thread has taken it.
     status: Option<Vec<u8>>,
     dropped_bytes: u64,
-    /// Chunks that ever came, and how many of the first of them were written without fail.
+    /// The number of chunks that were ever queued.
     queued: u64,
+    /// How many of them, from the first on, were written without a failure.
     written: u64,
     failure: Option<Failure>,
 }
@@ -88,9 +90,9 @@ struct Queue {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Target {
     Stream(Stream),
-    /// This report.
+    /// The end of the report with this index.
     Report(usize),
-    /// The beginning of this report, where it can be written over.
+    /// The beginning of the report with this index, which is overwritten.
     Head(usize),
 }
 
@@ -98,58 +100,58 @@ enum Target {
 struct Chunk {
     target: Target,
     bytes: Vec<u8>,
-    is_talk: bool,
+    is_droppable: bool,
 }
 
 impl Writer {
-    /// Starts the thread, which also writes these reports.
+    /// Starts the thread. It writes these report files as well.
     ///
     /// # Errors
-    /// No thread to be had.
+    /// The thread cannot be started.
     pub fn open(reports: Vec<File>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let theirs = Arc::clone(&shared);
-        // Never joined: it may hang in a write for as long as a reader likes, and ends with us.
+        let thread = Arc::clone(&shared);
+        // Never joined: a write may block for ever, and the thread ends with the process.
         thread::Builder::new()
             .name("writer".into())
             .stack_size(STACK_BYTES)
-            .spawn(move || theirs.write_all(&reports))?;
+            .spawn(move || thread.write_all(&reports))?;
         Ok(Self { shared })
     }
 
-    /// Queues bytes; never waits. Beyond the bound they are dropped, and counted.
+    /// Queues bytes that may be dropped. Never waits; beyond the limit they are dropped and counted.
     pub fn push(&self, stream: Stream, bytes: Vec<u8>) {
         if !bytes.is_empty() {
-            self.shared.add(Chunk { target: Target::Stream(stream), bytes, is_talk: true });
+            self.shared.add(Chunk { target: Target::Stream(stream), bytes, is_droppable: true });
         }
     }
 
-    /// Queues bytes that must not be lost, however many; never waits. An empty buffer takes their
-    /// place. Whoever has them makes no more while there is no [room](Self::has_room).
+    /// Queues bytes that must not be lost, however many they are, and leaves an empty buffer in their
+    /// place. Never waits. Callers must produce no more while there is no [room](Self::has_room).
     ///
-    /// Only where stdout has failed are they dropped, and counted.
+    /// The bytes are dropped and counted only if stdout has failed.
     pub fn deliver(&self, stream: Stream, bytes: &mut Vec<u8>) {
         self.deliver_to(Target::Stream(stream), bytes);
     }
 
-    /// The same, for the report of this number.
+    /// Queues bytes for the report with this index; none are lost.
     pub(super) fn report(&self, number: usize, bytes: &mut Vec<u8>) {
         self.deliver_to(Target::Report(number), bytes);
     }
 
-    /// Writes over the beginning of a report, if it is a file in which that can be done.
+    /// Overwrites the beginning of a report, if it is a regular file.
     pub(super) fn report_head(&self, number: usize, mut bytes: Vec<u8>) {
         self.deliver_to(Target::Head(number), &mut bytes);
     }
 
     fn deliver_to(&self, target: Target, bytes: &mut Vec<u8>) {
         if !bytes.is_empty() {
-            let chunk = Chunk { target, bytes: mem::take(bytes), is_talk: false };
+            let chunk = Chunk { target, bytes: mem::take(bytes), is_droppable: false };
             *bytes = self.shared.add(chunk);
         }
     }
 
-    /// What the terminal's last line shall be from now on: below all that is written.
+    /// Sets the last line of the terminal, which stays below everything that is written.
     pub fn set_status(&self, line: String) {
         let mut queue = self.shared.lock();
         queue.status = Some(line.into_bytes());
@@ -157,53 +159,53 @@ impl Writer {
         self.shared.filled.notify_one();
     }
 
-    /// Whether a worker's output may come.
+    /// Whether the queue has room for output of workers.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.shared.lock().bytes < ROOM_BYTES
     }
 
-    /// Waits for room.
+    /// Waits until the queue has room for output of workers.
     pub async fn room(&self) {
         self.until(|queue| (queue.bytes < ROOM_BYTES).then_some(())).await;
     }
 
-    /// Waits until all is written, or has failed to be.
+    /// Waits until every chunk was written or has failed.
     pub async fn flushed(&self) {
         let is_done =
             |queue: &Queue| queue.chunks.is_empty() && queue.status.is_none() && !queue.writing;
         self.until(|queue| is_done(queue).then_some(())).await;
     }
 
-    /// How many chunks were ever queued.
+    /// The number of chunks that were ever queued.
     #[must_use]
     pub fn queued(&self) -> u64 {
         self.shared.lock().queued
     }
 
-    /// How many of these were written: the first ones, up to the first that could not be.
+    /// The number of chunks that were written, up to the first failure.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.shared.lock().written
     }
 
-    /// Waits until so many are.
+    /// Waits until this many chunks were written.
     pub async fn until_written(&self, chunks: u64) {
         self.until(|queue| (queue.written >= chunks).then_some(())).await;
     }
 
-    /// Waits until stdout fails.
+    /// Waits for the first failure.
     pub async fn failed(&self) -> Failure {
         self.until(|queue| queue.failure).await
     }
 
-    /// Why stdout has failed, if it has.
+    /// The first failure, if any.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
         self.shared.lock().failure
     }
 
-    /// Bytes dropped so far.
+    /// The number of bytes that were dropped so far.
     #[must_use]
     pub fn dropped_bytes(&self) -> u64 {
         self.shared.lock().dropped_bytes
@@ -218,7 +220,7 @@ impl Writer {
         loop {
             let changed = self.shared.changed.notified();
             tokio::pin!(changed);
-            // Before looking, so that no change between the look and the wait is missed.
+            // Enabled before the check, so that no change in between is missed.
             changed.as_mut().enable();
             if let Some(value) = holds(&self.shared.lock()) {
                 return value;
@@ -234,13 +236,13 @@ impl Shared {
         let length = chunk.bytes.len();
         let is_lost = chunk.target == Target::Stream(Stream::Stdout)
             && matches!(queue.failure, Some(Failure::Closed | Failure::Failed(_)));
-        if is_lost || chunk.is_talk && queue.talk_bytes + length > TALK_BYTES_MAX {
+        if is_lost || chunk.is_droppable && queue.droppable_bytes + length > DROPPABLE_BYTES_MAX {
             queue.dropped_bytes += length as u64;
             return Vec::new();
         }
         queue.queued += 1;
         queue.bytes += length;
-        queue.talk_bytes += if chunk.is_talk { length } else { 0 };
+        queue.droppable_bytes += if chunk.is_droppable { length } else { 0 };
         queue.chunks.push_back(chunk);
         if mem::take(&mut queue.waiting) {
             self.filled.notify_one();
@@ -248,7 +250,7 @@ impl Shared {
         mem::take(&mut queue.spare)
     }
 
-    /// The thread: takes all there is, writes it, and waits for more.
+    /// The main function of the thread.
     fn write_all(&self, reports: &[File]) {
         let mut status = StatusLine::default();
         loop {
@@ -272,12 +274,12 @@ impl Shared {
     }
 
     fn written(&self, chunk: Chunk, result: nix::Result<()>) {
-        let Chunk { target, mut bytes, is_talk } = chunk;
+        let Chunk { target, mut bytes, is_droppable } = chunk;
         let mut queue = self.lock();
         queue.bytes -= bytes.len();
-        queue.talk_bytes -= if is_talk { bytes.len() } else { 0 };
+        queue.droppable_bytes -= if is_droppable { bytes.len() } else { 0 };
         let failure = result.err().and_then(|error| match target {
-            // There is nowhere to say that stderr failed.
+            // There is nowhere to report that stderr failed.
             Target::Stream(Stream::Stderr) => None,
             Target::Stream(Stream::Stdout) => {
                 queue.dropped_bytes += bytes.len() as u64;
@@ -312,7 +314,7 @@ impl Shared {
         mem::take(&mut queue.chunks)
     }
 
-    /// A panic elsewhere leaves the queue whole: it changes in single steps.
+    /// Locks the queue. A poisoned lock is fine, because every change of the queue is one step.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -320,13 +322,13 @@ impl Shared {
 
 #[cfg(test)]
 impl Writer {
-    /// One without a thread.
-    pub(super) fn idle() -> Self {
+    /// A writer without a thread.
+    pub(crate) fn idle() -> Self {
         Self { shared: Arc::default() }
     }
 
     /// Does the thread's work, and returns what it would have written.
-    pub(super) fn write_queued(&self) -> Vec<u8> {
+    pub(crate) fn write_queued(&self) -> Vec<u8> {
         let mut written = Vec::new();
         for chunk in self.shared.take(&mut StatusLine::default()) {
             written.extend_from_slice(&chunk.bytes);
@@ -341,9 +343,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn talk_is_dropped_beyond_the_bound_and_outcomes_are_not() {
+    fn messages_are_dropped_beyond_the_limit_and_outcomes_are_not() {
         let writer = Writer::idle();
-        let chunk = vec![0; TALK_BYTES_MAX / 2];
+        let chunk = vec![0; DROPPABLE_BYTES_MAX / 2];
         let deliver = |count: usize| {
             (0..count).for_each(|_| writer.deliver(Stream::Stdout, &mut chunk.clone()));
         };
@@ -352,11 +354,11 @@ mod tests {
         deliver(3);
         assert_eq!(writer.dropped_bytes(), chunk.len() as u64);
         assert_eq!(writer.shared.take(&mut StatusLine::default()).len(), 8);
-        assert!(!writer.has_room(), "what is being written still counts");
+        assert!(!writer.has_room(), "a chunk counts until it is written");
     }
 
     #[test]
-    fn a_buffer_that_was_written_is_used_again() {
+    fn a_buffer_is_used_again_after_it_was_written() {
         let writer = Writer::idle();
         let mut bytes = Vec::with_capacity(1000);
         bytes.push(b'x');
@@ -369,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stdout_no_longer_takes_is_counted() {
+    fn bytes_for_a_closed_stdout_are_counted() {
         let writer = Writer::idle();
         writer.push(Stream::Stdout, vec![0; 3]);
         for chunk in writer.shared.take(&mut StatusLine::default()) {

@@ -1,28 +1,28 @@
-//! Why can jobs not be read?
+//! Errors of reading jobs. Each message names the input, the reason and the remedy.
 
 use std::{io, path::Path};
 
-use super::shown;
+use text::escape::visible;
 
-/// Why jobs cannot be read, and what to do about it.
+/// Why jobs cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SourceError {
-    /// No such file.
+    /// There is no such file.
     #[error("{0} is not there: check its name, or create it first")]
     Missing(String),
-    /// A directory.
+    /// The input is a directory.
     #[error("{0} is a directory: name a file of jobs, one a line")]
     Directory(String),
-    /// What the outcomes are written to.
+    /// The input is the file to which outcomes are written.
     #[error(
         "{0}: input file is output file: what comes of the jobs would be jobs again; \
          send the output to another file"
     )]
     IsOutput(String),
-    /// A pipe, device or socket.
+    /// The file to follow is a pipe, device or socket.
     #[error("{0} cannot be followed, since it is no regular file: read it with --jobs-from")]
     NoFile(String),
-    /// The kernel will not watch it.
+    /// The kernel refuses to watch the file.
     #[error(
         "cannot follow {name}: {reason}: close other programs that watch files, \
          or raise fs.inotify.max_user_instances and max_user_watches with sysctl"
@@ -33,7 +33,7 @@ pub enum SourceError {
         /// The kernel's reason.
         reason: String,
     },
-    /// The kernel will not let us read it.
+    /// The input cannot be opened or read.
     #[error("cannot read jobs from {name}: {reason}: check that it can be read with `head`")]
     Unreadable {
         /// The file, or `stdin`.
@@ -41,16 +41,16 @@ pub enum SourceError {
         /// The kernel's reason.
         reason: String,
     },
-    /// No thread or pipe to be had.
+    /// A thread or a pipe cannot be created.
     #[error("cannot start to read jobs: {0}: end other programs, or raise `ulimit -u` and `-n`")]
     NoThread(String),
-    /// The thread that reads is gone without a word.
+    /// The reading thread ended without reporting the end of the input.
     #[error("the thread that reads jobs is gone: not all of them were read; please report this")]
     Lost,
 }
 
 impl SourceError {
-    /// What opening or reading a file came to.
+    /// Converts an error of opening or reading a file.
     pub(super) fn file(path: &Path, error: &io::Error) -> Self {
         let name = shown(path);
         match error.kind() {
@@ -69,7 +69,12 @@ impl SourceError {
     }
 }
 
-/// The kernel's words, without its number.
+/// Formats a path so that it is safe to print.
+pub(super) fn shown(path: &Path) -> String {
+    visible(path.as_os_str().as_encoded_bytes())
+}
+
+/// Returns the message of the kernel without the error number.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).into()

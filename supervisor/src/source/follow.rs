@@ -1,5 +1,5 @@
-//! How is a file read that others append to? To its end, then on each time the kernel says that
-//! something happened to it or in its directory.
+//! Follows a file to which other programs append. Reads it to its end, and again each time the
+//! kernel reports a change of the file or of its directory.
 
 use std::{
     fs::{self, File, Metadata},
@@ -11,47 +11,46 @@ use std::{
 use nix::errno::Errno;
 
 use super::{
-    Outward, Supply,
-    error::SourceError,
-    lines::{Batches, Splitter, Unwanted},
+    batch::{Batch, Disconnected, Sender},
+    error::{SourceError, shown},
+    lines::{Batcher, Splitter},
     read::{Input, READ_BYTES, read},
-    shown,
-    watch::{Heard, Watch},
+    watch::{Wake, Watch},
 };
 
-/// A file, and what tells of its changes. The watches are armed before anything is read or
-/// compared, so no change falls between.
+/// A followed file. Watches are set before anything is read or compared, so that no change is
+/// missed.
 #[derive(Debug)]
 pub(super) struct Followed {
     path: PathBuf,
     watch: Watch,
     file: File,
-    /// Up to where it has been read.
+    /// Number of bytes read so far.
     read_bytes: u64,
-    /// Whether its name is gone; it may still be written to, by whoever has it open.
+    /// Whether the name is gone; a program that has the file open may still write to it.
     is_gone: bool,
 }
 
-/// What has become of the file.
+/// What has happened to the file.
 enum Change {
     None,
     Truncated,
     Gone,
-    /// Gone, and there again: the same file.
+    /// The name was gone and belongs to the same file again.
     Back,
-    /// Another file has its name.
+    /// Another file has the name.
     Replaced(File),
 }
 
 /// Why reading stops.
 enum Stop {
-    Unwanted,
+    Disconnected,
     Failed(SourceError),
 }
 
-impl From<Unwanted> for Stop {
-    fn from(Unwanted: Unwanted) -> Self {
-        Self::Unwanted
+impl From<Disconnected> for Stop {
+    fn from(Disconnected: Disconnected) -> Self {
+        Self::Disconnected
     }
 }
 
@@ -70,39 +69,39 @@ impl Followed {
         Ok(Self { path: path.into(), watch, file, read_bytes: 0, is_gone: false })
     }
 
-    /// Reads what there is and what comes, until nobody wants it or `closed` says so.
+    /// Reads the file and everything that is appended, until the source is dropped.
     pub(super) fn read_on(
         mut self,
         closed: &PipeReader,
         mut splitter: Splitter,
-        mut batches: Batches<Outward>,
-    ) -> Result<(), Unwanted> {
+        mut batcher: Batcher<Sender>,
+    ) -> Result<(), Disconnected> {
         let mut buffer = vec![0; READ_BYTES];
         loop {
-            match self.step(closed, &mut buffer, &mut splitter, &mut batches) {
+            match self.step(closed, &mut buffer, &mut splitter, &mut batcher) {
                 Ok(()) => {}
-                Err(Stop::Unwanted) => return Err(Unwanted),
-                Err(Stop::Failed(error)) => return batches.say(Supply::Failed(error)),
+                Err(Stop::Disconnected) => return Err(Disconnected),
+                Err(Stop::Failed(error)) => return batcher.send(Batch::Failed(error)),
             }
         }
     }
 
-    /// Reads what there is, and waits for more or adapts to what happened instead.
+    /// Reads to the end, and then waits for a change or adapts to one.
     fn step(
         &mut self,
         closed: &PipeReader,
         buffer: &mut [u8],
         splitter: &mut Splitter,
-        batches: &mut Batches<Outward>,
+        batcher: &mut Batcher<Sender>,
     ) -> Result<(), Stop> {
-        self.read_to_end(buffer, splitter, batches)?;
+        self.read_to_end(buffer, splitter, batcher)?;
         match self.change()? {
             Change::None => match self.watch.wait(closed) {
-                Ok(Heard::Something) => Ok(()),
-                Ok(Heard::Closed) => Err(Stop::Unwanted),
+                Ok(Wake::Changed) => Ok(()),
+                Ok(Wake::Closed) => Err(Stop::Disconnected),
                 Err(error) => Err(self.failed(error).into()),
             },
-            change => self.adapt(change, buffer, splitter, batches),
+            change => self.adapt(change, buffer, splitter, batcher),
         }
     }
 
@@ -110,7 +109,7 @@ impl Followed {
         &mut self,
         buffer: &mut [u8],
         splitter: &mut Splitter,
-        batches: &mut Batches<Outward>,
+        batcher: &mut Batcher<Sender>,
     ) -> Result<(), Stop> {
         loop {
             let length = read(self.file.as_fd(), buffer).map_err(|error| self.failed(error))?;
@@ -118,39 +117,40 @@ impl Followed {
                 return Ok(());
             }
             self.read_bytes += length as u64;
-            splitter.split(&buffer[..length], batches)?;
-            batches.flush()?;
+            splitter.split(&buffer[..length], batcher)?;
+            batcher.flush()?;
         }
     }
 
-    /// What has happened since the last look.
+    /// Returns what has happened since the last check.
     fn change(&self) -> Result<Change, SourceError> {
-        let ours = self.file.metadata().map_err(|error| self.failed(error))?;
-        if ours.len() < self.read_bytes {
+        let followed = self.file.metadata().map_err(|error| self.failed(error))?;
+        if followed.len() < self.read_bytes {
             return Ok(Change::Truncated);
         }
-        if let Some(change) = self.named(&ours)? {
+        if let Some(change) = self.named(&followed)? {
             return Ok(change);
         }
-        // Its directory may be gone too, or be another one than before. Then a second look: it
-        // may have returned before that was watched.
-        let watched = self.watch.way_to(&self.path);
+        // The directory may be gone, too, or may have been replaced. The name is checked again
+        // after the ancestors are watched, because it may have returned before.
+        let watched = self.watch.ancestors(&self.path);
         watched.map_err(|error| SourceError::watch(&self.path, &error.into()))?;
         let gone = if self.is_gone { Change::None } else { Change::Gone };
-        Ok(self.named(&ours)?.unwrap_or(gone))
+        Ok(self.named(&followed)?.unwrap_or(gone))
     }
 
-    /// Whether what has the name now is ours; `None` where nothing has it.
-    fn named(&self, ours: &Metadata) -> Result<Option<Change>, SourceError> {
-        // An open file keeps its number: no other has it.
-        let is_ours = |other: &Metadata| (other.dev(), other.ino()) == (ours.dev(), ours.ino());
+    /// Compares the file that has the name now with the followed one; `None` if there is no file.
+    fn named(&self, followed: &Metadata) -> Result<Option<Change>, SourceError> {
+        // The inode number of an open file is not reused.
+        let is_same =
+            |other: &Metadata| (other.dev(), other.ino()) == (followed.dev(), followed.ino());
         let opened = match fs::metadata(&self.path) {
-            Ok(named) if is_ours(&named) => None,
+            Ok(named) if is_same(&named) => None,
             Ok(_) => Some(open(&self.path)),
             Err(error) => Some(Err(self.failed(error))),
         };
         match opened {
-            Some(Ok(file)) if !is_ours(&file.metadata().map_err(|error| self.failed(error))?) => {
+            Some(Ok(file)) if !is_same(&file.metadata().map_err(|error| self.failed(error))?) => {
                 Ok(Some(Change::Replaced(file)))
             }
             Some(Err(SourceError::Missing(_))) => Ok(None),
@@ -165,7 +165,7 @@ impl Followed {
         change: Change,
         buffer: &mut [u8],
         splitter: &mut Splitter,
-        batches: &mut Batches<Outward>,
+        batcher: &mut Batcher<Sender>,
     ) -> Result<(), Stop> {
         let was_gone = self.is_gone;
         let words = match change {
@@ -185,9 +185,9 @@ impl Followed {
                 "is back; reading on"
             }
             Change::Replaced(file) => {
-                // What was written before it lost its name, but after our last read.
-                self.read_to_end(buffer, splitter, batches)?;
-                splitter.finish(batches)?;
+                // Reads what was written after the last read and before the file lost its name.
+                self.read_to_end(buffer, splitter, batcher)?;
+                splitter.finish(batcher)?;
                 splitter.restart();
                 self.take(file)?;
                 self.is_gone = false;
@@ -195,11 +195,11 @@ impl Followed {
                 if was_gone { "is back; reading it from its start" } else { replaced }
             }
         };
-        Ok(batches.say(Supply::Notice(format!("{} {words}", shown(&self.path))))?)
+        Ok(batcher.send(Batch::Notice(format!("{} {words}", shown(&self.path))))?)
     }
 
     fn take(&mut self, file: File) -> Result<(), SourceError> {
-        // Should its directory be gone again already, that is seen next.
+        // If the directory is gone again, the next check shows it.
         let watched = match self.watch.directories(&self.path) {
             Err(error) if ![Errno::ENOENT, Errno::ENOTDIR].contains(&error) => Err(error),
             _ => self.watch.file(&file),
@@ -233,14 +233,14 @@ mod tests {
         source::Source,
     };
 
-    /// A followed file in a directory of its own.
-    struct Stage {
+    /// A followed file in a temporary directory.
+    struct Fixture {
         runtime: Runtime,
         source: Source,
         directory: PathBuf,
     }
 
-    impl Stage {
+    impl Fixture {
         fn new(name: &str, text: &str) -> Self {
             let name = format!("supervisor-follow-{}-{name}", std::process::id());
             let directory = std::env::temp_dir().join(name);
@@ -261,30 +261,30 @@ mod tests {
             file.write_all(text.as_bytes()).unwrap();
         }
 
-        /// What comes, until as many lines and notices have come as are expected.
+        /// Reads as many jobs and notices as are expected, and compares them.
         fn expect(&mut self, expected: &[&str]) {
             let (mut came, runtime) = (Vec::new(), &self.runtime);
             let start = self.directory.to_str().unwrap().len() + 1;
             while came.len() < expected.len() {
                 let next = async { timeout(Duration::from_secs(20), self.source.next()).await };
                 match runtime.block_on(next).unwrap() {
-                    Supply::Jobs(jobs) => came.extend(jobs.iter().map(|job| {
+                    Batch::Jobs(jobs) => came.extend(jobs.iter().map(|job| {
                         let text = str::from_utf8(job.payload.as_bytes()).unwrap();
                         format!("{} {text}", job.position)
                     })),
-                    Supply::TooLong { position, bytes } => {
+                    Batch::TooLong { position, bytes } => {
                         came.push(format!("{position} has {bytes}"));
                     }
-                    Supply::Notice(text) => came.push(text[start..].into()),
-                    Supply::Failed(error) => came.push(error.to_string()[start..].into()),
-                    Supply::Ended => came.push("ended".into()),
+                    Batch::Notice(text) => came.push(text[start..].into()),
+                    Batch::Failed(error) => came.push(error.to_string()[start..].into()),
+                    Batch::Ended => came.push("ended".into()),
                 }
             }
             assert_eq!(came, expected);
         }
     }
 
-    impl Drop for Stage {
+    impl Drop for Fixture {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.directory);
         }
@@ -295,8 +295,8 @@ mod tests {
     const REMOVED: &str = "jobs.txt was removed; waiting for its return";
 
     #[test]
-    fn a_line_comes_once_it_is_complete() {
-        let mut stage = Stage::new("append", "one\ntwo\nthr");
+    fn a_line_is_read_once_it_is_complete() {
+        let mut stage = Fixture::new("append", "one\ntwo\nthr");
         stage.expect(&["1 one", "2 two"]);
         stage.append("jobs.txt", "ee\nfo");
         stage.expect(&["3 three"]);
@@ -306,8 +306,8 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_at_once() {
-        let mut stage = Stage::new("latency", "");
+    fn lines_are_read_at_once() {
+        let mut stage = Fixture::new("latency", "");
         let mut delays: Vec<_> = (1..=50)
             .map(|n| {
                 let began = std::time::Instant::now();
@@ -321,8 +321,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_put_in_its_place_is_read_after_the_rest_of_the_old_one() {
-        let mut stage = Stage::new("replace", "old\n");
+    fn a_replacement_is_read_after_the_rest_of_the_old_file() {
+        let mut stage = Fixture::new("replace", "old\n");
         stage.expect(&["1 old"]);
         for rest in ["2 rest", "2 lastrest", "2 lastrest"] {
             stage.append("new", "new\nlast");
@@ -333,8 +333,8 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_file_is_read_on_until_there_is_a_new_one() {
-        let mut stage = Stage::new("rotate", "a\n");
+    fn a_rotated_file_is_read_until_there_is_a_new_one() {
+        let mut stage = Fixture::new("rotate", "a\n");
         stage.expect(&["1 a"]);
         fs::rename(stage.path("jobs.txt"), stage.path("jobs.1")).unwrap();
         stage.expect(&[REMOVED]);
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_truncated_file_is_read_from_its_start() {
-        let mut stage = Stage::new("truncate", "one\nhal");
+        let mut stage = Fixture::new("truncate", "one\nhal");
         stage.expect(&["1 one"]);
         File::create(stage.path("jobs.txt")).unwrap();
         stage.expect(&["jobs.txt was truncated; reading it from its start"]);
@@ -361,8 +361,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_removed_is_waited_for_even_with_its_directory() {
-        let mut stage = Stage::new("remove", "a\n");
+    fn a_removed_file_may_return_even_with_its_directory() {
+        let mut stage = Fixture::new("remove", "a\n");
         stage.expect(&["1 a"]);
         fs::remove_file(stage.path("jobs.txt")).unwrap();
         stage.expect(&[REMOVED]);
@@ -383,8 +383,8 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_is_turned_elsewhere_is_a_file_replaced() {
-        let mut stage = Stage::new("link", "a\n");
+    fn a_changed_link_counts_as_a_replacement() {
+        let mut stage = Fixture::new("link", "a\n");
         stage.expect(&["1 a"]);
         fs::create_dir(stage.path("far")).unwrap();
         stage.append("far/jobs", "b\n");

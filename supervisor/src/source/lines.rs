@@ -1,39 +1,37 @@
-//! How does a stream of bytes become jobs? Cut at each separator, whatever pieces it comes in,
-//! and handed on in batches.
+//! Splits a stream of bytes into jobs at each separator, wherever the reads end, and gathers the jobs
+//! in batches.
 
 use std::mem;
 
 use memchr::memchr_iter;
 
-use super::Supply;
-use crate::settings::Separator;
 use pool::job::{Job, Payload};
 
-/// A batch has at most so many jobs.
+use super::batch::{Batch, Disconnected};
+use crate::settings::Separator;
+
+/// Largest number of jobs in a batch.
 pub(super) const BATCH_JOBS_MAX: usize = 1024;
-/// A batch has about so many bytes; a job that is longer goes alone.
+/// Largest size of a batch; a job that is longer has a batch of its own.
 pub(super) const BATCH_BYTES_MAX: usize = 256 << 10;
 
-/// Nobody takes jobs any more.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Unwanted;
-
-/// Jobs on their way, gathered.
+/// Gathers jobs and sends them in batches.
 #[derive(Debug)]
-pub(super) struct Batches<S> {
+pub(super) struct Batcher<S> {
     send: S,
     jobs: Vec<Job>,
     bytes: usize,
-    /// How many the last batch had: a trickle shall not cost a large allocation a line.
+    /// Number of jobs in the last batch, which is the capacity of the next one. A slow input must
+    /// not cost a large allocation per line.
     usual: usize,
 }
 
-impl<S: FnMut(Supply) -> Result<(), Unwanted>> Batches<S> {
+impl<S: FnMut(Batch) -> Result<(), Disconnected>> Batcher<S> {
     pub(super) fn new(send: S) -> Self {
         Self { send, jobs: Vec::new(), bytes: 0, usual: 0 }
     }
 
-    fn push(&mut self, job: Job) -> Result<(), Unwanted> {
+    fn push(&mut self, job: Job) -> Result<(), Disconnected> {
         let bytes = job.payload.len();
         let full = self.jobs.len() == BATCH_JOBS_MAX || self.bytes + bytes > BATCH_BYTES_MAX;
         if full {
@@ -47,40 +45,40 @@ impl<S: FnMut(Supply) -> Result<(), Unwanted>> Batches<S> {
         Ok(())
     }
 
-    /// Hands on what is not a job, after the jobs before it.
-    pub(super) fn say(&mut self, supply: Supply) -> Result<(), Unwanted> {
+    /// Sends something other than jobs, after the jobs before it.
+    pub(super) fn send(&mut self, batch: Batch) -> Result<(), Disconnected> {
         self.flush()?;
-        (self.send)(supply)
+        (self.send)(batch)
     }
 
-    /// Hands on what there is: the next read may wait for long.
-    pub(super) fn flush(&mut self) -> Result<(), Unwanted> {
+    /// Sends the gathered jobs. Called after each read, because the next one may block.
+    pub(super) fn flush(&mut self) -> Result<(), Disconnected> {
         if self.jobs.is_empty() {
             return Ok(());
         }
         self.usual = self.jobs.len();
         self.bytes = 0;
-        (self.send)(Supply::Jobs(mem::take(&mut self.jobs)))
+        (self.send)(Batch::Jobs(mem::take(&mut self.jobs)))
     }
 }
 
-/// Cuts bytes into jobs.
+/// Splits bytes into jobs.
 #[derive(Debug)]
 pub(super) struct Splitter {
     separator: u8,
     job_bytes_max: usize,
-    /// Where the last job stands.
+    /// Position of the last job.
     position: u64,
-    /// The beginning of a job whose end has not come yet.
+    /// Beginning of a job whose end has not been read yet.
     held: Vec<u8>,
-    /// The length so far of one that is too long already, and no longer held; else 0.
+    /// Length so far of a job that is too long and therefore not held; otherwise 0.
     skipped: u64,
-    /// How long the last job was that did not fit a buffer, and so the next one may be: growing
-    /// to that by and by would copy it twice.
+    /// Length of the last long job, which is the capacity reserved for the next one: growing the
+    /// buffer step by step would copy the job twice.
     usual: usize,
 }
 
-/// A longer buffer is not kept from job to job.
+/// Largest buffer that is kept from job to job.
 const KEPT_BYTES_MAX: usize = 256 << 10;
 
 impl Splitter {
@@ -92,10 +90,14 @@ impl Splitter {
         Self { separator, job_bytes_max, position: 0, held: Vec::new(), skipped: 0, usual: 0 }
     }
 
-    /// Cuts a piece; what follows the last separator is held.
-    pub(super) fn split<S>(&mut self, piece: &[u8], out: &mut Batches<S>) -> Result<(), Unwanted>
+    /// Splits a piece of the input; the bytes after the last separator are held.
+    pub(super) fn split<S>(
+        &mut self,
+        piece: &[u8],
+        out: &mut Batcher<S>,
+    ) -> Result<(), Disconnected>
     where
-        S: FnMut(Supply) -> Result<(), Unwanted>,
+        S: FnMut(Batch) -> Result<(), Disconnected>,
     {
         let mut start = 0;
         for end in memchr_iter(self.separator, piece) {
@@ -106,24 +108,24 @@ impl Splitter {
         Ok(())
     }
 
-    /// The end of the input: what is held is a job.
-    pub(super) fn finish<S>(&mut self, out: &mut Batches<S>) -> Result<(), Unwanted>
+    /// Ends the input: the held bytes are a job.
+    pub(super) fn finish<S>(&mut self, out: &mut Batcher<S>) -> Result<(), Disconnected>
     where
-        S: FnMut(Supply) -> Result<(), Unwanted>,
+        S: FnMut(Batch) -> Result<(), Disconnected>,
     {
         if self.held.is_empty() && self.skipped == 0 { Ok(()) } else { self.line(b"", out) }
     }
 
-    /// The input begins anew: what is held was never completed.
+    /// Starts again with a new input, and discards the held bytes.
     pub(super) fn restart(&mut self) {
         (self.position, self.skipped) = (0, 0);
         self.held = Vec::new();
     }
 
-    /// A job, or the rest of the one that is held.
-    pub(super) fn line<S>(&mut self, rest: &[u8], out: &mut Batches<S>) -> Result<(), Unwanted>
+    /// Ends a job; `rest` is all of it or what follows the held bytes.
+    pub(super) fn line<S>(&mut self, rest: &[u8], out: &mut Batcher<S>) -> Result<(), Disconnected>
     where
-        S: FnMut(Supply) -> Result<(), Unwanted>,
+        S: FnMut(Batch) -> Result<(), Disconnected>,
     {
         self.position += 1;
         let position = self.position;
@@ -134,7 +136,7 @@ impl Splitter {
         self.hold(rest);
         let bytes = mem::take(&mut self.skipped);
         if bytes > 0 {
-            return out.say(Supply::TooLong { position, bytes });
+            return out.send(Batch::TooLong { position, bytes });
         }
         let is_long = self.held.len() > KEPT_BYTES_MAX;
         self.usual = if is_long { self.held.len() } else { 0 };
@@ -149,7 +151,7 @@ impl Splitter {
         out.push(Job { payload, position })
     }
 
-    /// Keeps a part of a job, unless it is too long already.
+    /// Holds a part of a job, unless the job is too long.
     fn hold(&mut self, part: &[u8]) {
         let length = self.held.len() + part.len();
         if self.skipped > 0 || length > self.job_bytes_max {
@@ -170,10 +172,10 @@ mod tests {
     use proptest::prelude::*;
 
     /// What comes of these pieces, and what of a plain split of the whole.
-    fn cut(pieces: &[&[u8]], separator: Separator, max: usize, flush: bool) -> Vec<Supply> {
-        let mut supplies = Vec::new();
-        let mut out = Batches::new(|supply| {
-            supplies.push(supply);
+    fn cut(pieces: &[&[u8]], separator: Separator, max: usize, flush: bool) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        let mut out = Batcher::new(|batch| {
+            batches.push(batch);
             Ok(())
         });
         let mut splitter = Splitter::new(separator, max);
@@ -186,21 +188,21 @@ mod tests {
         }
         splitter.finish(&mut out).unwrap();
         out.flush().unwrap();
-        supplies
+        batches
     }
 
     type Line = (u64, Result<Vec<u8>, u64>);
 
-    fn lines(supplies: Vec<Supply>) -> Vec<Line> {
-        let line = |supply| match supply {
-            Supply::Jobs(jobs) => {
+    fn lines(batches: Vec<Batch>) -> Vec<Line> {
+        let line = |batch| match batch {
+            Batch::Jobs(jobs) => {
                 let one = |job: Job| (job.position, Ok(job.payload.as_bytes().to_vec()));
                 jobs.into_iter().map(one).collect::<Vec<_>>()
             }
-            Supply::TooLong { position, bytes } => vec![(position, Err(bytes))],
+            Batch::TooLong { position, bytes } => vec![(position, Err(bytes))],
             other => panic!("{other:?}"),
         };
-        supplies.into_iter().flat_map(line).collect()
+        batches.into_iter().flat_map(line).collect()
     }
 
     fn expected(text: &[u8], separator: u8, max: usize) -> Vec<Line> {
@@ -216,12 +218,12 @@ mod tests {
     fn a_batch_is_bounded_in_jobs_and_bytes() {
         let text = b"x\n".repeat(BATCH_JOBS_MAX * 2 + 1);
         let sizes = |text: &[u8]| {
-            let supplies = cut(&[text], Separator::Newline, 1 << 20, false);
-            let size = |supply: &Supply| match supply {
-                Supply::Jobs(jobs) => jobs.len(),
+            let batches = cut(&[text], Separator::Newline, 1 << 20, false);
+            let size = |batch: &Batch| match batch {
+                Batch::Jobs(jobs) => jobs.len(),
                 _ => 0,
             };
-            supplies.iter().map(size).collect::<Vec<_>>()
+            batches.iter().map(size).collect::<Vec<_>>()
         };
         assert_eq!(sizes(&text), [BATCH_JOBS_MAX, BATCH_JOBS_MAX, 1]);
         let long = [&b"a\n"[..], &b"x".repeat(BATCH_BYTES_MAX), b"\nb\nc\n"].concat();
@@ -229,20 +231,20 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_no_more_is_given_no_more() {
+    fn no_batch_follows_a_disconnection() {
         let mut given = 0;
-        let mut out = Batches::new(|_| {
+        let mut out = Batcher::new(|_| {
             given += 1;
-            Err(Unwanted)
+            Err(Disconnected)
         });
         let mut splitter = Splitter::new(Separator::Newline, 9);
-        assert_eq!(splitter.split(&b"x\n".repeat(9999), &mut out), Err(Unwanted));
+        assert_eq!(splitter.split(&b"x\n".repeat(9999), &mut out), Err(Disconnected));
         assert_eq!(given, 1);
     }
 
     proptest! {
         #[test]
-        fn the_jobs_are_the_same_wherever_the_reads_are_cut(
+        fn the_jobs_do_not_depend_on_where_reads_end(
             text in prop::collection::vec(prop::sample::select(b"ab\n\0".to_vec()), 0..80),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
             (max, nul, flush) in (0usize..9, any::<bool>(), any::<bool>()),
@@ -255,7 +257,7 @@ mod tests {
                 if nul { (Separator::Nul, 0) } else { (Separator::Newline, b'\n') };
             let expected = expected(&text, byte, max);
             prop_assert_eq!(lines(cut(&pieces, separator, max, flush)), &expected[..]);
-            // And at every cut in two.
+            // Also with a single cut at every position.
             for at in 0..=text.len() {
                 let (one, two) = text.split_at(at);
                 prop_assert_eq!(lines(cut(&[one, two], separator, max, flush)), &expected[..]);

@@ -1,6 +1,7 @@
-//! Where do jobs come from? A [`Source`] is asked for the next [`Supply`], and reads no further
-//! ahead than a few batches.
+//! Reads jobs from files, pipes, the command line or a followed file. A [`Source`] returns one
+//! [`Batch`] at a time, and reads at most a few batches ahead.
 
+mod batch;
 mod error;
 mod follow;
 mod lines;
@@ -14,79 +15,57 @@ use std::{
     io::{self, PipeWriter},
     iter::Peekable,
     os::unix::ffi::OsStringExt,
-    path::Path,
     thread,
 };
 
+use pool::job::{Job, Payload};
 use tokio::sync::mpsc;
 
-pub use self::error::SourceError;
+pub use self::{batch::Batch, error::SourceError};
 use self::{
+    batch::{Disconnected, Sender},
     follow::Followed,
-    lines::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, Batches, Splitter, Unwanted},
+    lines::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, Batcher, Splitter},
     product::Product,
     read::Input,
 };
 use crate::settings::{JobSource, Separator};
-use pool::job::{Job, Payload};
-use text::escape::visible;
 
-/// What a source has to give.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Supply {
-    /// The next jobs, in order.
-    Jobs(Vec<Job>),
-    /// A job that is longer than any may be, and was not kept.
-    TooLong {
-        /// Where it stands in the input.
-        position: u64,
-        /// How long it is.
-        bytes: u64,
-    },
-    /// Something that whoever watches should know.
-    Notice(String),
-    /// There are no more jobs.
-    Ended,
-    /// The input cannot be read on.
-    Failed(SourceError),
-}
-
-/// So many batches are read ahead of whoever takes them.
+/// Number of batches that a thread reads ahead.
 const BATCHES_AHEAD: usize = 4;
-/// A thread that reads needs little.
+/// Stack of a reading thread.
 const STACK_BYTES: usize = 128 << 10;
 
-/// Where jobs come from.
+/// A source of jobs.
 #[derive(Debug)]
-pub struct Source(Way);
+pub struct Source(Kind);
 
 #[derive(Debug)]
-enum Way {
-    /// All there at the start.
-    Ready(VecDeque<Supply>),
-    /// Made as they are wanted.
+enum Kind {
+    /// All batches were made when the source was opened.
+    Ready(VecDeque<Batch>),
+    /// Batches are made on demand.
     Product {
         product: Peekable<Product>,
-        /// Where the last one stands.
+        /// Position of the last job.
         position: u64,
         job_bytes_max: usize,
     },
-    /// From a thread. It is never joined: it may be blocked in a read for as long as a writer
-    /// likes.
+    /// A thread reads the input. It is never joined, because a read may block it for any time.
     Thread {
-        supplies: mpsc::Receiver<Supply>,
-        /// Whether it said how it ended.
-        concluded: bool,
-        /// Closed with the source: a thread that waits for a file to change hears it and ends.
+        batches: mpsc::Receiver<Batch>,
+        /// Whether the thread reported the end or a failure.
+        has_ended: bool,
+        /// Closed with the source, which ends a thread that waits for a file to change.
         _open: Option<PipeWriter>,
     },
 }
 
 impl Source {
-    /// Opens it. No job is longer than `job_bytes_max`.
+    /// Opens a source. Jobs longer than `job_bytes_max` are not kept.
     ///
     /// # Errors
-    /// It cannot be read; the message is for people.
+    /// The input cannot be read.
     pub fn open(
         source: &JobSource,
         separator: Separator,
@@ -97,94 +76,94 @@ impl Source {
             JobSource::Arguments(arguments) => Ok(Self::ready(arguments, splitter)),
             JobSource::Product(lists) => {
                 let product = Product::new(lists.clone()).peekable();
-                Ok(Self(Way::Product { product, position: 0, job_bytes_max }))
+                Ok(Self(Kind::Product { product, position: 0, job_bytes_max }))
             }
             JobSource::Stdin => Self::read(Input::stdin()?, splitter),
             JobSource::File(path) => Self::read(Input::open(path)?, splitter),
             JobSource::Follow(path) => {
                 let followed = Followed::open(path)?;
                 let (closed, open) = io::pipe().map_err(|error| SourceError::thread(&error))?;
-                Self::thread(Some(open), move |batches| {
-                    followed.read_on(&closed, splitter, batches)
+                Self::thread(Some(open), move |batcher| {
+                    followed.read_on(&closed, splitter, batcher)
                 })
             }
         }
     }
 
-    /// The next there is; cancelled, it loses nothing. After [`Supply::Failed`] comes
-    /// [`Supply::Ended`], and after that always [`Supply::Ended`] again.
-    pub async fn next(&mut self) -> Supply {
+    /// Returns the next batch. Cancelling the future loses nothing. After [`Batch::Failed`] and
+    /// [`Batch::Ended`] every call returns [`Batch::Ended`].
+    pub async fn next(&mut self) -> Batch {
         match &mut self.0 {
-            Way::Ready(supplies) => supplies.pop_front().unwrap_or(Supply::Ended),
-            Way::Product { product, position, job_bytes_max } => {
+            Kind::Ready(batches) => batches.pop_front().unwrap_or(Batch::Ended),
+            Kind::Product { product, position, job_bytes_max } => {
                 choose(product, position, *job_bytes_max)
             }
-            Way::Thread { supplies, concluded, .. } => match supplies.recv().await {
-                Some(supply) => {
-                    *concluded |= matches!(supply, Supply::Ended | Supply::Failed(_));
-                    supply
+            Kind::Thread { batches, has_ended, .. } => match batches.recv().await {
+                Some(batch) => {
+                    *has_ended |= matches!(batch, Batch::Ended | Batch::Failed(_));
+                    batch
                 }
-                // Jobs may be missing: an end that was not told is no end of the input.
-                None if !*concluded => {
-                    *concluded = true;
-                    Supply::Failed(SourceError::Lost)
+                // Jobs may be missing, since the thread has not reported the end of the input.
+                None if !*has_ended => {
+                    *has_ended = true;
+                    Batch::Failed(SourceError::Lost)
                 }
-                None => Supply::Ended,
+                None => Batch::Ended,
             },
         }
     }
 
-    /// Whether there is more to be had, or may be, of one that has not told its end. What there is
-    /// may be lost by asking.
+    /// Whether there are more jobs, or may be, in a source that has not reported its end. The call
+    /// may discard a batch, so the source cannot be read afterwards.
     pub fn has_more(&mut self) -> bool {
         match &mut self.0 {
-            Way::Product { product, .. } => product.peek().is_some(),
-            Way::Ready(supplies) => !supplies.is_empty(),
-            // A file that is followed has no end that could be missed.
-            Way::Thread { _open: Some(_), .. } => false,
-            Way::Thread { supplies, .. } => !matches!(supplies.try_recv(), Ok(Supply::Ended)),
+            Kind::Product { product, .. } => product.peek().is_some(),
+            Kind::Ready(batches) => !batches.is_empty(),
+            // A followed file has no end, so no jobs are missing.
+            Kind::Thread { _open: Some(_), .. } => false,
+            Kind::Thread { batches, .. } => !matches!(batches.try_recv(), Ok(Batch::Ended)),
         }
     }
 
-    /// A command line is short enough to be cut at once.
+    /// Makes all batches at once: a command line is short.
     fn ready(arguments: &[OsString], mut splitter: Splitter) -> Self {
-        let mut supplies = VecDeque::new();
-        let mut batches = Batches::new(|supply| {
-            supplies.push_back(supply);
+        let mut batches = VecDeque::new();
+        let mut batcher = Batcher::new(|batch| {
+            batches.push_back(batch);
             Ok(())
         });
         let mut each =
-            arguments.iter().map(|one| splitter.line(&one.clone().into_vec(), &mut batches));
-        let all = each.try_for_each(|pushed| pushed).and_then(|()| batches.flush());
+            arguments.iter().map(|one| splitter.line(&one.clone().into_vec(), &mut batcher));
+        let all = each.try_for_each(|pushed| pushed).and_then(|()| batcher.flush());
         debug_assert!(all.is_ok(), "a queue takes everything");
-        Self(Way::Ready(supplies))
+        Self(Kind::Ready(batches))
     }
 
     fn read(input: Input, splitter: Splitter) -> Result<Self, SourceError> {
-        Self::thread(None, |batches| input.read_all(splitter, batches))
+        Self::thread(None, |batcher| input.read_all(splitter, batcher))
     }
 
     fn thread(
         open: Option<PipeWriter>,
-        read: impl FnOnce(Batches<Outward>) -> Result<(), Unwanted> + Send + 'static,
+        read: impl FnOnce(Batcher<Sender>) -> Result<(), Disconnected> + Send + 'static,
     ) -> Result<Self, SourceError> {
-        let (sender, supplies) = mpsc::channel(BATCHES_AHEAD);
-        let send: Outward =
-            Box::new(move |supply| sender.blocking_send(supply).map_err(|_| Unwanted));
+        let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        let send: Sender =
+            Box::new(move |batch| sender.blocking_send(batch).map_err(|_| Disconnected));
         thread::Builder::new()
             .name("source".into())
             .stack_size(STACK_BYTES)
             .spawn(move || {
-                // Nobody wants more: then there is nobody to tell either.
-                let _ = read(Batches::new(send));
+                // The only error is that the source was dropped.
+                let _ = read(Batcher::new(send));
             })
             .map_err(|error| SourceError::thread(&error))?;
-        Ok(Self(Way::Thread { supplies, concluded: false, _open: open }))
+        Ok(Self(Kind::Thread { batches, has_ended: false, _open: open }))
     }
 }
 
-/// The next choices of a product.
-fn choose(product: &mut Peekable<Product>, position: &mut u64, job_bytes_max: usize) -> Supply {
+/// Returns the next batch of a product.
+fn choose(product: &mut Peekable<Product>, position: &mut u64, job_bytes_max: usize) -> Batch {
     let (mut jobs, mut bytes) = (Vec::new(), 0);
     while jobs.len() < BATCH_JOBS_MAX && bytes < BATCH_BYTES_MAX {
         let fits = |payload: &Payload| payload.len() <= job_bytes_max;
@@ -194,23 +173,15 @@ fn choose(product: &mut Peekable<Product>, position: &mut u64, job_bytes_max: us
         jobs.push(Job { payload, position: *position });
     }
     if !jobs.is_empty() {
-        return Supply::Jobs(jobs);
+        return Batch::Jobs(jobs);
     }
     match product.next() {
         Some(payload) => {
             *position += 1;
-            Supply::TooLong { position: *position, bytes: payload.len() as u64 }
+            Batch::TooLong { position: *position, bytes: payload.len() as u64 }
         }
-        None => Supply::Ended,
+        None => Batch::Ended,
     }
-}
-
-/// The way from a thread to the source.
-type Outward = Box<dyn FnMut(Supply) -> Result<(), Unwanted> + Send>;
-
-/// A path as it may be shown.
-fn shown(path: &Path) -> String {
-    visible(path.as_os_str().as_encoded_bytes())
 }
 
 #[cfg(test)]
@@ -226,16 +197,16 @@ mod tests {
         runtime.block_on(async { timeout(Duration::from_secs(20), future).await.unwrap() })
     }
 
-    async fn all(source: &mut Source) -> (Vec<(u64, Vec<u8>)>, Vec<(u64, u64)>, Supply) {
+    async fn all(source: &mut Source) -> (Vec<(u64, Vec<u8>)>, Vec<(u64, u64)>, Batch) {
         let (mut jobs, mut too_long) = (Vec::new(), Vec::new());
         loop {
             match source.next().await {
-                Supply::Jobs(batch) => {
+                Batch::Jobs(batch) => {
                     assert!(!batch.is_empty() && batch.len() <= BATCH_JOBS_MAX);
                     let one = |job: Job| (job.position, job.payload.as_bytes().to_vec());
                     jobs.extend(batch.into_iter().map(one));
                 }
-                Supply::TooLong { position, bytes } => too_long.push((position, bytes)),
+                Batch::TooLong { position, bytes } => too_long.push((position, bytes)),
                 end => return (jobs, too_long, end),
             }
         }
@@ -246,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_comes_whole_and_in_order() {
+    fn a_file_is_read_whole_and_in_order() {
         let path = file("whole");
         let mut text: Vec<u8> = (1..=100_000).flat_map(|n| format!("{n}\n").into_bytes()).collect();
         text.extend_from_slice(b"\nlast");
@@ -258,12 +229,12 @@ mod tests {
         assert!(jobs[..99_999].iter().all(|(n, text)| n.to_string().as_bytes() == text));
         assert_eq!(jobs[99_999..], [(100_001, vec![]), (100_002, b"last".to_vec())]);
         assert_eq!(too_long, [(100_000, 6)]);
-        assert_eq!((end, now(source.next())), (Supply::Ended, Supply::Ended));
+        assert_eq!((end, now(source.next())), (Batch::Ended, Batch::Ended));
         fs::remove_file(path).unwrap();
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_with_a_remedy() {
+    fn an_unreadable_input_is_refused_with_a_remedy() {
         let open = |path: &str| {
             let file = Source::open(&JobSource::File(path.into()), Separator::Newline, 9);
             let followed = Source::open(&JobSource::Follow(path.into()), Separator::Newline, 9);
@@ -287,21 +258,21 @@ mod tests {
         let mut source = Source::open(&source, Separator::Newline, 3).unwrap();
         let (jobs, too_long, end) = now(all(&mut source));
         assert_eq!(jobs, [(1, b"a b".to_vec()), (2, vec![]), (4, b"d\ne".to_vec())]);
-        assert_eq!((too_long, end), (vec![(3, 8)], Supply::Ended));
+        assert_eq!((too_long, end), (vec![(3, 8)], Batch::Ended));
     }
 
     #[test]
-    fn a_pipe_gives_each_line_as_it_comes_and_reads_no_further_than_a_few_batches() {
+    fn a_pipe_is_read_as_it_is_written_and_only_a_few_batches_ahead() {
         let (read, mut write) = io::pipe().unwrap();
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&read));
         let source = JobSource::File(path.into());
         let mut source = Source::open(&source, Separator::Nul, 100 << 10).unwrap();
         write.write_all(b"first\nline\0half").unwrap();
-        let Supply::Jobs(jobs) = now(source.next()) else { panic!("no job") };
+        let Batch::Jobs(jobs) = now(source.next()) else { panic!("no job") };
         assert_eq!((jobs.len(), jobs[0].payload.as_bytes()), (1, &b"first\nline"[..]));
         drop(source);
         drop(read);
-        // The thread found nobody to take more, and no more reads from the pipe.
+        // The thread has found the source dropped and reads no more from the pipe.
         while write.write_all(&[0; 4096]).is_ok() {}
     }
 }

@@ -1,14 +1,14 @@
-//! Which jobs do several lists make? One for each way to choose from them, made as they are
-//! wanted: there may be more than anybody could hold.
+//! Combines several lists into jobs: one for each combination. Jobs are made on demand, because all
+//! of them may not fit into memory.
 
 use crate::{settings::Linked, template::INPUT_SEPARATOR};
 use pool::job::Payload;
 
-/// The choices of a product of lists, the last running fastest.
+/// Iterates over the combinations; the last list varies fastest.
 #[derive(Debug)]
 pub(super) struct Product {
     lists: Vec<Linked>,
-    /// The choice that comes next: where it stands in each list.
+    /// The next combination, as an index into each list.
     next: Option<Vec<usize>>,
 }
 
@@ -20,7 +20,7 @@ impl Product {
     }
 }
 
-/// Lists that are linked are walked to the end of the shortest.
+/// Returns the length of linked lists, which is that of the shortest.
 fn steps(linked: &Linked) -> usize {
     linked.iter().map(Vec::len).min().unwrap_or(0)
 }
@@ -38,18 +38,18 @@ impl Iterator for Product {
             }
         }
         payload.pop();
-        // As a counter goes on: the last wheel first, and one that is through pulls the next.
-        let wheels = places.iter_mut().zip(&self.lists).rev();
-        let mut is_through = true;
-        for (place, linked) in wheels {
+        // Advances like a counter: the last index first, with a carry to the one before it.
+        let digits = places.iter_mut().zip(&self.lists).rev();
+        let mut is_carry = true;
+        for (place, linked) in digits {
             *place += 1;
             if *place < steps(linked) {
-                is_through = false;
+                is_carry = false;
                 break;
             }
             *place = 0;
         }
-        if is_through {
+        if is_carry {
             self.next = None;
         }
         Some(Payload::copy(&payload))
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_chosen_with_each_and_linked_lists_go_in_step() {
+    fn lists_are_combined_and_linked_lists_walked_in_step() {
         assert_eq!(product(&[&[&["a", "b"]], &[&["1", "2"]]]), ["a 1", "a 2", "b 1", "b 2"]);
         assert_eq!(product(&[&[&["a", "b", "c"], &["1", "2"]]]), ["a 1", "b 2"]);
         assert_eq!(product(&[&[&["a"], &["1"]], &[&["x", "y"]]]), ["a 1 x", "a 1 y"]);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_anybody_could_hold_is_no_more_than_a_few() {
+    fn a_huge_product_is_made_on_demand() {
         let list: Vec<_> = (0..1000).map(|n| n.to_string().into()).collect();
         let mut product = Product::new(vec![vec![list]; 6]);
         assert_eq!(product.nth(1001).unwrap().as_bytes(), b"0\x000\x000\x000\x001\x001");
@@ -86,7 +86,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_has_as_many_as_the_source_says(
+        fn the_length_is_the_count_of_the_source(
             lengths in prop::collection::vec(prop::collection::vec(0usize..4, 1..3), 1..4),
         ) {
             let list = |length: &usize| vec!["x".into(); *length];

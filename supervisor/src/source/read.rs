@@ -1,5 +1,5 @@
-//! How is an input read to its end? Blocking, by a thread: standard input is shared with others,
-//! whom a descriptor that does not block would surprise.
+//! Reads an input to its end, with blocking reads in a thread. Stdin may be shared with other
+//! processes, which would break if it became non-blocking.
 
 use std::{
     fs::{self, File},
@@ -13,26 +13,26 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-use super::{
-    Outward, Supply,
-    error::SourceError,
-    lines::{Batches, Splitter, Unwanted},
-    shown,
-};
 use process::stdout;
 
-/// So much is asked for at a time.
+use super::{
+    batch::{Batch, Disconnected, Sender},
+    error::{SourceError, shown},
+    lines::{Batcher, Splitter},
+};
+
+/// Size of each read.
 pub(super) const READ_BYTES: usize = 256 << 10;
 
-/// What standard input is called.
+/// Name of stdin in messages.
 const STDIN: &str = "stdin";
 
-/// What is read.
+/// An input to be read to its end.
 #[derive(Debug)]
 pub(super) enum Input {
     Stdin,
     File(File, PathBuf),
-    /// A pipe or device, to be opened by the thread: that may wait for its writer.
+    /// A pipe or device, which the thread opens, because that may block until there is a writer.
     Pipe(PathBuf),
 }
 
@@ -56,25 +56,25 @@ impl Input {
         let kind = io::stdin().as_fd().try_clone_to_owned().map(File::from);
         match kind.and_then(|stdin| stdin.metadata()) {
             Ok(kind) if stdout::goes_to(&kind) => Err(SourceError::IsOutput(STDIN.into())),
-            // What is the matter with it shows at the read.
+            // Other problems show when it is read.
             _ => Ok(Self::Stdin),
         }
     }
 
-    /// Reads all of it.
+    /// Reads the whole input and sends its jobs.
     pub(super) fn read_all(
         self,
         splitter: Splitter,
-        mut batches: Batches<Outward>,
-    ) -> Result<(), Unwanted> {
+        mut batcher: Batcher<Sender>,
+    ) -> Result<(), Disconnected> {
         let (file, path) = match self {
-            Self::Stdin => return to_end(&io::stdin(), Path::new(STDIN), splitter, batches),
+            Self::Stdin => return to_end(&io::stdin(), Path::new(STDIN), splitter, batcher),
             Self::File(file, path) => (Ok(file), path),
             Self::Pipe(path) => (File::open(&path), path),
         };
         match file {
-            Ok(file) => to_end(&file, &path, splitter, batches),
-            Err(error) => batches.say(Supply::Failed(SourceError::file(&path, &error))),
+            Ok(file) => to_end(&file, &path, splitter, batcher),
+            Err(error) => batcher.send(Batch::Failed(SourceError::file(&path, &error))),
         }
     }
 }
@@ -83,32 +83,32 @@ fn to_end(
     input: &impl AsFd,
     name: &Path,
     mut splitter: Splitter,
-    mut batches: Batches<Outward>,
-) -> Result<(), Unwanted> {
+    mut batcher: Batcher<Sender>,
+) -> Result<(), Disconnected> {
     let mut buffer = vec![0; READ_BYTES];
     loop {
         match read(input.as_fd(), &mut buffer) {
             Ok(0) => {
-                splitter.finish(&mut batches)?;
-                return batches.say(Supply::Ended);
+                splitter.finish(&mut batcher)?;
+                return batcher.send(Batch::Ended);
             }
-            Ok(length) => splitter.split(&buffer[..length], &mut batches)?,
+            Ok(length) => splitter.split(&buffer[..length], &mut batcher)?,
             Err(error) => {
                 let error = SourceError::file(name, &error.into());
-                return batches.say(Supply::Failed(error));
+                return batcher.send(Batch::Failed(error));
             }
         }
-        batches.flush()?;
+        batcher.flush()?;
     }
 }
 
-/// Reads, also from what somebody else made non-blocking.
+/// Reads, and waits for input if another process has made the descriptor non-blocking.
 pub(super) fn read(input: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<usize> {
     loop {
         match nix::unistd::read(input, buffer) {
             Err(Errno::EAGAIN) => {
                 let mut watched = [PollFd::new(input, PollFlags::POLLIN)];
-                // An interrupted or failed wait shows at the next read.
+                // Errors are ignored: the next read shows them.
                 let _ = poll(&mut watched, PollTimeout::NONE);
             }
             Err(Errno::EINTR) => {}

@@ -1,6 +1,5 @@
-//! When does a file change? When inotify says so: of the file, and of which names come and go in
-//! its directory. (It tells what this machine does: what others do to a network's file system
-//! goes unheard.)
+//! Waits for changes of a file with inotify: of the file itself, and of the names in its directory.
+//! On a network file system, inotify reports only changes made by this machine.
 
 use std::{
     fs::{self, File},
@@ -15,19 +14,20 @@ use nix::{
     sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor},
 };
 
-/// What is watched. To watch something twice is to watch it once.
+/// An inotify instance. Watching the same path twice has no effect.
 #[derive(Debug)]
 pub(super) struct Watch {
     inotify: Inotify,
     file: Option<WatchDescriptor>,
 }
 
-/// What a wait came to.
+/// Why a wait ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Heard {
-    /// Look at the file: events may be lost or old, what is there is not.
-    Something,
-    /// Nobody is interested any more.
+pub(super) enum Wake {
+    /// Something may have changed. The caller must look at the file, because events may be lost or
+    /// out of date.
+    Changed,
+    /// The source was dropped.
     Closed,
 }
 
@@ -36,8 +36,7 @@ impl Watch {
         Ok(Self { inotify: Inotify::init(InitFlags::IN_CLOEXEC)?, file: None })
     }
 
-    /// Watches the directory of a file. With a symbolic link in the way there are two: the
-    /// link's and the file's.
+    /// Watches the directory of a file; for a symbolic link, also the directory of its target.
     pub(super) fn directories(&self, path: &Path) -> nix::Result<()> {
         self.inotify.add_watch(directory(path), names())?;
         if let Ok(target) = fs::canonicalize(path) {
@@ -46,14 +45,14 @@ impl Watch {
         Ok(())
     }
 
-    /// Watches for the return of a file whose directory may be gone as well: each directory on
-    /// the way to it, from the root on, so that none can come unseen after its parent was there.
-    pub(super) fn way_to(&self, path: &Path) -> nix::Result<()> {
+    /// Watches for the return of a file whose directory may be gone, too. Watches each ancestor,
+    /// from the root on, so that no directory can appear unnoticed after its parent was checked.
+    pub(super) fn ancestors(&self, path: &Path) -> nix::Result<()> {
         let Ok(path) = path::absolute(path) else { return self.directories(path) };
         let ancestors: Vec<_> = path.ancestors().skip(1).collect();
         for directory in ancestors.into_iter().rev() {
             match self.inotify.add_watch(directory, names()) {
-                // One that we may pass but not list tells nothing; others may.
+                // A directory without read permission cannot be watched, but others can.
                 Ok(_) | Err(Errno::EACCES) => {}
                 Err(Errno::ENOENT | Errno::ENOTDIR) => break,
                 Err(error) => return Err(error),
@@ -62,11 +61,11 @@ impl Watch {
         Ok(())
     }
 
-    /// Watches this file instead of the one before. By descriptor: its name may be another's a
-    /// moment later.
+    /// Watches this file instead of the one before. Uses the descriptor, because the name may
+    /// already belong to another file.
     pub(super) fn file(&mut self, file: &File) -> nix::Result<()> {
         if let Some(old) = self.file.take() {
-            // What is gone already is watched no more.
+            // Fails if the file is gone and the watch with it.
             let _ = self.inotify.rm_watch(old);
         }
         let mask = AddWatchFlags::IN_MODIFY
@@ -78,8 +77,8 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits until something happens, or the other end of `closed` is gone.
-    pub(super) fn wait(&self, closed: &PipeReader) -> nix::Result<Heard> {
+    /// Waits until something changes, or the other end of `closed` is closed.
+    pub(super) fn wait(&self, closed: &PipeReader) -> nix::Result<Wake> {
         loop {
             let mut watched = [
                 PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN),
@@ -88,15 +87,15 @@ impl Watch {
             match poll(&mut watched, PollTimeout::NONE) {
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(error),
-                Ok(_) if watched[1].any() == Some(true) => return Ok(Heard::Closed),
-                Ok(_) => return self.inotify.read_events().map(|_| Heard::Something),
+                Ok(_) if watched[1].any() == Some(true) => return Ok(Wake::Closed),
+                Ok(_) => return self.inotify.read_events().map(|_| Wake::Changed),
             }
         }
     }
 }
 
-/// Of a directory: which names come and go. Not what becomes of the other files in it: that would
-/// wake us for nothing.
+/// Returns the events of a directory to watch: only changes of names, since changes of other files
+/// would wake the thread for nothing.
 fn names() -> AddWatchFlags {
     AddWatchFlags::IN_CREATE
         | AddWatchFlags::IN_MOVE

@@ -1,10 +1,11 @@
-//! What does a command line become for a job? `gzip -c {} > {.}.gz` is cut into words and
-//! placeholders once, and for each job only copied together.
+//! Fills a job into a command line. `gzip -c {} > {.}.gz` is split into words and placeholders once,
+//! so that each job costs only a copy.
 //!
-//! The placeholders are GNU parallel's: `{}` the input, `{.}` without its extension, `{/}` its
+//! The placeholders are those of GNU parallel: `{}` the input, `{.}` without its extension, `{/}` its
 //! last component, `{//}` its directory, `{/.}` its last component without extension, `{#}` the
-//! job's number, `{%}` the slot, `{2}` (and `{2.}` and so on) the second of several inputs.
+//! number of the job, `{%}` the slot, `{2}` (and `{2.}` and so on) the second of several inputs.
 
+mod part;
 mod read;
 
 use std::{
@@ -12,60 +13,38 @@ use std::{
     os::unix::ffi::OsStrExt,
 };
 
-use memchr::{memchr_iter, memrchr};
+use memchr::memchr_iter;
 use serde::{Deserialize, Serialize};
 
-pub use read::{Reading, TemplateError};
+use self::part::{Form, Part};
+pub use self::read::{Reading, TemplateError};
 
-/// Separates the inputs of a job that has several: none can hold it.
+/// Separates the inputs of a job; no input can contain it.
 pub const INPUT_SEPARATOR: u8 = 0;
 
-/// A command line with holes.
+/// A command line with placeholders.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Template {
     words: Vec<Vec<Part>>,
     /// Whether the words are one script for `sh -c`.
     shell: bool,
-    /// Of how many inputs a job consists.
+    /// Number of inputs of a job.
     inputs: usize,
 }
 
-/// A piece of a word.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-enum Part {
-    Text(Vec<u8>),
-    /// An input, from 0, or all of them; and what of it.
-    Input(Option<usize>, Form),
-    Number,
-    Slot,
-}
-
-/// What of an input is wanted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-enum Form {
-    Whole,
-    /// Without what follows the last dot of its last component.
-    NoExtension,
-    /// The last component.
-    Base,
-    BaseNoExtension,
-    /// All but the last component; `.` where there is no other.
-    Directory,
-}
-
-/// A job as it is filled in.
+/// The values of the placeholders for one job.
 #[derive(Clone, Copy, Debug)]
 pub struct Filling<'a> {
-    /// Its inputs.
+    /// The inputs of the job, with [`INPUT_SEPARATOR`] between them.
     pub payload: &'a [u8],
-    /// Its number.
+    /// Number of the job.
     pub number: u64,
-    /// Where it runs.
+    /// Number of the slot in which the job runs.
     pub slot: u32,
 }
 
-/// The words of one command, each ended by a zero byte. To be used again for the next one:
-/// nothing is allocated once it has grown.
+/// The words of one command, each with a final zero byte. A buffer to be reused: it stops
+/// allocating once it has grown.
 #[derive(Debug, Default)]
 pub struct Words {
     bytes: Vec<u8>,
@@ -73,19 +52,19 @@ pub struct Words {
 }
 
 impl Words {
-    /// Each word, without its zero byte.
+    /// Returns each word without its zero byte.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let ends = self.starts.iter().skip(1).copied().chain([self.bytes.len()]);
         self.starts.iter().zip(ends).map(|(start, end)| &self.bytes[*start..end - 1])
     }
 
-    /// Each word as a C string; a zero byte inside a word ends it.
+    /// Returns each word as a C string; a zero byte inside a word ends it.
     pub fn c_strings(&self) -> impl Iterator<Item = &CStr> {
         let word = |start: &usize| CStr::from_bytes_until_nul(&self.bytes[*start..]);
         self.starts.iter().map(move |start| word(start).unwrap_or_default())
     }
 
-    /// Whether a word holds a zero byte, at which the kernel would end it.
+    /// Whether a word contains a zero byte, at which the kernel would cut it.
     #[must_use]
     pub fn has_zero(&self) -> bool {
         memchr_iter(0, &self.bytes).count() > self.starts.len()
@@ -124,7 +103,7 @@ impl Template {
         Ok(Self { words, shell: reading.shell, inputs: reading.inputs })
     }
 
-    /// The program, where it is the same for every job.
+    /// Returns the program, if it is the same for every job.
     #[must_use]
     pub fn program(&self) -> Option<&OsStr> {
         match self.words.first()?.as_slice() {
@@ -135,13 +114,13 @@ impl Template {
         }
     }
 
-    /// Whether it is for a shell.
+    /// Whether a shell runs the command line.
     #[must_use]
     pub fn is_script(&self) -> bool {
         self.shell
     }
 
-    /// The command of a job, in place of what `words` held.
+    /// Replaces the content of `words` by the command of a job.
     pub fn fill(&self, job: Filling<'_>, words: &mut Words) {
         words.bytes.clear();
         words.starts.clear();
@@ -154,7 +133,7 @@ impl Template {
             return;
         }
         for word in &self.words {
-            // All inputs of a job are a word each where they stand alone.
+            // A placeholder for all inputs that is a whole word becomes one word per input.
             if let [Part::Input(None, form)] = word.as_slice() {
                 inputs(job.payload, self.inputs).for_each(|input| words.word(form.of(input)));
                 continue;
@@ -165,7 +144,7 @@ impl Template {
         }
     }
 
-    /// The command of a job as it could be typed.
+    /// Appends the command of a job as a user could type it.
     pub fn show(&self, job: Filling<'_>, out: &mut Vec<u8>) {
         if self.shell {
             return self.script(job, out);
@@ -181,7 +160,7 @@ impl Template {
     }
 
     fn script(&self, job: Filling<'_>, out: &mut Vec<u8>) {
-        // Each input is a script, or several side by side are one.
+        // With the input as the only word, the input itself is the script.
         let is_input = |word: &Vec<Part>| *word == [Part::Input(None, Form::Whole)];
         let is_script = self.words.len() == 1 && self.words.iter().all(is_input);
         let put = if is_script { plain } else { |out: &mut Vec<u8>, text: &[u8]| quote(text, out) };
@@ -218,34 +197,17 @@ impl Template {
 
 const SHELL: &str = "sh";
 
-/// The inputs of a job: all of its bytes where it has one.
+/// Returns the inputs of a job; the only input of a job is all of its bytes.
 fn inputs(payload: &[u8], count: usize) -> impl Iterator<Item = &[u8]> {
     payload.splitn(count, |byte| *byte == INPUT_SEPARATOR)
-}
-
-impl Form {
-    fn of(self, input: &[u8]) -> &[u8] {
-        let base = memrchr(b'/', input).map_or(0, |slash| slash + 1);
-        // A dot at the very front hides a file and begins no extension.
-        let dot = memrchr(b'.', &input[base..]).filter(|dot| *dot > 0);
-        let end = dot.map_or(input.len(), |dot| base + dot);
-        match self {
-            Self::Whole => input,
-            Self::NoExtension => &input[..end],
-            Self::Base => &input[base..],
-            Self::BaseNoExtension => &input[base..end],
-            Self::Directory if base == 0 => b".",
-            Self::Directory if base == 1 => b"/",
-            Self::Directory => &input[..base - 1],
-        }
-    }
 }
 
 fn plain(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
-/// As a shell reads it back: as it stands where that is safe, else between single quotes.
+/// Appends a word so that a shell reads it back unchanged: as it is if that is safe, otherwise in
+/// single quotes.
 pub fn quote(word: &[u8], out: &mut Vec<u8>) {
     let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+=:,./@%".contains(byte);
     if !word.is_empty() && word.iter().all(is_safe) {
@@ -284,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_gnu_parallels() {
+    fn placeholders_are_those_of_gnu_parallel() {
         let path = "dir.d/sub/file.tar.gz";
         for (word, value) in [
             ("{}", path),
@@ -313,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn several_inputs_are_a_word_each_or_stand_side_by_side() {
+    fn several_inputs_become_words_or_are_joined() {
         let two = "a b\0c";
         assert_eq!(filled(&["echo"], reading(false, 2), two), ["echo", "a b", "c"]);
         assert_eq!(filled(&["echo", "{2}-{1}"], reading(false, 2), two), ["echo", "c-a b"]);
@@ -337,13 +299,13 @@ mod tests {
     }
 
     #[test]
-    fn another_placeholder_leaves_braces_alone() {
+    fn a_custom_placeholder_leaves_braces_alone() {
         let reading = Reading { replace: Some(",,"), ..reading(false, 1) };
         assert_eq!(filled(&["awk", "{print}", "x,,"], reading, "f"), ["awk", "{print}", "xf"]);
     }
 
     #[test]
-    fn what_looks_like_a_placeholder_and_is_none_is_refused() {
+    fn an_unknown_placeholder_is_refused() {
         let refused =
             |words: &[&str], inputs| read(words, reading(false, inputs)).unwrap_err().to_string();
         assert!(
@@ -358,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_is_known_where_it_is_always_the_same() {
+    fn the_program_is_known_if_it_is_always_the_same() {
         let program = |words: &[&str], shell| {
             let template = read(words, reading(shell, 1)).unwrap();
             template.program().map(|program| program.to_string_lossy().into_owned())
@@ -370,7 +332,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_is_read_back_by_the_shell(input in "[^\0]{0,20}") {
+        fn a_shown_command_is_read_back_by_the_shell(input in "[^\0]{0,20}") {
             let template = read(&["printf", "%s", "{}"], reading(false, 1)).unwrap();
             let mut shown = Vec::new();
             template.show(Filling { payload: input.as_bytes(), number: 1, slot: 1 }, &mut shown);

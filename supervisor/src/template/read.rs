@@ -1,47 +1,47 @@
-//! Where are the placeholders of a command line?
+//! Finds the placeholders of a command line.
 
 use memchr::memchr;
 
-use super::{Form, Part};
+use super::part::{Form, Part};
 
-/// How a command line is to be read.
+/// Options for reading a command line.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'a> {
-    /// As a script for the shell.
+    /// Whether the words are a script for the shell.
     pub shell: bool,
-    /// What stands for the input in place of `{}`; no other placeholder is then known.
+    /// A placeholder that replaces all those in braces.
     pub replace: Option<&'a str>,
-    /// Of how many inputs a job consists.
+    /// Number of inputs of a job.
     pub inputs: usize,
-    /// Whether the input goes behind the last word where there is no placeholder.
+    /// Whether to append the input if there is no placeholder.
     pub append: bool,
 }
 
 /// Why a command line cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// No words.
+    /// There are no words.
     #[error("name a COMMAND, or with --shell let each input be one")]
     Empty,
-    /// In the form of a placeholder, and none.
+    /// A text looks like a placeholder but is none.
     #[error(
         "{{{0}}} is no placeholder: there are {{}} {{.}} {{/}} {{//}} {{/.}} {{#}} {{%}} {{1}} \
          {{2}}…; to pass it on as it stands, choose another placeholder: -I ,,"
     )]
     Unknown(String),
-    /// An input that no job has.
+    /// A placeholder stands for an input that no job has.
     #[error("{{{text}}} stands for input {number}, and a job has {inputs}")]
     NoSuchInput {
         /// The placeholder.
         text: String,
-        /// The input it names.
+        /// Number of the input, from 1.
         number: usize,
-        /// How many there are.
+        /// Number of inputs of a job.
         inputs: usize,
     },
 }
 
-/// Cuts a word at its placeholders.
+/// Splits a word at its placeholders.
 pub(super) fn parts(word: &[u8], reading: Reading<'_>) -> Result<Vec<Part>, TemplateError> {
     let (mut parts, mut text, mut rest) = (Vec::new(), Vec::new(), word);
     while !rest.is_empty() {
@@ -71,8 +71,9 @@ pub(super) fn parts(word: &[u8], reading: Reading<'_>) -> Result<Vec<Part>, Temp
     Ok(parts)
 }
 
-/// What has the form of a placeholder is one, or is refused; but `${x}` is the shell's, and what
-/// has blanks, quotes or commas in it is somebody else's.
+/// Parses the placeholder at the beginning of `text`, if there is one. A text that looks like a
+/// placeholder but is none is refused, except for `${x}`, which belongs to the shell, and braces
+/// with blanks, quotes or commas, which belong to other languages.
 fn placeholder(
     text: &[u8],
     after_dollar: bool,
@@ -82,8 +83,8 @@ fn placeholder(
     let Some(inner) = text.strip_prefix(b"{") else { return Ok(None) };
     let Some(end) = memchr(b'}', &inner[..inner.len().min(LONGEST)]) else { return Ok(None) };
     let (name, after) = (&inner[..end], &inner[end + 1..]);
-    let is_ours = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-/#%+".contains(byte);
-    if !name.iter().all(is_ours) || after_dollar && !name.is_empty() {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-/#%+".contains(byte);
+    if !name.iter().all(is_allowed) || after_dollar && !name.is_empty() {
         return Ok(None);
     }
     let digits = name.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -36,7 +36,7 @@ fn root() -> &'static Path {
 fn crates() -> Vec<Crate> {
     let crates: Vec<_> =
         packages(root()).iter().map(|folder| Crate::read(root(), folder)).collect();
-    for name in ["pool", "process", "supervisor"] {
+    for name in ["pool", "process", "protocol", "records", "supervisor"] {
         let found = crates.iter().find(|it| it.name == name).unwrap();
         assert!(found.modules.len() > 1, "{name} was not read");
     }

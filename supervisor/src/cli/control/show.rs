@@ -189,7 +189,7 @@ pub(super) fn worker(
 ) -> Result<String, String> {
     let is_it = |worker: &&Worker| {
         worker.id.worker == wanted.slot
-            && wanted.life.is_none_or(|generation| {
+            && wanted.generation.is_none_or(|generation| {
                 generation == worker.id.generation
                     || worker.last.as_ref().is_some_and(|last| last.generation == generation)
             })

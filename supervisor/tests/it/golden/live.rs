@@ -99,7 +99,7 @@ fn a_snapshot_of_services_is_golden() {
     runs.output(&["kill", "w1"]);
     until("the second worker is ready, and its memory is known", || {
         let worker = &runs.snapshot()["workers"][0];
-        worker["life"] == 2 && worker["state"] == "ready" && !worker["memory_bytes"].is_null()
+        worker["generation"] == 2 && worker["state"] == "ready" && !worker["memory_bytes"].is_null()
     });
     check("live-services-ps", &stable(&runs.output(&["ps", "--run", "it"])));
     check("live-services-why-worker", &stable(&runs.output(&["why", "w1"])));

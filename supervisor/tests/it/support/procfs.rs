@@ -1,66 +1,45 @@
-//! Reads processes from `/proc`.
+//! Processes as the kernel describes them below `/proc`.
 
 use std::{
     fs, mem,
     time::{Duration, Instant},
 };
 
+pub(crate) use process::proc::Stat;
+use process::proc::{Fields, has_variable, pids};
+
 use super::until;
 
-/// A process as in `/proc/PID/stat`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stat {
-    pub(crate) pid: i32,
-    /// `R`, `S`, `T` for stopped, `Z` for a zombie…
-    pub(crate) state: char,
-    pub(crate) parent: i32,
-}
-
-fn pids() -> Vec<i32> {
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
 pub(crate) fn stat(pid: i32) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything.
-    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some(Stat { pid, state, parent: fields.next()?.parse().ok()? })
+    Stat::read(pid)
 }
 
 /// Whether the process is alive; a zombie is not.
 pub(crate) fn is_alive(pid: i32) -> bool {
-    stat(pid).is_some_and(|stat| !['Z', 'X'].contains(&stat.state))
+    stat(pid).is_some_and(|stat| !stat.has_ended())
 }
 
 /// A process's children, zombies included.
 pub(crate) fn children(parent: i32) -> Vec<Stat> {
-    pids().into_iter().filter_map(stat).filter(|stat| stat.parent == parent).collect()
-}
-
-fn has_variable(pid: i32, pair: &str) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|entry| entry == pair.as_bytes())
+    pids().filter_map(stat).filter(|stat| stat.parent == parent).collect()
 }
 
 /// The processes that have `NAME=value` in their environment.
 pub(crate) fn with_environment(pair: &str) -> Vec<i32> {
-    pids().into_iter().filter(|pid| has_variable(*pid, pair)).collect()
+    pids().filter(|pid| has_variable(*pid, pair.as_bytes())).collect()
 }
 
 /// The PID of the current worker of this slot.
 pub(crate) fn worker(supervisor: i32, number: usize) -> Option<i32> {
     let pair = format!("SUPERVISOR_WORKER={number}");
-    let mut own = children(supervisor).into_iter().filter(|child| has_variable(child.pid, &pair));
+    let is_it = |child: &Stat| child.has_variable(pair.as_bytes());
+    let mut own = children(supervisor).into_iter().filter(is_it);
     own.next().map(|child| child.pid)
 }
 
 /// A value in KiB from `/proc/PID/status`.
 pub(crate) fn status_kib(pid: i32, name: &str) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    Fields::status(pid).unwrap().bytes(name).unwrap() / 1024
 }
 
 /// Voluntary context switches and nanoseconds of CPU time of all threads. They do not change while
@@ -69,11 +48,9 @@ fn activity(pid: i32) -> (u64, u64) {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let of_task = |task: &fs::DirEntry| {
         let read = |name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
-        let status = read("status");
-        let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        let ran_ns = read("schedstat").split(' ').next().map(str::to_owned);
-        let number = |text: Option<&str>| text.and_then(|t| t.trim().parse().ok()).unwrap_or(0);
-        (number(sleeps), number(ran_ns.as_deref()))
+        let sleeps = Fields::from(read("status")).number("voluntary_ctxt_switches");
+        let ran_ns = read("schedstat").split(' ').next().and_then(|ns| ns.trim().parse().ok());
+        (sleeps.unwrap_or(0), ran_ns.unwrap_or(0))
     };
     tasks.map(|task| of_task(&task)).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
@@ -92,7 +69,7 @@ pub(crate) fn until_idle(pid: i32, time: Duration) {
 
 /// All descendants of a process.
 pub(crate) fn descendants(of: i32) -> Vec<i32> {
-    let all: Vec<Stat> = pids().into_iter().filter_map(stat).collect();
+    let all: Vec<Stat> = pids().filter_map(stat).collect();
     let mut found = vec![of];
     let mut at = 0;
     while let Some(parent) = found.get(at).copied() {

@@ -156,7 +156,7 @@ impl Top {
             return;
         };
         let text = format!("kill {} (PID {pid})?", name(worker));
-        let worker = WorkerName { slot: worker.id.worker, life: Some(worker.id.generation) };
+        let worker = WorkerName { slot: worker.id.worker, generation: Some(worker.id.generation) };
         self.question = Some(Question { text, act: Command::Kill { worker } });
     }
 }
@@ -178,8 +178,9 @@ mod tests {
     #[test]
     fn what_harms_is_asked_first_and_means_the_process_that_was_seen() {
         let mut top = Top::new(made_up::run(4));
-        let kill =
-            |slot, life| Wish::Do(Command::Kill { worker: WorkerName { slot, life: Some(life) } });
+        let kill = |slot, generation| {
+            Wish::Do(Command::Kill { worker: WorkerName { slot, generation: Some(generation) } })
+        };
         assert_eq!(press(&mut top, "Kn"), []);
         assert_eq!(press(&mut top, "KKy"), [], "another key than y is no");
         assert_eq!(press(&mut top, "jK"), []);

@@ -1,20 +1,22 @@
-//! When does the loop wake by itself?
+//! The timer that wakes the loop at its next deadline.
 
 use std::pin::Pin;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// One timer for all deadlines. One that moves into the future is left to ring too early, since
-/// most are only ever moved: the pool does not mind.
+/// One timer for all deadlines.
+///
+/// Most deadlines only ever move into the future. The timer is not reset then, and may fire too
+/// early once, which the pool tolerates: resetting it for every job would cost more.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm {
+pub(crate) struct DeadlineTimer {
     timer: Option<Pin<Box<Sleep>>>,
     is_set: bool,
 }
 
-impl Alarm {
-    /// Waits until then.
-    pub(crate) async fn rings(&mut self, deadline: Option<Instant>) {
+impl DeadlineTimer {
+    /// Waits until `deadline`, or a little less; without one for ever.
+    pub(crate) async fn wait(&mut self, deadline: Option<Instant>) {
         let Some(deadline) = deadline else { return std::future::pending().await };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if !self.is_set || timer.deadline() > deadline {

@@ -1,0 +1,72 @@
+//! The options of `supervisor each` about the output of commands.
+
+use std::{fs, path::PathBuf};
+
+use supervisor::settings::{Capture, Report};
+use text::units::show_size;
+use worker::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
+
+use super::super::refusal::Faults;
+
+/// With `--output none`, the last output of each command is still kept, as evidence of its end.
+pub(super) const EVIDENCE_BYTES: u64 = 8 << 10;
+/// Default of `--max-output`.
+pub(super) const MAX_OUTPUT: u64 = 16 << 20;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum OutputArgument {
+    Grouped,
+    Lines,
+    Raw,
+    None,
+    Files(PathBuf),
+}
+
+/// Creates the directory of `--output files:DIR` and makes its path absolute, since commands may
+/// start in another directory.
+pub(super) fn with_directory(capture: Capture) -> Result<Capture, Faults> {
+    let Capture::Files(directory) = capture else { return Ok(capture) };
+    let created = fs::create_dir_all(&directory).and_then(|()| fs::canonicalize(&directory));
+    created.map(Capture::Files).map_err(|error| {
+        format!("--output files:{}: {error}: name another", directory.display()).into()
+    })
+}
+
+/// Returns the frame size for replies, which hold both streams of a command and its end.
+pub(super) fn frame_bytes_max(capture: &Capture) -> Result<usize, String> {
+    const AROUND_BYTES: u64 = 64 << 10;
+    let Capture::Keep { bytes_max } = capture else { return Ok(FRAME_BYTES_MAX) };
+    let reply = bytes_max.saturating_mul(2).saturating_add(AROUND_BYTES);
+    match usize::try_from(reply) {
+        Ok(reply) if reply <= WIRE_BYTES_MAX => Ok(reply.max(FRAME_BYTES_MAX)),
+        _ => {
+            let most = (WIRE_BYTES_MAX as u64 - AROUND_BYTES) / 2;
+            Err(format!(
+                "--max-output may be up to {}: for more, let the commands write to files with \
+                 --output files:DIR",
+                show_size(most)
+            ))
+        }
+    }
+}
+
+pub(super) fn output_form(text: &str) -> Result<OutputArgument, String> {
+    Ok(match text {
+        "grouped" => OutputArgument::Grouped,
+        "lines" => OutputArgument::Lines,
+        "raw" => OutputArgument::Raw,
+        "none" => OutputArgument::None,
+        _ => match text.strip_prefix("files:").filter(|directory| !directory.is_empty()) {
+            Some(directory) => OutputArgument::Files(directory.into()),
+            None => return Err("write grouped, lines, raw, none, or files:DIR".into()),
+        },
+    })
+}
+
+pub(super) fn report_form(text: &str) -> Result<Report, String> {
+    match text.split_once(':') {
+        Some(("junit", file)) if !file.is_empty() => Ok(Report::Junit(file.into())),
+        Some(("jsonl", file)) if !file.is_empty() => Ok(Report::Jsonl(file.into())),
+        _ => Err("write junit:FILE or jsonl:FILE".into()),
+    }
+}

@@ -1,0 +1,138 @@
+//! Readiness notifications for a service manager (`sd_notify`): that the run is ready, reloads or
+//! stops, and a status line at most once a second.
+
+use std::{ffi::OsStr, fmt::Write, io, time::Duration};
+
+use crate::observe::{
+    board::{Board, State},
+    summary::standing,
+};
+use pool::event::{Event, Tally};
+use process::notify::{ServiceManager, monotonic_us};
+
+/// The shortest interval between two status lines.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The service manager, and what it has been sent.
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    manager: ServiceManager,
+    phase: Phase,
+    /// A reload was requested and has not been announced.
+    reload_requested: bool,
+    /// Workers have started or ended since the last update.
+    workers_changed: bool,
+    /// The status line is not the last one that was sent.
+    status_is_stale: bool,
+    /// The tally in the last status line.
+    jobs: Tally,
+    next_status: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Starting,
+    Ready,
+    Reloading,
+    Stopping,
+}
+
+impl Readiness {
+    /// Connects to the socket that `NOTIFY_SOCKET` names.
+    ///
+    /// # Errors
+    /// The socket cannot be reached.
+    pub(crate) fn connect(name: &OsStr) -> io::Result<Self> {
+        Ok(Self {
+            manager: ServiceManager::connect(name)?,
+            phase: Phase::Starting,
+            reload_requested: false,
+            workers_changed: true,
+            status_is_stale: true,
+            jobs: Tally::default(),
+            next_status: Duration::ZERO,
+        })
+    }
+
+    /// Notes that something happened in the run.
+    pub(crate) fn note(&mut self, event: &Event) {
+        self.workers_changed |= !matches!(event, Event::Jobs(_));
+    }
+
+    /// Notes that the workers are about to be replaced one by one.
+    pub(crate) fn request_reload(&mut self) {
+        self.reload_requested = true;
+    }
+
+    /// When the next status line may be sent, if one is pending.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        self.status_is_stale.then_some(self.next_status)
+    }
+
+    /// Sends what has changed. `is_rolling` says whether workers are being replaced.
+    pub(crate) fn update(&mut self, now: Duration, board: &Board, is_rolling: bool) {
+        if self.workers_changed || self.reload_requested || self.phase == Phase::Reloading {
+            self.advance(now, board, is_rolling);
+        }
+        self.status_is_stale |= self.workers_changed || board.jobs() != self.jobs;
+        self.workers_changed = false;
+        if self.status_is_stale && now >= self.next_status {
+            self.status_is_stale = !self.manager.tell(&format!("STATUS={}\n", status(board)));
+            self.jobs = board.jobs();
+            self.next_status = now + STATUS_INTERVAL;
+        }
+    }
+
+    /// Sends each phase, however short: `systemctl reload` waits for the start and the end of one.
+    fn advance(&mut self, now: Duration, board: &Board, is_rolling: bool) {
+        loop {
+            let phase = self.next_phase(board, is_rolling);
+            if phase == self.phase || !self.manager.tell(&notification(phase)) {
+                return;
+            }
+            self.reload_requested &= phase != Phase::Reloading;
+            (self.phase, self.next_status) = (phase, now);
+        }
+    }
+
+    fn next_phase(&self, board: &Board, is_rolling: bool) -> Phase {
+        let mut live = board.slots().iter().flat_map(|slot| &slot.live);
+        match self.phase {
+            _ if board.stopping().is_some() => Phase::Stopping,
+            Phase::Starting if live.any(|live| live.state == State::Ready) => Phase::Ready,
+            Phase::Ready if self.reload_requested => Phase::Reloading,
+            Phase::Reloading if !is_rolling => Phase::Ready,
+            phase => phase,
+        }
+    }
+
+    /// Sends the last status line, and that the run stops unless that was sent already.
+    pub(crate) fn end(&mut self, board: &Board) {
+        if self.phase != Phase::Stopping {
+            self.phase = Phase::Stopping;
+            self.manager.tell(&notification(Phase::Stopping));
+        }
+        self.manager.tell(&format!("STATUS={}\n", status(board)));
+        self.status_is_stale = false;
+    }
+}
+
+fn notification(phase: Phase) -> String {
+    match phase {
+        Phase::Starting => String::new(),
+        Phase::Ready => "READY=1\n".into(),
+        Phase::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}\n", monotonic_us()),
+        Phase::Stopping => "STOPPING=1\n".into(),
+    }
+}
+
+fn status(board: &Board) -> String {
+    let (slots, jobs) = (board.slots(), board.jobs());
+    let up = slots.iter().filter(|slot| !slot.live.is_empty()).count();
+    let mut text = format!("{up} of {} workers up", slots.len());
+    if jobs.accepted > 0 {
+        // Each live worker runs at most one job; no more is known here.
+        let _ = write!(text, "; jobs: {}", standing(jobs, up));
+    }
+    text
+}
