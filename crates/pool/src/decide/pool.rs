@@ -139,7 +139,7 @@ impl Pool {
                 }
             }
             Input::MemorySampled { samples, took } => {
-                self.take_samples(now, &samples, took, actions)
+                self.take_samples(now, &samples, took, actions);
             }
         }
     }

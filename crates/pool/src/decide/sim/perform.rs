@@ -1,4 +1,4 @@
-//! Does each action keep to what may be done, at the moment it is done?
+//! Performs the actions of the pool, and checks that each may be performed at that moment.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl World {
             }
             Action::Kill(worker) => self.kill(worker),
             Action::Requeued { .. } => {}
-            Action::Emit(event) => self.told(event),
+            Action::Emit(event) => self.take_event(event),
         }
     }
 
@@ -101,7 +101,7 @@ impl World {
         let (now, grace, pressed) = (self.now, self.policy.grace, self.pressed);
         let process = self.live(worker);
         let Some((why, since)) = process.stopping else { panic!("{worker} killed for nothing") };
-        // For one that could not be asked before its exec, the grace counts from the decision.
+        // A worker cannot be asked before it is executed: its grace counts from the decision.
         let asked = process.asked.filter(|_| process.ready).unwrap_or(since);
         let due = asked + grace <= now;
         let is_fault = matches!(why, StopReason::Protocol(_)) || self.is_too_heavy(worker, why);
@@ -195,13 +195,13 @@ impl World {
         self.begun(id, true);
     }
 
-    /// Whether who has slept since then is to have a job: no other takes any, or will.
+    /// Whether a worker that has slept since then may have a job: no other takes any, or will.
     pub(super) fn may_wake(&self, (since, _): (Tick, Tick)) -> bool {
         let serves = |process: &Process| {
             let serves = process.ready && process.stopping.is_none() && !process.killed;
             serves && process.asleep.is_none() && !process.closed_heard
         };
-        // Not so one that this step is yet to start.
+        // A worker that this step has still to start does not count.
         let is_there = |slot: &&Slot| {
             slot.worker().is_none_or(|worker: &Worker| {
                 let is_starting = matches!(worker.phase, Phase::Spawned | Phase::Executed { .. });
@@ -213,7 +213,7 @@ impl World {
         !helped && since + Duration::from_secs(1) <= self.now
     }
 
-    /// It is looked at twice: when half its time is over, and when all is.
+    /// A job is examined twice: when half of its time is over, and when all of it is.
     fn on_time_of(&mut self, worker: WorkerId, id: u64, is_over: bool) {
         let timeout = self.policy.jobs.as_ref().and_then(|rules| rules.timeout).unwrap();
         let (now, part) = (self.now, if is_over { 1 } else { 2 });
@@ -237,7 +237,7 @@ impl World {
         process.hear_cancel(id);
     }
 
-    fn told(&mut self, event: Event) {
+    fn take_event(&mut self, event: Event) {
         match event {
             Event::Ended(ended) => {
                 assert!(self.ended.insert(ended.worker), "{} ended twice", ended.worker);
@@ -278,7 +278,7 @@ impl World {
                 let rolled = process.stopping.is_some_and(|(why, _)| is_roll(why));
                 assert!(!rolled, "{worker} made way, and its roll is called off");
             }
-            Event::Jobs(tally) => self.told = tally,
+            Event::Jobs(tally) => self.reported = tally,
             Event::Unkillable { .. }
             | Event::Retried { .. }
             | Event::Started { .. }
@@ -328,7 +328,7 @@ impl World {
         self.fresh.push((id, attempt.clone()));
     }
 
-    /// The worker has died, and never did a job, and no job had its death.
+    /// Whether a dying worker never did a job and died of none.
     fn is_to_blame(&self, worker: WorkerId) -> bool {
         let dying = self.dying.as_ref().filter(|(dying, _)| *dying == worker);
         let idle = dying.is_some_and(|(_, process)| process.done == 0);
@@ -340,7 +340,7 @@ impl World {
         self.jobs.get_mut(index).unwrap_or_else(|| panic!("job {id} was never accepted"))
     }
 
-    /// What a journal keeps: each attempt that was begun ends, or was none, and that is told.
+    /// Keeps what a journal keeps: each attempt that is begun ends, or its job is requeued.
     pub(super) fn begun(&mut self, id: u64, is_begun: bool) {
         let is_new = if is_begun { self.begun.insert(id) } else { self.begun.remove(&id) };
         assert!(is_new, "job {id}: begun {is_begun}, again");

@@ -1,5 +1,5 @@
-//! What happens next in the simulated world? Time passes, processes live, news arrive late but
-//! in order, jobs come, people press keys: all of it by chance.
+//! The simulated world. Time passes, processes live, news arrives late but in order, jobs come and
+//! users press keys, all by chance.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -26,7 +26,7 @@ use crate::{
 pub(super) struct Record {
     pub(super) position: u64,
     pub(super) holder: Option<WorkerId>,
-    /// Sent to some worker, ever.
+    /// It was ever sent to a worker.
     pub(super) was_sent: bool,
     pub(super) not_before: Tick,
     pub(super) attempts: Vec<Attempt>,
@@ -39,51 +39,54 @@ pub(super) struct World {
     pub(super) policy: Policy,
     pub(super) nature: Nature,
     pub(super) now: Tick,
-    /// How fast time passes, and how much happens meanwhile.
+    /// How fast time passes, and how many steps processes take in between.
     pace: Duration,
     bustle: u64,
     pub(super) processes: BTreeMap<WorkerId, Process>,
-    /// The one whose end the pool hears of in this step.
+    /// The worker whose end the pool hears of in this step.
     pub(super) dying: Option<(WorkerId, Process)>,
     pub(super) abandoned: BTreeSet<WorkerId>,
     pub(super) generations: BTreeMap<u32, u32>,
-    /// Starts that were announced, and when they may be. Of slot 1, 2, ...
+    /// Starts that were announced, by slot, and when each may come.
     pub(super) to_start: BTreeMap<u32, Tick>,
     pub(super) ended: BTreeSet<WorkerId>,
     pub(super) transient: BTreeSet<u32>,
-    /// When the run was last asked to end, and whether more than once.
+    /// When the shutdown was last escalated, and whether a user asked more than once.
     pub(super) climbed: Option<Tick>,
     pub(super) pressed: bool,
-    /// Since when jobs have no longer than the grace, and whether they have no time at all.
+    /// Since when jobs have no longer than the grace period.
     pub(super) hurries: Option<Tick>,
+    /// Jobs have no time at all.
     pub(super) at_once: bool,
     pub(super) stopping: Option<ShutdownReason>,
     pub(super) stale_news: u64,
 
     pub(super) jobs: Vec<Record>,
-    pub(super) told: Tally,
+    /// The tally as it was last reported.
+    pub(super) reported: Tally,
     pub(super) expected: Vec<Expected>,
     pub(super) answers: BTreeMap<u64, Payload>,
-    /// Attempts that this step has told of.
+    /// Attempts that ended in this step, as the pool reports them.
     pub(super) fresh: Vec<(u64, Attempt)>,
     pub(super) hold: bool,
-    /// When jobs were sent last.
+    /// When a job was last sent.
     pub(super) sent: Option<Tick>,
     pub(super) source_ended: bool,
-    /// Something was started in this step.
+    /// A worker was started in this step.
     pub(super) spawned: bool,
-    /// All was done before this step.
+    /// All jobs were settled before this step.
     pub(super) was_done: bool,
-    /// Jobs that nobody wants any more.
+    /// Jobs that were cancelled.
     pub(super) cancelled: BTreeSet<u64>,
-    /// Jobs of which an attempt was begun, as far as anybody was told.
+    /// Jobs with an attempt that was begun and has not ended, as a journal would know.
     pub(super) begun: BTreeSet<u64>,
-    /// How many workers there shall be.
+    /// The number of workers that a user asked for last; 0 before that.
     pub(super) scale: u32,
-    /// Those whose memory is being looked at, and those found too heavy in this step.
+    /// Workers whose memory is being sampled.
     pub(super) sampling: VecDeque<Vec<WorkerId>>,
+    /// Workers that hold too much, by the samples of this step.
     pub(super) too_heavy: BTreeSet<WorkerId>,
-    /// What is planted in the pool.
+    /// The bug that is planted in the pool.
     pub(super) bug: Option<Bug>,
     to_come: u64,
     position: u64,
@@ -120,7 +123,7 @@ impl World {
             stopping: None,
             stale_news: 0,
             jobs: Vec::new(),
-            told: Tally::default(),
+            reported: Tally::default(),
             expected: Vec::new(),
             answers: BTreeMap::new(),
             fresh: Vec::new(),
@@ -145,7 +148,7 @@ impl World {
         self.step(Input::Timer);
     }
 
-    /// Something happens by chance; time passes first.
+    /// Time passes, processes live, and one input comes.
     pub(super) fn go_on(&mut self) {
         for _ in 0..self.bustle {
             self.let_live();
@@ -179,7 +182,7 @@ impl World {
             self.misdecide(bug, &mut actions);
         }
         for action in &actions.list {
-            // First of all: what has settled a job in this step was told behind that.
+            // First of all: outcomes of this step come after these.
             match action {
                 Action::Emit(Event::Unkillable { worker }) => self.abandon(*worker),
                 Action::Emit(Event::Retried { id, attempt, again }) => {
@@ -221,7 +224,7 @@ impl World {
         }
     }
 
-    /// Whether there is nothing more to be done.
+    /// Whether all jobs are settled.
     pub(super) fn is_done(&self) -> bool {
         self.nature.jobs && self.source_ended && self.jobs.iter().all(|job| job.settled)
     }
@@ -245,7 +248,7 @@ impl World {
         let due = self.pool.next_deadline().filter(|deadline| *deadline <= self.now + passes);
         self.now += passes;
         match due {
-            // Other input may come before the timer that is due.
+            // Another input may come before the timer.
             Some(_) if self.chance.one_in(8) => {}
             Some(deadline) => {
                 self.now = deadline;
@@ -348,7 +351,7 @@ impl World {
         Input::Worker { worker, news }
     }
 
-    /// News of a process of the world, if any has some.
+    /// The next news of some process, if any has news.
     fn news(&mut self) -> Option<Input> {
         let talkers = self.processes.iter().filter(|(_, process)| !process.news.is_empty());
         let talkers: Vec<WorkerId> = talkers.map(|(worker, _)| *worker).collect();
@@ -359,8 +362,8 @@ impl World {
         Some(Input::Worker { worker, news: self.deliver(worker)? })
     }
 
-    /// The end: either the run is asked to stop, and ends soon, whatever its processes do; or
-    /// they do as they should, and all that is to be done gets done.
+    /// Brings the run to its end. Either it is asked to stop, and ends soon whatever its processes
+    /// do; or the processes obey, and all jobs get done.
     pub(super) fn wind_down(&mut self) {
         let asks = !self.nature.jobs || self.chance.one_in(2);
         self.nature.obedient = !self.nature.jobs || !asks || self.chance.one_in(2);
@@ -373,10 +376,10 @@ impl World {
             self.finish_source();
         }
         self.run_out();
-        let (undead, grace) = (Duration::from_secs(2), self.policy.grace);
+        let (unkillable, grace) = (Duration::from_secs(2), self.policy.grace);
         let bound = match (asks, self.nature.jobs) {
-            (true, false) => grace + undead,
-            (true, true) => grace + undead + grace + undead,
+            (true, false) => grace + unkillable,
+            (true, true) => grace + unkillable + grace + unkillable,
             (false, _) => Duration::from_secs(600),
         };
         assert!(self.now <= began + bound, "the end is bounded: {:?}", self.now - began);
@@ -396,9 +399,9 @@ impl World {
         self.step(Input::SourceEnded);
     }
 
-    /// Time passes only where nothing else happens.
+    /// Lets the run end. Time passes only where nothing else happens.
     fn run_out(&mut self) {
-        /// So long, and whoever still says nothing will not.
+        /// Processes that say nothing for this many turns will say nothing more.
         const SILENCE: u32 = 40;
         let (mut turns, mut silent) = (0, 0);
         while self.pool.end().is_none() {
@@ -419,7 +422,7 @@ impl World {
     }
 }
 
-/// Why a worker makes way in a roll.
+/// Whether a worker that stops for this reason is being replaced.
 pub(super) fn is_roll(why: StopReason) -> bool {
     matches!(why, StopReason::Roll | StopReason::Recycle)
 }
