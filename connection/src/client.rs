@@ -11,7 +11,7 @@ use reqwest::Url;
 use text::units::show_duration;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use crate::fetch::{Fetched, Fetcher, Limits, Proxies, SetupError, shown};
+use crate::fetch::{Fetched, Fetcher, Limits, Proxies, SetupError, without_credentials};
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::upstream;
@@ -90,7 +90,7 @@ pub async fn run(mut settings: Settings) -> Result<usize, Fault> {
                 failed += 1;
                 // If there are several URLs, the message must name its URL. Most do.
                 if several && !error.names_url() {
-                    note(format_args!("{error} {}", shown(&url)));
+                    note(format_args!("{error} {}", without_credentials(&url)));
                 } else {
                     note(error);
                 }
@@ -121,7 +121,7 @@ fn start(fetcher: &Fetcher, url: Url) -> JoinHandle<Fetched> {
 
 /// Prints how long a request took.
 pub(crate) fn note_elapsed(elapsed: Duration, url: &Url) {
-    note(format_args!("elapsed: {} for {}", show_duration(elapsed), shown(url)));
+    note(format_args!("elapsed: {} for {}", show_duration(elapsed), without_credentials(url)));
 }
 
 /// Writes a body unchanged, followed by a newline unless it ends with one.

@@ -148,14 +148,14 @@ impl Fetcher {
         };
         let answer = match tokio::time::timeout(limit, self.answer(request, began)).await {
             Ok(answer) => answer,
-            Err(_) => Err(FetchError::Timeout { url: shown(&url), limit, by }),
+            Err(_) => Err(FetchError::Timeout { url: without_credentials(&url), limit, by }),
         };
         Fetched { url, elapsed: began.elapsed(), answer }
     }
 
     async fn answer(&self, request: Request, began: Instant) -> Result<Answer, FetchError> {
         let limit = self.limits.body_bytes_max;
-        let asked = shown(&request.url);
+        let asked = without_credentials(&request.url);
         let too_large = || FetchError::BodyTooLarge { url: asked.clone(), limit };
         let mut response = self.builder(request).send().await.map_err(without_password)?;
         let first_byte = began.elapsed();
@@ -176,7 +176,7 @@ impl Fetcher {
             }
             body.extend_from_slice(&chunk);
         }
-        let url = shown(response.url());
+        let url = without_credentials(response.url());
         Ok(Answer {
             url,
             status,
@@ -199,7 +199,7 @@ impl Fetcher {
 
 /// Removes the password from the URL in an error, which may be the target of a redirect.
 fn without_password(error: reqwest::Error) -> reqwest::Error {
-    match error.url().map(shown) {
+    match error.url().map(without_credentials) {
         Some(url) => error.with_url(url),
         None => error,
     }
@@ -207,7 +207,7 @@ fn without_password(error: reqwest::Error) -> reqwest::Error {
 
 /// Returns the URL for people to read, without user name and password.
 #[must_use]
-pub fn shown(url: &Url) -> Url {
+pub fn without_credentials(url: &Url) -> Url {
     let mut url = url.clone();
     // This fails only for a URL that cannot have a password.
     let _ = url.set_password(None);

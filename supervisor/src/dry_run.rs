@@ -16,7 +16,7 @@ pub enum DryRunError {
     Source(#[from] SourceError),
     /// stdout cannot be written.
     #[error("stdout cannot be written: {0}")]
-    Output(#[from] io::Error),
+    Output(io::Error),
 }
 
 /// Writes the command of each job as a line, in the order of the jobs. A slot placeholder is
@@ -28,7 +28,8 @@ pub fn dry_run(settings: &Settings, out: &mut impl Write) -> Result<(), DryRunEr
     let Some(jobs) = &settings.jobs else { return Ok(()) };
     let Some(commands) = &jobs.commands else { return Ok(()) };
     let mut source = Source::open(&jobs.source, jobs.separator, jobs.job_bytes_max())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().build().map_err(DryRunError::Output)?;
     let (mut number, mut lines) = (0, Vec::new());
     loop {
         match runtime.block_on(source.next()) {
@@ -39,13 +40,13 @@ pub fn dry_run(settings: &Settings, out: &mut impl Write) -> Result<(), DryRunEr
                     commands.template.show(filling, &mut lines);
                     lines.push(b'\n');
                 }
-                out.write_all(&lines)?;
+                out.write_all(&lines).map_err(DryRunError::Output)?;
                 lines.clear();
             }
             // The job has a number, and would fail.
             Batch::TooLong { .. } => number += 1,
             Batch::Notice(_) => {}
-            Batch::Ended => return Ok(out.flush()?),
+            Batch::Ended => return out.flush().map_err(DryRunError::Output),
             Batch::Failed(error) => return Err(error.into()),
         }
     }

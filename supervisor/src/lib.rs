@@ -1,8 +1,8 @@
 //! Runs work in worker processes, so that one crash, leak or hang costs one job and nothing
-//! else, and tells exactly which and why.
+//! else, and reports exactly which job and why.
 //!
-//! Reading order: [`pool`] (the words and every decision), [`run`] (the loop), [`executor`] (what
-//! is done about it), [`process`] (how).
+//! Reading order: [`pool`] (the vocabulary and every decision), [`run`] (the loop), [`executor`]
+//! (performs the decisions), [`process`] (starts, watches and ends processes).
 
 pub mod control;
 mod deadline_timer;

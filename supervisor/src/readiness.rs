@@ -77,7 +77,7 @@ impl Readiness {
         self.status_is_stale |= self.workers_changed || board.jobs() != self.jobs;
         self.workers_changed = false;
         if self.status_is_stale && now >= self.next_status {
-            self.status_is_stale = !self.manager.tell(&format!("STATUS={}\n", status(board)));
+            self.status_is_stale = !self.manager.send(&format!("STATUS={}\n", status(board)));
             self.jobs = board.jobs();
             self.next_status = now + STATUS_INTERVAL;
         }
@@ -87,7 +87,7 @@ impl Readiness {
     fn advance(&mut self, now: Duration, board: &Board, is_rolling: bool) {
         loop {
             let phase = self.next_phase(board, is_rolling);
-            if phase == self.phase || !self.manager.tell(&notification(phase)) {
+            if phase == self.phase || !self.manager.send(&notification(phase)) {
                 return;
             }
             self.reload_requested &= phase != Phase::Reloading;
@@ -110,9 +110,9 @@ impl Readiness {
     pub(crate) fn end(&mut self, board: &Board) {
         if self.phase != Phase::Stopping {
             self.phase = Phase::Stopping;
-            self.manager.tell(&notification(Phase::Stopping));
+            self.manager.send(&notification(Phase::Stopping));
         }
-        self.manager.tell(&format!("STATUS={}\n", status(board)));
+        self.manager.send(&format!("STATUS={}\n", status(board)));
         self.status_is_stale = false;
     }
 }

@@ -6,7 +6,7 @@
 //! its end once all workers have ended, and `setup.rs` opens everything before the first step.
 
 mod closing;
-mod command;
+mod control;
 mod error;
 mod handle;
 mod info;

@@ -41,7 +41,7 @@ pub struct Settings {
     /// The signal that asks a worker to stop.
     pub stop_signal: Signal,
     /// Which processes a signal reaches.
-    pub reach: KillScope,
+    pub kill_scope: KillScope,
     /// What happens to the output of workers, and to replies.
     pub output: Output,
     /// Settings of jobs; `None` for programs without jobs.

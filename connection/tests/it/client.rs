@@ -17,9 +17,9 @@ fn without_a_url_the_built_in_upstream_answers() {
         body.starts_with("{\n  \"userId\": 1,\n  \"id\": 1,") && body.ends_with("\n}\n"),
         "{body}"
     );
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("no URL given: built-in upstream on 127.0.0.1:"), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("no URL given: built-in upstream on 127.0.0.1:"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert_eq!(output.status.code(), Some(0));
 }
 
@@ -79,9 +79,9 @@ fn a_network_error_is_one_line_with_its_causes() {
 fn a_timeout_names_the_url_the_limit_and_the_flag_but_no_password() {
     let url = upstream().replace("//", "//ann:secret@") + "/delay/3000";
     let output = fetch(&["--timeout", "100ms"], &[url]);
-    let said = text(&output);
-    assert!(said.contains("/delay/3000: no complete answer within 100 ms"), "{said}");
-    assert!(said.contains("--timeout") && !said.contains("secret"), "{said}");
+    let stderr = text(&output);
+    assert!(stderr.contains("/delay/3000: no complete answer within 100 ms"), "{stderr}");
+    assert!(stderr.contains("--timeout") && !stderr.contains("secret"), "{stderr}");
     assert_eq!(output.status.code(), Some(1));
 }
 
@@ -91,8 +91,11 @@ fn a_body_beyond_the_cap_names_the_cap_and_the_flag() {
     let silent = answering(&[&b"HTTP/1.1 200 OK\r\n\r\n"[..], &[b'x'; 4097]].concat());
     for url in [announced, silent] {
         let output = fetch(&["--max-body", "4k"], &[url]);
-        let said = text(&output);
-        assert!(said.contains("4.0 KiB (4096 bytes)") && said.contains("--max-body"), "{said}");
+        let stderr = text(&output);
+        assert!(
+            stderr.contains("4.0 KiB (4096 bytes)") && stderr.contains("--max-body"),
+            "{stderr}"
+        );
         assert_eq!((output.stdout.len(), output.status.code()), (0, Some(1)));
     }
     let output = fetch(&["--max-body", "4k"], &[upstream() + "/bytes/4096"]);
@@ -152,11 +155,15 @@ fn bodies_come_in_url_order_despite_failures() {
         let output = fetch(options, &urls);
         let written = String::from_utf8_lossy(&output.stdout);
         assert_eq!(written, "answered after 300 ms\nanswered after 0.0 ms\n201 Created\n");
-        let said = text(&output);
+        let stderr = text(&output);
         let failure = "Failed to get a valid response. Status: 503 Service Unavailable http://";
-        assert!(said.contains(failure), "{said}");
-        assert_eq!(said.lines().filter(|line| line.starts_with("elapsed: ")).count(), 5, "{said}");
-        assert!(said.trim_end().ends_with(" in total"), "{said}");
+        assert!(stderr.contains(failure), "{stderr}");
+        assert_eq!(
+            stderr.lines().filter(|line| line.starts_with("elapsed: ")).count(),
+            5,
+            "{stderr}"
+        );
+        assert!(stderr.trim_end().ends_with(" in total"), "{stderr}");
         assert_eq!(output.status.code(), Some(1));
     }
 }

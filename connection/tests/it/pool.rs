@@ -42,10 +42,10 @@ fn a_jobs_own_timeout_applies_and_hides_the_password() {
     assert_eq!(worker.work(slow.as_bytes()).unwrap(), b"answered after 300 ms\n");
     let short = json!({"url": url("/delay/3000"), "timeout": 0.05}).to_string();
     for (job, remedy) in [(url("/delay/3000"), "--timeout"), (short, "the job's `timeout`")] {
-        let told = worker.work(job.as_bytes()).unwrap_err().to_string();
-        assert!(told.contains("/delay/3000: no complete answer within"), "{told}");
-        assert!(told.ends_with(&format!("allow more with {remedy}")), "{told}");
-        assert!(!told.contains("s3cret"), "{told}");
+        let error = worker.work(job.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("/delay/3000: no complete answer within"), "{error}");
+        assert!(error.ends_with(&format!("allow more with {remedy}")), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
     }
 }
 
@@ -53,48 +53,48 @@ fn a_jobs_own_timeout_applies_and_hides_the_password() {
 fn a_redirect_error_hides_the_password() {
     let round = "HTTP/1.1 302 Found\r\nLocation: http://ann:s3cret@ADDRESS/round\r\n\
         Connection: close\r\nContent-Length: 0\r\n\r\n";
-    let (url, _heard) = server(vec![vec![round.to_owned()]; 20]);
+    let (url, _requests) = server(vec![vec![round.to_owned()]; 20]);
     let runtime = runtime();
     let worker = Worker::new(&runtime, &settings(Reply::Body)).unwrap();
-    let told = worker.work(url.as_bytes()).unwrap_err().to_string();
-    assert!(told.contains("/round") && told.contains("redirect"), "{told}");
-    assert!(!told.contains("s3cret"), "{told}");
+    let error = worker.work(url.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("/round") && error.contains("redirect"), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
 }
 
 #[test]
 fn json_replies_carry_every_status_and_the_final_url() {
     let (runtime, base) = (runtime(), upstream());
-    let (url, _heard) = server(vec![vec![format!(
+    let (url, _requests) = server(vec![vec![format!(
         "HTTP/1.1 302 Found\r\nLocation: {base}/status/404\r\nContent-Length: 0\r\n\r\n"
     )]]);
     let worker = Worker::new(&runtime, &settings(Reply::Json)).unwrap();
-    let told: Value = serde_json::from_slice(&worker.work(url.as_bytes()).unwrap()).unwrap();
-    assert_eq!(told["url"], format!("{base}/status/404"));
-    assert_eq!((&told["status"], &told["body"]), (&json!(404), &json!("404 Not Found\n")));
-    assert_eq!(told["headers"]["content-length"], json!(["14"]));
-    let ms = |name: &str| told["ms"][name].as_f64().unwrap();
-    assert!(0.0 < ms("first_byte") && ms("first_byte") <= ms("total"), "{told}");
+    let reply: Value = serde_json::from_slice(&worker.work(url.as_bytes()).unwrap()).unwrap();
+    assert_eq!(reply["url"], format!("{base}/status/404"));
+    assert_eq!((&reply["status"], &reply["body"]), (&json!(404), &json!("404 Not Found\n")));
+    assert_eq!(reply["headers"]["content-length"], json!(["14"]));
+    let ms = |name: &str| reply["ms"][name].as_f64().unwrap();
+    assert!(0.0 < ms("first_byte") && ms("first_byte") <= ms("total"), "{reply}");
 }
 
 #[test]
 fn requests_follow_the_job_and_share_one_connection() {
     let ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned();
-    let (url, heard) = server(vec![vec![ok; 3]]);
+    let (url, requests) = server(vec![vec![ok; 3]]);
     let runtime = runtime();
     let worker = Worker::new(&runtime, &settings(Reply::Body)).unwrap();
     let work = |job: Value| assert_eq!(worker.work(job.to_string().as_bytes()).unwrap(), b"");
 
     work(json!({"url": url, "body": "hello", "headers": {"X-A": ["1", "2"], "user-agent": "me"}}));
-    let request = heard.recv().unwrap();
+    let request = requests.recv().unwrap();
     assert!(request.starts_with("POST / HTTP/1.1\r\n") && request.ends_with("hello"), "{request}");
     for line in ["x-a: 1\r\nx-a: 2\r\n", "user-agent: me\r\n", "content-length: 5\r\n"] {
         assert!(request.contains(line), "{request}");
     }
     work(json!({"url": url, "method": "put"}));
-    let request = heard.recv().unwrap();
+    let request = requests.recv().unwrap();
     assert!(request.starts_with("PUT /") && request.contains("content-length: 0\r\n"), "{request}");
     work(json!({"url": url, "headers": {"authorization": "Bearer x"}}));
-    let request = heard.recv().unwrap();
+    let request = requests.recv().unwrap();
     assert!(request.starts_with("GET /") && request.contains("authorization: Bearer x\r\n"));
     assert!(!request.contains("content-length"), "{request}");
 }
@@ -103,14 +103,14 @@ fn requests_follow_the_job_and_share_one_connection() {
 fn a_connection_closed_between_jobs_is_not_used_again() {
     let ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned();
     // One request per connection, without `connection: close`.
-    let (url, heard) = server(vec![vec![ok]; 20]);
+    let (url, requests) = server(vec![vec![ok]; 20]);
     let runtime = runtime();
     let worker = Worker::new(&runtime, &settings(Reply::Body)).unwrap();
     for round in 0..20 {
         let reply = worker.work(url.as_bytes());
         assert!(reply.is_ok(), "{round}: {}", reply.unwrap_err());
         // By then the server has closed it, and on the loopback interface the client knows.
-        heard.recv().unwrap();
+        requests.recv().unwrap();
     }
 }
 
@@ -125,22 +125,22 @@ fn server(connections: Vec<Vec<String>>) -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let url = format!("http://{address}/");
-    let (hear, heard) = mpsc::channel();
+    let (sender, requests) = mpsc::channel();
     thread::spawn(move || {
         for answers in connections {
             let (mut client, _) = listener.accept().unwrap();
             let last = answers.len() - 1;
-            for (nth, answer) in answers.into_iter().enumerate() {
+            for (index, answer) in answers.into_iter().enumerate() {
                 let request = request(&mut client);
                 client.write_all(answer.replace("ADDRESS", &address).as_bytes()).unwrap();
-                if nth == last {
+                if index == last {
                     client.shutdown(Shutdown::Both).unwrap();
                 }
-                let _ = hear.send(request);
+                let _ = sender.send(request);
             }
         }
     });
-    (url, heard)
+    (url, requests)
 }
 
 /// Reads one request with its body.

@@ -41,9 +41,9 @@ fn every_job_gets_its_own_reply_or_fault() {
             _ => panic!("{job}: {result:?}"),
         }
     }
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said.lines().filter(|line| line.starts_with("elapsed: ")).count(), 5, "{said}");
-    assert!(!said.contains("s3cret"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr.lines().filter(|line| line.starts_with("elapsed: ")).count(), 5, "{stderr}");
+    assert!(!stderr.contains("s3cret"), "{stderr}");
     assert_eq!(output.status.code(), Some(0));
 }
 
@@ -59,11 +59,11 @@ fn json_replies_carry_every_status() {
 #[test]
 fn a_url_argument_is_refused_before_the_hello() {
     let mut child = command(&["http://127.0.0.1:1/"]).spawn().unwrap();
-    let said = replies(&mut child);
+    let replies = replies(&mut child);
     let output = child.wait_with_output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("takes its URLs from jobs") && told.contains("leave out"), "{told}");
-    assert_eq!((said.as_slice(), output.status.code()), (&b""[..], Some(2)));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("takes its URLs from jobs") && error.contains("leave out"), "{error}");
+    assert_eq!((replies.as_slice(), output.status.code()), (&b""[..], Some(2)));
 }
 
 #[test]
@@ -71,8 +71,8 @@ fn a_vanished_supervisor_ends_it_with_a_message() {
     let mut child = command(&[]).spawn().unwrap();
     drop(child.stdin.take());
     let output = child.wait_with_output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.starts_with("connection_bin: ") && told.contains("gone"), "{told}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("connection_bin: ") && error.contains("gone"), "{error}");
     assert_eq!(output.status.code(), Some(1));
 }
 
@@ -103,7 +103,7 @@ fn run<'a>(
         max_frame: FRAME_MAX as u64,
         worker: "w1.1".into(),
     };
-    let mut said = hello.to_frame();
+    let mut messages = hello.to_frame();
     let jobs = jobs.into_iter().zip(1..).map(|(job, id)| ToWorker::Job {
         id,
         attempt: 1,
@@ -111,9 +111,9 @@ fn run<'a>(
     });
     for message in jobs.chain([ToWorker::Bye]) {
         let write = |out: &mut _| Codec::Bincode.write_to_worker(&message, out);
-        frame::append(&mut said, FRAME_MAX, write).unwrap();
+        frame::append(&mut messages, FRAME_MAX, write).unwrap();
     }
-    child.stdin.as_mut().unwrap().write_all(&said).unwrap();
+    child.stdin.as_mut().unwrap().write_all(&messages).unwrap();
     let answer = replies(&mut child);
     let (hello, mut rest) = frame::split(&answer, FRAME_MAX).unwrap().expect("a hello");
     assert_eq!(WorkerHello::from_bytes(hello).unwrap().pid, child.id());

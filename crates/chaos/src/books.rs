@@ -18,7 +18,7 @@ pub(crate) struct Books {
     /// The third ledger.
     pub(crate) journal: Journal,
     /// The fourth ledger: records that the reader of stdout received.
-    pub(crate) shown: Vec<Shown>,
+    pub(crate) reported: Vec<Reported>,
     /// The signals that were sent to workers, with the worker's process id.
     pub(crate) signals: Vec<(i32, Signal)>,
     /// The number of times that the supervisor was started.
@@ -70,7 +70,7 @@ pub(crate) struct Attempt {
 
 /// A job's record on stdout.
 #[derive(Clone, Debug)]
-pub(crate) struct Shown {
+pub(crate) struct Reported {
     pub(crate) job: u64,
     pub(crate) status: String,
     /// Whether the record is marked as possibly repeated.

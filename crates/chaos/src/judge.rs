@@ -110,7 +110,7 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn lost(&self) -> Vec<String> {
-        let Story { planted, rows, attempts, shown, .. } = self.story;
+        let Story { planted, rows, attempts, reported, .. } = self.story;
         if planted.is_none() {
             return Vec::new();
         }
@@ -119,7 +119,7 @@ impl Judge<'_> {
             (*rows == 0, "the journal does not have it"),
             (self.story.ends().next().is_none(), "it was never settled"),
             (is_open, "an attempt has no end"),
-            (shown.is_empty(), "its record was never written"),
+            (reported.is_empty(), "its record was never written"),
         ])
     }
 
@@ -134,10 +134,10 @@ impl Judge<'_> {
             _ => true,
         };
         let settled = story.ends().last().and_then(|end| end.settles.as_deref());
-        let contradicts = story.shown.iter().any(|shown| settled != Some(&shown.status));
+        let contradicts = story.reported.iter().any(|reported| settled != Some(&reported.status));
         let last = self.books.journal.runs.len();
-        let is_repeated =
-            story.ends().any(|end| end.run == last) && story.shown.iter().any(|shown| shown.again);
+        let is_repeated = story.ends().any(|end| end.run == last)
+            && story.reported.iter().any(|reported| reported.again);
         violated([
             (story.planted.is_none(), "it was never submitted"),
             (
@@ -151,7 +151,7 @@ impl Judge<'_> {
 
     fn twice(&self) -> Vec<String> {
         let story = self.story;
-        let first_shown = story.shown.iter().filter(|shown| !shown.again).count();
+        let first_reported = story.reported.iter().filter(|reported| !reported.again).count();
         // The index of the supervisor with this process id among the journal's runs.
         let run = |pid| self.books.journal.runs.iter().rposition(|run| *run == pid);
         let settled = story.ends().next().map(|end| end.run);
@@ -161,7 +161,7 @@ impl Judge<'_> {
         violated([
             (story.rows > 1, "the journal has it twice"),
             (story.ends().count() > 1, "it was settled more than once"),
-            (first_shown > 1, "its record was written more than once, unmarked"),
+            (first_reported > 1, "its record was written more than once, unmarked"),
             (began_later, "it started in a later run than the one that settled it"),
         ])
     }

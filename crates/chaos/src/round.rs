@@ -19,8 +19,8 @@ use crate::{
     planted::Planted,
     random::Random,
     reader::{self, Output, Pace},
+    reported,
     running::{End, Running},
-    shown,
     tally::Tally,
     witness,
 };
@@ -117,7 +117,7 @@ impl<'a> Round<'a> {
             |process: &str| struck.by == Some(Ending::KillBoth) && process.ends_with(DAEMON);
         let left = running.left(survives);
         let output = running.finish()?;
-        self.books.shown.extend(shown::read(&output)?);
+        self.books.reported.extend(reported::read(&output)?);
         let crashed = signals.iter().any(|(_, signal)| explains(*signal, "signal"));
         self.books.signals.extend(signals);
         self.judge_conduct(&struck, crashed, &left)?;
@@ -131,12 +131,12 @@ impl<'a> Round<'a> {
         crashed: bool,
         left: &[String],
     ) -> Result<(), Fault> {
-        let said = fs::read_to_string(self.stderr())?;
-        let reports_full_disk = || said.contains("No space left on device");
+        let stderr = fs::read_to_string(self.stderr())?;
+        let reports_full_disk = || stderr.contains("No space left on device");
         let is_meant = match (struck.by, struck.end) {
             (_, Some(End::Code(code @ (0 | 1)))) => code == self.status()?,
             // The first workers crashed before their hello, like a program that is not a worker.
-            (_, Some(End::Code(2))) => crashed && said.contains("without speaking the worker"),
+            (_, Some(End::Code(2))) => crashed && stderr.contains("without speaking the worker"),
             (Some(Ending::FillDisk | Ending::StayFull), Some(End::Code(5))) => reports_full_disk(),
             (Some(Ending::Terminate), Some(End::Signal(signal))) => signal == 15,
             (
@@ -151,7 +151,10 @@ impl<'a> Round<'a> {
             }
         } else {
             let by = struck.by.map_or("nothing", Ending::name);
-            self.misconduct(format!("it ended as {:?} after {by}; it said: {said}", struck.end));
+            self.misconduct(format!(
+                "it ended as {:?} after {by}; it stderr: {stderr}",
+                struck.end
+            ));
         }
         for left in left {
             self.misconduct(format!("it left a process behind: {left}"));
@@ -237,10 +240,10 @@ impl<'a> Round<'a> {
         }
         let mut verify = Command::new(&self.ground.supervisor);
         let verified = verify.args(["journal", "verify"]).arg(journal).output()?;
-        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+        let stderr = String::from_utf8_lossy(&verified.stderr).into_owned();
         // Or it died while it created the journal.
-        if !verified.status.success() && !said.contains("nothing was ever recorded in it") {
-            self.misconduct(format!("its journal is not sound: {said}"));
+        if !verified.status.success() && !stderr.contains("nothing was ever recorded in it") {
+            self.misconduct(format!("its journal is not sound: {stderr}"));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    books::{Attempt, Books, Shown, Witnessed},
+    books::{Attempt, Books, Reported, Witnessed},
     planted::Planted,
 };
 
@@ -16,7 +16,7 @@ pub(crate) struct Story<'a> {
     /// The number of rows that the journal has for the job.
     pub(crate) rows: usize,
     pub(crate) attempts: Vec<&'a Attempt>,
-    pub(crate) shown: Vec<&'a Shown>,
+    pub(crate) reported: Vec<&'a Reported>,
 }
 
 /// The story of every job that occurs in any ledger.
@@ -34,8 +34,8 @@ pub(crate) fn stories(books: &Books) -> BTreeMap<u64, Story<'_>> {
     for attempt in &books.journal.attempts {
         stories.entry(attempt.job).or_default().attempts.push(attempt);
     }
-    for record in &books.shown {
-        stories.entry(record.job).or_default().shown.push(record);
+    for record in &books.reported {
+        stories.entry(record.job).or_default().reported.push(record);
     }
     stories
 }
@@ -74,7 +74,7 @@ impl fmt::Display for Story<'_> {
                 "    journal     run {run}, attempt {number}, PID {pid}: {cause}{settles}"
             )?;
         }
-        for Shown { status, again, .. } in self.shown.iter().copied() {
+        for Reported { status, again, .. } in self.reported.iter().copied() {
             let again = if *again { ", marked as repeated" } else { "" };
             writeln!(f, "    stdout      {status}{again}")?;
         }

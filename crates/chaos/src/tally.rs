@@ -50,7 +50,7 @@ impl Tally {
         self.runs += books.starts;
         self.jobs += books.submitted.len();
         self.starts += books.witnessed.iter().filter(|line| !line.is_end).count();
-        self.repeated += books.shown.iter().filter(|shown| shown.again).count();
+        self.repeated += books.reported.iter().filter(|reported| reported.again).count();
         for (_, story) in stories(books) {
             let Some(planted) = story.planted else { continue };
             let is_seen = |cause: &str| cause.starts_with(planted.cause());

@@ -1,6 +1,6 @@
 //! The chaos program finds no fault in a correct supervisor, and finds the faults of broken ones.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::{
     env, fs,

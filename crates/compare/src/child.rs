@@ -72,7 +72,7 @@ pub(super) enum End {
 
 /// A way that writes nothing for the time limit of a job is stuck. A supervisor enforces that limit
 /// itself, so it gets this multiple of it.
-const SUPERVISOR_PATIENCE: u32 = 4;
+const SUPERVISOR_TIMEOUT_FACTOR: u32 = 4;
 const STDERR_BYTES_MAX: u64 = 4 << 10;
 /// Time for the child to exit after it has closed its stdout.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -171,7 +171,7 @@ impl Running<'_> {
     }
 
     fn patience(&self) -> Duration {
-        let times = if self.way.is_isolated() { SUPERVISOR_PATIENCE } else { 1 };
+        let times = if self.way.is_isolated() { SUPERVISOR_TIMEOUT_FACTOR } else { 1 };
         self.plan.timeout * times
     }
 
@@ -185,8 +185,8 @@ impl Running<'_> {
             poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], limit)?;
         }
         // Taken while the child exists: afterwards its children are reparented.
-        let census = ProcessTable::read();
-        let others = census.descendants(pid);
+        let table = ProcessTable::read();
+        let others = table.descendants(pid);
         signal_group(pid, Signal::KILL);
         poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
         let exit = examine(&pidfd)?;

@@ -23,17 +23,17 @@ const STARVED: f64 = 3.0;
 pub fn sentences(plan: &Plan, rows: &[Row]) -> Vec<String> {
     let sound: Vec<&Row> = rows.iter().filter(|row| row.fault == Fault::None).collect();
     let sound: Vec<&Row> = sound.into_iter().filter(|row| row.not_ok.max == 0.0).collect();
-    let mut said = Vec::new();
-    said.extend(speed(&sound));
-    said.extend(nature(plan, &sound));
-    said.extend(starvation(plan, &sound));
-    said.extend(memory(&sound));
-    said.extend(starts(&sound));
-    said.extend(crossing(plan, &sound));
-    said.extend(blast_radii(plan, rows));
-    said.extend(recovery(plan, rows));
-    said.extend(balance(plan, rows, &sound));
-    said
+    let mut found = Vec::new();
+    found.extend(speed(&sound));
+    found.extend(nature(plan, &sound));
+    found.extend(starvation(plan, &sound));
+    found.extend(memory(&sound));
+    found.extend(starts(&sound));
+    found.extend(crossing(plan, &sound));
+    found.extend(blast_radii(plan, rows));
+    found.extend(recovery(plan, rows));
+    found.extend(balance(plan, rows, &sound));
+    found
 }
 
 /// Names the fastest ways, and how much slower the others are.
@@ -44,17 +44,17 @@ fn speed(rows: &[&Row]) -> Option<String> {
     let ((best, fastest), _) = (*timed.first()?, timed.get(1)?);
     let (same, slower): (Vec<_>, Vec<_>) =
         timed[1..].iter().copied().partition(|(wall, _)| *wall <= best * SAME);
-    let mut said = format!("Fastest: {}, in {}", fastest.title(), show_millis(best));
+    let mut sentence = format!("Fastest: {}, in {}", fastest.title(), show_millis(best));
     if !same.is_empty() {
         let names: Vec<_> = same.iter().map(|(_, way)| way.title().to_owned()).collect();
-        said += &format!("; as fast, within {:.0} %: {}", (SAME - 1.0) * 100.0, list(&names));
+        sentence += &format!("; as fast, within {:.0} %: {}", (SAME - 1.0) * 100.0, list(&names));
     }
     if !slower.is_empty() {
         let times =
             slower.iter().map(|(wall, way)| format!("{} {}", way.title(), times(wall / best)));
-        said += &format!("; longer: {}", list(&times.collect::<Vec<_>>()));
+        sentence += &format!("; longer: {}", list(&times.collect::<Vec<_>>()));
     }
-    Some(said + ".")
+    Some(sentence + ".")
 }
 
 /// States whether the jobs wait or compute, and what that means for each way.
@@ -88,17 +88,18 @@ fn nature(plan: &Plan, rows: &[&Row]) -> Option<String> {
         return None;
     }
     let (idle, busy): (Vec<_>, Vec<_>) = gains.into_iter().partition(|(_, gain)| *gain < SAME);
-    let mut said =
+    let mut sentence =
         format!("These jobs compute: alone they keep a processor busy for {percent} of their time");
     if !busy.is_empty() {
         let names = busy.iter().map(|(way, gain)| format!("{} {}", way.title(), times(*gain)));
-        said += &format!("; faster than one after another: {}", list(&names.collect::<Vec<_>>()));
+        sentence +=
+            &format!("; faster than one after another: {}", list(&names.collect::<Vec<_>>()));
     }
     if !idle.is_empty() {
         let names: Vec<_> = idle.iter().map(|(way, _)| way.title().to_owned()).collect();
-        said += &format!("; no faster: {}", list(&names));
+        sentence += &format!("; no faster: {}", list(&names));
     }
-    Some(said + ".")
+    Some(sentence + ".")
 }
 
 /// States what a job that never yields does to a short job beside it.
@@ -147,8 +148,8 @@ fn starts(rows: &[&Row]) -> Option<String> {
         (Way::Workers, "a worker process"),
         (Way::Each, "the process of a job"),
     ];
-    let said: Vec<_> = whats.into_iter().filter_map(start).collect();
-    (said.len() > 1).then(|| format!("From being asked for to the first job: {}.", list(&said)))
+    let starts: Vec<_> = whats.into_iter().filter_map(start).collect();
+    (starts.len() > 1).then(|| format!("From being asked for to the first job: {}.", list(&starts)))
 }
 
 /// States the cost of serialising and parsing jobs and answers.
@@ -179,11 +180,11 @@ fn blast_radii(plan: &Plan, rows: &[Row]) -> Vec<String> {
             None => alike.push((vec![name], radius)),
         }
     }
-    let said = alike.iter().filter_map(|(names, radius)| {
+    let found = alike.iter().filter_map(|(names, radius)| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         Some(format!("{} in {} cost {}.", list(&names), jobs(plan.faulty), radius.say(plan)?))
     });
-    said.collect()
+    found.collect()
 }
 
 /// How far a fault reached in each way.
@@ -225,22 +226,22 @@ impl Radius {
         let titles =
             |ways: &[Way]| list(&ways.iter().map(|way| way.title().into()).collect::<Vec<_>>());
         let itself = jobs(plan.faulty);
-        let mut said = Vec::new();
+        let mut parts = Vec::new();
         if let Some(lost) = Spread::of(self.lost.iter().copied()) {
             let lost = match (show_count(lost.min), show_count(lost.max)) {
                 (min, max) if min == max => max,
                 (min, max) => format!("{min} to {max}"),
             };
-            said.push(format!("{lost} of {} jobs with {}", plan.jobs, titles(&self.spread)));
+            parts.push(format!("{lost} of {} jobs with {}", plan.jobs, titles(&self.spread)));
         }
         if !self.crippled.is_empty() {
             let titles = titles(&self.crippled);
-            said.push(format!("{itself}, and the place it ran in for good, with {titles}"));
+            parts.push(format!("{itself}, and the place it ran in for good, with {titles}"));
         }
         if !self.contained.is_empty() {
-            said.push(format!("{itself} with {}", titles(&self.contained)));
+            parts.push(format!("{itself} with {}", titles(&self.contained)));
         }
-        (!said.is_empty()).then(|| said.join("; "))
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
@@ -259,9 +260,9 @@ fn recovery(plan: &Plan, rows: &[Row]) -> Option<String> {
     let hung = longest(true).map(|(time, row)| {
         format!("{} later ({}) under a time limit of {limit}", show_millis(*time), row.fault)
     });
-    let said: Vec<_> = died.into_iter().chain(hung).collect();
-    (!said.is_empty()).then(|| {
-        format!("In worker processes, the place of a faulty job was free at most {}.", list(&said))
+    let times: Vec<_> = died.into_iter().chain(hung).collect();
+    (!times.is_empty()).then(|| {
+        format!("In worker processes, the place of a faulty job was free at most {}.", list(&times))
     })
 }
 
@@ -367,18 +368,21 @@ mod tests {
 
     #[test]
     fn other_figures_are_other_sentences() {
-        let said = |rows: &[Row]| sentences(&plan(), rows).join("\n");
+        let text = |rows: &[Row]| sentences(&plan(), rows).join("\n");
         let sound = |way, wall, cpu| row(Fault::None, way, wall, cpu, 0.0);
         let waiting = [sound(Way::Serial, 400.0, 4.0), sound(Way::Tasks, 100.0, 4.0)];
-        assert!(said(&waiting).contains("These jobs wait: alone"), "{}", said(&waiting));
-        assert!(said(&waiting).contains("longer: one after another 4.0 times"));
+        assert!(text(&waiting).contains("These jobs wait: alone"), "{}", text(&waiting));
+        assert!(text(&waiting).contains("longer: one after another 4.0 times"));
         let computing = [sound(Way::Serial, 400.0, 400.0), sound(Way::Tasks, 399.0, 399.0)];
-        let said_of_it = said(&computing);
-        assert!(said_of_it.contains("These jobs compute"), "{said_of_it}");
-        assert!(said_of_it.contains("no faster: tasks on one thread."), "{said_of_it}");
-        assert!(said_of_it.contains("as fast, within 15 %: one after another."), "{said_of_it}");
-        // Nothing to compare with, nothing to be said.
-        assert_eq!(said(&computing[..1]), "");
+        let computing_text = text(&computing);
+        assert!(computing_text.contains("These jobs compute"), "{computing_text}");
+        assert!(computing_text.contains("no faster: tasks on one thread."), "{computing_text}");
+        assert!(
+            computing_text.contains("as fast, within 15 %: one after another."),
+            "{computing_text}"
+        );
+        // Nothing to compare with, nothing to be text.
+        assert_eq!(text(&computing[..1]), "");
     }
 
     #[test]

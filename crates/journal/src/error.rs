@@ -17,7 +17,7 @@ pub enum Error {
     /// Another supervisor is writing to the journal.
     #[error(
         "the journal {} is being written by another supervisor: wait until that has ended, or name another file",
-        shown(path)
+        printable(path)
     )]
     Locked {
         /// The journal.
@@ -26,14 +26,14 @@ pub enum Error {
     /// Another program has locked the file for longer than the busy timeout.
     #[error(
         "the journal {} is held by another program: let that program end, such as sqlite3 with an open transaction, and try again",
-        shown(path)
+        printable(path)
     )]
     Busy {
         /// The journal.
         path: PathBuf,
     },
     /// The file is not a journal.
-    #[error("{} is not a journal: {why}; name another file", shown(path))]
+    #[error("{} is not a journal: {why}; name another file", printable(path))]
     NotAJournal {
         /// The file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum Error {
     /// A newer supervisor wrote the journal.
     #[error(
         "the journal {} has version {version}, and this supervisor knows no version above {}: use the supervisor that wrote it, or name another file",
-        shown(path),
+        printable(path),
         super::schema::VERSION
     )]
     TooNew {
@@ -55,7 +55,7 @@ pub enum Error {
     /// The journal has changed since it was written.
     #[error(
         "the journal {} is damaged: {damage}; take a copy from before that, or begin again with another file",
-        shown(path)
+        printable(path)
     )]
     Damaged {
         /// The journal.
@@ -66,7 +66,7 @@ pub enum Error {
     /// The disk is full.
     #[error(
         "the journal {} cannot be written: {} (errno {}); what was committed is kept: make room, and run the same command again",
-        shown(path),
+        printable(path),
         reason(libc::ENOSPC),
         libc::ENOSPC
     )]
@@ -76,15 +76,15 @@ pub enum Error {
     },
     /// A write failed before, and after that nothing is written.
     #[error(
-        "the journal {} is written no more, since a write to it failed; what was committed is kept: run the same command again",
-        shown(path)
+        "the journal {} is no longer written, since a write to it failed; what was committed is kept: run the same command again",
+        printable(path)
     )]
     Over {
         /// The journal.
         path: PathBuf,
     },
     /// The system refused an operation.
-    #[error("the journal {} cannot be {doing}: {}; {}", shown(path), why(cause, *errno), remedy(doing))]
+    #[error("the journal {} cannot be {doing}: {}; {}", printable(path), why(cause, *errno), remedy(doing))]
     Failed {
         /// The journal.
         path: PathBuf,
@@ -98,7 +98,7 @@ pub enum Error {
     /// The lock file cannot be created or locked.
     #[error(
         "the journal {} cannot be locked: {cause}; give write access to its directory, or name another file",
-        shown(path)
+        printable(path)
     )]
     NoLock {
         /// The journal.
@@ -108,7 +108,7 @@ pub enum Error {
     },
 }
 
-fn shown(path: &Path) -> String {
+fn printable(path: &Path) -> String {
     visible(path.as_os_str().as_encoded_bytes())
 }
 

@@ -254,7 +254,7 @@ fn compare(found: &Totals, expected: &Totals) -> Result<(), Damage> {
     }
     if found != expected {
         return Err(Damage::file(&format!(
-            "its rows are not as many as the table totals says: {found:?} and {expected:?}"
+            "the numbers of rows differ from the table totals: {found:?} instead of {expected:?}"
         )));
     }
     Ok(())

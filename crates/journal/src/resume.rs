@@ -201,7 +201,7 @@ impl fmt::Display for Difference {
 /// The differences because of which a run may not continue from the journal.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "the journal was kept of another run:{}\nrun it as before, name another file, or go on by \
+    "the journal belongs to another run:{}\nrun it as before, name another file, or continue with \
      --accept-change",
     listed(.0)
 )]

@@ -39,7 +39,7 @@ impl ServiceManager {
 
     /// Sends lines of `NAME=value`. Returns false if the socket is full just now; a service manager
     /// that is gone counts as sent.
-    pub fn tell(&self, lines: &str) -> bool {
+    pub fn send(&self, lines: &str) -> bool {
         let sent = self.socket.send(lines.as_bytes());
         !sent.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }

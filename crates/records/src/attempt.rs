@@ -5,20 +5,20 @@ use std::borrow::Cow;
 
 use pool::{
     command::{Gap, Ran},
-    exit::{self, Evidence, Status},
+    exit::{self, Evidence},
     hang,
     job::{self, AttemptEnd, Death},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cause, Millis, WorkerRef,
+    Cause, Exit, Millis, WorkerRef,
     json::{is_false, text_or_base64},
     names, words,
 };
 
-/// An attempt of a job. It is the same in records, in snapshots and in the export of a journal;
-/// snapshots add `why` and leave out what is long.
+/// An attempt of a job. It has the same form in records, in snapshots and in the export of a
+/// journal; snapshots add `why` and omit the long fields.
 #[derive(Clone, Serialize, Deserialize, Debug)]
 pub struct Attempt<'a> {
     /// Number of the attempt, from 1.
@@ -30,7 +30,7 @@ pub struct Attempt<'a> {
     pub began_ms: Millis,
     /// How long it ran.
     pub duration_ms: Millis,
-    /// Why it did not succeed; absent where it did.
+    /// Why it did not succeed; absent if it did.
     #[serde(flatten)]
     pub cause: Option<Cause>,
     /// The cause as a sentence.
@@ -39,46 +39,48 @@ pub struct Attempt<'a> {
     /// The attempt did not count against the job's budgets: the job was not to blame.
     #[serde(skip_serializing_if = "is_false", default)]
     pub uncharged: bool,
-    /// The worker's own words for a failure.
+    /// The message with which the worker reported a failure.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub message: Option<Cow<'a, str>>,
-    /// Where in the worker's source the failure was, as it said.
+    /// Position in the worker's source code at which the job failed, as the worker reported it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<Cow<'a, str>>,
-    /// How the process ended, where one did.
+    /// How the process ended, if the attempt ended with its process.
     #[serde(flatten)]
     pub exit: Option<Exit>,
     /// Largest resident memory of the process up to the end of the attempt.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub peak_bytes: Option<u64>,
-    /// Whether that is exact; otherwise the process used no more. Absent while the process lives.
+    /// Whether `peak_bytes` is exact; otherwise it is an upper bound. Absent while the process
+    /// lives.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub peak_exact: Option<bool>,
     /// End of the output of a worker that died.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_output: Option<Cow<'a, str>>,
-    /// The same where it is not UTF-8.
+    /// `last_output` in base64, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_output_base64: Option<String>,
-    /// What the job was doing when its time was over.
+    /// What the job was doing when its time limit was reached.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hang: Option<Hang>,
     /// What a command wrote to its standard output.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stdout: Option<Cow<'a, str>>,
-    /// The same where it is not UTF-8.
+    /// `stdout` in base64, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stdout_base64: Option<String>,
-    /// Bytes left out of the middle of that: their number, and the offset at which they are missing.
+    /// Bytes omitted from the middle of `stdout`: their number, and the offset at which they are
+    /// missing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stdout_gap: Option<Gap>,
     /// What a command wrote to its standard error.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stderr: Option<Cow<'a, str>>,
-    /// The same where it is not UTF-8.
+    /// `stderr` in base64, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stderr_base64: Option<String>,
-    /// Bytes left out of the middle of that.
+    /// Bytes omitted from the middle of `stderr`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stderr_gap: Option<Gap>,
     /// A process that the command left behind kept its output open.
@@ -86,41 +88,22 @@ pub struct Attempt<'a> {
     pub leaked: bool,
 }
 
-/// How a process ended, as the kernel says, and what it used.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
-pub struct Exit {
-    /// The code a shell shows: the exit code, or 128 + the number of the signal.
-    pub code: i32,
-    /// Name of the signal that ended it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub signal: Option<Cow<'static, str>>,
-    /// Whether the kernel wrote a core dump.
-    pub core: bool,
-    /// Life of the process, from its start to its end.
-    pub wall_ms: Millis,
-    /// CPU time of the process and of the children it waited for.
-    pub cpu_ms: Millis,
-    /// Names of processes that it left behind; the supervisor killed them.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub left_behind: Vec<String>,
-}
-
-/// What a job was doing when its time was over.
+/// What a job was doing when its time limit was reached.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct Hang {
     /// `stopped`, `busy`, `starved`, `disk` or `asleep`.
     pub kind: Cow<'static, str>,
-    /// How long it was watched.
+    /// Time for which the processes were watched.
     pub window_ms: Millis,
-    /// CPU time that it used meanwhile.
+    /// CPU time that they used in the window.
     pub cpu_ms: Millis,
-    /// How long its threads were ready to run meanwhile, and had no processor.
+    /// Time in the window for which their threads were ready to run but had no processor.
     pub cpu_wait_ms: Millis,
-    /// Its processes, the oldest first.
+    /// The processes of the job, oldest first.
     pub processes: Vec<HungProcess>,
 }
 
-/// A process of a job whose time was over.
+/// A process of a job that reached its time limit.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct HungProcess {
     /// Process id.
@@ -138,7 +121,7 @@ pub struct HungProcess {
 }
 
 impl<'a> Attempt<'a> {
-    /// The whole record of an attempt.
+    /// Creates the complete record of an attempt.
     #[must_use]
     pub fn new(attempt: &'a job::Attempt) -> Self {
         let evidence = evidence(&attempt.end);
@@ -162,7 +145,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn bare(attempt: &job::Attempt) -> Self {
-        // The evidence has the peak of the whole life of the process.
+        // The peak in the evidence covers the whole lifetime of the process.
         let peak = evidence(&attempt.end).map(|evidence| evidence.peak);
         Self {
             attempt: attempt.number,
@@ -206,8 +189,8 @@ impl<'a> Attempt<'a> {
 }
 
 impl Attempt<'static> {
-    /// The record of an attempt in a snapshot: with a sentence that says why, and of its output one
-    /// stream, in which bytes that are not UTF-8 are replaced.
+    /// Creates the record of an attempt for a snapshot: it has the sentence `why`, and only one
+    /// stream of output, in which bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn brief(attempt: &job::Attempt) -> Self {
         let lossy = |bytes: &[u8]| {
@@ -228,7 +211,7 @@ impl Attempt<'static> {
         record
     }
 
-    /// The output that a snapshot keeps of the attempt.
+    /// The output that a snapshot has of the attempt.
     #[must_use]
     pub fn output(&self) -> &str {
         let streams = [&self.stderr, &self.stdout, &self.last_output];
@@ -236,7 +219,7 @@ impl Attempt<'static> {
     }
 }
 
-/// Whether the attempt left the job's budgets alone.
+/// Whether the attempt does not count against the job's budgets.
 fn is_uncharged(end: &AttemptEnd) -> bool {
     match end {
         AttemptEnd::Requeued(_) | AttemptEnd::Lost => true,
@@ -245,7 +228,7 @@ fn is_uncharged(end: &AttemptEnd) -> bool {
     }
 }
 
-/// The evidence of how the process of an attempt ended, where one did.
+/// Returns the evidence of how the process of an attempt ended, if it ended with the attempt.
 #[must_use]
 pub fn evidence(end: &AttemptEnd) -> Option<&Evidence> {
     match end {
@@ -257,23 +240,10 @@ pub fn evidence(end: &AttemptEnd) -> Option<&Evidence> {
     }
 }
 
-/// The bytes from the first whole character on: the end of an output may begin inside of one.
+/// Skips the rest of a character that was cut: the tail of an output may begin within one.
 fn from_character(bytes: &[u8]) -> &[u8] {
     let is_rest = |byte: &&u8| **byte & 0xc0 == 0x80;
     &bytes[bytes.iter().take(3).take_while(is_rest).count()..]
-}
-
-impl From<&Evidence> for Exit {
-    fn from(evidence: &Evidence) -> Self {
-        Self {
-            code: evidence.status.shell_code(),
-            signal: evidence.status.signal().map(|signal| signal.to_string().into()),
-            core: matches!(evidence.status, Status::Signal { core: true, .. }),
-            wall_ms: evidence.wall.into(),
-            cpu_ms: evidence.cpu.into(),
-            left_behind: evidence.left.clone(),
-        }
-    }
 }
 
 impl From<&hang::Hang> for Hang {

@@ -1,11 +1,11 @@
-//! Workers and the ends of processes: the parts that records share.
+//! The parts that records share: workers, causes, and the ends of processes.
 
 use std::borrow::Cow;
 
 use pool::{event, exit, job::AttemptEnd};
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, names};
+use crate::{Millis, names};
 
 /// A worker: the slot, the generation of the worker in it, and its process.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
@@ -14,7 +14,7 @@ pub struct WorkerRef {
     pub worker: u32,
     /// Generation: 1 for the first worker of the slot, and one more for each that follows.
     pub generation: u32,
-    /// Process of the worker, where the event has one.
+    /// Process id of the worker; absent while it has no process.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pid: Option<i32>,
 }
@@ -32,16 +32,16 @@ impl WorkerRef {
 pub struct Cause {
     /// Name of the cause: see [`names::cause`] and [`names::attempt`].
     pub cause: Cow<'static, str>,
-    /// Of `memory`: `sure` where two signs agree, `likely` where there is one.
+    /// For `memory`: `sure` if two signs agree, `likely` if there is only one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub certainty: Option<Cow<'static, str>>,
-    /// Of `signal`: `itself` for a fault of the program, else `outside`.
+    /// For `signal`: `itself` for a fault of the program, otherwise `outside`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sender: Option<Cow<'static, str>>,
-    /// Of a stop: whether the supervisor had to kill the process.
+    /// For a stop: whether the supervisor had to kill the process.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub killed: Option<bool>,
-    /// Of `could_not_start` and `protocol`: what failed, for people.
+    /// For `could_not_start` and `protocol`: what failed, as a sentence.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fault: Option<String>,
 }
@@ -85,6 +85,25 @@ impl From<exit::Cause> for Cause {
     }
 }
 
+/// How a process ended, as the kernel reports it, and what it used.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct Exit {
+    /// The code a shell shows: the exit code, or 128 + the number of the signal.
+    pub code: i32,
+    /// Name of the signal that ended it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signal: Option<Cow<'static, str>>,
+    /// Whether the kernel wrote a core dump.
+    pub core: bool,
+    /// Time from the start of the process to its end.
+    pub wall_ms: Millis,
+    /// CPU time of the process and of the children it waited for.
+    pub cpu_ms: Millis,
+    /// Names of processes that it left behind; the supervisor killed them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub left_behind: Vec<String>,
+}
+
 /// The end of a worker.
 #[derive(Clone, Serialize, Debug)]
 pub struct Ended {
@@ -94,15 +113,28 @@ pub struct Ended {
     /// Why it ended.
     #[serde(flatten)]
     pub cause: Cause,
-    /// How its process ended; absent where its program never ran.
+    /// How its process ended; absent if its program never ran.
     #[serde(flatten)]
     pub exit: Option<Exit>,
     /// Largest resident memory of the process or of a child it waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_bytes: Option<u64>,
-    /// Whether that is exact; otherwise the process used no more.
+    /// Whether `peak_bytes` is exact; otherwise it is an upper bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_exact: Option<bool>,
+}
+
+impl From<&exit::Evidence> for Exit {
+    fn from(evidence: &exit::Evidence) -> Self {
+        Self {
+            code: evidence.status.shell_code(),
+            signal: evidence.status.signal().map(|signal| signal.to_string().into()),
+            core: matches!(evidence.status, exit::Status::Signal { core: true, .. }),
+            wall_ms: evidence.wall.into(),
+            cpu_ms: evidence.cpu.into(),
+            left_behind: evidence.left.clone(),
+        }
+    }
 }
 
 impl From<&event::Ended> for Ended {

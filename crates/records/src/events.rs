@@ -1,5 +1,4 @@
-//! Records of what happens in a run: the stream of events, and the records of workers in
-//! `--format jsonl`.
+//! Records of events: those of the stream of events, and those of workers in `--format jsonl`.
 //!
 //! Events carry `at_ms`, the time since the start of the run. The same records in `--format jsonl`
 //! carry `time`, the wall-clock time, instead: there no record says when the run began.
@@ -12,7 +11,7 @@ use pool::{event, job::Attempt};
 use serde::Serialize;
 
 use self::job::why;
-pub use self::job::{Job, LastAttempt, job};
+pub use self::job::{INPUT_BYTES_MAX, Job, LastAttempt, job};
 use crate::{
     Cause, Ended, Millis, RunInfo, SCHEMA, Tally, WorkerRef,
     json::{is_false, push_line, text_or_base64},
@@ -53,7 +52,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Everything that a stream tells of a run.
+/// Everything that the stream of events reports about a run.
 #[derive(Serialize, Debug)]
 #[serde(untagged)]
 pub enum Event<'a> {
@@ -61,7 +60,7 @@ pub enum Event<'a> {
     Begin {
         /// Version of the external form.
         schema: u32,
-        /// What the run is.
+        /// The facts about the run.
         #[serde(flatten)]
         run: &'a RunInfo,
     },
@@ -82,7 +81,7 @@ pub enum Event<'a> {
     },
     /// `ended`: the worker's process is gone.
     Ended {
-        /// Which worker, why and how.
+        /// The worker, and why and how it ended.
         #[serde(flatten)]
         ended: Ended,
         /// What becomes of the slot, by [`names::next`].
@@ -104,29 +103,29 @@ pub enum Event<'a> {
         /// The attempt that did not succeed.
         #[serde(flatten)]
         last: LastAttempt,
-        /// Why it did not.
+        /// Why the attempt did not succeed.
         #[serde(flatten)]
         cause: Cause,
-        /// The same as a sentence.
+        /// The cause as a sentence.
         why: String,
-        /// In which way the job is tried again, by [`names::retry`].
+        /// How the job is retried, by [`names::retry`].
         retry: &'static str,
-        /// Time until then.
+        /// Time until the retry.
         #[serde(skip_serializing_if = "Option::is_none")]
         after_ms: Option<Millis>,
     },
     /// `job`: a job has ended.
     Job(Job<'a>),
-    /// `shutting_down`: the run stops.
+    /// `shutting_down`: the run is stopping.
     ShuttingDown {
         /// Why, by [`names::shutdown_reason`].
         reason: &'static str,
-        /// The same as a sentence.
+        /// The reason as a sentence.
         why: String,
     },
-    /// `skipped`: records were left out for a reader; these are the counters now.
+    /// `skipped`: records were omitted for a slow reader; the counters have their current values.
     Skipped {
-        /// Number of records left out.
+        /// Number of records that were omitted.
         skipped: u64,
         /// The counters.
         #[serde(flatten)]
@@ -145,7 +144,7 @@ pub enum Event<'a> {
         /// The worker.
         #[serde(flatten)]
         worker: WorkerRef,
-        /// Number of the job that the line belongs to, where that is certain.
+        /// Number of the job that the line belongs to, if that is certain.
         #[serde(skip_serializing_if = "Option::is_none")]
         job: Option<u64>,
         /// `stdout` or `stderr`.
@@ -162,7 +161,7 @@ pub enum Event<'a> {
     },
     /// `slot`: at the end of a run, how the last worker of a slot ended.
     Slot {
-        /// Which worker, why and how.
+        /// The worker, and why and how it ended.
         #[serde(flatten)]
         ended: Ended,
         /// Number of times that the slot's worker was replaced.
@@ -209,7 +208,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The external form of an event; `None` for the counters, which the ends of jobs sum up to.
+    /// Converts an event; `None` for the counters, which follow from the ends of jobs.
     #[must_use]
     pub fn new(event: &event::Event) -> Option<Self> {
         let of = |worker, pid| WorkerRef::new(worker, pid);
@@ -269,14 +268,14 @@ pub fn begin(run: &RunInfo, out: &mut Vec<u8>) {
     push_line(out, &Record::new(Event::Begin { schema: SCHEMA, run }));
 }
 
-/// Appends an event; the counters of jobs are none.
+/// Appends the record of an event. The counters of jobs have no record.
 pub fn event(now: Duration, event: &event::Event, out: &mut Vec<u8>) {
     if let Some(event) = Event::new(event) {
         push_line(out, &Record::at(now, event));
     }
 }
 
-/// Appends how many records were left out, with the counters as they are now.
+/// Appends the record of skipped records, with the current counters.
 pub fn skipped(now: Duration, records: u64, jobs: event::Tally, out: &mut Vec<u8>) {
     let event = Event::Skipped { skipped: records, jobs: jobs.into() };
     push_line(out, &Record::at(now, event));

@@ -1,4 +1,4 @@
-//! Writing JSON: one record a line, with nothing in it that a terminal would obey.
+//! Writes JSON: one record per line, with all control characters escaped.
 //!
 //! A record of an untrusted worker's text may be shown on a terminal. JSON lets C1 control
 //! characters and the controls of writing direction pass; here they are escaped.
@@ -22,7 +22,7 @@ pub fn push_line(out: &mut Vec<u8>, record: &impl Serialize) {
     }
 }
 
-/// Appends a value; nothing where it cannot be serialised.
+/// Appends a value; nothing if it cannot be serialised.
 pub(crate) fn push_value(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     let start = out.len();
     if value.serialize(&mut Serializer::with_formatter(&mut *out, Visible)).is_err() {

@@ -16,7 +16,7 @@
 //! - **Bytes** that are not UTF-8 are base64 in a field whose name ends in `_base64`, which then
 //!   takes the place of the plain one.
 //! - **Absent** means unknown, none, or `false`; no field is `null`.
-//! - **Compatibility**: fields and names may be added. None changes its meaning or goes while
+//! - **Compatibility**: fields and names may be added. None changes its meaning or is removed while
 //!   [`SCHEMA`] stays the same.
 //!
 //! The rows of a journal are not here: they are a storage format, which must read what an older
@@ -38,8 +38,8 @@ mod tally;
 pub mod words;
 
 pub use self::{
-    attempt::{Attempt, Exit, Hang, HungProcess},
-    ended::{Cause, Ended, WorkerRef},
+    attempt::{Attempt, Hang, HungProcess},
+    ended::{Cause, Ended, Exit, WorkerRef},
     events::{Event, Record},
     log::LogLine,
     millis::Millis,

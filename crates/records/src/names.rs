@@ -18,7 +18,7 @@ pub const RUN_STATES: [&str; 4] = ["starting", "running", "stopping", "ended"];
 /// States of a worker; `empty` is that of a slot without one.
 pub const WORKER_STATES: [&str; 5] = ["running", "ready", "stopping", UNKILLABLE, "empty"];
 
-/// A worker that was killed and is still there: the kernel holds it.
+/// State of a worker that was killed and that the kernel still holds.
 pub const UNKILLABLE: &str = "unkillable";
 
 /// Cause of an attempt that succeeded, and status of a job and of a run that did.
@@ -139,8 +139,8 @@ pub fn next(next: Next) -> &'static str {
     }
 }
 
-/// In which way a job is tried again: `delayed` after a failure, `isolated` in a fresh worker that
-/// has no other job, `requeued` where the job was not to blame.
+/// How a job is retried: `delayed` after a failure, `isolated` in a fresh worker that
+/// has no other job, `requeued` if the job was not to blame.
 #[must_use]
 pub fn retry(again: Again) -> &'static str {
     match again {
@@ -168,7 +168,7 @@ pub fn sender(sender: Sender) -> &'static str {
     }
 }
 
-/// What a job was doing when its time was over.
+/// What a job was doing when its time limit was reached.
 #[must_use]
 pub fn hang(kind: Kind) -> &'static str {
     match kind {

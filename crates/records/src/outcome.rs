@@ -35,10 +35,10 @@ pub struct Outcome<'a> {
     /// Why the last attempt did not succeed.
     #[serde(flatten)]
     pub cause: Option<Cause>,
-    /// Length of a job that is too long.
+    /// Length of a job that is too long, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// The length that a job may have.
+    /// The longest job allowed, in bytes; only for a job that is too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_max: Option<u64>,
     /// All attempts, in order.
@@ -46,16 +46,16 @@ pub struct Outcome<'a> {
     /// Reply of the worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply: Option<Cow<'a, str>>,
-    /// The same where it is not UTF-8.
+    /// `reply` in base64, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_base64: Option<String>,
-    /// The job itself: of commands, and where it did not succeed.
+    /// The input of the job: for commands, and for jobs that did not succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Cow<'a, str>>,
-    /// The same where it is not UTF-8.
+    /// `input` in base64, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_base64: Option<String>,
-    /// Limits in force, by name; of a quarantined job.
+    /// Limits in force, by name; only for a quarantined job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<BTreeMap<&'static str, u64>>,
 }

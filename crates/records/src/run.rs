@@ -1,4 +1,4 @@
-//! What a run is: the facts that do not change while it goes on.
+//! The facts about a run that do not change while it is in progress.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::Millis;
 
-/// The version of the external form. It grows when a field changes its meaning or goes; new fields
-/// may come without.
+/// The version of the external form. It is incremented when a field is removed or changes its
+/// meaning, and stays the same when fields are added.
 pub const SCHEMA: u32 = 1;
 
-/// The facts of a run that do not change.
+/// The facts about a run that do not change.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct RunInfo {
-    /// Short name that the run gave itself; `--run` takes it.
+    /// Short random id of the run, which `--run` accepts.
     pub id: String,
     /// Name given with `--name`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -30,12 +30,12 @@ pub struct RunInfo {
     pub workers: u32,
     /// Whether the run has jobs.
     pub has_jobs: bool,
-    /// Number of all jobs, where it is known at the start.
+    /// Number of all jobs, if it is known at the start.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub total: Option<u64>,
 }
 
-/// A run as a journal has it: a line of `journal show --format jsonl`.
+/// A run that a journal has recorded: a line of `journal show --format jsonl`.
 #[derive(Clone, Serialize, Debug)]
 pub struct JournalRun<'a> {
     /// Always `run`.
@@ -45,7 +45,7 @@ pub struct JournalRun<'a> {
     pub run: u64,
     /// Start of the run, since 1970.
     pub began_unix_ms: Millis,
-    /// End of the run, since 1970; absent where it goes on or its supervisor died.
+    /// End of the run, since 1970; absent if it is in progress or its supervisor died.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_unix_ms: Option<Millis>,
     /// Exit status of the supervisor.
@@ -55,7 +55,7 @@ pub struct JournalRun<'a> {
     pub pid: u32,
     /// Version of the supervisor.
     pub version: &'a str,
-    /// `--sync`.
+    /// The mode of `--sync`.
     pub sync: &'a str,
     /// The worker's program and arguments, or the words of the command.
     pub program: &'a [String],

@@ -20,7 +20,7 @@ pub struct Snapshot {
     /// How the run ended, once it has: `ok`, `failed`, `gave_up` or `stopped`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub status: Option<Cow<'static, str>>,
-    /// Why the run stops or stopped, as a sentence.
+    /// Why the run is stopping or was stopped, as a sentence.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
     /// Live workers, and slots without one, in order of their slots.
@@ -33,13 +33,13 @@ pub struct Snapshot {
     pub attempts: Vec<Count>,
     /// Number of workers that were replaced, by the cause of their end.
     pub restarts: Vec<Count>,
-    /// How long attempts took.
+    /// Statistics of the durations of attempts.
     pub service: ServiceTime,
     /// The last jobs that did not succeed, the oldest first.
     pub failures: Vec<Failure>,
     /// The counters over time, the oldest first.
     pub history: Vec<Sample>,
-    /// Bytes of output that were dropped because nobody read them.
+    /// Bytes of output that were dropped because nothing read them.
     pub dropped_bytes: u64,
 }
 
@@ -48,17 +48,17 @@ pub struct Snapshot {
 pub struct AbsentRun {
     /// Version of the external form: see [`SCHEMA`](crate::SCHEMA).
     pub schema: u32,
-    /// The facts of the run that do not change, where they can be read.
+    /// The facts of the run that do not change, if they can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunInfo>,
-    /// `gone` where the supervisor was killed, `no_answer` where it does not answer.
+    /// `gone` if the supervisor was killed, `no_answer` if it does not answer.
     pub state: &'static str,
 }
 
 /// A live worker, or a slot without one.
 #[derive(Clone, Serialize, Deserialize, Debug)]
 pub struct Worker {
-    /// The worker; its generation is 0 where the slot never had one.
+    /// The worker; the generation is 0 if the slot never had one.
     #[serde(flatten)]
     pub id: WorkerRef,
     /// One of [`WORKER_STATES`](crate::names::WORKER_STATES).
@@ -66,7 +66,7 @@ pub struct Worker {
     /// When its program was executed, since the start of the run.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub started_ms: Option<Millis>,
-    /// Memory that it and the processes below it hold.
+    /// Memory of its process and all descendants, in bytes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub memory_bytes: Option<u64>,
     /// The job that it runs.
@@ -102,46 +102,46 @@ pub struct LastWorker {
     pub pid: Option<i32>,
     /// Name of the cause.
     pub cause: Cow<'static, str>,
-    /// The same as a sentence.
+    /// The cause as a sentence.
     pub why: String,
 }
 
 /// The counters of jobs, with what is known only of a live run.
 #[derive(Clone, Copy, Serialize, Deserialize, Debug)]
 pub struct Jobs {
-    /// Number of all jobs, where it is known.
+    /// Number of all jobs, if it is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub total: Option<u64>,
-    /// Jobs that workers run; the others in flight wait behind them.
+    /// Jobs that workers run at the moment; other jobs in flight wait in workers.
     pub running: u64,
     /// The counters.
     #[serde(flatten)]
     pub tally: Tally,
 }
 
-/// How often something had a cause.
+/// The number of jobs, attempts or workers that ended by a cause.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct Count {
-    /// Status of the jobs counted; of jobs only.
+    /// Status of the counted jobs; absent for attempts and workers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub status: Option<Cow<'static, str>>,
     /// Name of the cause.
     pub cause: Cow<'static, str>,
-    /// How often.
+    /// The number of occurrences.
     pub count: u64,
 }
 
-/// How long attempts took.
+/// Statistics of the durations of attempts.
 #[derive(Clone, Serialize, Deserialize, Debug)]
 pub struct ServiceTime {
     /// Number of attempts.
     pub count: u64,
-    /// Sum of their times.
+    /// Sum of the durations.
     pub sum_ms: Millis,
     /// The median.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub p50_ms: Option<Millis>,
-    /// The time that 99 of 100 do not exceed.
+    /// The 99th percentile.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub p99_ms: Option<Millis>,
     /// A histogram: the buckets are cumulative.
@@ -153,7 +153,7 @@ pub struct ServiceTime {
 pub struct Bucket {
     /// Upper boundary, in nanoseconds: a power of two, which has no short form in milliseconds.
     pub below_ns: u64,
-    /// Number of attempts that took less.
+    /// Number of attempts that took less time than the boundary.
     pub count: u64,
 }
 
@@ -174,7 +174,7 @@ pub struct Failure {
     pub status: Cow<'static, str>,
     /// Name of the cause.
     pub cause: Cow<'static, str>,
-    /// The same as a sentence.
+    /// The cause as a sentence.
     pub why: String,
     /// The last of its attempts, in order.
     pub attempts: Vec<Attempt<'static>>,
@@ -187,9 +187,9 @@ pub struct Sample {
     pub at_ms: Millis,
     /// Jobs that had ended.
     pub settled: u64,
-    /// Those of them that did not succeed.
+    /// Jobs that had ended and did not succeed.
     pub failed: u64,
-    /// Memory of all workers.
+    /// Memory of all workers, in bytes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub memory_bytes: Option<u64>,
 }

@@ -26,7 +26,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Jobs that ended otherwise than well.
+    /// The number of jobs that ended and did not succeed.
     #[must_use]
     pub fn not_ok(&self) -> u64 {
         self.failed + self.quarantined

@@ -1,4 +1,4 @@
-//! The sentences that tell people how a process, an attempt, a job or a run ended.
+//! Sentences for people about how a process, an attempt, a job or a run ended.
 //!
 //! Programs read the names of [`names`](crate::names) instead.
 
@@ -11,7 +11,7 @@ use text::{escape::visible, units::show_duration};
 
 use crate::names;
 
-/// A cause in the fewest words: `memory (sure)`, `could not start: execute: No such file or
+/// Describes a cause briefly: `memory (sure)`, `could not start: execute: No such file or
 /// directory`.
 #[must_use]
 pub fn cause(cause: Cause) -> String {
@@ -44,7 +44,7 @@ pub fn cause(cause: Cause) -> String {
     }
 }
 
-/// The end of a worker in a column of a table, where the code has a column of its own:
+/// Describes the end of a worker for a table in which the code has a column of its own:
 /// `SIGKILL, outside`.
 #[must_use]
 pub fn why(ended: &Ended) -> String {
@@ -52,7 +52,7 @@ pub fn why(ended: &Ended) -> String {
     if details.is_empty() { cause(ended.cause) } else { details }
 }
 
-/// The end of a process in full: `code 137 (SIGKILL, outside)`.
+/// Describes the end of a process in full: `code 137 (SIGKILL, outside)`.
 #[must_use]
 pub fn describe(why: Cause, evidence: Option<&Evidence>) -> String {
     let Some(evidence) = evidence else { return cause(why) };
@@ -63,8 +63,8 @@ pub fn describe(why: Cause, evidence: Option<&Evidence>) -> String {
     }
 }
 
-/// The processes that a worker or command left behind: `left 2 processes: sleep, node`; `None`
-/// where there are none.
+/// Describes the processes that a worker or command left behind: `left 2 processes: sleep, node`; `None`
+/// if there are none.
 #[must_use]
 pub fn left(evidence: Option<&Evidence>) -> Option<String> {
     let names = &evidence.filter(|evidence| !evidence.left.is_empty())?.left;
@@ -73,7 +73,7 @@ pub fn left(evidence: Option<&Evidence>) -> Option<String> {
     Some(format!("left {count} {many}: {}", visible(names.join(", ").as_bytes())))
 }
 
-/// Why an attempt did not succeed: `no such host (src/main.rs:7:5)`, `code 139 (SIGSEGV)`.
+/// Describes why an attempt did not succeed: `no such host (src/main.rs:7:5)`, `code 139 (SIGSEGV)`.
 #[must_use]
 pub fn failure(attempt: &Attempt) -> String {
     match &attempt.end {
@@ -111,7 +111,7 @@ fn timeout(attempt: &Attempt) -> String {
     format!("timeout after {}{hang}", show_duration(attempt.took))
 }
 
-/// Why a job did not succeed; empty for a job that was not tried, unless it is too long.
+/// Describes why a job did not succeed; empty for a job that was not tried, unless it is too long.
 #[must_use]
 pub fn outcome(outcome: &Outcome) -> String {
     match (&outcome.end, &outcome.last) {
@@ -123,7 +123,7 @@ pub fn outcome(outcome: &Outcome) -> String {
     }
 }
 
-/// Why a run stops.
+/// Describes why a run is stopping.
 #[must_use]
 pub fn shutdown(reason: ShutdownReason) -> String {
     match reason {

@@ -1,11 +1,11 @@
-//! How is a foreign text shown on a terminal? With its control characters made visible: a
-//! worker's output must not move the cursor, set the title, or reverse the order of letters.
+//! Makes control characters of foreign text visible before it is shown on a terminal: a worker's
+//! output must not move the cursor, set the title, or reverse the order of letters.
 
 use std::fmt::Write;
 
-/// The text with every character that a terminal would obey written out: `^[` for escape,
-/// `<U+202E>` for those that change the direction of writing, `\xff` for what is no UTF-8.
-/// Tabs stay.
+/// Returns the text with every character written out that a terminal would obey: `^[` for escape,
+/// `<U+202E>` for characters that change the writing direction, `\xff` for bytes that are not
+/// UTF-8. Tabs are kept.
 #[must_use]
 pub fn visible(text: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
@@ -21,7 +21,7 @@ pub fn visible(text: &[u8]) -> String {
 fn push(out: &mut String, c: char) {
     match c {
         '\t' => out.push(c),
-        // C0: the caret and the letter 64 places further on.
+        // C0 is shown as a caret and the character 64 code points further on.
         '\0'..='\x1f' => out.extend(['^', char::from_u32(c as u32 + 64).unwrap_or('?')]),
         '\x7f' => out.push_str("^?"),
         c if is_obeyed(c) => {
@@ -31,8 +31,8 @@ fn push(out: &mut String, c: char) {
     }
 }
 
-/// Whether a terminal does something else with a character than show it: the control
-/// characters, and what Unicode calls bidirectional controls and line separators.
+/// Whether a terminal does anything with a character except show it. This holds for control
+/// characters, and for what Unicode calls bidirectional controls and line separators.
 #[must_use]
 pub fn is_obeyed(c: char) -> bool {
     c.is_control()

@@ -1,5 +1,5 @@
-//! How values are written for people and read from them: sizes, durations, and text of unknown
-//! origin that may hold control characters.
+//! Text for people: formats and parses sizes and durations, and escapes text of unknown origin that
+//! may contain control characters.
 
 pub mod escape;
 pub mod units;

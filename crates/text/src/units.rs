@@ -1,5 +1,5 @@
-//! How are sizes and durations written? One small parser of ours, since the known crates
-//! read `512M` as 512 000 000 bytes and refuse a duration without a unit.
+//! Parses and formats sizes and durations. The common crates for this read `512M` as 512 000 000
+//! bytes and refuse a duration without a unit, so this one has a small parser of its own.
 //!
 //! Sizes are 1024-based: `512M` = `512MiB` = `512mb` = 536 870 912 bytes; a bare number is
 //! bytes. Durations take `ms`, `s`, `m`, `h` and `d`; a bare number is seconds. Both take a
@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-/// Why a size or a duration was refused; `Display` names the thing, the reason and the remedy.
+/// Why a size or a duration was refused. `Display` names the text, the reason and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a {kind}: {reason}; write {example}")]
 pub struct QuantityError {
@@ -30,16 +30,16 @@ const SIZE_UNITS: &[(&str, f64)] = &[
 const DURATION_UNITS: &[(&str, f64)] =
     &[("", 1.0), ("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
 
-/// The longest duration accepted: a century, so that deadlines never overflow.
+/// The longest duration accepted, in seconds: a century, so that deadlines never overflow.
 const DURATION_SECONDS_MAX: f64 = 100.0 * 366.0 * 86_400.0;
 
 /// The largest size accepted: 2^53 bytes, beyond which a fraction loses bytes.
 const SIZE_BYTES_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// Reads a size in bytes: `65536`, `64k`, `1.5G`, `512MiB`.
+/// Parses a size in bytes: `65536`, `64k`, `1.5G`, `512MiB`.
 ///
 /// # Errors
-/// No digits, an unknown unit, or more than 2^53 bytes.
+/// The text has no digits or an unknown unit, or the size is above 2^53 bytes.
 pub fn parse_size(text: &str) -> Result<u64, QuantityError> {
     let fault = |reason| QuantityError {
         text: text.into(),
@@ -58,10 +58,10 @@ pub fn parse_size(text: &str) -> Result<u64, QuantityError> {
     Ok(bytes as u64)
 }
 
-/// Reads a duration: `30`, `30s`, `1.5m`, `200ms`, `2h`.
+/// Parses a duration: `30`, `30s`, `1.5m`, `200ms`, `2h`.
 ///
 /// # Errors
-/// No digits, an unknown unit, or more than a century.
+/// The text has no digits or an unknown unit, or the duration is longer than a century.
 pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
     let fault = |reason| QuantityError {
         text: text.into(),
@@ -78,7 +78,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// Writes bytes for a person: three digits at most, 1024-based, as in `1.4 MiB`.
+/// Formats a number of bytes with at most three digits and a 1024-based unit, as in `1.4 MiB`.
 #[must_use]
 pub fn show_size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -93,7 +93,7 @@ pub fn show_size(bytes: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
-/// Writes a duration for a person: `0.3 ms`, `12 ms`, `1.25 s`, `3m07s`, `2h05m`.
+/// Formats a duration, as in `0.3 ms`, `12 ms`, `1.25 s`, `3m07s`, `2h05m`.
 #[must_use]
 pub fn show_duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
@@ -107,7 +107,7 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
-/// Splits `1.5G` into 1.5 and `g`; `None` without a plain decimal number in front.
+/// Splits `1.5G` into 1.5 and `g`; `None` if the text does not begin with a plain decimal number.
 fn split(text: &str) -> Option<(f64, String)> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

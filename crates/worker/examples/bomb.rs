@@ -9,7 +9,7 @@
 //! - `sharers`: eight processes that read one shared mapping, which their parent wrote.
 
 #![expect(unsafe_code, reason = "mappings and forks")]
-#![allow(clippy::unwrap_used, reason = "a panic here fails the test")]
+#![expect(clippy::unwrap_used, reason = "a panic here fails the test")]
 
 use std::{
     env,

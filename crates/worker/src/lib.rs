@@ -87,5 +87,5 @@ pub use protocol::{
 };
 
 pub use connect::{ServeError, is_worker};
-pub use running::{Heard, Stream};
+pub use running::{JobSignal, Stream};
 pub use serve::{Job, Worker, serve, serve_json};

@@ -108,7 +108,7 @@ impl ReplyWriter {
     ) -> Result<bool, ServeError> {
         // A long message is cut so that the frame, with all other fields, stays within the cap.
         let room = self.max_frame.saturating_sub(REPLY_HEAD_BYTES + 2 * 8 + failure.place.len());
-        let message = beginning(&failure.message, room.min(MESSAGE_BYTES_MAX));
+        let message = truncated(&failure.message, room.min(MESSAGE_BYTES_MAX));
         let failure = Failure {
             kind: failure.kind,
             message: message.into(),
@@ -190,7 +190,7 @@ fn write_parts(mut pipe: &File, head: &[u8], body: &[u8]) -> io::Result<()> {
 }
 
 /// Returns at most the first `bytes_max` bytes of the text, cut between characters.
-fn beginning(text: &str, bytes_max: usize) -> &str {
+fn truncated(text: &str, bytes_max: usize) -> &str {
     let cut = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     &text[..cut.unwrap_or(0)]
 }

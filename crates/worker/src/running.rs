@@ -12,15 +12,15 @@ use crate::{
     serve::Worker,
 };
 
-/// What [`Worker::hear`] learned about the running job.
+/// What [`Worker::receive`] learned about the running job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Heard {
+pub enum JobSignal {
     /// Nothing that concerns the job.
     Nothing,
     /// The supervisor cancels the job.
     Cancel(CancelReason),
-    /// Nothing, and no cancel can arrive before the job ends: the buffer is full of jobs that wait.
-    Deaf,
+    /// Nothing, and no cancel can arrive before the job ends: the buffer is full of waiting jobs.
+    Full,
     /// The pipe has ended: the supervisor no longer wants the job.
     Gone,
 }
@@ -57,7 +57,7 @@ impl Worker {
         Self::greeting(jobs, replies, recorder, &[CANCELS])
     }
 
-    /// The pipe through which jobs and cancels arrive. [`Worker::hear`] does not block while it is
+    /// The pipe through which jobs and cancels arrive. [`Worker::receive`] does not block while it is
     /// readable.
     #[must_use]
     pub fn jobs(&self) -> BorrowedFd<'_> {
@@ -69,15 +69,15 @@ impl Worker {
     ///
     /// # Errors
     /// The pipe cannot be read, or the supervisor violates the protocol.
-    pub fn hear(&mut self) -> Result<Heard, ServeError> {
-        let Some(run) = self.running else { return Ok(Heard::Nothing) };
+    pub fn receive(&mut self) -> Result<JobSignal, ServeError> {
+        let Some(run) = self.running else { return Ok(JobSignal::Nothing) };
         if !self.reader.has_room() {
-            return Ok(Heard::Deaf);
+            return Ok(JobSignal::Full);
         }
         if !self.reader.read()? {
-            return Ok(Heard::Gone);
+            return Ok(JobSignal::Gone);
         }
-        Ok(self.reader.find_cancel(run.id)?.map_or(Heard::Nothing, Heard::Cancel))
+        Ok(self.reader.find_cancel(run.id)?.map_or(JobSignal::Nothing, JobSignal::Cancel))
     }
 
     /// Reports that a child process runs the job. The supervisor kills that process's group if this

@@ -73,8 +73,8 @@ fn a_signal_stops_the_connection_and_then_the_server() {
         let server = stage.start();
         up.recv_timeout(PATIENCE).unwrap();
         server.signal(signal);
-        let (status, said) = server.ended();
-        assert_eq!((status.signal(), said.as_str()), (Some(signal as i32), ""));
+        let (status, log) = server.ended();
+        assert_eq!((status.signal(), log.as_str()), (Some(signal as i32), ""));
         // The last writer has exited.
         assert!(up.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Disconnected));
     }

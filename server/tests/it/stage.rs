@@ -39,7 +39,7 @@ impl Stage {
     pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         static HEARING: Once = Once::new();
-        HEARING.call_once(hear_again);
+        HEARING.call_once(reset_signals);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mark = format!("server-test-{}-{number}", process::id());
         let directory = env::temp_dir().join(&mark);
@@ -152,7 +152,7 @@ fn ends(pid: i32) -> bool {
 fn start(mut command: Command) -> Server {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let stderr = child.stderr.take().unwrap();
-    Server { child, log: lines(|| Ok(stderr)), said: String::new(), address: None }
+    Server { child, log: lines(|| Ok(stderr)), log_text: String::new(), address: None }
 }
 
 /// Reads the lines of a stream in a thread.
@@ -172,7 +172,7 @@ fn lines<R: Read>(open: impl FnOnce() -> io::Result<R> + Send + 'static) -> Rece
 pub(crate) struct Server {
     child: Child,
     log: Receiver<String>,
-    said: String,
+    log_text: String,
     address: Option<SocketAddr>,
 }
 
@@ -197,12 +197,12 @@ impl Server {
         loop {
             match self.log.recv_timeout(PATIENCE) {
                 Ok(line) => {
-                    self.said += &format!("{line}\n");
+                    self.log_text += &format!("{line}\n");
                     if line.contains(text) {
                         return line;
                     }
                 }
-                Err(error) => panic!("no line with `{text}` ({error}) in:\n{}", self.said),
+                Err(error) => panic!("no line with `{text}` ({error}) in:\n{}", self.log_text),
             }
         }
     }
@@ -213,25 +213,25 @@ impl Server {
         for _ in 0..PATIENCE.as_millis() / BETWEEN.as_millis() {
             self.signal(signal);
             if let Ok(line) = self.log.recv_timeout(BETWEEN) {
-                self.said += &format!("{line}\n");
+                self.log_text += &format!("{line}\n");
                 if line.contains(text) {
                     return;
                 }
             }
         }
-        panic!("no line with `{text}` in:\n{}", self.said);
+        panic!("no line with `{text}` in:\n{}", self.log_text);
     }
 
     /// Waits for the end of the server and of all processes that share its stderr; returns the log.
     pub(crate) fn ended(mut self) -> (ExitStatus, String) {
         loop {
             match self.log.recv_timeout(PATIENCE) {
-                Ok(line) => self.said += &format!("{line}\n"),
+                Ok(line) => self.log_text += &format!("{line}\n"),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                Err(mpsc::RecvTimeoutError::Timeout) => panic!("still running:\n{}", self.said),
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("still running:\n{}", self.log_text),
             }
         }
-        (self.child.wait().unwrap(), std::mem::take(&mut self.said))
+        (self.child.wait().unwrap(), std::mem::take(&mut self.log_text))
     }
 
     /// Stops the server and waits for its end; returns the log.
@@ -277,7 +277,7 @@ pub(crate) fn rest(mut client: &TcpStream) -> String {
 /// Restores default signal dispositions. Signals ignored by the parent of the tests, as by `nohup`
 /// or a shell's `&`, would stay ignored in the server.
 #[expect(unsafe_code, reason = "dispositions are changed by an unsafe call")]
-fn hear_again() {
+fn reset_signals() {
     use nix::sys::signal::{SigHandler, Signal, signal};
     for number in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
         // SAFETY: the default action runs no handler.

@@ -173,7 +173,7 @@ pub(crate) fn run_with_ballast(words: &[String]) {
         template: Template::read(&[TRUE.into()], reading).unwrap(),
         grace: Duration::from_secs(1),
         stop_signal: Signal::TERM,
-        reach: KillScope::Tree,
+        kill_scope: KillScope::Tree,
         stdin: false,
         capture: Capture::Keep { bytes_max: 1 << 20 },
     };
@@ -202,7 +202,7 @@ pub(crate) fn run_with_ballast(words: &[String]) {
         roll: Roll::StartFirst,
         grace: Duration::from_secs(2),
         stop_signal: Signal::TERM,
-        reach: KillScope::Tree,
+        kill_scope: KillScope::Tree,
         output: Output::None,
         jobs: Some(Jobs {
             journal: None,

@@ -1,5 +1,4 @@
-//! `supervisor compare`: the arguments and the output of the comparison of ways to run jobs, which
-//! the crate `compare` makes.
+//! `supervisor compare`: the arguments and the output. The crate `compare` runs the comparison.
 
 use std::{
     fs,
@@ -27,7 +26,7 @@ use super::{print, refusal::Faults, rules::positive_duration, run::FormatArgumen
 const FEW_JOBS: u64 = 4;
 /// Default number of jobs with faults: enough to show how many others a fault costs.
 const MANY_JOBS: u64 = 100;
-/// Default number of jobs of `--work echo`, which cost next to nothing each.
+/// Default number of jobs of `--work echo`, each of which costs next to nothing.
 const TINY_JOBS: u64 = 10_000;
 const ROUNDS: u32 = 3;
 const PAYLOAD_BYTES_MAX: u64 = 16 << 20;
@@ -38,8 +37,8 @@ const JOBS_MAX: u64 = 10_000_000;
 /// This program, which contains an HTTP client, cannot start with less memory.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
 
-/// Run the same jobs by each way there is, one after another, as async tasks, in threads and in
-/// processes, and show what each way costs and what a fault takes with it.
+/// Run the same jobs in different ways (one after another, as async tasks, in threads and in
+/// processes) and show what each way costs and what a fault takes with it.
 ///
 /// Each way runs in a process of its own, in rounds. Figures are medians; the longest and the
 /// shortest stand beside them.
@@ -52,8 +51,9 @@ Faults: panic, abort, segv, leak (memory, to its limit), hang (a call that block
 (a loop without an await), exit (with success), deadlock (a lock never released).
 
 wall is from a way's start to the end of its last job. memory is the peak of all its processes \
-together, shared pages counted once (PSS), start what it takes at least until one who does jobs \
-begins its first, serialising all that makes jobs and answers bytes and reads them.
+together, with shared pages counted once (PSS). start is the shortest time until a worker, thread \
+or task begins its first job. serialising is the time spent on encoding and decoding jobs and \
+replies.
 
 Examples:
   supervisor compare
@@ -66,7 +66,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "WORK", default_value = "http")]
     work: Work,
 
-    /// How many jobs [default: 4; with faults 100; of echo 10000]
+    /// Number of jobs [default: 4; with faults 100; with echo 10000]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=JOBS_MAX))]
     jobs: Option<u64>,
 
@@ -79,11 +79,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FAULT,…", value_delimiter = ',')]
     fault: Vec<String>,
 
-    /// How many of the jobs do [default: 1]
+    /// Number of jobs that go wrong [default: 1]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     faulty: Option<u64>,
 
-    /// Who takes part: some of serial, tasks, runtime, threads, workers, each [default: all]
+    /// Ways to compare: some of serial, tasks, runtime, threads, workers, each [default: all]
     #[arg(long, value_name = "WAY,…", value_delimiter = ',')]
     ways: Vec<Way>,
 
@@ -91,7 +91,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=FIB_MAX))]
     fib: Option<u64>,
 
-    /// How long the upstream takes to answer, or a job sleeps [default: 125ms; of mixed 5s]
+    /// How long the upstream takes to answer, or a job sleeps [default: 125ms; with mixed 5s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     delay: Option<Duration>,
 
@@ -99,27 +99,27 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     payload: Option<u64>,
 
-    /// A job that takes longer hangs [default: 2s and the delay; of fib 60s]
+    /// Time after which a job counts as hanging [default: 2s and the delay; with fib 60s]
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     timeout: Option<Duration>,
 
-    /// Memory for each process where a job leaks [default: 256M]
+    /// Memory limit of each process if a job leaks [default: 256M]
     #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
     memory: Option<u64>,
 
-    /// How many rounds count [default: 3; with faults, and of mixed, 1]
+    /// Number of rounds that count [default: 3; with faults or mixed 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: Option<u32>,
 
-    /// How many rounds do not, before them [default: 1 if more than one counts]
+    /// Number of rounds before them that do not count [default: 1 if more than one counts]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
     warm_up: Option<u32>,
 
-    /// What stdout carries: tables and what they mean, or one JSON record a line
+    /// What stdout carries: tables with an explanation, or one JSON record per line
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     format: FormatArgument,
 
-    /// Write a page with plots: one file, which needs no other
+    /// Write a self-contained HTML page with plots
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }

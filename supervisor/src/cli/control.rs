@@ -1,4 +1,4 @@
-//! `supervisor ps`, `why`, `logs`, `stop` and the others: what can be asked of a run that goes on.
+//! `supervisor ps`, `why`, `logs`, `stop` and the other verbs that query or change a live run.
 
 mod show;
 #[cfg(feature = "top")]
@@ -18,7 +18,7 @@ use supervisor::{
         client::{self, ClientError, Found},
         wire::{GAP, Performed, Query},
     },
-    model::{Command, WorkerName},
+    model::{ControlCommand, WorkerName},
     run::status::OUTPUT_FAILED,
 };
 
@@ -28,24 +28,24 @@ use super::print;
 pub(super) enum Verb {
     /// List runs; with --run, or if only one run is live, list its workers
     Ps(Common),
-    /// Watch a run live on the terminal: its workers, what they do, and what failed
+    /// Watch a run live on the terminal: its workers, their jobs, and the failures
     #[cfg(feature = "top")]
     Top(Which),
-    /// Tell how a job or a worker ended, or what it does, and why
+    /// Explain how a job or a worker ended, or show what it does now
     Why(Why),
-    /// Show what workers have written lately
+    /// Show the recent output of workers
     Logs(Logs),
-    /// Show what happens, as it happens: a JSON record a line
+    /// Stream the events of a run, as one JSON record per line
     Events(Which),
     /// Change the number of workers
     Scale(Scale),
-    /// Start no more jobs, let those that run finish, and end
+    /// Finish the running jobs, start no others, and end the run
     Drain(Which),
-    /// End a run: what runs has the grace; with --now it has none
+    /// Stop a run; running jobs get the grace period, or none with --now
     Stop(Stop),
     /// Kill and replace a worker; its job is retried without using up an attempt
     Kill(Kill),
-    /// End a job, or do not begin it
+    /// Cancel a job, whether it runs or waits
     Cancel(Cancel),
     /// Run a failed job again
     Retry(Job),
@@ -53,7 +53,7 @@ pub(super) enum Verb {
 
 #[derive(Debug, Args)]
 pub(super) struct Which {
-    /// The run, by its id or its name; needed only where several are live
+    /// The run, by its id or its name; needed only if several are live
     #[arg(long, value_name = "ID|NAME")]
     run: Option<String>,
 }
@@ -76,7 +76,7 @@ enum Format {
 
 #[derive(Debug, Args)]
 pub(super) struct Why {
-    /// A job's number, or a worker: w2, or w2.7 for its seventh life
+    /// A job's number, or a worker: w2, or w2.7 for its generation 7
     #[arg(value_name = "JOB|WORKER")]
     what: What,
 
@@ -102,11 +102,11 @@ impl std::str::FromStr for What {
 
 #[derive(Debug, Args)]
 pub(super) struct Logs {
-    /// Of this worker only: w2, or w2.7 for its seventh life
+    /// Only the output of this worker: w2, or w2.7 for its generation 7
     #[arg(value_name = "WORKER")]
     worker: Option<WorkerName>,
 
-    /// Go on with what is written from now on
+    /// Continue with what is written from now on
     #[arg(short, long)]
     follow: bool,
 
@@ -116,7 +116,7 @@ pub(super) struct Logs {
 
 #[derive(Debug, Args)]
 pub(super) struct Scale {
-    /// How many
+    /// The number of workers
     #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     workers: u32,
 
@@ -126,7 +126,7 @@ pub(super) struct Scale {
 
 #[derive(Debug, Args)]
 pub(super) struct Stop {
-    /// Without time for what runs
+    /// Kill running jobs at once, without the grace period
     #[arg(long)]
     now: bool,
 
@@ -136,7 +136,7 @@ pub(super) struct Stop {
 
 #[derive(Debug, Args)]
 pub(super) struct Kill {
-    /// A worker, w2 or w2.7; or a job's number, to end that at once
+    /// A worker, w2 or w2.7; or the number of a job, to cancel it at once
     #[arg(value_name = "WORKER|JOB")]
     what: What,
 
@@ -146,11 +146,11 @@ pub(super) struct Kill {
 
 #[derive(Debug, Args)]
 pub(super) struct Cancel {
-    /// Its number
+    /// The job's number
     #[arg(value_name = "JOB", value_parser = clap::value_parser!(u64).range(1..))]
     job: u64,
 
-    /// Without time to end by itself
+    /// Kill it at once, without time to end by itself
     #[arg(long)]
     now: bool,
 
@@ -160,7 +160,7 @@ pub(super) struct Cancel {
 
 #[derive(Debug, Args)]
 pub(super) struct Job {
-    /// Its number
+    /// The job's number
     #[arg(value_name = "JOB", value_parser = clap::value_parser!(u64).range(1..))]
     job: u64,
 
@@ -168,7 +168,7 @@ pub(super) struct Job {
     which: Which,
 }
 
-/// Asks, and shows what was answered.
+/// Runs the verb and returns the exit status.
 pub(super) fn main(verb: Verb) -> ExitCode {
     match perform(verb) {
         Ok(()) => ExitCode::SUCCESS,
@@ -204,30 +204,34 @@ fn perform(verb: Verb) -> Result<(), Fault> {
         #[cfg(feature = "top")]
         Verb::Top(which) => top::main(&which),
         Verb::Why(why) => {
-            let snapshot: Snapshot = find(&why.common.which)?.ask(Query::Look)?;
-            let told = match why.what {
+            let snapshot: Snapshot = find(&why.common.which)?.ask(Query::Snapshot)?;
+            let text = match why.what {
                 What::Job(job) => show::job(&snapshot, job, why.common.format == Format::Jsonl),
                 What::Worker(worker) => {
                     show::worker(&snapshot, worker, why.common.format == Format::Jsonl)
                 }
             };
-            put(&told.map_err(Fault::NotThere)?)
+            put(&text.map_err(Fault::NotThere)?)
         }
         Verb::Logs(logs) => tail(&logs),
         Verb::Events(which) => {
             stream(find(&which)?.listen(Query::Events)?, |line| Some(line.into()))
         }
-        Verb::Scale(Scale { workers, which }) => act(&which, Command::Scale { workers }),
-        Verb::Drain(which) => act(&which, Command::Drain),
-        Verb::Stop(Stop { now, which }) => act(&which, Command::Stop { now }),
+        Verb::Scale(Scale { workers, which }) => {
+            perform_command(&which, ControlCommand::Scale { workers })
+        }
+        Verb::Drain(which) => perform_command(&which, ControlCommand::Drain),
+        Verb::Stop(Stop { now, which }) => perform_command(&which, ControlCommand::Stop { now }),
         Verb::Kill(Kill { what: What::Worker(worker), which }) => {
-            act(&which, Command::Kill { worker })
+            perform_command(&which, ControlCommand::Kill { worker })
         }
         Verb::Kill(Kill { what: What::Job(job), which }) => {
-            act(&which, Command::Cancel { job, now: true })
+            perform_command(&which, ControlCommand::Cancel { job, now: true })
         }
-        Verb::Cancel(Cancel { job, now, which }) => act(&which, Command::Cancel { job, now }),
-        Verb::Retry(Job { job, which }) => act(&which, Command::Retry { job }),
+        Verb::Cancel(Cancel { job, now, which }) => {
+            perform_command(&which, ControlCommand::Cancel { job, now })
+        }
+        Verb::Retry(Job { job, which }) => perform_command(&which, ControlCommand::Retry { job }),
     }
 }
 
@@ -235,35 +239,35 @@ fn find(which: &Which) -> Result<Found, ClientError> {
     client::run(which.run.as_deref())
 }
 
-fn act(which: &Which, act: Command) -> Result<(), Fault> {
-    let performed: Performed = find(which)?.ask(Query::Command(act))?;
+fn perform_command(which: &Which, command: ControlCommand) -> Result<(), Fault> {
+    let performed: Performed = find(which)?.ask(Query::Command(command))?;
     put(&format!("{}\n", performed.message))
 }
 
-/// One run, or the list of all.
+/// Shows one run with its workers, or lists all runs.
 fn ps(common: &Common) -> Result<(), Fault> {
     let is_jsonl = common.format == Format::Jsonl;
     if common.which.run.is_none() {
         let runs = client::runs();
         let live = runs.iter().filter(|run| run.stream.is_some()).count();
         if live != 1 || runs.len() != 1 {
-            // Told once.
+            // A run that is gone is listed once.
             runs.iter().filter(|run| run.stream.is_none()).for_each(Found::forget);
             return put(&show::runs(runs, is_jsonl));
         }
     }
     let found = find(&common.which)?;
-    let snapshot: Snapshot = found.ask(Query::Look)?;
+    let snapshot: Snapshot = found.ask(Query::Snapshot)?;
     put(&if is_jsonl { json::line(&snapshot) } else { show::run(&snapshot) })
 }
 
 fn tail(logs: &Logs) -> Result<(), Fault> {
     if let Some(worker) = logs.worker {
-        let snapshot: Snapshot = find(&logs.common.which)?.ask(Query::Look)?;
+        let snapshot: Snapshot = find(&logs.common.which)?.ask(Query::Snapshot)?;
         show::check_slot(&snapshot, worker).map_err(Fault::NotThere)?;
     }
-    let ask = Query::Logs { worker: logs.worker, follow: logs.follow };
-    let lines = find(&logs.common.which)?.listen(ask)?;
+    let query = Query::Logs { worker: logs.worker, follow: logs.follow };
+    let lines = find(&logs.common.which)?.listen(query)?;
     let is_jsonl = logs.common.format == Format::Jsonl;
     stream(lines, |line| {
         if is_jsonl {
@@ -277,7 +281,7 @@ fn tail(logs: &Logs) -> Result<(), Fault> {
     })
 }
 
-/// Passes lines on as they come.
+/// Prints each line as it arrives, in the form that `shown` returns; `None` omits it.
 fn stream(lines: impl BufRead, mut shown: impl FnMut(&str) -> Option<String>) -> Result<(), Fault> {
     let mut out = BufWriter::new(io::stdout().lock());
     for line in lines.lines() {

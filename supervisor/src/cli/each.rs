@@ -15,6 +15,7 @@ use pool::rules::{Halt, JobRules, Prefetch, Recycle, Restart, RetryOn, Roll};
 use process::spawn::lookup;
 use supervisor::{
     dry_run::dry_run,
+    model::TAIL_BYTES,
     settings::{
         Capture, CommandSettings, JobSource, Jobs, Linked, Output, Report, Settings, Workers,
     },
@@ -23,14 +24,13 @@ use supervisor::{
 use text::units::{parse_duration, parse_size};
 
 use self::output::{
-    EVIDENCE_BYTES, MAX_OUTPUT, OutputArgument, frame_bytes_max, output_form, report_form,
-    with_directory,
+    MAX_OUTPUT, OutputArgument, frame_bytes_max, output_form, report_form, with_directory,
 };
 use super::{
     exit,
     jobs::{ARGUMENTS_FOLLOW, START_TIMEOUT},
+    journaling::{self, Set},
     print, program,
-    record::{self, Set},
     refusal::Faults,
     rules::{self, SOURCES},
     run::FormatArgument,
@@ -44,7 +44,7 @@ const LAUNCHER_GRACE: Duration = Duration::from_secs(1);
 
 const OUTPUT: &str = "Output";
 
-/// Run a command for each input, as many at a time as you like, and tell what failed and why.
+/// Run a command for each input, several at a time, and report what failed and why.
 ///
 /// Inputs are lines of standard input, of a file (-a), or arguments (:::). The command is run as
 /// it stands, not by a shell, with the input in place of {}, or behind it.
@@ -135,7 +135,7 @@ pub(super) struct Arguments {
     report: Vec<Report>,
 
     #[command(flatten)]
-    record: record::Arguments,
+    journaling: journaling::Arguments,
 
     #[command(flatten)]
     views: views::Arguments,
@@ -194,22 +194,22 @@ impl Arguments {
         let (output, capture) = self.output(&mut faults);
         let frame_bytes_max = faults.take(frame_bytes_max(&capture));
         let halt = faults.take(self.rules.halt());
-        let journal = faults.take(self.record.journal(&self.argv, self.set()));
+        let journal = faults.take(self.journaling.journal(&self.argv, self.set()));
         let argv = template.as_ref().and_then(Template::program).map(|word| vec![word.to_owned()]);
         let program = faults.take(self.program.to_program(argv.unwrap_or_default()));
         let all = source.zip(template).zip(frame_bytes_max).zip(halt).zip(journal).zip(program);
         let (((((source, template), frame_bytes_max), halt), journal), program) = faults.or(all)?;
         let capture = with_directory(capture)?;
         let (grace, stdin) = (self.program.grace, self.stdin);
-        let (stop_signal, reach) = (self.program.stop_signal, self.program.kill.into());
-        let commands = CommandSettings { template, grace, stop_signal, reach, stdin, capture };
+        let (stop_signal, kill_scope) = (self.program.stop_signal, self.program.kill.into());
+        let commands = CommandSettings { template, grace, stop_signal, kill_scope, stdin, capture };
         Ok(Settings {
             workers: self.program.workers.unwrap_or_else(Workers::auto),
             restart: Restart::Always,
             roll: Roll::StartFirst,
             grace: grace + LAUNCHER_GRACE,
             stop_signal,
-            reach,
+            kill_scope,
             output,
             reports: self.reports(),
             serve: self.views.serve(),
@@ -296,7 +296,8 @@ impl Arguments {
                 (Output::Lines { timestamps: false, tag }, Capture::Pass { lines: true, tag })
             }
             OutputArgument::Raw => (Output::Raw, Capture::Pass { lines: false, tag: false }),
-            OutputArgument::None => (Output::None, Capture::Keep { bytes_max: EVIDENCE_BYTES }),
+            // The end of the output is still kept as evidence of how the command ended.
+            OutputArgument::None => (Output::None, Capture::Keep { bytes_max: TAIL_BYTES as u64 }),
             OutputArgument::Files(directory) => (Output::Files, Capture::Files(directory)),
         }
     }

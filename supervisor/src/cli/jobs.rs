@@ -9,8 +9,8 @@ use supervisor::settings::{JobSource, Jobs, Journal};
 use text::units::{parse_size, show_size};
 
 use super::{
+    journaling::{self, Set},
     program,
-    record::{self, Set},
     refusal::Faults,
     rules::{self, RULES, SOURCES, positive_duration},
 };
@@ -56,15 +56,15 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = positive_duration, help_heading = WORKERS)]
     start_timeout: Option<Duration>,
 
-    /// Replace a worker by a fresh one after so many jobs
+    /// Replace a worker by a fresh one after N jobs
     #[arg(long, value_name = "N", value_parser = job_count, help_heading = WORKERS)]
     recycle_jobs: Option<NonZeroU32>,
 
-    /// Replace a worker by a fresh one once its resident memory is so large
+    /// Replace a worker by a fresh one once its resident memory reaches SIZE
     #[arg(long, value_name = "SIZE", value_parser = positive_size, help_heading = WORKERS)]
     recycle_rss: Option<u64>,
 
-    /// Replace a worker by a fresh one once it is so old
+    /// Replace a worker by a fresh one after TIME
     #[arg(long, value_name = "TIME", value_parser = positive_duration, help_heading = WORKERS)]
     recycle_age: Option<Duration>,
 
@@ -136,7 +136,7 @@ impl Arguments {
         let mut set = Set::new("run", program, &self.rules);
         set.put("--retry-on", self.retry_on.map(shown_kinds));
         set.put("--crash-retries", self.crash_retries.map(|retries| retries.to_string()));
-        set.put("--max-frame", self.max_frame.map(|bytes| record::size(bytes as u64)));
+        set.put("--max-frame", self.max_frame.map(|bytes| journaling::size(bytes as u64)));
         set
     }
 
@@ -196,7 +196,7 @@ impl Arguments {
             (self.recycle_rss.is_some(), "--recycle-rss", ROLL),
             (self.recycle_age.is_some(), "--recycle-age", ROLL),
             (self.max_frame.is_some(), "--max-frame", "its workers are sent nothing"),
-            (has_journal, "--journal", "its workers are told of as they end"),
+            (has_journal, "--journal", "the ends of its workers are reported as they happen"),
         ];
         for (_, flag, instead) in flags.into_iter().filter(|(is_given, ..)| *is_given) {
             faults.add(format!(

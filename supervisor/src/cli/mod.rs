@@ -10,10 +10,10 @@ mod exit;
 mod jobs;
 #[cfg(feature = "journal")]
 mod journal;
+mod journaling;
 mod man;
 mod print;
 mod program;
-mod record;
 mod refusal;
 mod rules;
 mod run;

@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     /// How far an end reaches: to all that descends from a process, whatever session it is in; to
     /// its process group; or to the process alone
     #[arg(long, value_name = "REACH", value_enum, default_value = "tree")]
-    pub(super) kill: ReachArgument,
+    pub(super) kill: KillScopeArgument,
 
     /// Memory for each worker or command, with all that descends from it: 512M means 512 MiB
     ///
@@ -72,18 +72,18 @@ pub(super) struct Arguments {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(super) enum ReachArgument {
+pub(super) enum KillScopeArgument {
     Tree,
     Group,
     Leader,
 }
 
-impl From<ReachArgument> for KillScope {
-    fn from(reach: ReachArgument) -> Self {
-        match reach {
-            ReachArgument::Tree => Self::Tree,
-            ReachArgument::Group => Self::Group,
-            ReachArgument::Leader => Self::Leader,
+impl From<KillScopeArgument> for KillScope {
+    fn from(kill_scope: KillScopeArgument) -> Self {
+        match kill_scope {
+            KillScopeArgument::Tree => Self::Tree,
+            KillScopeArgument::Group => Self::Group,
+            KillScopeArgument::Leader => Self::Leader,
         }
     }
 }
@@ -110,8 +110,8 @@ impl Arguments {
 
 /// Starts the warden and runs the program; returns the exit status.
 pub(super) fn run(settings: &Settings) -> ExitCode {
-    let ward = warden::split(settings.reach == KillScope::Tree)
-        .map_err(|source| RunError::Refused { what: "split off the warden", source });
+    let ward = warden::split(settings.kill_scope == KillScope::Tree)
+        .map_err(|reason| RunError::Refused { what: "split off the warden", reason });
     match ward.and_then(|ward| run::run(settings, ward)) {
         Ok(end) => exit::with(end, settings),
         Err(error) => exit::cannot_run(&error),

@@ -22,11 +22,11 @@ pub(super) struct Arguments {
     #[arg(short = '0', long, help_heading = SOURCES)]
     pub(super) null: bool,
 
-    /// What comes of jobs comes out in their order
+    /// Write results in the order of the jobs
     #[arg(short, long, help_heading = SOURCES)]
     pub(super) keep_order: bool,
 
-    /// Put the job and a tab in front of each line that comes of it
+    /// Put the job and a tab in front of each line of its output
     #[arg(long, help_heading = SOURCES)]
     pub(super) tag: bool,
 
@@ -63,8 +63,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = RULES)]
     pub(super) max_fail: Option<u64>,
 
-    /// Stop once so many jobs have ended so: now or soon, then fail, success or done, then a
-    /// number or a percentage; as in soon,fail=3 or now,success=1
+    /// Stop the run early: now or soon, once N jobs have ended as fail, success or done; N is a
+    /// number or a percentage, as in soon,fail=3 or now,success=1
     #[arg(long, value_name = "WHEN,WHAT=N", value_parser = halt, help_heading = RULES)]
     pub(super) halt: Option<Halt>,
 }

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use pool::rules::{Restart, Roll};
 use supervisor::settings::{Output, Settings, Workers};
 
-use super::{jobs, program, record, refusal::Faults, views};
+use super::{jobs, journaling, program, refusal::Faults, views};
 
 /// Run copies of a program, side by side, each in a process of its own; with jobs, workers that
 /// do them.
@@ -16,7 +16,7 @@ use super::{jobs, program, record, refusal::Faults, views};
 ///
 /// With jobs (-a, --follow or :::) the program must speak the worker protocol. Each job is sent
 /// to a worker, and its reply comes out on stdout; a job that crashes, leaks or hangs costs one
-/// job, and what is said of it tells why.
+/// job, and the report says why.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Signals: INT, TERM and QUIT ask every worker to stop, and a second one kills; HUP rolls the \
@@ -60,7 +60,7 @@ pub(super) struct Arguments {
     jobs: jobs::Arguments,
 
     #[command(flatten)]
-    record: record::Arguments,
+    journaling: journaling::Arguments,
 
     #[command(flatten)]
     views: views::Arguments,
@@ -129,13 +129,13 @@ impl Arguments {
         }
         let has_jobs = self.jobs.has_source() || on_command_line.is_some();
         let set = self.jobs.set(&self.program);
-        let journal = faults.take(self.record.journal(&self.argv, set));
+        let journal = faults.take(self.journaling.journal(&self.argv, set));
         let jobs = faults.take(self.jobs.to_jobs(on_command_line, journal.flatten()));
         let restart = self.restart(has_jobs, &mut faults);
         let roll = self.roll(restart, &mut faults);
         let output = self.output(has_jobs, &mut faults);
         let (grace, stop_signal) = (self.program.grace, self.program.stop_signal);
-        let (reach, workers) = (self.program.kill.into(), self.program.workers);
+        let (kill_scope, workers) = (self.program.kill.into(), self.program.workers);
         let program = faults.take(self.program.to_program(self.argv));
         faults.or(jobs.zip(program).map(|(jobs, program)| Settings {
             workers: workers.unwrap_or_else(|| match has_jobs {
@@ -146,7 +146,7 @@ impl Arguments {
             roll,
             grace,
             stop_signal,
-            reach,
+            kill_scope,
             output,
             jobs,
             reports: self.views.reports(),

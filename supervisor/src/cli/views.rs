@@ -10,7 +10,7 @@ const VIEWS: &str = "Views";
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Arguments {
-    /// Write all that happens to FILE, as it happens: a JSON record a line, one for each job's end
+    /// Write the events of the run to FILE as they happen: one JSON record per line
     #[arg(long, value_name = "FILE", help_heading = VIEWS)]
     events: Option<PathBuf>,
 
@@ -21,8 +21,8 @@ pub(super) struct Arguments {
     /// Show the run over HTTP at :PORT of this machine, HOST:PORT, or unix:PATH: a page at /,
     /// /metrics for Prometheus, /events, /healthz and /readyz
     ///
-    /// Port 0 takes a free one, which stderr tells. Nothing can be changed there, but whoever comes
-    /// sees what is run and why it failed: name a HOST that others reach only where they may.
+    /// Port 0 takes a free port, which is printed on stderr. Nothing can be changed there, but all
+    /// who can connect see what is run and why it failed: listen on a HOST that only they reach.
     #[arg(long, value_name = "ADDR", help_heading = VIEWS)]
     serve: Option<Endpoint>,
 }

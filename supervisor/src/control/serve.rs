@@ -20,7 +20,7 @@ use super::{
     wire::{Answer, GAP, Query, REQUEST_BYTES_MAX, Request, SCHEMA, WithMessage},
 };
 use crate::{
-    model::{Command, OutputPiece, Refusal, WorkerName},
+    model::{ControlCommand, OutputPiece, Refusal, WorkerName},
     observers::{RunHandle, Task},
 };
 
@@ -112,7 +112,7 @@ async fn serve_client(mut client: UnixStream, run: &RunHandle) -> io::Result<()>
         Err(_) => return Ok(()),
     };
     match query {
-        Query::Look => match run.view().await {
+        Query::Snapshot => match run.view().await {
             Some(view) => accept_with(&mut client, view.snapshot().as_ref()).await,
             None => refuse(&mut client, &Refusal::RunOver).await,
         },
@@ -123,7 +123,11 @@ async fn serve_client(mut client: UnixStream, run: &RunHandle) -> io::Result<()>
     }
 }
 
-async fn perform(client: &mut UnixStream, run: &RunHandle, command: Command) -> io::Result<()> {
+async fn perform(
+    client: &mut UnixStream,
+    run: &RunHandle,
+    command: ControlCommand,
+) -> io::Result<()> {
     match run.perform(command).await {
         Ok(done) => accept_with(client, WithMessage::from(&done)).await,
         Err(refusal) => refuse(client, &refusal).await,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use records::SCHEMA;
 
-use crate::model::{Command, WorkerName};
+use crate::model::{ControlCommand, WorkerName};
 
 /// The longest request, in bytes.
 pub const REQUEST_BYTES_MAX: usize = 4096;
@@ -30,7 +30,8 @@ pub struct Request {
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Query {
     /// One [`Snapshot`](records::Snapshot).
-    Look,
+    #[serde(rename = "look")]
+    Snapshot,
     /// A [`Snapshot`](records::Snapshot) per line, twice a second; the last one
     /// shows how the run ended.
     Watch,
@@ -47,7 +48,7 @@ pub enum Query {
     },
     /// Change the run; answered with [`Done`](crate::model::Done) and a sentence.
     #[serde(rename = "act")]
-    Command(Command),
+    Command(ControlCommand),
 }
 
 /// The first line of an answer; the lines of a stream follow it.
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_request_is_one_flat_object() {
-        let kill = Command::Kill { worker: WorkerName { slot: 2, generation: Some(7) } };
+        let kill = ControlCommand::Kill { worker: WorkerName { slot: 2, generation: Some(7) } };
         let request = Request { schema: SCHEMA, query: Query::Command(kill) };
         let text = serde_json::to_string(&request).unwrap();
         assert_eq!(
@@ -112,7 +113,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
         let stop: Request =
             serde_json::from_str(r#"{"schema":1,"ask":"act","act":"stop"}"#).unwrap();
-        assert_eq!(stop.query, Query::Command(Command::Stop { now: false }));
+        assert_eq!(stop.query, Query::Command(ControlCommand::Stop { now: false }));
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Executor {
         child_news: SignalFd,
         mut random: Random,
     ) -> io::Result<Self> {
-        let orphans = match settings.reach {
+        let orphans = match settings.kill_scope {
             KillScope::Tree => Some(Rc::new(Orphans::new(child_news, random.next())?)),
             KillScope::Group | KillScope::Leader => None,
         };

@@ -8,12 +8,11 @@ use std::{cell::RefCell, io, rc::Rc};
 use tokio::net::unix::pipe::Receiver;
 
 use super::connection::Connection;
-use crate::sink::{Held, Origin, Outlet, PIECE_BYTES};
+use crate::{
+    model::TAIL_BYTES,
+    sink::{LineBuffer, Origin, Outlet, PIECE_BYTES},
+};
 use process::descriptors::{bytes_waiting, look_ahead};
-
-/// Bytes kept of the end of a stream. A program that dies for lack of memory usually reports it
-/// in its last lines, and the record of a quarantined job shows them.
-const TAIL_BYTES: usize = 8 << 10;
 
 /// One output stream of one worker.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub(super) struct OutputStream {
 struct State {
     has_ended: bool,
     /// The beginning of a line that is not complete yet.
-    held: Held,
+    buffer: LineBuffer,
     /// The end of the output since the last reply; `None` where it is not needed as evidence.
     tail: Option<Vec<u8>>,
     /// Sequence number of the job that ran when the pipe was last known to be empty.
@@ -50,7 +49,7 @@ impl OutputStream {
     ) -> Self {
         let state = RefCell::new(State {
             has_ended: false,
-            held: Held::default(),
+            buffer: LineBuffer::default(),
             tail: keeps_tail.then(Vec::new),
             empty_at: 0,
             has_printed: false,
@@ -181,7 +180,7 @@ impl OutputStream {
                 truncate_to_tail(tail);
             }
             let origin = self.origin(state.empty_at);
-            self.outlet.output(origin, &piece[..length], &mut state.held);
+            self.outlet.output(origin, &piece[..length], &mut state.buffer);
             state.has_printed = true;
             if let Some(running) = running.filter(|_| length < bytes_max) {
                 state.empty_at = running;
@@ -201,7 +200,7 @@ impl OutputStream {
         let state = &mut *self.state.borrow_mut();
         if !state.has_ended {
             state.has_ended = true;
-            self.outlet.output_ended(self.origin(state.empty_at), &mut state.held);
+            self.outlet.output_ended(self.origin(state.empty_at), &mut state.buffer);
         }
     }
 }

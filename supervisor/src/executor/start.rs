@@ -40,7 +40,7 @@ pub(super) struct Starter {
     open_files: OpenFiles,
     /// Number of slots when the run began.
     workers: u32,
-    reach: KillScope,
+    kill_scope: KillScope,
     /// Longest frame, in bytes; `None` if the workers take no jobs.
     pub(super) frame_bytes_max: Option<usize>,
     watches_memory: bool,
@@ -64,7 +64,7 @@ impl Starter {
             program: settings.program.clone(),
             open_files,
             workers: settings.workers.get(),
-            reach: settings.reach,
+            kill_scope: settings.kill_scope,
             frame_bytes_max: jobs.map(|jobs| jobs.frame_bytes_max),
             watches_memory: jobs.is_some_and(Jobs::watches_memory),
             commands: jobs.and_then(|jobs| jobs.commands.clone()),
@@ -102,7 +102,7 @@ impl Starter {
         let passed = connection.as_ref().map(|(_, far)| far.descriptors());
         let passed: &[BorrowedFd<'_>] = passed.as_ref().map_or(&[], |passed| passed);
         let (stdout_end, stderr_end) = (worker_stdout.into(), worker_stderr.into());
-        let process = Process::start(&launch, passed, stdout_end, stderr_end, self.reach)?;
+        let process = Process::start(&launch, passed, stdout_end, stderr_end, self.kill_scope)?;
         if let (Some(orphans), Some(pid)) = (&self.orphans, process.pid()) {
             orphans.add_worker(pid);
         }
@@ -134,8 +134,8 @@ impl Starter {
         launch.set_env(SLOT_VARIABLE, &worker.slot.to_string());
         if let Some(commands) = &self.commands {
             let limits = launch.take_limits();
-            let orders = Config::new(commands, limits, worker.slot, self.workers);
-            launch.make_built_in(orders.to_bytes().map_err(io::Error::other)?);
+            let config = Config::new(commands, limits, worker.slot, self.workers);
+            launch.make_built_in(config.to_bytes().map_err(io::Error::other)?);
         } else if takes_jobs {
             let [jobs, replies, recorder] = CONNECTION_FDS;
             launch.announce(wire::VARIABLE, &format!(":{jobs}:{replies}:{recorder}"));

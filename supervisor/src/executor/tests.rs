@@ -52,7 +52,7 @@ fn settings(argv: &[&str]) -> Settings {
         roll: Roll::StartFirst,
         grace: Duration::from_secs(5),
         stop_signal: Signal::TERM,
-        reach: KillScope::Group,
+        kill_scope: KillScope::Group,
         output: Output::None,
         jobs: None,
         reports: Vec::new(),

@@ -12,14 +12,12 @@ use std::{
 use memchr::memrchr;
 use worker::{ServeError, Worker};
 
-use super::{STREAMS, report::Report, stdio::Pipe};
-use crate::settings;
+use super::{STREAMS, report::CommandReport, stdio::Pipe};
+use crate::{model::TAIL_BYTES, settings};
 use pool::{command::Gap, exit::says_out_of_memory};
 
 /// Bytes that are read from one stream before the others have their turn.
 const PIECE_BYTES: usize = 256 << 10;
-/// Bytes of the end of the output that are kept as evidence.
-const LAST_WORDS_BYTES: usize = 8 << 10;
 /// Lines above this length, in bytes, are passed on in parts.
 const LINE_BYTES_MAX: usize = 1 << 20;
 /// Buffers that have grown beyond this size, in bytes, are freed after the command.
@@ -55,7 +53,7 @@ impl Capture {
             settings::Capture::Keep { bytes_max } => {
                 usize::try_from(bytes_max).unwrap_or(usize::MAX)
             }
-            _ => LAST_WORDS_BYTES,
+            _ => TAIL_BYTES,
         };
         let kept = || Kept { bytes: Vec::new(), bytes_max, gap: Gap::default() };
         Self {
@@ -192,16 +190,16 @@ impl Capture {
     /// Whether the last output of the command says that memory ran out.
     pub(super) fn says_out_of_memory(&mut self) -> bool {
         if let Some(files) = &mut self.files {
-            let words = files.each_mut().map(|file| last_words(file).unwrap_or_default());
-            return says_out_of_memory([&words[0], &words[1]]);
+            let tails = files.each_mut().map(|file| read_tail(file).unwrap_or_default());
+            return says_out_of_memory([&tails[0], &tails[1]]);
         }
-        let last = |bytes: &'_ [u8]| bytes.len().saturating_sub(LAST_WORDS_BYTES);
+        let last = |bytes: &'_ [u8]| bytes.len().saturating_sub(TAIL_BYTES);
         let [stdout, stderr] = self.streams.each_ref().map(|stream| &stream.bytes[..]);
         says_out_of_memory([&stdout[last(stdout)..], &stderr[last(stderr)..]])
     }
 
     /// Builds the reply: the kept output, followed by the report.
-    pub(super) fn finish(&mut self, mut report: Report) -> Result<&[u8], ServeError> {
+    pub(super) fn finish(&mut self, mut report: CommandReport) -> Result<&[u8], ServeError> {
         self.files = None;
         self.reply.clear();
         if let settings::Capture::Keep { .. } = self.how {
@@ -264,11 +262,11 @@ fn open_files(directory: &Path, name: &str) -> io::Result<[File; 2]> {
     Ok([open("stdout")?, open("stderr")?])
 }
 
-fn last_words(file: &mut File) -> io::Result<Vec<u8>> {
+fn read_tail(file: &mut File) -> io::Result<Vec<u8>> {
     let length = file.seek(SeekFrom::End(0))?;
-    file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS_BYTES as u64)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES as u64)))?;
     let mut last = Vec::new();
-    file.take(LAST_WORDS_BYTES as u64).read_to_end(&mut last)?;
+    file.take(TAIL_BYTES as u64).read_to_end(&mut last)?;
     Ok(last)
 }
 

@@ -33,7 +33,7 @@ impl Config {
     /// Configures the launcher of this slot of a pool with `workers` slots.
     #[must_use]
     pub fn new(commands: &CommandSettings, limits: Limits, slot: u32, workers: u32) -> Self {
-        let CommandSettings { template, grace, stop_signal, reach: scope, stdin, capture } =
+        let CommandSettings { template, grace, stop_signal, kill_scope: scope, stdin, capture } =
             commands.clone();
         Self { template, limits, grace, stop_signal, scope, stdin, capture, slot, workers }
     }

@@ -25,7 +25,7 @@ use process::{KillScope, proc, spawn::CommandSpawner, wait::sigchld_fd};
 use worker::{Job, ServeError, Stream, Worker};
 
 use self::{
-    capture::Capture, config::Config, report::Report, running::Running, signals::Signals,
+    capture::Capture, config::Config, report::CommandReport, running::Running, signals::Signals,
     stdio::Stdin,
 };
 use crate::template::{Filling, Words};
@@ -140,17 +140,20 @@ impl Launcher {
     }
 
     /// Runs the prepared command.
-    fn launch(&mut self, number: u64, attempt: u32) -> Result<Report, ServeError> {
+    fn launch(&mut self, number: u64, attempt: u32) -> Result<CommandReport, ServeError> {
         let [stdout, stderr] = match self.capture.open() {
             Ok(outputs) => outputs,
             Err(error) => {
-                return Ok(Report::not_started(StartFault::new(StartStep::Descriptors, &error)));
+                return Ok(CommandReport::not_started(StartFault::new(
+                    StartStep::Descriptors,
+                    &error,
+                )));
             }
         };
         let (numbers, stdio) = ([number, attempt.into()], [self.stdin.as_fd(), stdout, stderr]);
         let process = match self.spawner.spawn(self.words.c_strings(), numbers, stdio) {
             Ok(process) => process,
-            Err(fault) => return Ok(Report::not_started(fault)),
+            Err(fault) => return Ok(CommandReport::not_started(fault)),
         };
         let running = Running {
             process,

@@ -16,7 +16,7 @@ use process::wait::Exit;
 
 /// How a command ended, as the launcher saw it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Report {
+pub(crate) struct CommandReport {
     pub(super) pid: i32,
     pub(super) end: End,
     pub(super) wall: Duration,
@@ -71,7 +71,7 @@ pub(super) enum Reason {
     Shutdown,
 }
 
-impl Report {
+impl CommandReport {
     pub(super) fn not_started(fault: StartFault) -> Self {
         Self { end: End::NotStarted(fault), ..Self::default() }
     }
@@ -124,7 +124,7 @@ pub(crate) fn read(reply: Payload) -> Option<Ran> {
     let bytes = reply.as_bytes();
     let (rest, length) = bytes.split_last_chunk::<4>()?;
     let at = rest.len().checked_sub(u32::from_le_bytes(*length) as usize)?;
-    let report: Report = codec::decode(&rest[at..]).ok()?;
+    let report: CommandReport = codec::decode(&rest[at..]).ok()?;
     let [stdout, stderr] = report.written.map(|length| usize::try_from(length).ok());
     let (stdout, both) = (stdout?, stdout?.checked_add(stderr?)?);
     if both != at {
@@ -153,10 +153,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn reply(report: &Report, written: [&[u8]; 2]) -> Vec<u8> {
+    fn reply(report: &CommandReport, written: [&[u8]; 2]) -> Vec<u8> {
         let mut reply = written.concat();
         let written = written.map(|bytes| bytes.len() as u64);
-        Report { written, ..report.clone() }.append_to(&mut reply).unwrap();
+        CommandReport { written, ..report.clone() }.append_to(&mut reply).unwrap();
         reply
     }
 
@@ -164,7 +164,8 @@ mod tests {
     fn a_report_survives_the_reply() {
         let end = End::Ended(Status::Signal { signal: Signal::SEGV, core: true });
         let (wall, left) = (Duration::from_millis(7), vec!["sleep".to_owned()]);
-        let report = Report { pid: 7, end, wall, left, leaked: true, ..Report::default() };
+        let report =
+            CommandReport { pid: 7, end, wall, left, leaked: true, ..CommandReport::default() };
         let ran = read(Payload::copy(&reply(&report, [b"out", b"error"]))).unwrap();
         assert_eq!((ran.output.stdout(), ran.output.stderr()), (&b"out"[..], &b"error"[..]));
         let left = &ran.evidence.as_ref().unwrap().left;
@@ -181,7 +182,7 @@ mod tests {
             (at, value) in any::<(prop::sample::Index, u8)>(),
         ) {
             let _ = read(Payload::copy(&bytes));
-            let mut corrupt = reply(&Report::default(), [&bytes, b"x"]);
+            let mut corrupt = reply(&CommandReport::default(), [&bytes, b"x"]);
             let at = at.index(corrupt.len());
             corrupt[at] = value;
             if let Some(ran) = read(Payload::copy(&corrupt)) {

@@ -23,13 +23,13 @@ use process::{
     wait::{Children, reap_any, reap_child},
 };
 use protocol::wire::CancelReason;
-use worker::{Heard, ServeError, Worker};
+use worker::{JobSignal, ServeError, Worker};
 
 use super::{
     EXIT_AFTER_CLOSE, LEFTOVER_OUTPUT_WAIT, REPORT_PID_AFTER,
     capture::Capture,
     config::Config,
-    report::{Reason, Report, Stop},
+    report::{CommandReport, Reason, Stop},
     signals::{Received, Signals},
 };
 
@@ -103,7 +103,7 @@ impl Stopping {
 
 impl Running<'_> {
     /// Waits for the end of the command, and ends what it left behind.
-    pub(super) fn until_ended(mut self) -> Result<Report, ServeError> {
+    pub(super) fn until_ended(mut self) -> Result<CommandReport, ServeError> {
         let began = Instant::now();
         let Watched { stopping, has_output, is_last } = match self.watch(began) {
             Ok(watched) => watched,
@@ -127,7 +127,7 @@ impl Running<'_> {
         // its children.
         let limits_cpu = self.config.limits.get(Resource::Cpu).is_some();
         let stat = limits_cpu.then(|| Stat::read(pid)).flatten();
-        let mut report = Report::ended(pid, reap_child(&self.process.pidfd)?);
+        let mut report = CommandReport::ended(pid, reap_child(&self.process.pidfd)?);
         report.wall = wall;
         report.own_cpu = stat.and_then(|stat| stat.cpu_time()).unwrap_or(report.cpu);
         report.stopped = stopping.stop();
@@ -180,18 +180,18 @@ impl Running<'_> {
                 return Ok(Watched { stopping, has_output, is_last: received.stop });
             }
             if ready.jobs {
-                match self.worker.hear()? {
-                    Heard::Nothing => {}
-                    Heard::Cancel(CancelReason::Timeout) => {
+                match self.worker.receive()? {
+                    JobSignal::Nothing => {}
+                    JobSignal::Cancel(CancelReason::Timeout) => {
                         self.ask(Reason::Timeout, &mut stopping);
                     }
                     // This reason replaces any other.
-                    Heard::Cancel(CancelReason::Memory) => {
+                    JobSignal::Cancel(CancelReason::Memory) => {
                         self.signal(Signal::KILL);
                         stopping = Stopping::Killed { reason: Reason::Memory };
                     }
-                    Heard::Deaf => jobs_closed = true,
-                    Heard::Gone => return Err(ServeError::Gone),
+                    JobSignal::Full => jobs_closed = true,
+                    JobSignal::Gone => return Err(ServeError::Gone),
                 }
             }
             if received.stop {
@@ -259,7 +259,7 @@ impl Running<'_> {
 
     /// Ends the processes that the command left behind. They may hold its output open for a moment,
     /// unless the command was stopped; then they are killed, and named in the report.
-    fn end_leftovers(&mut self, report: &mut Report) -> Result<(), ServeError> {
+    fn end_leftovers(&mut self, report: &mut CommandReport) -> Result<(), ServeError> {
         self.capture.close_write_ends();
         let was_stopped = report.stopped.is_some();
         let patience = if was_stopped { Duration::ZERO } else { LEFTOVER_OUTPUT_WAIT };

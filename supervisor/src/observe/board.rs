@@ -61,7 +61,7 @@ pub enum State {
     /// It was asked to end.
     Stopping,
     /// It was killed, but the kernel has not ended it.
-    Undead,
+    Unkillable,
 }
 
 impl Board {
@@ -146,7 +146,7 @@ impl Board {
             }
             Event::Ready { worker } => self.set(*worker, State::Ready),
             Event::Stopping { worker, .. } => self.set(*worker, State::Stopping),
-            Event::Unkillable { worker } => self.set(*worker, State::Undead),
+            Event::Unkillable { worker } => self.set(*worker, State::Unkillable),
             Event::Ended(ended) => self.end(ended),
             Event::Jobs(tally) => self.jobs = *tally,
             Event::ShuttingDown { reason } => self.stopping = Some(*reason),
@@ -205,8 +205,8 @@ mod tests {
         let mut board = Board::new(1);
         events.iter().for_each(|event| board.apply(Duration::ZERO, event));
         let [slot] = board.slots() else { panic!("one slot") };
-        let lives: Vec<u32> = slot.live.iter().map(|live| live.worker.generation).collect();
-        assert_eq!(lives, live);
+        let generations: Vec<u32> = slot.live.iter().map(|live| live.worker.generation).collect();
+        assert_eq!(generations, live);
         assert_eq!(slot.last.as_ref().map(|ended| ended.worker.generation), last);
     }
 

@@ -1,4 +1,4 @@
-//! The messages on stderr: one line per event, and only for events that a person wants to know of.
+//! The messages on stderr: one line per event, and only for events that a person wants to see.
 
 use std::fmt::Write;
 
@@ -21,7 +21,7 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
     let text = match event {
         Event::Ended(ended) => end(ended, settings)?,
         Event::Unkillable { worker } => {
-            format!("{worker} was killed, but the kernel holds it: it is waited for no longer")
+            format!("{worker} was killed, but the kernel holds it: the run no longer waits for it")
         }
         Event::RollCancelled { worker } => {
             format!("roll called off: the new {worker} did not stay up")

@@ -68,8 +68,8 @@ impl Narrator {
         let mut text = String::from("supervisor: ");
         let _ = writeln!(
             text,
-            "{} more failures of jobs, of which no more than {LINES_MAX} a second are told here; \
-             --format jsonl tells all",
+            "{} more failures of jobs: at most {LINES_MAX} per second are reported here; \
+             --format jsonl has all of them",
             std::mem::take(&mut self.withheld)
         );
         Some(text)

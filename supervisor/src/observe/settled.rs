@@ -1,4 +1,4 @@
-//! Jobs that have ended: counted by cause, timed, and the last of those that failed kept.
+//! Statistics of jobs that have ended: counters by cause, durations, and the last failures.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -10,14 +10,14 @@ use pool::{
 use records::names;
 
 /// The number of failed jobs that are kept.
-pub const FAILURES_MAX: usize = 1000;
-/// The number of bytes that are kept of the input of each. Most inputs are shorter, and so can be
-/// run again.
-pub const INPUT_BYTES_MAX: usize = 4 << 10;
-/// The number of bytes that are kept of each stream of its last attempt.
-const OUTPUT_BYTES_MAX: usize = 2 << 10;
-/// The number of attempts that are kept of each.
-const ATTEMPTS_MAX: usize = 8;
+pub const KEPT_FAILURES: usize = 1000;
+/// The number of bytes that are kept of the input of a failed job. Only a job with a shorter input
+/// can be run again; most are shorter.
+pub const KEPT_INPUT_BYTES: usize = 4 << 10;
+/// The number of bytes that are kept of each output stream of the last attempt of a failed job.
+const KEPT_OUTPUT_BYTES: usize = 2 << 10;
+/// The number of attempts that are kept of a failed job.
+const KEPT_ATTEMPTS: usize = 8;
 
 /// Counters of the jobs that have ended, and the last failures.
 #[derive(Clone, Debug, Default)]
@@ -108,7 +108,7 @@ impl Settled {
         let cause = last.map_or(names::TOO_LONG, |last| names::attempt(&last.end));
         self.failed.add((names::status(&outcome.end), cause));
         self.failures_seen += 1;
-        if self.failures.len() == FAILURES_MAX {
+        if self.failures.len() == KEPT_FAILURES {
             self.failures.pop_front();
         }
         let (number, input_bytes) = (self.failures_seen, outcome.payload.len());
@@ -144,18 +144,18 @@ impl Settled {
     }
 }
 
-/// A job that the run never started is no failure.
+/// Whether the job failed. A job that the run never started is no failure.
 fn is_failure(outcome: &Outcome) -> bool {
     !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::NotRun)
 }
 
-/// Drops what would hold much memory for long. (Long payloads are shared, so the clone before this
-/// is cheap.)
+/// Cuts input, output and attempts to the amounts that are kept. (Long payloads are shared, so the
+/// clone before this is cheap.)
 fn trimmed(mut outcome: Outcome) -> Outcome {
-    if outcome.payload.len() > INPUT_BYTES_MAX {
-        outcome.payload = Payload::copy(&outcome.payload.as_bytes()[..INPUT_BYTES_MAX]);
+    if outcome.payload.len() > KEPT_INPUT_BYTES {
+        outcome.payload = Payload::copy(&outcome.payload.as_bytes()[..KEPT_INPUT_BYTES]);
     }
-    let excess = outcome.earlier.len().saturating_sub(ATTEMPTS_MAX - 1);
+    let excess = outcome.earlier.len().saturating_sub(KEPT_ATTEMPTS - 1);
     outcome.earlier.drain(..excess);
     outcome.earlier.shrink_to_fit();
     for attempt in outcome.earlier.iter_mut().chain(&mut outcome.last) {
@@ -166,8 +166,8 @@ fn trimmed(mut outcome: Outcome) -> Outcome {
                 let kept = Payload::copy(&[out, err].concat());
                 ran.output = Captured::new(kept, streams, ran.output.gaps());
             }
-            AttemptEnd::Error(failure) if failure.message.len() > OUTPUT_BYTES_MAX => {
-                let cut = String::from_utf8_lossy(&failure.message.as_bytes()[..OUTPUT_BYTES_MAX]);
+            AttemptEnd::Error(failure) if failure.message.len() > KEPT_OUTPUT_BYTES => {
+                let cut = String::from_utf8_lossy(&failure.message.as_bytes()[..KEPT_OUTPUT_BYTES]);
                 failure.message = cut.into_owned();
             }
             AttemptEnd::Timeout(death)
@@ -182,7 +182,7 @@ fn trimmed(mut outcome: Outcome) -> Outcome {
 }
 
 fn tail(bytes: &[u8]) -> &[u8] {
-    &bytes[bytes.len().saturating_sub(OUTPUT_BYTES_MAX)..]
+    &bytes[bytes.len().saturating_sub(KEPT_OUTPUT_BYTES)..]
 }
 
 #[cfg(test)]
@@ -245,7 +245,7 @@ mod tests {
         settled.add(Duration::ZERO, &[long]);
         assert_eq!(settled.failures()[0].whole_input(), None);
         let kept = &settled.failures()[0].outcome;
-        assert_eq!((kept.payload.len(), kept.attempts().count()), (INPUT_BYTES_MAX, 8));
+        assert_eq!((kept.payload.len(), kept.attempts().count()), (KEPT_INPUT_BYTES, 8));
         assert_eq!(settled.service().count(), 50);
         for attempt in kept.attempts() {
             let AttemptEnd::Error(failure) = &attempt.end else { panic!("an error") };

@@ -51,7 +51,7 @@ fn live(live: &Live, jobs: &HashMap<WorkerId, u64>) -> Cells {
     let state = match live.state {
         State::Running | State::Ready => "running",
         State::Stopping => "stopping",
-        State::Undead => "killed, and held by the kernel",
+        State::Unkillable => "killed, and held by the kernel",
     };
     let job = jobs.get(&live.worker).map(|job| format!(" job {job}")).unwrap_or_default();
     cells(live.worker.to_string(), Some(live.pid), &format!("{state}{job}"))

@@ -1,7 +1,7 @@
 //! The hand-over of a run's state from the loop to other threads.
 //!
-//! The loop makes a [`View`], a cheap copy of the board. The [`Snapshot`], which needs words and
-//! allocations, is made of it on the thread of the observer that asks first.
+//! The loop makes a [`View`], a cheap copy of the board. The first observer that asks turns it into a
+//! [`Snapshot`] on its own thread, because that formats text and allocates.
 
 use std::{
     collections::HashMap,
@@ -21,29 +21,28 @@ use pool::{
 };
 use records::{
     Attempt, Bucket, Count, CurrentJob, Failure, Jobs, LastWorker, RunInfo, SCHEMA, Sample,
-    ServiceTime, Snapshot, Worker, WorkerRef, names, words,
+    ServiceTime, Snapshot, Worker, WorkerRef, events::INPUT_BYTES_MAX, names, words,
 };
 
 /// Boundaries of the buckets of service times, as powers of two of nanoseconds: 1 us, 4 us, and so
 /// on to 73 minutes.
 const BOUNDARIES: [u32; 17] = [10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 42];
-/// Bytes of a job's input that a snapshot shows.
-const INPUT_BYTES_MAX: usize = 256;
 
 /// The state of a run at one moment, as the loop hands it out.
 #[derive(Debug)]
 pub struct View {
     /// Time since the run began.
     pub at: Duration,
-    /// What it is.
-    pub about: Arc<RunInfo>,
-    /// What has happened.
+    /// The facts about the run.
+    pub info: Arc<RunInfo>,
+    /// The fold of all events so far.
     pub board: Board,
     /// The jobs that workers run.
     pub running: Vec<RunningJob>,
-    /// Number of all jobs, where it is known.
+    /// Number of all jobs, if it is known.
     pub total: Option<u64>,
-    /// Bytes of output, the workers' and the supervisor's, that were dropped because nobody read them.
+    /// Bytes of output, of workers and of the supervisor, that were dropped because nothing read
+    /// them.
     pub dropped_bytes: u64,
     /// Status of the run, once it has ended.
     pub end: Option<&'static str>,
@@ -62,7 +61,7 @@ pub struct RunningJob {
     pub attempt: u32,
     /// Beginning of the job's input.
     pub input: Vec<u8>,
-    /// Time at which the attempt began, since the run did.
+    /// Start of the attempt, since the start of the run.
     pub since: Duration,
 }
 
@@ -92,7 +91,7 @@ impl View {
         });
         Snapshot {
             schema: SCHEMA,
-            run: (*self.about).clone(),
+            run: (*self.info).clone(),
             at_ms: self.at.into(),
             state: self.state().into(),
             status: self.end.map(Into::into),
@@ -127,14 +126,14 @@ impl View {
 }
 
 impl RunningJob {
-    /// A job with this input, of which the beginning is kept.
+    /// Describes a running job and copies the beginning of its input.
     #[must_use]
     pub fn new(worker: WorkerId, id: u64, attempt: u32, input: &[u8], since: Duration) -> Self {
-        Self { worker, id, attempt, input: beginning(input).to_vec(), since }
+        Self { worker, id, attempt, input: shown_part(input).to_vec(), since }
     }
 }
 
-/// The live workers of a slot, or the slot itself where it has none.
+/// The live workers of a slot, or the empty slot.
 fn rows(slot: &SlotView, running: &HashMap<WorkerId, &RunningJob>) -> Vec<Worker> {
     let restarts = slot.restarts.iter().map(|(_, count)| count).sum();
     let last = slot.last.as_ref().map(last);
@@ -168,7 +167,7 @@ fn state(state: Option<State>) -> &'static str {
         Some(State::Running) => running,
         Some(State::Ready) => ready,
         Some(State::Stopping) => stopping,
-        Some(State::Undead) => unkillable,
+        Some(State::Unkillable) => unkillable,
         None => empty,
     }
 }
@@ -212,7 +211,7 @@ fn failed_job(failed: &Failed) -> Failure {
         at_ms: failed.at.into(),
         id: *id,
         position: *position,
-        input: text(beginning(payload.as_bytes())),
+        input: text(shown_part(payload.as_bytes())),
         status: names::status(end).into(),
         cause: last.as_ref().map_or(names::TOO_LONG, |last| names::attempt(&last.end)).into(),
         why: words::outcome(&failed.outcome),
@@ -235,11 +234,11 @@ fn history(board: &Board) -> Vec<Sample> {
 }
 
 /// The part of an input that a snapshot shows.
-fn beginning(input: &[u8]) -> &[u8] {
+fn shown_part(input: &[u8]) -> &[u8] {
     &input[..input.len().min(INPUT_BYTES_MAX)]
 }
 
-/// An input as text; a character that was cut at the end is replaced.
+/// An input as text, in which a partial character at the end is replaced.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace(char::from(INPUT_SEPARATOR), " ")
 }
@@ -292,7 +291,7 @@ mod tests {
         let input = b"a\0b\xff".repeat(200);
         View {
             at: Duration::from_millis(1200),
-            about: Arc::new(RunInfo {
+            info: Arc::new(RunInfo {
                 id: "k3f9".into(),
                 name: None,
                 pid: 1,

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{Message, Output};
 use crate::{
-    model::{Command, Done, Refusal},
+    model::{ControlCommand, Done, Refusal},
     observe::view::View,
 };
 use pool::event::WorkerId;
@@ -78,7 +78,7 @@ impl RunHandle {
     ///
     /// # Errors
     /// The run refuses, or is over.
-    pub async fn perform(&self, command: Command) -> Result<Done, Refusal> {
+    pub async fn perform(&self, command: ControlCommand) -> Result<Done, Refusal> {
         let (reply, done) = oneshot::channel();
         let sent = self.messages.send(Message::Command(command, reply)).await;
         sent.map_err(|_| Refusal::RunOver)?;

@@ -22,7 +22,7 @@ pub use self::{
     stream::{EventStream, WINDOW},
 };
 use crate::{
-    model::{Command, Done, OutputPiece, Refusal},
+    model::{ControlCommand, Done, OutputPiece, Refusal},
     observe::view::View,
 };
 use pool::event::WorkerId;
@@ -49,7 +49,7 @@ pub enum Message {
     /// Asks for the output of workers.
     Output(oneshot::Sender<Output>),
     /// Asks for a change to the run.
-    Command(Command, oneshot::Sender<Result<Done, Refusal>>),
+    Command(ControlCommand, oneshot::Sender<Result<Done, Refusal>>),
 }
 
 /// Something that the observers' thread does for as long as the run goes on.

@@ -36,7 +36,7 @@ impl Run<Executor> {
         let took = self.begin_closing(end);
         let orphans = self.executor.kill_orphans().await;
         self.report_orphans(&orphans);
-        let text = (!is_quiet(end)).then(|| self.last_words(took));
+        let text = (!is_quiet(end)).then(|| self.final_text(took));
         // Left early or not, what follows is the same.
         let _ = self.write_rest(&mut waits, text, took).await;
         let end = self.judge_output();
@@ -48,7 +48,7 @@ impl Run<Executor> {
     fn report_orphans(&self, orphans: &[String]) {
         if !orphans.is_empty() {
             let names = visible(orphans.join(", ").as_bytes());
-            self.say(format!("supervisor: left by whom cannot be told: {names}; killed\n"));
+            self.say(format!("supervisor: orphans of unknown origin: {names}; killed\n"));
         }
     }
 
@@ -167,7 +167,7 @@ impl<E: Perform> Run<E> {
     }
 
     /// The table or the summary that a run ends with.
-    fn last_words(&mut self, took: Duration) -> String {
+    fn final_text(&mut self, took: Duration) -> String {
         if self.settings.jobs.is_none() {
             return table(&self.views.board, &HashMap::new());
         }
@@ -202,7 +202,7 @@ impl<E: Perform> Run<E> {
         if dropped > 0 && self.edges.output != OutputState::Failed {
             let _ = writeln!(
                 text,
-                "supervisor: {dropped} bytes of output were dropped, since nobody read on"
+                "supervisor: {dropped} bytes of output were dropped, because nothing read them"
             );
         }
         text

@@ -30,7 +30,7 @@ pub enum RunError {
     NoWeb(crate::endpoint::Endpoint),
     /// stdout is closed.
     #[error(
-        "stdout is closed, and what comes of the run would be lost: send it to a file, \
+        "stdout is closed, and the output of the run would be lost: send it to a file, \
          or to /dev/null"
     )]
     NoOutput,
@@ -38,18 +38,18 @@ pub enum RunError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The kernel refused something.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}: {reason}")]
     Refused {
         /// What the supervisor tried, as an infinitive.
         what: &'static str,
         /// The kernel's reason.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
 impl RunError {
     /// Turns the kernel's refusal of `what` into this error.
     pub(super) fn refused(what: &'static str) -> impl Fn(io::Error) -> Self {
-        move |source| Self::Refused { what, source }
+        move |reason| Self::Refused { what, reason }
     }
 }

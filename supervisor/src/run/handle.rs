@@ -13,7 +13,7 @@ use super::{
 use crate::{
     observe::{summary::standing, table::table},
     observers::Message,
-    sink::writer::Failure,
+    sink::writer::WriteFailure,
     source::Batch,
 };
 use pool::{Input, RunEnd, event::ShutdownReason, rules::Restart, signal::Signal};
@@ -31,7 +31,7 @@ pub(super) enum News {
     /// Outcomes have room again.
     Room,
     /// The writer thread cannot write.
-    OutputFailed(Failure),
+    OutputFailed(WriteFailure),
     /// The log has committed records up to this one, or has failed.
     Committed(Result<Sequence, String>),
     /// The writer thread has written outcomes.
@@ -205,14 +205,14 @@ impl<E: Perform> Run<E> {
 
     /// Why the run stops when the writer fails. A closed terminal is the same reason whether the
     /// signal arrives first or the write fails first.
-    pub(super) fn reason(&self, failure: Failure) -> ShutdownReason {
+    pub(super) fn reason(&self, failure: WriteFailure) -> ShutdownReason {
         match failure {
-            Failure::Closed => ShutdownReason::OutputClosed,
-            Failure::Failed(_) if self.edges.terminal.has_closed() => {
+            WriteFailure::Closed => ShutdownReason::OutputClosed,
+            WriteFailure::Failed(_) if self.edges.terminal.has_closed() => {
                 ShutdownReason::Signal(Signal::HUP)
             }
-            Failure::Failed(errno) => ShutdownReason::OutputFailed(errno),
-            Failure::Report(..) => ShutdownReason::ReportFailed,
+            WriteFailure::Failed(errno) => ShutdownReason::OutputFailed(errno),
+            WriteFailure::Report(..) => ShutdownReason::ReportFailed,
         }
     }
 }

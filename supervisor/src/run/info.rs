@@ -41,7 +41,7 @@ pub(super) fn random_id() -> Result<String, RunError> {
     const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
     let mut random = [0; 4];
     getrandom::fill(&mut random)
-        .map_err(|error| RunError::Refused { what: "read random numbers", source: error.into() })?;
+        .map_err(|error| RunError::Refused { what: "read random numbers", reason: error.into() })?;
     Ok(random.map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()])).iter().collect())
 }
 

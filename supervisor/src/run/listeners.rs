@@ -60,11 +60,11 @@ impl Listeners {
         match self.control {
             Ok(control) => tasks.push(control.task()),
             Err(error) => {
-                let _ = writeln!(text, "supervisor: it cannot be asked nor changed: {error}");
+                let _ = writeln!(text, "supervisor: the run has no control socket: {error}");
             }
         }
         if let Some(web) = self.web {
-            let _ = writeln!(text, "supervisor: to be seen at {}", web.address);
+            let _ = writeln!(text, "supervisor: serving at {}", web.address);
             tasks.push(web.task);
         }
         let observers = (!tasks.is_empty()).then(|| Observers::start(tasks)).transpose()?;

@@ -53,7 +53,7 @@ impl<E: Perform> Run<E> {
         });
         View {
             at: now,
-            about: Arc::clone(&self.info),
+            info: Arc::clone(&self.info),
             board: self.views.board.clone(),
             running: running.collect(),
             total: self.edges.input.total.as_ref().and_then(Total::get),

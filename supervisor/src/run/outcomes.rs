@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     observers::Observers,
-    sink::{Outlet, writer::Failure},
+    sink::{Outlet, writer::WriteFailure},
 };
 use pool::{Action, Tick, event::ShutdownReason, job::Outcome};
 
@@ -39,8 +39,8 @@ impl Edges {
     }
 
     /// The message about a report that cannot be written; `None` for a failure of stdout.
-    pub(super) fn lost_report(&self, failure: Failure) -> Option<String> {
-        let Failure::Report(number, errno) = failure else { return None };
+    pub(super) fn lost_report(&self, failure: WriteFailure) -> Option<String> {
+        let WriteFailure::Report(number, errno) = failure else { return None };
         let name = self.report_names.get(number).map_or("", String::as_str);
         Some(format!("{name} cannot be written: {}", kernel_reason(errno)))
     }
@@ -48,7 +48,7 @@ impl Edges {
 
 impl<E: Perform> Run<E> {
     /// Records, shows and performs what the pool has decided. Outcomes are shown before events,
-    /// so that a job is written before anything else is said of it.
+    /// so that the outcome of a job is written before any event about it.
     pub(super) fn perform(&mut self, now: Tick) {
         if let Some(recording) = &mut self.edges.recording {
             let executor = &self.executor;

@@ -201,7 +201,7 @@ impl Recording {
     /// A line about the outcomes that were withheld for good since the last call.
     pub(super) fn take_withheld(&mut self) -> Option<String> {
         let withheld = mem::take(&mut self.withheld);
-        let what = "ended and could not be recorded: they are not told, and will be run again";
+        let what = "ended and could not be recorded: they are not reported, and will be run again";
         (withheld > 0).then(|| format!("supervisor: {withheld} more {what}\n"))
     }
 

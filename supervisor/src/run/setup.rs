@@ -74,9 +74,8 @@ impl Setup {
         let log = record::open(settings)?;
         let writer =
             Writer::open(files).map_err(RunError::refused("start the thread that writes"))?;
-        let (observers, text) = listeners
-            .serve()
-            .map_err(RunError::refused("start the thread of those who look on"))?;
+        let (observers, text) =
+            listeners.serve().map_err(RunError::refused("start the thread for observers"))?;
         writer.push(Stream::Stderr, text.into_bytes());
         let (observers, stream) = observers.unzip();
         let readiness = connect_service_manager(settings, &writer);
@@ -170,9 +169,8 @@ fn check_open_files(
 fn connect_service_manager(settings: &Settings, writer: &Writer) -> Option<Readiness> {
     let readiness = Readiness::connect(settings.notify.as_deref()?);
     if let Err(error) = &readiness {
-        let text = format!(
-            "supervisor: no service manager is told how the run fares: NOTIFY_SOCKET: {error}\n"
-        );
+        let text =
+            format!("supervisor: the service manager is not notified: NOTIFY_SOCKET: {error}\n");
         writer.push(Stream::Stderr, text.into_bytes());
     }
     readiness.ok()

@@ -13,7 +13,7 @@ use crate::{
     deadline_timer::DeadlineTimer,
     executor::Executor,
     observers::{Message, Observers},
-    sink::{Outlet, writer::Failure},
+    sink::{Outlet, writer::WriteFailure},
     source::{Batch, Source},
 };
 use process::signals::{Request, Requests};
@@ -28,7 +28,7 @@ type Wait<T> = Pin<Box<dyn Future<Output = T>>>;
 pub(super) struct Waits {
     signals: Rc<Requests>,
     request: Wait<Request>,
-    failure: Wait<Failure>,
+    failure: Wait<WriteFailure>,
     timer: DeadlineTimer,
     /// Consecutive news of workers.
     worker_news: u32,

@@ -17,7 +17,7 @@ pub struct CommandSettings {
     /// The signal that asks a command to stop.
     pub stop_signal: Signal,
     /// Which processes a signal reaches.
-    pub reach: KillScope,
+    pub kill_scope: KillScope,
     /// Whether the command reads the job from its stdin.
     pub stdin: bool,
     /// What happens to the output.

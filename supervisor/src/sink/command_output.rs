@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal};
 
-use super::{Held, Origin, Sink, Stream};
+use super::{LineBuffer, Origin, Sink, Stream};
 use crate::template::INPUT_SEPARATOR;
 use pool::{
     command::Captured,
@@ -85,7 +85,7 @@ fn put(text: &[u8], is_terminal: bool, out: &mut Vec<u8>) {
 }
 
 impl Sink for CommandOutput {
-    fn output(&self, origin: Origin, piece: &[u8], _: &mut Held, out: &mut Vec<u8>) {
+    fn output(&self, origin: Origin, piece: &[u8], _: &mut LineBuffer, out: &mut Vec<u8>) {
         if self.raw {
             out.extend_from_slice(piece);
         } else {
@@ -93,7 +93,7 @@ impl Sink for CommandOutput {
         }
     }
 
-    fn output_ended(&self, _: Origin, _: &mut Held, _: &mut Vec<u8>) {}
+    fn output_ended(&self, _: Origin, _: &mut LineBuffer, _: &mut Vec<u8>) {}
 
     fn target(&self, stream: Stream) -> Stream {
         stream

@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use super::{Held, Origin, Sink, Stream, lines::Line};
+use super::{LineBuffer, Origin, Sink, Stream, line_buffer::Line};
 use pool::{
     event::{Ended, Event},
     job::Outcome,
@@ -19,12 +19,12 @@ pub(super) struct Jsonl {
 }
 
 impl Sink for Jsonl {
-    fn output(&self, origin: Origin, piece: &[u8], held: &mut Held, out: &mut Vec<u8>) {
-        held.split(piece, |line| push_output(out, origin, &line));
+    fn output(&self, origin: Origin, piece: &[u8], buffer: &mut LineBuffer, out: &mut Vec<u8>) {
+        buffer.split(piece, |line| push_output(out, origin, &line));
     }
 
-    fn output_ended(&self, origin: Origin, held: &mut Held, out: &mut Vec<u8>) {
-        held.finish(|line| push_output(out, origin, &line));
+    fn output_ended(&self, origin: Origin, buffer: &mut LineBuffer, out: &mut Vec<u8>) {
+        buffer.finish(|line| push_output(out, origin, &line));
     }
 
     fn target(&self, _: Stream) -> Stream {

@@ -5,7 +5,7 @@
 mod archive;
 mod command_output;
 mod jsonl;
-mod lines;
+mod line_buffer;
 pub mod order;
 mod raw;
 mod recent;
@@ -27,13 +27,13 @@ use std::{
 
 use tokio::sync::{Notify, broadcast};
 
-pub use self::{archive::Archive, lines::Held, writer::Stream};
+pub use self::{archive::Archive, line_buffer::LineBuffer, writer::Stream};
 use self::{
     command_output::CommandOutput,
     jsonl::Jsonl,
     raw::Raw,
     recent::Recent,
-    reports::{Report, RunOver},
+    reports::{ReportContent, RunOver},
     results::{Results, ResultsError},
     silent::Silent,
     text::Text,
@@ -64,11 +64,11 @@ pub struct Origin {
 
 /// A format of the output. Each method appends bytes to `out`.
 pub trait Sink: fmt::Debug {
-    /// Formats a piece of a worker's output. `held` keeps an incomplete line between pieces.
-    fn output(&self, origin: Origin, piece: &[u8], held: &mut Held, out: &mut Vec<u8>);
+    /// Formats a piece of a worker's output. `buffer` keeps an incomplete line between pieces.
+    fn output(&self, origin: Origin, piece: &[u8], buffer: &mut LineBuffer, out: &mut Vec<u8>);
 
-    /// Formats the end of a worker's stream: the line that `held` keeps.
-    fn output_ended(&self, origin: Origin, held: &mut Held, out: &mut Vec<u8>);
+    /// Formats the end of a worker's stream: the line that `buffer` keeps.
+    fn output_ended(&self, origin: Origin, buffer: &mut LineBuffer, out: &mut Vec<u8>);
 
     /// The supervisor's stream that a stream of a worker goes to.
     fn target(&self, stream: Stream) -> Stream;
@@ -267,10 +267,10 @@ impl Outlet {
     }
 
     /// Writes a piece of a worker's output.
-    pub(crate) fn output(&self, origin: Origin, piece: &[u8], held: &mut Held) {
+    pub(crate) fn output(&self, origin: Origin, piece: &[u8], buffer: &mut LineBuffer) {
         let target = self.sink.target(origin.stream);
         self.recent.borrow_mut().push(origin, piece);
-        self.push(target, |out| self.sink.output(origin, piece, held, out));
+        self.push(target, |out| self.sink.output(origin, piece, buffer, out));
     }
 
     /// Writes output that the worker itself attributes to jobs: the job's number, 1 for stdout or 2
@@ -279,16 +279,16 @@ impl Outlet {
         for (job, stream, bytes) in output {
             let stream = if *stream == 1 { Stream::Stdout } else { Stream::Stderr };
             let origin = Origin { worker, pid, stream, job: Some(*job) };
-            let mut held = Held::default();
-            self.output(origin, bytes, &mut held);
-            self.output_ended(origin, &mut held);
+            let mut buffer = LineBuffer::default();
+            self.output(origin, bytes, &mut buffer);
+            self.output_ended(origin, &mut buffer);
         }
     }
 
     /// Writes what is left of a worker's stream that has ended.
-    pub(crate) fn output_ended(&self, origin: Origin, held: &mut Held) {
+    pub(crate) fn output_ended(&self, origin: Origin, buffer: &mut LineBuffer) {
         let target = self.sink.target(origin.stream);
-        self.push(target, |out| self.sink.output_ended(origin, held, out));
+        self.push(target, |out| self.sink.output_ended(origin, buffer, out));
     }
 
     /// Lends the shared read buffer, of [`PIECE_BYTES`].
@@ -330,7 +330,7 @@ impl Outlet {
 /// The report files of a run: `--joblog`, `--report` and `--events`.
 #[derive(Debug)]
 pub struct Reports {
-    reports: Vec<Report>,
+    reports: Vec<ReportContent>,
     outlet: Rc<Outlet>,
 }
 
@@ -341,7 +341,7 @@ impl Reports {
         let commands = settings.jobs.as_ref().and_then(|jobs| jobs.commands.as_ref());
         let template = commands.map(|commands| &commands.template);
         let limits = &settings.program.limits;
-        let report = |report| Report::new(report, template.cloned(), limits, info);
+        let report = |report| ReportContent::new(report, template.cloned(), limits, info);
         let mut reports = Self { reports: settings.reports.iter().map(report).collect(), outlet };
         reports.each(|report, out| report.begin(out));
         reports
@@ -371,7 +371,7 @@ impl Reports {
         }
     }
 
-    fn each(&mut self, write: impl Fn(&mut Report, &mut Vec<u8>)) {
+    fn each(&mut self, write: impl Fn(&mut ReportContent, &mut Vec<u8>)) {
         for (number, report) in self.reports.iter_mut().enumerate() {
             let mut lines = Vec::new();
             write(report, &mut lines);

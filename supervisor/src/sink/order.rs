@@ -41,7 +41,6 @@ pub struct SpillError {
     what: &'static str,
     directory: String,
     is_loss: bool,
-    #[source]
     error: io::Error,
 }
 

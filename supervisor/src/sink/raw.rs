@@ -1,7 +1,7 @@
 //! Output of workers and replies unchanged. Each stream of a worker goes to the same stream of the
 //! supervisor; with jobs, only replies go to stdout.
 
-use super::{Held, Origin, Sink, Stream, text};
+use super::{LineBuffer, Origin, Sink, Stream, text};
 use pool::{
     event::{Ended, Event},
     job::{JobEnd, Outcome},
@@ -20,11 +20,11 @@ impl Raw {
 }
 
 impl Sink for Raw {
-    fn output(&self, _: Origin, piece: &[u8], _: &mut Held, out: &mut Vec<u8>) {
+    fn output(&self, _: Origin, piece: &[u8], _: &mut LineBuffer, out: &mut Vec<u8>) {
         out.extend_from_slice(piece);
     }
 
-    fn output_ended(&self, _: Origin, _: &mut Held, _: &mut Vec<u8>) {}
+    fn output_ended(&self, _: Origin, _: &mut LineBuffer, _: &mut Vec<u8>) {}
 
     fn target(&self, stream: Stream) -> Stream {
         if self.has_jobs { Stream::Stderr } else { stream }

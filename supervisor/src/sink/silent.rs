@@ -1,6 +1,6 @@
 //! Writes nothing to stdout: neither replies nor the output of programs that take no jobs.
 
-use super::{Held, Origin, Sink, Stream, text::Text};
+use super::{LineBuffer, Origin, Sink, Stream, text::Text};
 use pool::{
     event::{Ended, Event},
     job::Outcome,
@@ -17,15 +17,15 @@ impl Silent {
 }
 
 impl Sink for Silent {
-    fn output(&self, origin: Origin, piece: &[u8], held: &mut Held, out: &mut Vec<u8>) {
+    fn output(&self, origin: Origin, piece: &[u8], buffer: &mut LineBuffer, out: &mut Vec<u8>) {
         if let Some(text) = &self.0 {
-            text.output(origin, piece, held, out);
+            text.output(origin, piece, buffer, out);
         }
     }
 
-    fn output_ended(&self, origin: Origin, held: &mut Held, out: &mut Vec<u8>) {
+    fn output_ended(&self, origin: Origin, buffer: &mut LineBuffer, out: &mut Vec<u8>) {
         if let Some(text) = &self.0 {
-            text.output_ended(origin, held, out);
+            text.output_ended(origin, buffer, out);
         }
     }
 

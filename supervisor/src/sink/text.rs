@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Held, Origin, Sink, Stream, lines::Line};
+use super::{LineBuffer, Origin, Sink, Stream, line_buffer::Line};
 use pool::{
     event::{Ended, Event},
     job::{JobEnd, Outcome},
@@ -81,12 +81,12 @@ fn put(text: &[u8], is_terminal: bool, out: &mut Vec<u8>) {
 }
 
 impl Sink for Text {
-    fn output(&self, origin: Origin, piece: &[u8], held: &mut Held, out: &mut Vec<u8>) {
-        held.split(piece, |line| self.line(origin, line, out));
+    fn output(&self, origin: Origin, piece: &[u8], buffer: &mut LineBuffer, out: &mut Vec<u8>) {
+        buffer.split(piece, |line| self.line(origin, line, out));
     }
 
-    fn output_ended(&self, origin: Origin, held: &mut Held, out: &mut Vec<u8>) {
-        held.finish(|line| self.line(origin, line, out));
+    fn output_ended(&self, origin: Origin, buffer: &mut LineBuffer, out: &mut Vec<u8>) {
+        buffer.finish(|line| self.line(origin, line, out));
     }
 
     fn target(&self, stream: Stream) -> Stream {
@@ -145,8 +145,8 @@ mod tests {
             let plain = Text::new(false, false, has_jobs);
             let text = Text { stdout_is_terminal: false, stderr_is_terminal: true, ..plain };
             let (worker, stream) = (WorkerId { slot: 2, generation: 1 }, Stream::Stdout);
-            let (mut held, mut out) = (Held::default(), Vec::new());
-            text.output(Origin { worker, pid: 7, stream, job }, b"\x07\n", &mut held, &mut out);
+            let (mut buffer, mut out) = (LineBuffer::default(), Vec::new());
+            text.output(Origin { worker, pid: 7, stream, job }, b"\x07\n", &mut buffer, &mut out);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(line(Some(17), true), "[2 #17] ^G\n");

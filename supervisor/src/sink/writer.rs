@@ -40,7 +40,7 @@ pub enum Stream {
 
 /// What the thread could not write to. stderr is not among them: there is nowhere to report it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Failure {
+pub enum WriteFailure {
     /// stdout, because its reader has closed it.
     Closed,
     /// stdout, with this error number.
@@ -83,7 +83,7 @@ struct Queue {
     queued: u64,
     /// How many of them, from the first on, were written without a failure.
     written: u64,
-    failure: Option<Failure>,
+    failure: Option<WriteFailure>,
 }
 
 /// Where a chunk goes.
@@ -195,13 +195,13 @@ impl Writer {
     }
 
     /// Waits for the first failure.
-    pub async fn failed(&self) -> Failure {
+    pub async fn failed(&self) -> WriteFailure {
         self.until(|queue| queue.failure).await
     }
 
     /// The first failure, if any.
     #[must_use]
-    pub fn failure(&self) -> Option<Failure> {
+    pub fn failure(&self) -> Option<WriteFailure> {
         self.shared.lock().failure
     }
 
@@ -235,7 +235,7 @@ impl Shared {
         let mut queue = self.lock();
         let length = chunk.bytes.len();
         let is_lost = chunk.target == Target::Stream(Stream::Stdout)
-            && matches!(queue.failure, Some(Failure::Closed | Failure::Failed(_)));
+            && matches!(queue.failure, Some(WriteFailure::Closed | WriteFailure::Failed(_)));
         if is_lost || chunk.is_droppable && queue.droppable_bytes + length > DROPPABLE_BYTES_MAX {
             queue.dropped_bytes += length as u64;
             return Vec::new();
@@ -284,12 +284,12 @@ impl Shared {
             Target::Stream(Stream::Stdout) => {
                 queue.dropped_bytes += bytes.len() as u64;
                 Some(match error {
-                    Errno::EPIPE => Failure::Closed,
-                    error => Failure::Failed(error as i32),
+                    Errno::EPIPE => WriteFailure::Closed,
+                    error => WriteFailure::Failed(error as i32),
                 })
             }
             Target::Report(number) | Target::Head(number) => {
-                Some(Failure::Report(number, error as i32))
+                Some(WriteFailure::Report(number, error as i32))
             }
         });
         queue.failure = queue.failure.or(failure);
@@ -379,7 +379,7 @@ mod tests {
         }
         writer.deliver(Stream::Stdout, &mut vec![0; 4]);
         writer.push(Stream::Stderr, vec![0; 5]);
-        assert_eq!((writer.failure(), writer.dropped_bytes()), (Some(Failure::Closed), 7));
+        assert_eq!((writer.failure(), writer.dropped_bytes()), (Some(WriteFailure::Closed), 7));
         assert_eq!(writer.shared.take(&mut StatusLine::default()).len(), 1);
     }
 }

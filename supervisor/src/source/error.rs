@@ -15,7 +15,7 @@ pub enum SourceError {
     Directory(String),
     /// The input is the file to which outcomes are written.
     #[error(
-        "{0}: input file is output file: what comes of the jobs would be jobs again; \
+        "{0}: input file is output file: results would become jobs again; \
          send the output to another file"
     )]
     IsOutput(String),
@@ -52,7 +52,7 @@ pub enum SourceError {
 impl SourceError {
     /// Converts an error of opening or reading a file.
     pub(super) fn file(path: &Path, error: &io::Error) -> Self {
-        let name = shown(path);
+        let name = printable(path);
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing(name),
             io::ErrorKind::IsADirectory => Self::Directory(name),
@@ -61,7 +61,7 @@ impl SourceError {
     }
 
     pub(super) fn watch(path: &Path, error: &io::Error) -> Self {
-        Self::Unwatched { name: shown(path), reason: reason(error) }
+        Self::Unwatched { name: printable(path), reason: reason(error) }
     }
 
     pub(super) fn thread(error: &io::Error) -> Self {
@@ -70,7 +70,7 @@ impl SourceError {
 }
 
 /// Formats a path so that it is safe to print.
-pub(super) fn shown(path: &Path) -> String {
+pub(super) fn printable(path: &Path) -> String {
     visible(path.as_os_str().as_encoded_bytes())
 }
 

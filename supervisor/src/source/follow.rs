@@ -12,9 +12,9 @@ use nix::errno::Errno;
 
 use super::{
     batch::{Batch, Disconnected, Sender},
-    error::{SourceError, shown},
-    lines::{Batcher, Splitter},
+    error::{SourceError, printable},
     read::{Input, READ_BYTES, read},
+    split::{Batcher, Splitter},
     watch::{Wake, Watch},
 };
 
@@ -195,7 +195,7 @@ impl Followed {
                 if was_gone { "is back; reading it from its start" } else { replaced }
             }
         };
-        Ok(batcher.send(Batch::Notice(format!("{} {words}", shown(&self.path))))?)
+        Ok(batcher.send(Batch::Notice(format!("{} {words}", printable(&self.path))))?)
     }
 
     fn take(&mut self, file: File) -> Result<(), SourceError> {
@@ -217,7 +217,7 @@ impl Followed {
 fn open(path: &Path) -> Result<File, SourceError> {
     match Input::open(path)? {
         Input::File(file, _) => Ok(file),
-        _ => Err(SourceError::NoFile(shown(path))),
+        _ => Err(SourceError::NoFile(printable(path))),
     }
 }
 

@@ -4,9 +4,9 @@
 mod batch;
 mod error;
 mod follow;
-mod lines;
 mod product;
 mod read;
+mod split;
 mod watch;
 
 use std::{
@@ -25,9 +25,9 @@ pub use self::{batch::Batch, error::SourceError};
 use self::{
     batch::{Disconnected, Sender},
     follow::Followed,
-    lines::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, Batcher, Splitter},
     product::Product,
     read::Input,
+    split::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, Batcher, Splitter},
 };
 use crate::settings::{JobSource, Separator};
 

@@ -17,8 +17,8 @@ use process::stdout;
 
 use super::{
     batch::{Batch, Disconnected, Sender},
-    error::{SourceError, shown},
-    lines::{Batcher, Splitter},
+    error::{SourceError, printable},
+    split::{Batcher, Splitter},
 };
 
 /// Size of each read.
@@ -44,7 +44,7 @@ impl Input {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
         if stdout::goes_to(&kind) {
-            return Err(SourceError::IsOutput(shown(path)));
+            return Err(SourceError::IsOutput(printable(path)));
         }
         if kind.is_file() {
             return Ok(Self::File(File::open(path).map_err(failed)?, path.into()));

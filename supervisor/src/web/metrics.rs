@@ -16,7 +16,7 @@ struct Text(String);
 /// The metrics of a run at one moment.
 pub(super) fn write(run: &Snapshot) -> String {
     let mut text = Text(String::with_capacity(8 << 10));
-    about(run, &mut text);
+    run_info(run, &mut text);
     if run.run.has_jobs {
         jobs(run, &mut text);
     }
@@ -27,7 +27,7 @@ pub(super) fn write(run: &Snapshot) -> String {
     text.0
 }
 
-fn about(run: &Snapshot, text: &mut Text) {
+fn run_info(run: &Snapshot, text: &mut Text) {
     text.family("supervisor_build_info", "gauge", "The version of the supervisor.");
     text.sample("supervisor_build_info", &[("version", &run.run.version)], 1);
     let help = "Start of the run, in seconds since 1970.";

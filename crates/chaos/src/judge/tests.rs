@@ -1,7 +1,7 @@
 //! Plants one violation at a time in books that agree, and checks that it is found.
 
 use super::*;
-use crate::books::{Journal, Rules, Shown, Witnessed};
+use crate::books::{Journal, Reported, Rules, Witnessed};
 
 fn line(is_end: bool, job: u64, pid: i32, supervisor: i32) -> Witnessed {
     Witnessed { job, is_end, attempt: 1, pid, supervisor }
@@ -12,8 +12,8 @@ fn attempt(job: u64, run: usize, pid: i32, cause: &str, settles: &str) -> Attemp
     Attempt { job, run, number: 1, pid, cause: Some(cause.into()), settles }
 }
 
-fn shown(job: u64, status: &str, again: bool) -> Shown {
-    Shown { job, status: status.into(), again }
+fn reported(job: u64, status: &str, again: bool) -> Reported {
+    Reported { job, status: status.into(), again }
 }
 
 /// Books without a violation. Job 1 succeeds after it was lost with its supervisor; job 2 crashes
@@ -45,12 +45,12 @@ fn agreeing() -> Books {
                 attempt(3, 2, 65, "ok", "ok"),
             ],
         },
-        shown: vec![
-            shown(4, "failed", false),
-            shown(4, "failed", true),
-            shown(1, "ok", false),
-            shown(2, "crashed", false),
-            shown(3, "ok", false),
+        reported: vec![
+            reported(4, "failed", false),
+            reported(4, "failed", true),
+            reported(1, "ok", false),
+            reported(2, "crashed", false),
+            reported(3, "ok", false),
         ],
         signals: vec![(64, Signal::SIGKILL)],
         starts: 2,
@@ -78,7 +78,7 @@ fn a_lost_job_is_found_in_whichever_ledger_it_is_missing() {
         let found = found(change);
         assert!(found.contains(&(Kind::Lost, Some(1))), "{found:?}");
     };
-    found_lost(|books| books.shown.retain(|shown| shown.job != 1));
+    found_lost(|books| books.reported.retain(|reported| reported.job != 1));
     found_lost(|books| books.journal.jobs.retain(|job| *job != 1));
     found_lost(|books| books.journal.attempts[3].settles = None);
     found_lost(|books| books.journal.attempts[2].cause = None);
@@ -91,22 +91,22 @@ fn a_phantom_is_found_in_whichever_ledger_it_appears() {
     let of_9 = [(Kind::Phantom, Some(9))];
     assert_eq!(found(|b| b.journal.jobs.push(9)), of_9);
     assert_eq!(found(|b| b.witnessed.push(line(true, 9, 66, 600))), of_9);
-    assert_eq!(found(|b| b.shown.push(shown(9, "ok", false))), of_9);
+    assert_eq!(found(|b| b.reported.push(reported(9, "ok", false))), of_9);
     // The journal records an end that the job did not witness.
     let without_end = |b: &mut Books| b.witnessed.retain(|l| !(l.job == 3 && l.is_end));
     assert_eq!(found(without_end), [(Kind::Phantom, Some(3))]);
     let without_start = |b: &mut Books| b.witnessed.retain(|l| l.pid != 63);
     assert_eq!(found(without_start), [(Kind::Phantom, Some(2))]);
-    let contradicted = |b: &mut Books| b.shown[0].status = "ok".into();
+    let contradicted = |b: &mut Books| b.reported[0].status = "ok".into();
     assert_eq!(found(contradicted), [(Kind::Phantom, Some(4))]);
-    let repeated = |b: &mut Books| b.shown.push(shown(3, "ok", true));
+    let repeated = |b: &mut Books| b.reported.push(reported(3, "ok", true));
     assert_eq!(found(repeated), [(Kind::Phantom, Some(3))]);
 }
 
 #[test]
 fn a_job_that_is_settled_twice_is_found() {
     assert_eq!(found(|b| b.journal.jobs.push(4)), [(Kind::Twice, Some(4))]);
-    assert_eq!(found(|b| b.shown[1].again = false), [(Kind::Twice, Some(4))]);
+    assert_eq!(found(|b| b.reported[1].again = false), [(Kind::Twice, Some(4))]);
     let once_more = attempt(3, 2, 65, "ok", "ok");
     assert_eq!(found(|b| b.journal.attempts.push(once_more)), [(Kind::Twice, Some(3))]);
     // The job was settled in the first run.

@@ -48,27 +48,27 @@ pub fn page(
     let sound: Vec<_> = rows.iter().filter(|row| row.fault == Fault::None).collect();
     let first = rows.first().map_or(Fault::None, |row| row.fault);
     if rows.iter().any(|row| row.fault != Fault::None) {
-        let about = "Each square is a job, in order; the ringed one was to go wrong.";
-        section(&mut out, "Blast radius", about, &blast::plot(plan, runs));
+        let caption = "Each square is a job, in order; the ringed one was to go wrong.";
+        section(&mut out, "Blast radius", caption, &blast::plot(plan, runs));
     }
     if !sound.is_empty() {
-        let about = "Bars are medians; a line reaches from the least to the most.";
-        section(&mut out, "The price", about, &bars::plots(&sound));
+        let caption = "Bars are medians; a line reaches from the least to the most.";
+        section(&mut out, "The price", caption, &bars::plots(&sound));
     }
-    let about = "How long jobs took from their turn to their end, on a logarithmic scale.";
-    section(&mut out, "Latency", about, &latency::plot(first, runs, rows));
+    let caption = "How long jobs took from their turn to their end, on a logarithmic scale.";
+    section(&mut out, "Latency", caption, &latency::plot(first, runs, rows));
     section(&mut out, "All figures", "", &tables.iter().map(table).collect::<String>());
     out.push_str("</main>\n</body>\n</html>\n");
     out
 }
 
-fn section(out: &mut String, title: &str, about: &str, content: &str) {
+fn section(out: &mut String, title: &str, caption: &str, content: &str) {
     if content.is_empty() {
         return;
     }
     let _ = write!(out, "<section>\n<h2>{title}</h2>\n");
-    if !about.is_empty() {
-        let _ = writeln!(out, "<p class=\"fine\">{about}</p>");
+    if !caption.is_empty() {
+        let _ = writeln!(out, "<p class=\"fine\">{caption}</p>");
     }
     let _ = writeln!(out, "{content}</section>");
 }

@@ -149,8 +149,8 @@ fn a_busy_task_starves_its_neighbours_and_a_busy_process_does_not() {
         assert!(short("tasks") >= 200.0, "{}", starved.stderr);
         short("threads") < 100.0 && short("workers") < 100.0 && short("tasks") < 600.0
     });
-    let said = &starved.stderr;
-    assert!(said.contains("busy job"), "{said}");
+    let stderr = &starved.stderr;
+    assert!(stderr.contains("busy job"), "{stderr}");
 }
 
 #[test]
@@ -335,8 +335,8 @@ fn meaningless_options_are_refused() {
     ] {
         let (mut command, _) = command(options);
         let refused = command.output().unwrap();
-        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert_eq!(refused.status.code(), Some(2), "{options}: {said}");
-        assert!(said.contains(words), "{options}: {said}");
+        let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{options}: {stderr}");
+        assert!(stderr.contains(words), "{options}: {stderr}");
     }
 }

@@ -42,23 +42,23 @@ fn whole() -> Vec<u8> {
 }
 
 /// Returns everything that a journal contains.
-fn said(path: &Path) -> Result<String, Error> {
+fn content(path: &Path) -> Result<String, Error> {
     let reader = Reader::open(path)?;
     let (runs, recorded) = reader.read()?;
-    let mut said = format!("{runs:?} {:?} {:?}", recorded.states, recorded.sent);
+    let mut content = format!("{runs:?} {:?} {:?}", recorded.states, recorded.sent);
     reader.accounts(|account| {
-        said += &format!("{account:?}");
+        content += &format!("{account:?}");
         true
     })?;
-    Ok(said)
+    Ok(content)
 }
 
 /// Returns everything that a journal of these bytes contains. Uses a new file each time, because
 /// SQLite caches pages.
-fn said_of(place: &Place, bytes: &[u8]) -> Result<String, Error> {
+fn content_of(place: &Place, bytes: &[u8]) -> Result<String, Error> {
     let path = place.path("changed");
     fs::write(&path, bytes).unwrap();
-    said(&path)
+    content(&path)
 }
 
 /// Returns where these bytes are; they must occur once.
@@ -71,7 +71,7 @@ fn find(bytes: &[u8], wanted: &[u8]) -> std::ops::Range<usize> {
 #[test]
 fn any_changed_bit_of_a_row_is_detected_and_the_row_named() {
     let (mut bytes, place) = (whole(), Place::new());
-    let before = said_of(&place, &bytes).unwrap();
+    let before = content_of(&place, &bytes).unwrap();
     for (wanted, row) in [
         (&b"payload-4"[..], ("jobs", 4)),
         (b"reply-2", ("attempts", 2)),
@@ -82,7 +82,7 @@ fn any_changed_bit_of_a_row_is_detected_and_the_row_named() {
         for at in find(&bytes, wanted) {
             for bit in 0..8 {
                 bytes[at] ^= 1u8 << bit;
-                match said_of(&place, &bytes) {
+                match content_of(&place, &bytes) {
                     Err(Error::Damaged { damage, .. }) => assert_eq!(damage.row, Some(row)),
                     other => panic!("bit {bit} of byte {at}: {other:?}"),
                 }
@@ -100,9 +100,9 @@ fn any_changed_bit_of_a_row_is_detected_and_the_row_named() {
     for at in start..reply.end + 4 {
         for bit in 0..8 {
             bytes[at] ^= 1u8 << bit;
-            match said_of(&place, &bytes) {
+            match content_of(&place, &bytes) {
                 Err(Error::Damaged { damage, .. }) => assert!(damage.row.is_some(), "{damage}"),
-                Ok(said) if said == before => harmless += 1,
+                Ok(content) if content == before => harmless += 1,
                 other => panic!("bit {bit} of byte {at}: {other:?}"),
             }
             bytes[at] ^= 1u8 << bit;
@@ -110,7 +110,7 @@ fn any_changed_bit_of_a_row_is_detected_and_the_row_named() {
     }
     // A cell may claim to be longer than its columns are; a key has no type.
     assert!(harmless <= 16, "{harmless}");
-    assert_eq!(said_of(&place, &bytes).unwrap(), before);
+    assert_eq!(content_of(&place, &bytes).unwrap(), before);
 }
 
 #[test]
@@ -129,11 +129,11 @@ fn all_damaged_rows_are_named() {
 #[test]
 fn a_truncated_journal_is_refused() {
     let (bytes, place) = (whole(), Place::new());
-    let before = said_of(&place, &bytes).unwrap();
+    let before = content_of(&place, &bytes).unwrap();
     for length in (1..bytes.len()).step_by(97).chain(bytes.len() - 50..bytes.len()) {
         // The missing part may have no effect, such as the end of an index.
-        if let Ok(said) = said_of(&place, &bytes[..length]) {
-            assert_eq!(said, before, "{length}");
+        if let Ok(content) = content_of(&place, &bytes[..length]) {
+            assert_eq!(content, before, "{length}");
         }
     }
 }
@@ -187,16 +187,16 @@ proptest! {
         thread_local! {
             static WHOLE: (Vec<u8>, Place, String) = {
                 let (bytes, place) = (whole(), Place::new());
-                let said = said_of(&place, &bytes).unwrap();
-                (bytes, place, said)
+                let content = content_of(&place, &bytes).unwrap();
+                (bytes, place, content)
             };
         }
         WHOLE.with(|(bytes, place, before)| {
             let mut bytes = bytes.clone();
             let at = at.index(bytes.len());
             bytes[at] ^= 1u8 << bit;
-            if let Ok(said) = said_of(place, &bytes) {
-                prop_assert_eq!(&said, before, "bit {} of byte {}", bit, at);
+            if let Ok(content) = content_of(place, &bytes) {
+                prop_assert_eq!(&content, before, "bit {} of byte {}", bit, at);
             }
             Ok(())
         })?;
@@ -225,7 +225,7 @@ fn a_change_interrupted_by_the_death_of_the_writer_is_rolled_back() {
     let (place, bytes) = (Place::new(), whole());
     let (path, copy) = (place.path("journal"), place.path("copy"));
     fs::write(&path, &bytes).unwrap();
-    let before = said(&path).unwrap();
+    let before = content(&path).unwrap();
     let mut connection = rusqlite::Connection::open(&path).unwrap();
     connection.pragma_update(None, "synchronous", "OFF").unwrap();
     let beside = |path: &Path| PathBuf::from(format!("{}-journal", path.display()));
@@ -239,5 +239,5 @@ fn a_change_interrupted_by_the_death_of_the_writer_is_rolled_back() {
     connection.commit_hook(Some(hook)).unwrap();
     connection.execute("UPDATE runs SET pid = 1", []).unwrap();
     assert!(beside(&copy).exists());
-    assert_eq!(said(&copy).unwrap(), before);
+    assert_eq!(content(&copy).unwrap(), before);
 }

@@ -67,9 +67,9 @@ fn a_changed_program_or_setting_is_refused_unless_accepted() {
     assert_eq!(compare(&before, &now, true), Ok(found.clone()));
     assert_eq!(
         Changed(found).to_string(),
-        "the journal was kept of another run:\n  program: was [\"worker\", \"a b\"], is [\"worker\", \"a\", \"b\"]\
+        "the journal belongs to another run:\n  program: was [\"worker\", \"a b\"], is [\"worker\", \"a\", \"b\"]\
          \n  --memory: was not set, is 1^[G\n  --retries: was 2, is not set\n  --timeout: was 30s, is 1m\
-         \nrun it as before, name another file, or go on by --accept-change"
+         \nrun it as before, name another file, or continue with --accept-change"
     );
     let rebuilt = Header { digest: Some(Digest::of(b"other")), ..before.clone() };
     let Err(Changed(found)) = compare(&before, &rebuilt, false) else { panic!("accepted") };
@@ -107,8 +107,8 @@ proptest! {
             known.into_iter().for_each(|left| *left -= 1);
             if let Some((recorded, state)) = recorded {
                 prop_assert_eq!((recorded, runs), (word, is_run(*state)));
-                if let Decision::Settled { state: told, unsent, .. } = turn {
-                    prop_assert_eq!((told, unsent), (*state, !sent.contains(&job)));
+                if let Decision::Settled { state: decided, unsent, .. } = turn {
+                    prop_assert_eq!((decided, unsent), (*state, !sent.contains(&job)));
                 }
             }
         }

@@ -255,9 +255,9 @@ mod tests {
             let argv = [c"sh", c"-c", c"echo $A $B; exit 3"];
             let process = spawner.spawn(argv, numbers, stdio).unwrap();
             drop(write);
-            let mut said = String::new();
-            read.read_to_string(&mut said).unwrap();
-            assert_eq!(said, format!("{} {}\n", numbers[0], numbers[1]));
+            let mut output = String::new();
+            read.read_to_string(&mut output).unwrap();
+            assert_eq!(output, format!("{} {}\n", numbers[0], numbers[1]));
             let exit = reap_child(&process.pidfd).unwrap();
             assert!(exit.status == Status::Code(3) && exit.peak_kib > 0, "{exit:?}");
         }

@@ -14,12 +14,12 @@ use crate::{
     words,
 };
 
-/// Bytes of a job's input that an event shows.
-const INPUT_BYTES_MAX: usize = 256;
-/// Bytes of a sentence that an event shows; a worker's message may be long.
+/// Bytes of a job's input that events and snapshots show.
+pub const INPUT_BYTES_MAX: usize = 256;
+/// Bytes of `why` that an event shows, since a worker's message may be long.
 const WHY_BYTES_MAX: usize = 1 << 10;
 
-/// The facts of a job's last attempt that events have of it.
+/// The last attempt of a job, as events show it.
 #[derive(Serialize, Debug)]
 pub struct LastAttempt {
     attempt: u32,
@@ -67,7 +67,7 @@ impl<'a> Job<'a> {
         let has_input = !outcome.is_ok() && outcome.end != JobEnd::NotRun;
         let payload = outcome.payload.as_bytes();
         let (input, input_base64) = match has_input && !payload.is_empty() {
-            true => text_or_base64(beginning(payload, INPUT_BYTES_MAX)),
+            true => text_or_base64(truncated(payload, INPUT_BYTES_MAX)),
             false => (None, None),
         };
         Self {
@@ -91,20 +91,20 @@ fn is_ok(attempt: &job::Attempt) -> bool {
     }
 }
 
-/// At most `length` bytes, without half a character at the end.
-fn beginning(bytes: &[u8], length: usize) -> &[u8] {
+/// Returns at most `length` bytes, without a partial character at the end.
+fn truncated(bytes: &[u8], length: usize) -> &[u8] {
     let Some(rest) = bytes.get(length) else { return bytes };
     let is_within = |byte: &u8| byte & 0xc0 == 0x80;
-    let shown = &bytes[..length];
-    let within = shown.iter().rev().take(3).take_while(|byte| is_within(byte)).count();
-    if is_within(rest) { &shown[..length - within - 1] } else { shown }
+    let cut = &bytes[..length];
+    let within = cut.iter().rev().take(3).take_while(|byte| is_within(byte)).count();
+    if is_within(rest) { &cut[..length - within - 1] } else { cut }
 }
 
-/// Why an attempt did not succeed, cut to a length that a stream can bear.
+/// Returns why an attempt did not succeed, in at most [`WHY_BYTES_MAX`] bytes.
 pub(super) fn why(attempt: &job::Attempt) -> String {
     let mut words = words::failure(attempt);
     if words.len() > WHY_BYTES_MAX {
-        words.truncate(beginning(words.as_bytes(), WHY_BYTES_MAX).len());
+        words.truncate(truncated(words.as_bytes(), WHY_BYTES_MAX).len());
         words.push('…');
     }
     words

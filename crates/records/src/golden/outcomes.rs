@@ -139,7 +139,7 @@ proptest! {
     fn a_record_written_by_hand_is_what_serde_writes(
         (id, position, number, pid) in any::<(u64, u64, u32, i32)>(),
         (peak_bytes, again) in any::<(Option<u64>, bool)>(),
-        (slot, life) in any::<(u32, u32)>(),
+        (slot, generation) in any::<(u32, u32)>(),
         (began, took, unit) in (0u64..1 << 50, 0u64..1 << 50, 0u32..15),
         reply in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..40),
@@ -152,7 +152,7 @@ proptest! {
         let nanos = |nanos: u64| Duration::from_nanos(nanos / unit * unit);
         let last = Attempt {
             number,
-            worker: WorkerId { slot, generation: life },
+            worker: WorkerId { slot, generation: generation },
             pid,
             began: nanos(began),
             took: nanos(took),

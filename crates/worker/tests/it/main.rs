@@ -1,8 +1,7 @@
-//! Tests of the worker library: its messages, its loop, and what it leaves behind when it dies.
+//! Tests of the worker library: its loop, messages about a running job, and the death of a worker.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-mod messages;
 mod peer;
 mod running;
 mod serve;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use worker::{
-    CancelReason, Heard, ServeError, Stream, Worker, frame,
+    CancelReason, JobSignal, ServeError, Stream, Worker, frame,
     wire::{CANCELS, Codec, SupervisorHello, ToSupervisor, ToWorker, WorkerHello},
 };
 
@@ -54,15 +54,15 @@ fn only_the_running_job_is_cancelled() {
     say(&mut to, &job(1));
     assert_eq!(next(&mut worker), Some(1));
     say(&mut to, &cancel(7));
-    assert_eq!(worker.hear().unwrap(), Heard::Nothing);
+    assert_eq!(worker.receive().unwrap(), JobSignal::Nothing);
     // Jobs that arrive meanwhile are kept, also those before the cancel.
     say(&mut to, &job(2));
     say(&mut to, &cancel(1));
-    assert_eq!(worker.hear().unwrap(), Heard::Cancel(CancelReason::Timeout));
+    assert_eq!(worker.receive().unwrap(), JobSignal::Cancel(CancelReason::Timeout));
     worker.reply(Ok(b"stopped")).unwrap();
     assert_eq!(next(&mut worker), Some(2));
     drop(to);
-    assert_eq!(worker.hear().unwrap(), Heard::Gone);
+    assert_eq!(worker.receive().unwrap(), JobSignal::Gone);
 }
 
 #[test]
@@ -79,9 +79,9 @@ fn a_full_job_queue_applies_backpressure_and_loses_nothing() {
             sent += 1;
             say(&mut to, &job(sent));
         }
-        match worker.hear().unwrap() {
-            Heard::Nothing => {}
-            heard => break assert_eq!(heard, Heard::Deaf),
+        match worker.receive().unwrap() {
+            JobSignal::Nothing => {}
+            signal => break assert_eq!(signal, JobSignal::Full),
         }
     }
     worker.reply(Ok(b"")).unwrap();
@@ -107,9 +107,9 @@ fn messages_of_a_job_are_in_order_and_fit_their_frames() {
     worker.progress(0.5, "half").unwrap();
     worker.reply(Ok(b"done")).unwrap();
     drop((worker, to));
-    let mut said = Vec::new();
-    replies.read_to_end(&mut said).unwrap();
-    let (hello, mut rest) = frame::split(&said, MAX_FRAME).unwrap().unwrap();
+    let mut replies_read = Vec::new();
+    replies.read_to_end(&mut replies_read).unwrap();
+    let (hello, mut rest) = frame::split(&replies_read, MAX_FRAME).unwrap().unwrap();
     assert!(WorkerHello::from_bytes(hello).unwrap().capabilities.contains(&CANCELS.to_owned()));
     let (mut kinds, mut output) = (Vec::new(), Vec::new());
     while let Some((body, after)) = frame::split(rest, MAX_FRAME).unwrap() {

@@ -185,11 +185,11 @@ fn a_job_dropped_without_a_reply_gets_a_failure() {
         assert!(worker.next_job().unwrap().is_some() && worker.next_job().unwrap().is_none());
         worker.reply(Ok(b"")).unwrap_err();
     });
-    let mut said = Vec::new();
-    std::io::Read::read_to_end(&mut from_worker, &mut said).unwrap();
+    let mut sent = Vec::new();
+    std::io::Read::read_to_end(&mut from_worker, &mut sent).unwrap();
     served.join().unwrap();
-    let (_, said) = frame::split(&said, 999).unwrap().unwrap();
-    let (body, _) = frame::split(said, 999).unwrap().unwrap();
+    let (_, sent) = frame::split(&sent, 999).unwrap().unwrap();
+    let (body, _) = frame::split(sent, 999).unwrap().unwrap();
     assert!(reply(Codec::Bincode, body).1.unwrap_err().contains("no reply"));
 }
 
@@ -203,7 +203,7 @@ fn another_protocol_version_is_named_and_answered() {
     std::io::Write::write_all(&mut to_worker, &bytes).unwrap();
     let fault = worker::Worker::over(jobs.into(), replies.into(), None).unwrap_err();
     assert!(fault.to_string().contains("version 2 "), "{fault}");
-    let mut said = Vec::new();
-    std::io::Read::read_to_end(&mut from_worker, &mut said).unwrap();
-    assert!(!said.is_empty());
+    let mut sent = Vec::new();
+    std::io::Read::read_to_end(&mut from_worker, &mut sent).unwrap();
+    assert!(!sent.is_empty());
 }

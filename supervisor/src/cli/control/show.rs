@@ -15,7 +15,7 @@ use supervisor::{
 use text::escape::visible;
 use text::units::{show_duration, show_size};
 
-/// All runs, with the counters of those that are live.
+/// Lists all runs, with the counters of those that are live.
 pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
     if runs.is_empty() && !is_jsonl {
         return "no run is live\n".into();
@@ -24,9 +24,9 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
         vec![["run", "PID", "state", "workers", "jobs", "age", "what"].map(String::from)];
     let mut records = String::new();
     for run in runs {
-        let (label, about) = (run.label(), run.info.clone());
+        let (label, info) = (run.label(), run.info.clone());
         let is_gone = run.stream.is_none();
-        let snapshot = run.ask::<Snapshot>(Query::Look).ok();
+        let snapshot = run.ask::<Snapshot>(Query::Snapshot).ok();
         let state = match &snapshot {
             Some(snapshot) => snapshot.state.to_string(),
             None if is_gone => "gone".into(),
@@ -37,7 +37,7 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
                 Some(snapshot) => records.push_str(&json::line(snapshot)),
                 None => {
                     let state = if is_gone { "gone" } else { "no_answer" };
-                    records.push_str(&json::line(&AbsentRun { schema: SCHEMA, run: about, state }));
+                    records.push_str(&json::line(&AbsentRun { schema: SCHEMA, run: info, state }));
                 }
             }
             continue;
@@ -47,38 +47,38 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
             |s: &Snapshot| s.workers.iter().filter(|w| w.id.pid.is_some()).count().to_string();
         rows.push([
             label,
-            of(about.as_ref().map(|about| about.pid.to_string())),
+            of(info.as_ref().map(|info| info.pid.to_string())),
             state,
             of(snapshot.as_ref().map(live)),
             of(snapshot.as_ref().filter(|s| s.run.has_jobs).map(jobs)),
-            of(about.as_ref().map(|about| age(about.began_unix_ms))),
-            of(about.map(|about| visible(about.title.as_bytes()))),
+            of(info.as_ref().map(|info| age(info.began_unix_ms))),
+            of(info.map(|info| visible(info.title.as_bytes()))),
         ]);
     }
     if is_jsonl { records } else { table(&rows) }
 }
 
-/// Why a run stops, or how it ended.
+/// Returns the final status of a run that has ended, or why it is stopping.
 pub(super) fn why(snapshot: &Snapshot) -> Option<String> {
     snapshot.status.as_ref().map(|status| status.replace('_', " ")).or_else(|| snapshot.why.clone())
 }
 
-/// One run, and its workers.
+/// Shows a run and its workers.
 pub(super) fn run(snapshot: &Snapshot) -> String {
-    let about = &snapshot.run;
-    let name = about.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+    let info = &snapshot.run;
+    let name = info.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
     let mut text = format!(
         "run {}{name}, PID {}, {} for {}: {}\n",
-        about.id,
-        about.pid,
+        info.id,
+        info.pid,
         snapshot.state,
         show_duration(snapshot.at_ms.into()),
-        visible(about.title.as_bytes())
+        visible(info.title.as_bytes())
     );
     if let Some(why) = why(snapshot) {
         let _ = writeln!(text, "{why}");
     }
-    if about.has_jobs {
+    if info.has_jobs {
         let _ = writeln!(text, "jobs: {}", jobs(snapshot));
     }
     let head = ["worker", "PID", "state", "up", "memory", "restarts", "job", "since", "input"];
@@ -106,7 +106,10 @@ fn row(worker: &Worker, at_ms: Millis) -> [String; 9] {
     ]
 }
 
-/// A job: how it ended, or where it runs.
+/// Shows where a job runs or how it failed.
+///
+/// # Errors
+/// The snapshot does not hold the job.
 pub(super) fn job(snapshot: &Snapshot, id: u64, is_jsonl: bool) -> Result<String, String> {
     let running = snapshot.workers.iter().find(|w| w.job.as_ref().is_some_and(|job| job.id == id));
     if let Some((worker, job)) = running.and_then(|worker| Some((worker, worker.job.as_ref()?))) {
@@ -170,7 +173,8 @@ fn no_job(snapshot: &Snapshot, id: u64) -> String {
     format!("there is no job {id}: they are numbered from 1 to {} so far", jobs.accepted)
 }
 
-/// Whether there is such a slot: of its former lives logs may tell still.
+/// Checks that the slot exists. Its earlier generations may still have logs, so any generation is
+/// accepted.
 pub(super) fn check_slot(snapshot: &Snapshot, wanted: WorkerName) -> Result<(), String> {
     let is_there = snapshot.workers.iter().any(|worker| worker.id.worker == wanted.slot);
     is_there.then_some(()).ok_or_else(|| unknown(snapshot, wanted))
@@ -181,20 +185,23 @@ fn unknown(snapshot: &Snapshot, wanted: WorkerName) -> String {
     format!("nothing is known of {wanted}: there are {}", there.join(", "))
 }
 
-/// A worker: what it does, and how the one before it ended.
+/// Shows what a worker does, and how its predecessor in the slot ended.
+///
+/// # Errors
+/// The snapshot does not hold the worker.
 pub(super) fn worker(
     snapshot: &Snapshot,
     wanted: WorkerName,
     is_jsonl: bool,
 ) -> Result<String, String> {
-    let is_it = |worker: &&Worker| {
+    let matches = |worker: &&Worker| {
         worker.id.worker == wanted.slot
             && wanted.generation.is_none_or(|generation| {
                 generation == worker.id.generation
                     || worker.last.as_ref().is_some_and(|last| last.generation == generation)
             })
     };
-    let found: Vec<&Worker> = snapshot.workers.iter().filter(is_it).collect();
+    let found: Vec<&Worker> = snapshot.workers.iter().filter(matches).collect();
     if found.is_empty() {
         return Err(unknown(snapshot, wanted));
     }
@@ -229,7 +236,7 @@ pub(super) fn worker(
     Ok(text)
 }
 
-/// A line of a worker's output.
+/// Formats a line of a worker's output.
 pub(super) fn log(record: &LogLine) -> String {
     let mark = if record.stream == "stderr" { "!" } else { "" };
     let LogLine { worker, generation, line, .. } = record;
@@ -250,7 +257,7 @@ pub(super) fn jobs(snapshot: &Snapshot) -> String {
     format!("{ok} ok, {failed} failed, {running} running, {waiting} waiting")
 }
 
-/// The beginning of an input, on one line.
+/// Returns the first characters of an input, on one line.
 fn short(input: &str) -> String {
     const CHARACTERS_MAX: usize = 60;
     let text = visible(input.as_bytes());
@@ -263,7 +270,7 @@ fn age(began_unix_ms: Millis) -> String {
     show_duration(Duration::from_secs(age.as_secs()))
 }
 
-/// Columns as wide as their widest cell.
+/// Aligns the rows in columns, each as wide as its widest cell.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();

@@ -8,8 +8,6 @@ use worker::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 
 use super::super::refusal::Faults;
 
-/// With `--output none`, the last output of each command is still kept, as evidence of its end.
-pub(super) const EVIDENCE_BYTES: u64 = 8 << 10;
 /// Default of `--max-output`.
 pub(super) const MAX_OUTPUT: u64 = 16 << 20;
 

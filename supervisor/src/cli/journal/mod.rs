@@ -24,7 +24,7 @@ use supervisor::{run::status, sink::reports::Export};
 use self::text::Counts;
 use super::{print, refusal::Faults};
 
-/// Look at a journal: what jobs there were, how each ended, and why.
+/// Inspect a journal: which jobs there were, how each ended, and why.
 ///
 /// The file may be read while it is being written; what is shown is as of one moment. It is an
 /// SQLite file whose tables explain themselves: sqlite3 FILE .schema
@@ -38,22 +38,22 @@ pub(super) struct Arguments {
 enum Verb {
     /// List jobs: by default those that are neither done nor waiting
     Ls(List),
-    /// Show all that is known of jobs, or of the runs
+    /// Show everything recorded about jobs, or about the runs
     Show(Show),
-    /// Check every row against its checksum, and the file's own shape
+    /// Check every row against its checksum, and the structure of the file
     Verify {
         /// The journal
         file: PathBuf,
     },
-    /// Write all jobs as other programs read them
+    /// Write all jobs in a format that other programs read
     Export {
-        /// One JSON record a line, as --format jsonl has it; or GNU parallel's joblog
+        /// One JSON record per line, as with --format jsonl; or GNU parallel's joblog
         #[arg(value_enum)]
         form: Form,
         /// The journal
         file: PathBuf,
     },
-    /// Run one job once more, alone and at once, as it was run, and record what comes of it
+    /// Run one job once more, alone and at once, with its settings, and record the outcome
     Retry(retry::Arguments),
 }
 
@@ -80,7 +80,7 @@ struct Show {
     /// The journal
     file: PathBuf,
 
-    /// Numbers of jobs, as `ls` tells them; without any, the runs
+    /// Numbers of jobs, as `ls` shows them; without any, the runs
     #[arg(value_name = "JOB")]
     jobs: Vec<u64>,
 

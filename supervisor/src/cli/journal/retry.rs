@@ -14,7 +14,7 @@ use supervisor::settings::{
 };
 
 use super::{
-    super::{record, refusal::Faults},
+    super::{journaling, refusal::Faults},
     Problem,
 };
 use crate::cli::{self, Verb, program};
@@ -56,9 +56,9 @@ fn settings(file: &Path, run: &Run, account: &Account) -> Result<Settings, Fault
     if header.program.iter().any(|word| word.contains(char::REPLACEMENT_CHARACTER)) {
         return Err("the program's words are no text, and were not kept: run it by hand".into());
     }
-    let verb = header.settings.get(record::VERB).map_or("run", String::as_str);
+    let verb = header.settings.get(journaling::VERB).map_or("run", String::as_str);
     let mut words = vec!["supervisor".to_owned(), verb.into()];
-    words.extend(record::typed(&header.settings));
+    words.extend(journaling::typed(&header.settings));
     words.push("--".into());
     words.extend(header.program.iter().cloned());
     let parsed = cli::Arguments::try_parse_from(words).map_err(|error| error.to_string())?;

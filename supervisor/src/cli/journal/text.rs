@@ -1,4 +1,4 @@
-//! A journal as text: its summary, its list of jobs, and all that is known of one.
+//! Formats a journal as text: its summary, its list of jobs, and the details of a job.
 
 use std::{
     fmt::Write as _,
@@ -38,7 +38,7 @@ fn name(state: StateArgument) -> &'static str {
     STATES[state as usize]
 }
 
-/// `run.journal: 2 runs, 1000 jobs: 997 ok, 3 failed`
+/// Returns the first line, such as `run.journal: 2 runs, 1000 jobs: 997 ok, 3 failed`.
 pub(super) fn summary(
     file: &Path,
     runs: &[Run],
@@ -68,7 +68,7 @@ fn row(out: &mut Vec<u8>, [job, state, tries, took, input]: [&str; 5], why: &str
     let _ = writeln!(out, "{}", line.trim_end());
 }
 
-/// A job in a list.
+/// Writes the line of a job in a list.
 pub(super) fn line(state: StateArgument, account: &Account, out: &mut Vec<u8>) {
     let last = account.attempts.last();
     let took = last.filter(|last| last.has_ended && last.attempt.end != AttemptEnd::Lost);
@@ -78,7 +78,7 @@ pub(super) fn line(state: StateArgument, account: &Account, out: &mut Vec<u8>) {
     row(out, [&job, name(state), &tries, &took, &input], &why(last));
 }
 
-/// Why a job did not succeed; empty where it did.
+/// Returns why a job did not succeed; empty if it did.
 fn why(last: Option<&Attempted>) -> String {
     match last {
         Some(last) if !matches!(last.settles, Some(Settled::Ok(_))) && last.has_ended => {
@@ -95,7 +95,7 @@ fn clipped(text: &str) -> String {
     }
 }
 
-/// Everything that is known of a job.
+/// Writes everything that is recorded about a job.
 pub(super) fn account(state: StateArgument, account: &Account, limits: &Limits, out: &mut Vec<u8>) {
     let mut text = String::new();
     let Account { job, run, position, digest, .. } = account;
@@ -160,7 +160,7 @@ fn measured(text: &mut String, evidence: &Evidence) {
     let _ = writeln!(text, "    lived {wall}, used {cpu} of CPU, peak memory {peak}");
 }
 
-/// Bytes, line by line, with control characters made visible.
+/// Appends bytes line by line, with control characters made visible.
 fn block(text: &mut String, name: &str, bytes: &[u8]) {
     if bytes.is_empty() {
         return;
@@ -171,7 +171,7 @@ fn block(text: &mut String, name: &str, bytes: &[u8]) {
     }
 }
 
-/// The runs, one by one.
+/// Writes a paragraph about each run.
 pub(super) fn runs(runs: &[Run], is_live: bool, out: &mut impl Write) -> io::Result<()> {
     for run in runs {
         let end = match (run.ended, run.status) {
@@ -192,7 +192,7 @@ pub(super) fn runs(runs: &[Run], is_live: bool, out: &mut impl Write) -> io::Res
     Ok(())
 }
 
-/// The runs, as records.
+/// Writes a JSON record for each run.
 pub(super) fn runs_jsonl(runs: &[Run], out: &mut impl Write) -> io::Result<()> {
     runs.iter().try_for_each(|run| out.write_all(json::line(&record(run)).as_bytes()))
 }

@@ -40,14 +40,14 @@ pub(in super::super) fn open(settings: &Settings) -> Result<Option<Opening>, Rec
     let compare = |before| resume::compare(before, &header, rules.accepts_change);
     let accepted = before.map(compare).transpose()?.unwrap_or_default();
     Ok(Some(Box::new(move |jobs, since_1970| {
-        let text = beginning(&accepted, &opened, rules.on_lost);
+        let text = opening_messages(&accepted, &opened, rules.on_lost);
         begin(opened, header, rules, jobs, since_1970, text)
     })))
 }
 
 /// What is said when a run begins: differences from the previous run that the user accepted, and
 /// jobs that were in flight when it died.
-fn beginning(accepted: &[resume::Difference], opened: &Opened, on_lost: OnLost) -> String {
+fn opening_messages(accepted: &[resume::Difference], opened: &Opened, on_lost: OnLost) -> String {
     let mut text = String::new();
     for difference in accepted {
         let _ = writeln!(text, "supervisor: {difference}");

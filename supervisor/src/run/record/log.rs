@@ -150,7 +150,7 @@ pub enum RecordError {
     Changed(#[from] journal::resume::Changed),
     /// The journal's thread cannot be started.
     #[error("cannot start the thread that writes the journal: {0}")]
-    Thread(#[source] std::io::Error),
+    Thread(std::io::Error),
 }
 
 impl RecordError {

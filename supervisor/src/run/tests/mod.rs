@@ -1,6 +1,6 @@
 //! The loop without waiting: news in, responses and actions out.
 
-mod commands;
+mod control;
 mod settle;
 mod stop;
 pub(in crate::run) mod support;

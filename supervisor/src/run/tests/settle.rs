@@ -8,7 +8,7 @@ use super::{
     },
     support::{ListLog, ONE, TWO, ready},
 };
-use crate::{sink::Stream, sink::writer::Failure, source::Batch};
+use crate::{sink::Stream, sink::writer::WriteFailure, source::Batch};
 use pool::{Input, event::ShutdownReason};
 
 #[test]
@@ -74,8 +74,8 @@ fn a_failed_log_stops_the_run_and_shows_no_unrecorded_outcome() {
     let stop = Input::Shutdown(ShutdownReason::JournalFailed);
     assert_eq!(run.handle(News::Committed(Err("disk full".into()))), Response::Step(stop));
     assert!(shown.take().is_empty());
-    let said = String::from_utf8(run.edges.outlet.writer().write_queued()).unwrap();
-    assert!(said.contains("disk full") && said.contains("1 more ended"), "{said}");
+    let text = String::from_utf8(run.edges.outlet.writer().write_queued()).unwrap();
+    assert!(text.contains("disk full") && text.contains("1 more ended"), "{text}");
     let records = log.records.borrow().len();
     run.supply_jobs(&["b"]);
     run.step(Input::Timer);
@@ -102,7 +102,7 @@ fn jobs_are_held_back_while_outcomes_have_no_room() {
 fn an_output_that_fails_stops_the_run_once() {
     let (mut run, _) = ready(None);
     let stop = Response::Step(Input::Shutdown(ShutdownReason::OutputClosed));
-    assert_eq!(run.handle(News::OutputFailed(Failure::Closed)), stop);
+    assert_eq!(run.handle(News::OutputFailed(WriteFailure::Closed)), stop);
     assert_eq!((run.edges.output, run.due_input()), (OutputState::Failed, None));
 }
 
@@ -110,9 +110,9 @@ fn an_output_that_fails_stops_the_run_once() {
 fn a_lost_report_is_named() {
     let (mut run, _) = ready(None);
     let stop = Response::Step(Input::Shutdown(ShutdownReason::ReportFailed));
-    assert_eq!(run.handle(News::OutputFailed(Failure::Report(0, libc::ENOSPC))), stop);
-    let said = String::from_utf8(run.edges.outlet.writer().write_queued()).unwrap();
-    assert!(said.starts_with("supervisor: --joblog log cannot be written: "), "{said}");
+    assert_eq!(run.handle(News::OutputFailed(WriteFailure::Report(0, libc::ENOSPC))), stop);
+    let text = String::from_utf8(run.edges.outlet.writer().write_queued()).unwrap();
+    assert!(text.starts_with("supervisor: --joblog log cannot be written: "), "{text}");
 }
 
 #[test]

@@ -141,6 +141,6 @@ fn hup_rolls_services_and_stops_everything_else() {
 fn usr1_prints_what_runs() {
     let (mut run, _) = ready(None);
     assert_eq!(run.handle(News::Request(Request::Report)), Response::Wait);
-    let said = String::from_utf8(run.edges.outlet.writer().write_queued()).unwrap();
-    assert!(said.contains("w1.1 ") && said.contains("jobs: 0 done"), "{said}");
+    let text = String::from_utf8(run.edges.outlet.writer().write_queued()).unwrap();
+    assert!(text.contains("w1.1 ") && text.contains("jobs: 0 done"), "{text}");
 }

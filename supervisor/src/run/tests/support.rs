@@ -235,7 +235,7 @@ pub(super) fn settings(restart: Restart, has_jobs: bool) -> Settings {
         roll: Roll::StartFirst,
         grace: Duration::from_secs(5),
         stop_signal: Signal::TERM,
-        reach: KillScope::Tree,
+        kill_scope: KillScope::Tree,
         output: Output::Raw,
         jobs: has_jobs.then_some(jobs),
         reports: Vec::new(),
@@ -294,8 +294,8 @@ pub(super) fn ready(log: Option<ListLog>) -> (Run<Recorder>, Shown) {
     let (mut run, shown) = run(settings(Restart::OnFailure, true), log);
     run.step(Input::Timer);
     for worker in [ONE, TWO] {
-        run.tell(worker, WorkerNews::Executed { pid: pid(worker) });
-        run.tell(worker, WorkerNews::Hello(Abilities { recorder: true, cancels: true }));
+        run.worker_news(worker, WorkerNews::Executed { pid: pid(worker) });
+        run.worker_news(worker, WorkerNews::Hello(Abilities { recorder: true, cancels: true }));
     }
     run.executor.performed.clear();
     shown.take();
@@ -310,7 +310,7 @@ impl Run<Recorder> {
         }
     }
 
-    pub(super) fn tell(&mut self, worker: WorkerId, news: WorkerNews) {
+    pub(super) fn worker_news(&mut self, worker: WorkerId, news: WorkerNews) {
         self.take_news(News::Input(Input::Worker { worker, news }));
     }
 
@@ -324,7 +324,7 @@ impl Run<Recorder> {
     pub(super) fn reply(&mut self, worker: WorkerId, id: u64) {
         let answer = Answer::Done(Payload::copy(b"reply"));
         let replies = vec![Reply { id, attempt: 1, service_ns: 1, answer }];
-        self.tell(worker, WorkerNews::Replies { replies, memory: None, printed: false });
+        self.worker_news(worker, WorkerNews::Replies { replies, memory: None, printed: false });
     }
 
     /// The workers that were sent jobs since the last call.

@@ -2,24 +2,24 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{Report, joblog::Joblog};
+use super::{ReportContent, joblog::Joblog};
 use pool::{job::Outcome, limits::Limits};
 
 /// A report of recorded jobs.
 #[derive(Debug)]
-pub struct Export(Report);
+pub struct Export(ReportContent);
 
 impl Export {
     /// One JSON record a line; `limits` were in force.
     #[must_use]
     pub fn jsonl(limits: Limits) -> Self {
-        Self(Report::Jsonl(limits))
+        Self(ReportContent::Jsonl(limits))
     }
 
     /// The joblog; attempts count their times from `began`, the time of the first run since 1970.
     #[must_use]
     pub fn joblog(began: Duration) -> Self {
-        Self(Report::Joblog(Joblog::since(SystemTime::UNIX_EPOCH + began)))
+        Self(ReportContent::Joblog(Joblog::since(SystemTime::UNIX_EPOCH + began)))
     }
 
     /// Appends what stands before all jobs.

@@ -26,11 +26,11 @@ use text::escape::visible;
 
 /// A report file cannot be created.
 #[derive(Debug, thiserror::Error)]
-#[error("{flag} {} cannot be written: {source}: name another file", visible(path.as_os_str().as_encoded_bytes()))]
+#[error("{flag} {} cannot be written: {reason}: name another file", visible(path.as_os_str().as_encoded_bytes()))]
 pub struct ReportError {
     flag: &'static str,
     path: PathBuf,
-    source: io::Error,
+    reason: io::Error,
 }
 
 /// An open report file.
@@ -56,10 +56,10 @@ impl ReportFile {
 pub fn open(reports: &[settings::Report]) -> Result<Vec<ReportFile>, ReportError> {
     let open = |report: &settings::Report| {
         let (flag, path) = named(report);
-        let file = File::create(path).map_err(|source| ReportError {
+        let file = File::create(path).map_err(|reason| ReportError {
             flag,
             path: path.to_owned(),
-            source,
+            reason,
         })?;
         let path = visible(path.as_os_str().as_encoded_bytes());
         Ok(ReportFile { name: format!("{flag} {path}"), file })
@@ -89,26 +89,26 @@ pub struct RunOver {
 
 /// The content of a report file.
 #[derive(Debug)]
-pub(super) enum Report {
+pub(super) enum ReportContent {
     Joblog(Joblog),
     Junit(Junit),
     Jsonl(Limits),
     Events(Arc<RunInfo>),
 }
 
-impl Report {
+impl ReportContent {
     /// A report of the kind that the settings ask for, on a run of the commands of `template`.
     pub(super) fn new(
         report: &settings::Report,
         template: Option<Template>,
         limits: &Limits,
-        about: &Arc<RunInfo>,
+        info: &Arc<RunInfo>,
     ) -> Self {
         match report {
             settings::Report::Joblog(_) => Self::Joblog(Joblog::new(template)),
             settings::Report::Junit(_) => Self::Junit(Junit::new(template)),
             settings::Report::Jsonl(_) => Self::Jsonl(limits.clone()),
-            settings::Report::Events(_) => Self::Events(Arc::clone(about)),
+            settings::Report::Events(_) => Self::Events(Arc::clone(info)),
         }
     }
 
@@ -118,7 +118,7 @@ impl Report {
             Self::Joblog(joblog) => joblog.begin(out),
             Self::Junit(junit) => junit.head(out),
             Self::Jsonl(_) => {}
-            Self::Events(about) => events::begin(about, out),
+            Self::Events(info) => events::begin(info, out),
         }
     }
 

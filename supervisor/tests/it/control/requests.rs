@@ -233,12 +233,12 @@ fn malformed_and_silent_clients_do_not_disturb_the_run() {
         line
     };
     for (bytes, reported) in [
-        (&b"nonsense\n"[..], "that is no question"),
-        (b"{\"schema\":1,\"ask\":\"tea\"}\n", "that is no question"),
+        (&b"nonsense\n"[..], "invalid request"),
+        (b"{\"schema\":1,\"ask\":\"tea\"}\n", "invalid request"),
         (b"{\"schema\":9,\"ask\":\"look\"}\n", "speaks version 1, and not 9"),
         (&[b'x'; 10_000], "4096 bytes at most"),
-        (b"\xff\xfe\n", "that is no question"),
-        (b"\n", "that is no question"),
+        (b"\xff\xfe\n", "invalid request"),
+        (b"\n", "invalid request"),
     ] {
         let line = answer(bytes);
         assert!(line.starts_with("{\"error\":") && line.contains(reported), "{line}");
@@ -286,7 +286,7 @@ fn requests_from_another_user_are_refused() {
     command.args(&user[1..]).args([SUPERVISOR, "stop"]);
     let output = command.env("SUPERVISOR_RUNTIME_DIR", runs.path()).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(error.contains("this run is another user's"), "{error}");
+    assert!(error.contains("this run belongs to another user"), "{error}");
     run.signal(Signal::SIGTERM);
     assert_eq!(run.finish().signal(), Some(Signal::SIGTERM));
 }
@@ -298,7 +298,7 @@ fn a_run_without_a_control_socket_continues() {
     let run = runs.run(Run::sh("echo up")).finish();
     assert_eq!((run.lines()[0], run.code()), ("[1] up", Some(0)));
     assert!(
-        run.stderr.starts_with("supervisor: it cannot be asked nor changed: "),
+        run.stderr.starts_with("supervisor: the run has no control socket: "),
         "{}",
         run.stderr
     );

@@ -1,5 +1,5 @@
-//! What a run that goes on tells of itself: `ps`, `why`, `logs`, its snapshot over the control
-//! socket and over HTTP, and its metrics.
+//! The views of a live run: `ps`, `why`, `logs`, its snapshot over the control socket and over
+//! HTTP, and its metrics.
 
 use std::fs;
 

@@ -47,8 +47,8 @@ fn worker(jobs: &[&str]) -> Run {
     Run::worker("work").with("-w 1 --depth 1 --retries 1 --retry-delay 0s").given(jobs)
 }
 
-/// Two jobs: one is done, one fails twice. What fails is the last, so that nothing overtakes its
-/// retry.
+/// Two jobs: one is done, one fails twice. The failing job is the last one, so that no other job
+/// overtakes its retry.
 fn jobs() -> Run {
     worker(&["fine", "fail no such host"])
 }

@@ -1,5 +1,5 @@
-//! The records of `--format jsonl` and `--events`, as real processes produce them. Kinds that need
-//! luck or patience are serialised from values in `sink/golden.rs`.
+//! The records of `--format jsonl` and `--events`, as real processes produce them. Records of
+//! rare events are checked in `crates/records/src/golden/`.
 
 use std::{fs::File, io::Read};
 

@@ -106,13 +106,13 @@ fn each_end(point: &[&str], check: impl Fn(&str, &str, &Finished) + Sync) {
 }
 
 /// Checks that no job is charged.
-fn each_end_charges_nobody(point: &[&str], life: u64) {
+fn each_end_charges_nobody(point: &[&str], generation: u64) {
     each_end(point, |end, cause, run| {
         let job = &run.jobs()[0];
         assert!(is_untouched(job), "{end}: {job}");
         let by = job["attempts"][0]["generation"].as_u64().unwrap();
         // On a busy machine a healthy worker may also time out before it starts the job.
-        assert!(by == life || cause == "timeout" && by > life, "{end}: {job}");
+        assert!(by == generation || cause == "timeout" && by > generation, "{end}: {job}");
     });
 }
 

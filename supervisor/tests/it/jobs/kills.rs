@@ -134,9 +134,10 @@ fn killing_an_idle_worker_charges_no_job() {
 fn a_job_whose_workers_are_killed_repeatedly_is_quarantined() {
     let run = Run::worker("work").with("--workers 1 --depth 4").jsonl();
     let run = run.given(["a", "print here; hang", "b", "c"]).start();
-    for life in 1..=5 {
-        let is_there = |record: &Value| record["line"] == "here" && record["generation"] == life;
-        let pid = run.stdout.until("the next life runs it", |text| {
+    for generation in 1..=5 {
+        let is_there =
+            |record: &Value| record["line"] == "here" && record["generation"] == generation;
+        let pid = run.stdout.until("the next generation runs it", |text| {
             let records = crate::support::tap::records(text).into_iter();
             records
                 .filter(|record| record["type"] == "output")

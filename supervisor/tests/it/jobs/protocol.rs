@@ -219,7 +219,8 @@ fn a_mute_worker_is_replaced_while_the_other_does_the_jobs() {
 #[test]
 fn a_first_worker_killed_before_its_hello_does_not_condemn_the_program() {
     for signal in ["KILL", "TERM"] {
-        let script = format!("[ -s lives ] && exec \"$0\"; echo 1 > lives; kill -{signal} $$");
+        let script =
+            format!("[ -s generations ] && exec \"$0\"; echo 1 > generations; kill -{signal} $$");
         let words = ["sh".into(), "-c".into(), script, crate::support::fixture("echo")];
         let run = Run::of(words).with("--workers 1").jsonl();
         run.scratch.file("lives", "", 0o644);
@@ -289,10 +290,10 @@ fn workers_in_other_languages_are_replaced_when_killed() {
             let job = run.job(id);
             assert!(is_untouched(&job) && job["reply"] == "cba", "{job}");
             assert_eq!(job["attempts"][0]["generation"], id);
-            let life = usize::try_from(id).unwrap();
-            send(pid(&run.stdout.record("started", 1, life)), Signal::SIGKILL);
+            let generation = usize::try_from(id).unwrap();
+            send(pid(&run.stdout.record("started", 1, generation)), Signal::SIGKILL);
             // Otherwise the dying worker might still read the next job.
-            run.stdout.record("ended", 1, life);
+            run.stdout.record("ended", 1, generation);
         }
         drop(feed);
         assert_eq!(run.finish().code(), Some(0));

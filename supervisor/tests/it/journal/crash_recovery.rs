@@ -292,8 +292,8 @@ fn every_job_is_accounted_for_after_repeated_kills() {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            let (begun, life) = (Instant::now(), Duration::from_micros(random % 400_000));
-            until("the moment of the kill", || begun.elapsed() >= life || run.has_ended());
+            let (begun, lifetime) = (Instant::now(), Duration::from_micros(random % 400_000));
+            until("the moment of the kill", || begun.elapsed() >= lifetime || run.has_ended());
             let is_over = run.has_ended() || kills >= cycles;
             let run = if is_over { run.finish() } else { killed_if_there(run) };
             kills_here += usize::from(run.code().is_none());

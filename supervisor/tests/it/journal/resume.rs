@@ -146,9 +146,9 @@ fn a_changed_program_or_setting_is_refused_unless_accepted() {
     assert_eq!((refused.code(), refused.lines().len()), (Some(2), 0));
     assert_eq!(
         refused.stderr,
-        "supervisor: the journal was kept of another run:\n  \
+        "supervisor: the journal belongs to another run:\n  \
          program: was [\"echo\"], is [\"echo\", \"x\"]\n  --timeout: was 30s, is 60s\n\
-         run it as before, name another file, or go on by --accept-change\n"
+         run it as before, name another file, or continue with --accept-change\n"
     );
     let refused = run(&["echo"], "--timeout 30s --env A=2 --memory 1G");
     assert!(refused.stderr.contains("\n  --env A: was 1, is 2\n  --memory: was not set, is 1G\n"));

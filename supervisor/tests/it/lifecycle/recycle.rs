@@ -10,16 +10,17 @@ fn work(options: &str) -> Run {
 }
 
 /// The number of jobs of each generation of each worker. Every job was done at its first attempt.
-fn jobs_of_lives(run: &Finished) -> BTreeMap<(u64, u64), u64> {
+fn jobs_of_generations(run: &Finished) -> BTreeMap<(u64, u64), u64> {
     assert_eq!(run.code(), Some(0), "{}", run.stderr);
-    let mut lives = BTreeMap::new();
+    let mut generations = BTreeMap::new();
     for job in run.jobs() {
         assert!(is_untouched(&job), "{job}");
         let attempt = &job["attempts"][0];
-        let life = (attempt["worker"].as_u64().unwrap(), attempt["generation"].as_u64().unwrap());
-        *lives.entry(life).or_default() += 1;
+        let generation =
+            (attempt["worker"].as_u64().unwrap(), attempt["generation"].as_u64().unwrap());
+        *generations.entry(generation).or_default() += 1;
     }
-    lives
+    generations
 }
 
 /// Whether a worker ended because its successor took over, and not because the run was over.
@@ -39,10 +40,10 @@ fn one_by_one_and_new_before_old(run: &Finished) {
                 live.push(id());
             }
             "ended" if is_replacement(record) => {
-                let (worker, life) = id();
-                assert!(started.contains(&(worker, life + 1)), "no successor yet: {record}");
+                let (worker, generation) = id();
+                assert!(started.contains(&(worker, generation + 1)), "no successor yet: {record}");
                 assert_eq!((&record["code"], &record["killed"]), (&0.into(), &false.into()));
-                live.retain(|one| *one != (worker, life));
+                live.retain(|one| *one != (worker, generation));
             }
             "ended" => live.retain(|one| *one != id()),
             _ => {}
@@ -66,17 +67,20 @@ fn causes_of_replaced(run: &Finished) -> Vec<Value> {
 fn recycle_after_a_number_of_jobs() {
     for depth in ["--depth 1", "--depth 4"] {
         let run = work("--recycle-jobs 5").with(depth).given(vec!["sleep 20"; 100]).finish();
-        let lives = jobs_of_lives(&run);
+        let generations = jobs_of_generations(&run);
         // At most five jobs each, and both workers take turns.
-        assert!(lives.values().all(|jobs| *jobs <= 5), "{lives:?}");
+        assert!(generations.values().all(|jobs| *jobs <= 5), "{generations:?}");
         for worker in [1, 2] {
-            let of_it = lives.keys().filter(|life| life.0 == worker).count();
-            assert!(of_it >= 3, "{worker} of {lives:?}");
+            let of_it = generations.keys().filter(|generation| generation.0 == worker).count();
+            assert!(of_it >= 3, "{worker} of {generations:?}");
         }
         // The last generation of each worker may have ended sooner.
-        let last = |worker| lives.keys().filter(|life| life.0 == worker).max().copied();
-        let early = lives.iter().filter(|(life, jobs)| **jobs < 5 && last(life.0) != Some(**life));
-        assert_eq!(early.count(), 0, "{lives:?}");
+        let last =
+            |worker| generations.keys().filter(|generation| generation.0 == worker).max().copied();
+        let early = generations
+            .iter()
+            .filter(|(generation, jobs)| **jobs < 5 && last(generation.0) != Some(**generation));
+        assert_eq!(early.count(), 0, "{generations:?}");
         one_by_one_and_new_before_old(&run);
         assert_eq!(causes_of_replaced(&run), ["recycled"]);
         assert!(!run.stderr.contains(" ended: "), "planned, and so no news: {}", run.stderr);
@@ -86,17 +90,20 @@ fn recycle_after_a_number_of_jobs() {
 #[test]
 fn recycle_after_every_job() {
     let run = work("--recycle-jobs 1").given(vec!["sleep 10"; 60]).finish();
-    let lives = jobs_of_lives(&run);
-    assert_eq!((lives.values().sum::<u64>(), lives.len()), (60, 60));
+    let generations = jobs_of_generations(&run);
+    assert_eq!((generations.values().sum::<u64>(), generations.len()), (60, 60));
     one_by_one_and_new_before_old(&run);
 }
 
 #[test]
 fn recycle_at_a_memory_size() {
     let run = work("--recycle-rss 64M").given(vec!["keep 8; sleep 60"; 60]).finish();
-    let lives = jobs_of_lives(&run);
+    let generations = jobs_of_generations(&run);
     // About seven jobs reach the size; memory is sampled from time to time.
-    assert!(lives.len() >= 4 && lives.values().all(|jobs| *jobs <= 20), "{lives:?}");
+    assert!(
+        generations.len() >= 4 && generations.values().all(|jobs| *jobs <= 20),
+        "{generations:?}"
+    );
     one_by_one_and_new_before_old(&run);
     assert_eq!(causes_of_replaced(&run), ["recycled"]);
     let small = work("--recycle-rss 1G").given(vec!["keep 1"; 60]).finish();
@@ -106,8 +113,8 @@ fn recycle_at_a_memory_size() {
 #[test]
 fn recycle_at_an_age() {
     let run = work("--recycle-age 300ms").given(vec!["sleep 20"; 150]).finish();
-    let lives = jobs_of_lives(&run);
-    assert!(lives.len() >= 4, "{lives:?}");
+    let generations = jobs_of_generations(&run);
+    assert!(generations.len() >= 4, "{generations:?}");
     one_by_one_and_new_before_old(&run);
     assert_eq!(causes_of_replaced(&run), ["recycled"]);
 }
@@ -115,7 +122,7 @@ fn recycle_at_an_age() {
 #[test]
 fn a_recycled_worker_finishes_its_job() {
     let run = work("--recycle-age 200ms --depth 1").given(vec!["sleep 900"; 4]).finish();
-    jobs_of_lives(&run);
+    jobs_of_generations(&run);
     one_by_one_and_new_before_old(&run);
 }
 
@@ -128,15 +135,15 @@ fn a_hang_up_recycles_every_worker() {
         if [10, 30].contains(&id) {
             run.job(id - 5);
             run.signal(Signal::SIGHUP);
-            let life = if id == 10 { 2 } else { 3 };
-            (1..=2).for_each(|worker| drop(run.stdout.record("started", worker, life)));
-            (1..=2).for_each(|worker| drop(run.stdout.record("ended", worker, life - 1)));
+            let generation = if id == 10 { 2 } else { 3 };
+            (1..=2).for_each(|worker| drop(run.stdout.record("started", worker, generation)));
+            (1..=2).for_each(|worker| drop(run.stdout.record("ended", worker, generation - 1)));
         }
     }
     drop(feed);
     let run = run.finish();
-    let lives = jobs_of_lives(&run);
-    assert_eq!(lives.values().sum::<u64>(), 60);
+    let generations = jobs_of_generations(&run);
+    assert_eq!(generations.values().sum::<u64>(), 60);
     one_by_one_and_new_before_old(&run);
     assert_eq!(causes_of_replaced(&run), ["rolled"]);
     assert_eq!(run.records("started").len(), 6);

@@ -107,10 +107,10 @@ fn restart_delays_grow_for_a_crash_loop() {
     let begun = Instant::now();
     let run = Run::sh("exit 1").with("--restart always").jsonl().start();
     let mut waited = Duration::ZERO;
-    for (life, middle) in [(1, 100.0), (2, 200.0), (3, 400.0), (4, 800.0)] {
-        run.stdout.record("started", 1, life);
-        assert!(begun.elapsed() >= waited, "life {life} began before its time");
-        let ended = run.stdout.record("ended", 1, life);
+    for (generation, middle) in [(1, 100.0), (2, 200.0), (3, 400.0), (4, 800.0)] {
+        run.stdout.record("started", 1, generation);
+        assert!(begun.elapsed() >= waited, "generation {generation} began before its time");
+        let ended = run.stdout.record("ended", 1, generation);
         let after = ended["after_ms"].as_f64().unwrap();
         assert!((middle * 0.8..=middle * 1.2).contains(&after), "{ended}");
         waited += Duration::from_secs_f64(after / 1e3);
@@ -172,12 +172,12 @@ fn a_hundred_restarts_leak_no_zombie_and_no_descriptor() {
     let run = Run::sh(LONG_LIVED).with("--workers 20 --restart always").jsonl().start();
     let open = || std::fs::read_dir(format!("/proc/{}/fd", run.supervisor())).unwrap().count();
     let mut open_before = 0;
-    for life in 1..=5 {
-        let started = (1..=20).map(|worker| run.stdout.record("started", worker, life));
+    for generation in 1..=5 {
+        let started = (1..=20).map(|worker| run.stdout.record("started", worker, generation));
         let pids: Vec<_> = started.map(|record| pid(&record)).collect();
         let alive = || run.workers().iter().filter(|c| c.state != 'Z').count();
         until("twenty children", || (alive(), run.workers().len()) == (20, 20));
-        if life == 1 {
+        if generation == 1 {
             run.ready();
             open_before = open();
         } else {

@@ -41,13 +41,13 @@ fn two_hundred_workers_run_and_stop_together() {
 #[test]
 fn the_records_of_a_worker_are_in_order() {
     let run = Run::sh("echo a; echo b").with("--workers 100").jsonl().finish();
-    let mut lives = BTreeMap::<u64, Vec<String>>::new();
+    let mut generations = BTreeMap::<u64, Vec<String>>::new();
     for record in crate::support::tap::records(run.stdout_text()) {
         let what = record["line"].as_str().or_else(|| record["type"].as_str()).unwrap();
-        lives.entry(record["worker"].as_u64().unwrap()).or_default().push(what.into());
+        generations.entry(record["worker"].as_u64().unwrap()).or_default().push(what.into());
     }
-    assert_eq!(lives.len(), 100);
-    for (worker, records) in lives {
+    assert_eq!(generations.len(), 100);
+    for (worker, records) in generations {
         assert_eq!(records, ["started", "a", "b", "ended", "slot"], "worker {worker}");
     }
 }

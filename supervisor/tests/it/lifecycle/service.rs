@@ -21,14 +21,14 @@ impl Manager {
     }
 
     /// Waits for a message with this prefix.
-    fn until(&self, beginning: &str) -> String {
+    fn until(&self, prefix: &str) -> String {
         let mut buffer = [0; 4096];
         loop {
             let length = self.socket.recv(&mut buffer);
-            let length = length.unwrap_or_else(|_| panic!("no {beginning}: {:?}", self.received));
+            let length = length.unwrap_or_else(|_| panic!("no {prefix}: {:?}", self.received));
             let text = str::from_utf8(&buffer[..length]).unwrap().to_owned();
             self.received.borrow_mut().push(text.clone());
-            if text.starts_with(beginning) {
+            if text.starts_with(prefix) {
                 return text;
             }
         }
@@ -80,7 +80,6 @@ fn sd_notify_reports_the_progress_of_jobs() {
 fn a_missing_service_manager_is_ignored() {
     let run = Run::sh("echo ran").under(["env", "NOTIFY_SOCKET=/nowhere/notify"]).finish();
     assert_eq!((run.code(), run.lines()[0]), (Some(0), "[1] ran"));
-    let warning =
-        "supervisor: no service manager is told how the run fares: NOTIFY_SOCKET: No such";
+    let warning = "supervisor: the service manager is not notified: NOTIFY_SOCKET: No such";
     assert!(run.stderr.starts_with(warning), "{}", run.stderr);
 }

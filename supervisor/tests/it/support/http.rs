@@ -47,7 +47,7 @@ impl Running {
     /// The address on which the run is served, as `127.0.0.1:port`.
     pub(crate) fn address(&self) -> String {
         self.stderr.until("the address", |text| {
-            let (_, rest) = text.split_once("to be seen at http://")?;
+            let (_, rest) = text.split_once("serving at http://")?;
             Some(rest.split_once("/\n")?.0.to_owned())
         })
     }

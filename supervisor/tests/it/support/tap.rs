@@ -68,11 +68,13 @@ impl Tap {
     }
 
     /// Waits for a record of this type, worker and generation.
-    pub(crate) fn record(&self, kind: &str, worker: usize, life: usize) -> Value {
+    pub(crate) fn record(&self, kind: &str, worker: usize, generation: usize) -> Value {
         let is_it = |record: &Value| {
-            record["type"] == kind && record["worker"] == worker && record["generation"] == life
+            record["type"] == kind
+                && record["worker"] == worker
+                && record["generation"] == generation
         };
-        let what = format!("record {kind} w{worker}.{life}");
+        let what = format!("record {kind} w{worker}.{generation}");
         self.until(&what, |text| records(text).into_iter().find(is_it))
     }
 

@@ -69,10 +69,11 @@ fn the_page_shows_a_run_while_workers_are_killed() {
             .map(|r| pid(&r))
     });
     assert!(killed.contains(&holder));
-    let lives = "[...document.querySelectorAll('.slot b')].map(b => +b.textContent.split('.')[1])";
-    let before = browser.value(&format!("{lives}.reduce((a, b) => a + b)")).as_i64().unwrap();
+    let generations =
+        "[...document.querySelectorAll('.slot b')].map(b => +b.textContent.split('.')[1])";
+    let before = browser.value(&format!("{generations}.reduce((a, b) => a + b)")).as_i64().unwrap();
     killed.iter().for_each(|pid| send(*pid, Signal::SIGKILL));
-    browser.until(&format!("{lives}.reduce((a, b) => a + b) >= {}", before + 2));
+    browser.until(&format!("{generations}.reduce((a, b) => a + b) >= {}", before + 2));
     browser.until("document.querySelectorAll('.slot').length === 4");
     // Open the details of a failure.
     browser.value("document.querySelector('#fails .row').click()");

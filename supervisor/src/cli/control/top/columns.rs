@@ -1,4 +1,4 @@
-//! Which columns has the table of workers, and which of them find room?
+//! The columns of the table of workers, and the choice of those that fit the width of the screen.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use text::units::{show_duration, show_size};
 
 use super::{super::show::name, text::plain};
 
-/// Between two columns.
+/// Width of the gap between two columns.
 pub(super) const GAP: u16 = 2;
-/// The last column takes what is left, and is there only if that is worth it.
-const REST_MIN: u16 = 8;
+/// Minimum width of the flexible column, which takes the width that the others leave.
+const FLEXIBLE_WIDTH_MIN: u16 = 8;
 
-/// What is told of a worker.
+/// A column of the table of workers, in the order in which columns are shown.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Column {
     Worker,
@@ -27,7 +27,7 @@ pub(super) enum Column {
     Before,
 }
 
-/// The first of them stay where there is little room.
+/// Columns of a run with jobs, by priority: on a narrow screen the first ones are kept.
 const WITH_JOBS: [Column; 9] = [
     Column::Worker,
     Column::State,
@@ -39,6 +39,7 @@ const WITH_JOBS: [Column; 9] = [
     Column::Up,
     Column::Restarts,
 ];
+/// Columns of a run without jobs, by priority.
 const WITHOUT_JOBS: [Column; 7] = [
     Column::Worker,
     Column::State,
@@ -72,8 +73,8 @@ impl Column {
         )
     }
 
-    /// Whether it takes what is left.
-    pub(super) fn is_rest(self) -> bool {
+    /// Whether the column takes the width that the others leave.
+    pub(super) fn is_flexible(self) -> bool {
         matches!(self, Self::Input | Self::Before)
     }
 
@@ -95,7 +96,7 @@ impl Column {
         text.unwrap_or_else(|| "-".into())
     }
 
-    /// Wide enough for what may come, so that the table does not jump.
+    /// Minimum width, wide enough for most values, so that the table does not jump.
     fn width_min(self) -> usize {
         match self {
             Self::State | Self::Memory => 8,
@@ -105,13 +106,14 @@ impl Column {
     }
 }
 
-/// Those that there is room for, in the order in which they are shown, with their widths.
-pub(super) fn fitting(snapshot: &Snapshot, room: u16) -> Vec<(Column, u16)> {
+/// Returns the columns that fit into `width_max`, in the order in which they are shown, with
+/// their widths.
+pub(super) fn fitting(snapshot: &Snapshot, width_max: u16) -> Vec<(Column, u16)> {
     let wanted: &[Column] = if snapshot.run.has_jobs { &WITH_JOBS } else { &WITHOUT_JOBS };
-    let mut left = room;
+    let mut left = width_max;
     let mut found = Vec::new();
     for &column in wanted {
-        let width = if column.is_rest() { REST_MIN } else { width(snapshot, column) };
+        let width = if column.is_flexible() { FLEXIBLE_WIDTH_MIN } else { width(snapshot, column) };
         let needed = width + if found.is_empty() { 0 } else { GAP };
         if needed <= left || found.is_empty() {
             left = left.saturating_sub(needed);
@@ -119,7 +121,7 @@ pub(super) fn fitting(snapshot: &Snapshot, room: u16) -> Vec<(Column, u16)> {
         }
     }
     found.sort_unstable();
-    if let Some(rest) = found.iter_mut().find(|(column, _)| column.is_rest()) {
+    if let Some(rest) = found.iter_mut().find(|(column, _)| column.is_flexible()) {
         rest.1 += left;
     }
     found
@@ -132,7 +134,7 @@ fn width(snapshot: &Snapshot, column: Column) -> u16 {
     u16::try_from(width).unwrap_or(u16::MAX / 16).min(u16::MAX / 16)
 }
 
-/// How long something has gone on; what is more than a second old changes once a second.
+/// Formats an age; from one second on in whole seconds, so that it changes once a second.
 pub(super) fn age(age: Duration) -> String {
     match age.as_secs() {
         0 => show_duration(age),

@@ -1,4 +1,4 @@
-//! What does a run look like on a screen of this size? Pure: from what is known to what is shown.
+//! Draws the state of the screen into a frame.
 
 use ratatui::{
     Frame,
@@ -13,29 +13,29 @@ use text::units::show_size;
 use super::{
     super::show,
     columns::{self, Column, GAP, age},
+    layout::Layout,
     palette::Palette,
     rates,
-    rooms::Rooms,
     state::{Link, Top},
     text::{cut, plain},
 };
 
 const KEYS: &str = "q quit  ↑↓ select  K kill  d drain  + - scale";
 
-/// Draws it all; how many workers are in sight.
+/// Draws the whole screen; returns the number of rows for workers.
 pub(super) fn draw(frame: &mut Frame, top: &mut Top, palette: &Palette) -> usize {
     let area = frame.area();
     let failures = failure_count(&top.snapshot);
-    let is_asked = top.question.is_some() || top.said().is_some();
-    let rooms = Rooms::of(area.height, top.snapshot.workers.len(), failures, is_asked);
-    let in_sight = usize::from(rooms.table.1.saturating_sub(1));
-    top.scroll(in_sight);
+    let has_message = top.question.is_some() || top.answer().is_some();
+    let layout = Layout::new(area.height, top.snapshot.workers.len(), failures, has_message);
+    let visible_rows = usize::from(layout.table.1.saturating_sub(1));
+    top.scroll(visible_rows);
     let mut page = Page { frame, area, palette };
-    page.head(top, rooms.head);
-    page.table(top, rooms.table, in_sight);
-    page.failures(&top.snapshot, rooms.failures);
-    page.foot(top, rooms.foot);
-    in_sight
+    page.head(top, layout.head);
+    page.table(top, layout.table, visible_rows);
+    page.failures(&top.snapshot, layout.failures);
+    page.foot(top, layout.foot);
+    visible_rows
 }
 
 struct Page<'a, 'b> {
@@ -50,7 +50,7 @@ impl Page<'_, '_> {
         self.frame.render_widget(line, Rect { x, y, width, height: 1 });
     }
 
-    /// The run; how its jobs stand; how fast they go.
+    /// Draws the run, its counters and its rate.
     fn head(&mut self, top: &Top, (y, height): (u16, u16)) {
         let snapshot = &top.snapshot;
         if height > 0 {
@@ -58,7 +58,7 @@ impl Page<'_, '_> {
             self.line(y, line);
         }
         if height > 1 {
-            let line = self.standing(snapshot);
+            let line = self.counters(snapshot);
             self.line(y + 1, line);
         }
         if height > 2 {
@@ -67,27 +67,27 @@ impl Page<'_, '_> {
     }
 
     fn title(&self, top: &Top) -> Line<'static> {
-        let about = &top.snapshot.run;
-        let name = about.name.as_ref().map(|name| format!(" ({})", plain(name)));
+        let info = &top.snapshot.run;
+        let name = info.name.as_ref().map(|name| format!(" ({})", plain(name)));
         let (state, style) = self.state(top);
         let mut spans = vec![
             Span::styled(
-                format!("{}{}", plain(&about.id), name.unwrap_or_default()),
+                format!("{}{}", plain(&info.id), name.unwrap_or_default()),
                 self.palette.strong,
             ),
             Span::raw("  "),
             Span::styled(state, style),
-            Span::raw(format!("  {}  PID {}  ", age(top.snapshot.at_ms.into()), about.pid)),
+            Span::raw(format!("  {}  PID {}  ", age(top.snapshot.at_ms.into()), info.pid)),
         ];
         let used: usize = spans.iter().map(Span::width).sum();
         let left = self.area.width.saturating_sub(u16::try_from(used).unwrap_or(u16::MAX));
-        spans.push(Span::styled(cut(&plain(&about.title), left), self.palette.faint));
+        spans.push(Span::styled(cut(&plain(&info.title), left), self.palette.faint));
         Line::from(spans)
     }
 
-    /// How the jobs stand; those that did not end well stand out.
-    fn standing(&self, snapshot: &Snapshot) -> Line<'static> {
-        let text = cut(&standing(snapshot), self.area.width);
+    /// Returns the line of counters, with the failures highlighted.
+    fn counters(&self, snapshot: &Snapshot) -> Line<'static> {
+        let text = cut(&counters(snapshot), self.area.width);
         let failed = snapshot.jobs.tally.not_ok();
         let bad = format!("{failed} failed");
         match text.split_once(&bad).filter(|_| failed > 0) {
@@ -100,14 +100,14 @@ impl Page<'_, '_> {
         }
     }
 
-    /// The state of the run, with why.
+    /// Returns the state of the run, its reason and its style.
     fn state(&self, top: &Top) -> (String, Style) {
         let snapshot = &top.snapshot;
         let state = plain(&snapshot.state);
         let why = show::why(snapshot).map(|why| format!(": {}", plain(&why))).unwrap_or_default();
         match top.link {
             Link::Silent(seconds) => (format!("no answer for {seconds} s"), self.palette.bad),
-            Link::Over if snapshot.state != "ended" => ("gone".into(), self.palette.bad),
+            Link::Ended if snapshot.state != "ended" => ("gone".into(), self.palette.bad),
             _ if snapshot.state == "ended" && snapshot.status.as_deref() != Some(names::OK) => {
                 (format!("{state}{why}"), self.palette.bad)
             }
@@ -115,32 +115,32 @@ impl Page<'_, '_> {
         }
     }
 
-    /// The rate of jobs, or the memory of workers that have none, over time.
+    /// Draws the rate of jobs over time, or without jobs the memory of the workers.
     fn spark(&mut self, snapshot: &Snapshot, y: u16) {
-        const LABEL: u16 = 18;
+        const LABEL_WIDTH: u16 = 18;
         let Rect { x, width, .. } = self.area;
-        let room = width.saturating_sub(LABEL);
+        let room = width.saturating_sub(LABEL_WIDTH);
         let (label, data) = if snapshot.run.has_jobs {
             let rates = rates::rates(snapshot, usize::from(room));
-            (format!("rate {}", rates::show(rates::lately(&rates))), rates)
+            (format!("rate {}", rates::show(rates::mean(&rates))), rates)
         } else {
             let memory = rates::memory(snapshot, usize::from(room));
-            (format!("memory {}", show_size(held(snapshot))), memory)
+            (format!("memory {}", show_size(memory_held(snapshot))), memory)
         };
         self.line(y, Line::raw(cut(&label, width)));
-        // What is latest stands at the right.
+        // The latest value stands at the right edge.
         let pad = room.saturating_sub(u16::try_from(data.len()).unwrap_or(room));
         let area = Rect { x: x + width - room + pad, y, width: room - pad, height: 1 };
         self.frame.render_widget(Sparkline::default().data(data).style(self.palette.faint), area);
     }
 
-    fn table(&mut self, top: &Top, (y, height): (u16, u16), in_sight: usize) {
+    fn table(&mut self, top: &Top, (y, height): (u16, u16), visible_rows: usize) {
         let columns = columns::fitting(&top.snapshot, self.area.width);
         if height > 0 {
             let heads = columns.iter().map(|(column, width)| cell(*column, *width, column.head()));
             self.line(y, Line::styled(joined(heads), self.palette.faint));
         }
-        let workers = top.snapshot.workers.iter().enumerate().skip(top.first).take(in_sight);
+        let workers = top.snapshot.workers.iter().enumerate().skip(top.first).take(visible_rows);
         for ((at, worker), y) in workers.zip(y + 1..) {
             let is_selected = at == top.at();
             let line = self.row(worker, top.snapshot.at_ms, &columns, is_selected);
@@ -156,8 +156,8 @@ impl Page<'_, '_> {
         is_selected: bool,
     ) -> Line<'static> {
         let mut spans = Vec::new();
-        for (nth, (column, width)) in columns.iter().enumerate() {
-            if nth > 0 {
+        for (index, (column, width)) in columns.iter().enumerate() {
+            if index > 0 {
                 spans.push(Span::raw(" ".repeat(GAP.into())));
             }
             let style = match column {
@@ -170,7 +170,7 @@ impl Page<'_, '_> {
         Line::from(spans).style(style)
     }
 
-    /// How many did not end well, by cause, and the last of them.
+    /// Draws the number of failures by cause, and the latest failures.
     fn failures(&mut self, snapshot: &Snapshot, (y, height): (u16, u16)) {
         if height == 0 {
             return;
@@ -179,7 +179,7 @@ impl Page<'_, '_> {
         let title = cut(&failures_title(snapshot), width);
         self.line(y, Line::styled(title, self.palette.faint));
         let lines: Vec<String> = if snapshot.run.has_jobs {
-            snapshot.failures.iter().rev().map(|failure| told(failure, snapshot.at_ms)).collect()
+            snapshot.failures.iter().rev().map(|failure| failed(failure, snapshot.at_ms)).collect()
         } else {
             ends(snapshot).collect()
         };
@@ -188,7 +188,7 @@ impl Page<'_, '_> {
         }
     }
 
-    /// What is asked, what was answered, or what keys there are; and who is selected.
+    /// Draws the open question, the last answer, or the keys with the index of the selection.
     fn foot(&mut self, top: &Top, (y, height): (u16, u16)) {
         if height == 0 {
             return;
@@ -199,21 +199,21 @@ impl Page<'_, '_> {
             let text = format!("{}  y / n", cut(&question.text, room));
             return self.line(y, Line::styled(text, self.palette.strong));
         }
-        if let Some(said) = top.said() {
-            return self.line(y, Line::styled(cut(&plain(said), width), self.palette.strong));
+        if let Some(answer) = top.answer() {
+            return self.line(y, Line::styled(cut(&plain(answer), width), self.palette.strong));
         }
-        let keys = if top.link == Link::Over { "q quit" } else { KEYS };
+        let keys = if top.link == Link::Ended { "q quit" } else { KEYS };
         self.line(y, Line::styled(cut(keys, width), self.palette.faint));
         let count = top.snapshot.workers.len();
-        let place = format!("{} of {count}", (top.at() + 1).min(count));
-        if keys.chars().count() + place.len() + 2 <= usize::from(width) {
-            self.line(y, Line::styled(place, self.palette.faint).alignment(Alignment::Right));
+        let position = format!("{} of {count}", (top.at() + 1).min(count));
+        if keys.chars().count() + position.len() + 2 <= usize::from(width) {
+            self.line(y, Line::styled(position, self.palette.faint).alignment(Alignment::Right));
         }
     }
 }
 
-/// How the jobs stand; of a run without jobs, how its workers do.
-fn standing(snapshot: &Snapshot) -> String {
+/// Returns the counters of the jobs, or without jobs those of the workers.
+fn counters(snapshot: &Snapshot) -> String {
     if !snapshot.run.has_jobs {
         let live = snapshot.workers.iter().filter(|worker| worker.id.pid.is_some()).count();
         let restarts: u64 = snapshot.restarts.iter().map(|count| count.count).sum();
@@ -228,7 +228,7 @@ fn standing(snapshot: &Snapshot) -> String {
     format!("jobs: {}{part}", show::jobs(snapshot))
 }
 
-fn held(snapshot: &Snapshot) -> u64 {
+fn memory_held(snapshot: &Snapshot) -> u64 {
     let all = snapshot.workers.iter().filter_map(|worker| worker.memory_bytes);
     all.fold(0, u64::saturating_add)
 }
@@ -253,8 +253,8 @@ fn failures_title(snapshot: &Snapshot) -> String {
     }
 }
 
-/// A job that did not end well.
-fn told(failure: &Failure, at_ms: Millis) -> String {
+/// Returns the line of a failed job.
+fn failed(failure: &Failure, at_ms: Millis) -> String {
     let ago = format!("{} ago", age(at_ms.since(failure.at_ms)));
     let attempts = match failure.attempts.len() {
         0 | 1 => String::new(),
@@ -264,7 +264,7 @@ fn told(failure: &Failure, at_ms: Millis) -> String {
     format!("{ago:>12}  job {}  {why}{attempts}: {input}", failure.id)
 }
 
-/// How the last worker of each slot ended.
+/// Returns a line for each slot whose previous worker has ended.
 fn ends(snapshot: &Snapshot) -> impl Iterator<Item = String> {
     let ended = snapshot.workers.iter().filter_map(|worker| Some((worker, worker.last.as_ref()?)));
     ended.map(|(worker, last)| {
@@ -273,7 +273,7 @@ fn ends(snapshot: &Snapshot) -> impl Iterator<Item = String> {
     })
 }
 
-/// A text in its column.
+/// Cuts and pads a text to the width of its column.
 fn cell(column: Column, width: u16, text: &str) -> String {
     let text = cut(text, width);
     let pad = " ".repeat(usize::from(width).saturating_sub(Span::raw(&text).width()));

@@ -1,13 +1,13 @@
-//! `supervisor top`: a run, live on a terminal. One channel brings keys, pictures of the run,
-//! answers and signals; each piece of news is taken in, and drawn.
+//! `supervisor top`: shows a live run on a terminal. Threads send keys, snapshots of the run,
+//! answers and signals into one channel; the main thread applies each message and redraws.
 
 mod columns;
 mod draw;
-#[cfg(test)]
-mod made_up;
+mod layout;
 mod palette;
 mod rates;
-mod rooms;
+#[cfg(test)]
+mod sample;
 mod screen;
 mod state;
 #[cfg(test)]
@@ -30,71 +30,77 @@ use supervisor::{
         client::{self, ClientError},
         wire::{Performed, Query},
     },
-    model::Command,
+    model::ControlCommand,
 };
 
 use self::{
     palette::Palette,
     screen::Screen,
-    state::{Link, Top, Wish},
+    state::{Link, Response, Top},
 };
 use super::{Fault, Which};
 
-/// So much news waits for the screen.
-const NEWS_MAX: usize = 16;
-/// How old a picture is, is told from so many seconds on.
-const SILENCE_MIN: u64 = 2;
+/// Capacity of the channel.
+const MESSAGES_MAX: usize = 16;
+/// Seconds without a snapshot from which on the screen shows that the run does not answer.
+const SILENCE_SECONDS_MIN: u64 = 2;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What may come.
-enum News {
+/// A message to the main thread.
+enum Message {
     Terminal(Event),
-    Looks(Box<Snapshot>),
+    Snapshot(Box<Snapshot>),
     Answer(String),
     Signal(Signal),
-    /// The run is over.
-    Over,
-    /// The terminal is gone.
-    NoTerminal(io::Error),
+    /// The run has ended, and so have its snapshots.
+    Ended,
+    /// The terminal cannot be read any more.
+    TerminalLost(io::Error),
 }
 
-/// How it ends.
+/// How `top` ends.
 enum End {
     Quit,
     Signal(Signal),
 }
 
-/// Shows the run until somebody has seen enough.
+/// Shows the run until the user quits or a signal arrives.
 pub(super) fn main(which: &Which) -> Result<(), Fault> {
-    if !Screen::is_there() {
-        let said = "top draws on a terminal, and this is none: for a program there is supervisor ps --format jsonl";
-        return Err(Fault::NotThere(said.into()));
+    if !Screen::is_available() {
+        let message = "top draws on a terminal, and this is none: for a program there is supervisor ps --format jsonl";
+        return Err(Fault::NotThere(message.into()));
     }
     let found = client::run(which.run.as_deref())?;
     let id = found.id.clone();
     let mut lines = found.listen(Query::Watch)?;
-    let Some(first) = next(&mut lines)? else { return Err(ClientError::NoRun.into()) };
-    let (to, news) = sync_channel(NEWS_MAX);
+    let Some(first) = next_snapshot(&mut lines)? else { return Err(ClientError::NoRun.into()) };
+    let (to, messages) = sync_channel(MESSAGES_MAX);
     let signals = BlockingRequests::open().map_err(Fault::Terminal)?;
     let screen = Screen::take().map_err(Fault::Terminal)?;
     start(to.clone(), move |to| {
-        signals.filter_map(Request::stop_signal).map(News::Signal).all(|it| to.send(it).is_ok())
+        signals
+            .filter_map(Request::stop_signal)
+            .map(Message::Signal)
+            .all(|signal| to.send(signal).is_ok())
     });
     start(to.clone(), keys);
     start(to.clone(), move |to| watch(lines, to));
-    match (Live { id, top: Top::new(first), news, to }).show(screen).map_err(Fault::Terminal)? {
+    match (Live { id, top: Top::new(first), messages, to }).show(screen).map_err(Fault::Terminal)? {
         End::Quit => Ok(()),
         End::Signal(signal) => die_by(signal),
     }
 }
 
-fn start<T>(to: SyncSender<News>, act: impl FnOnce(&SyncSender<News>) -> T + Send + 'static) {
-    // What it does ends with the process, if not before.
-    thread::spawn(move || drop(act(&to)));
+fn start<T>(
+    to: SyncSender<Message>,
+    body: impl FnOnce(&SyncSender<Message>) -> T + Send + 'static,
+) {
+    // The thread is not joined: it ends with the process at the latest.
+    thread::spawn(move || drop(body(&to)));
 }
 
-/// The next picture; `None` where there are no more.
-fn next(lines: &mut impl BufRead) -> Result<Option<Snapshot>, ClientError> {
+/// Reads the next snapshot; `None` at the end of the stream.
+fn next_snapshot(lines: &mut impl BufRead) -> Result<Option<Snapshot>, ClientError> {
     let mut line = String::new();
     match lines.read_line(&mut line)? {
         0 => Ok(None),
@@ -102,77 +108,77 @@ fn next(lines: &mut impl BufRead) -> Result<Option<Snapshot>, ClientError> {
     }
 }
 
-fn watch(mut lines: impl BufRead, to: &SyncSender<News>) {
-    // One that is not understood is as good as none.
-    while let Ok(Some(snapshot)) = next(&mut lines) {
-        if to.send(News::Looks(Box::new(snapshot))).is_err() {
+fn watch(mut lines: impl BufRead, to: &SyncSender<Message>) {
+    // A line that cannot be parsed ends the stream, too.
+    while let Ok(Some(snapshot)) = next_snapshot(&mut lines) {
+        if to.send(Message::Snapshot(Box::new(snapshot))).is_err() {
             return;
         }
     }
-    let _ = to.send(News::Over);
+    let _ = to.send(Message::Ended);
 }
 
-fn keys(to: &SyncSender<News>) {
+fn keys(to: &SyncSender<Message>) {
     loop {
-        let (news, is_last) = match event::read() {
-            Ok(event) => (News::Terminal(event), false),
-            Err(error) => (News::NoTerminal(error), true),
+        let (message, is_last) = match event::read() {
+            Ok(event) => (Message::Terminal(event), false),
+            Err(error) => (Message::TerminalLost(error), true),
         };
-        if to.send(news).is_err() || is_last {
+        if to.send(message).is_err() || is_last {
             return;
         }
     }
 }
 
-/// A run on the screen, and what comes.
+/// A run on the screen, and the messages about it.
 struct Live {
     id: String,
     top: Top,
-    news: Receiver<News>,
-    to: SyncSender<News>,
+    messages: Receiver<Message>,
+    to: SyncSender<Message>,
 }
 
 impl Live {
     fn show(mut self, mut screen: Screen) -> io::Result<End> {
-        let palette = Palette::wanted();
-        let (mut in_sight, mut seen) = (0, Instant::now());
+        let palette = Palette::from_environment();
+        let (mut visible_rows, mut seen) = (0, Instant::now());
         loop {
             let top = &mut self.top;
-            screen.draw(|frame| in_sight = draw::draw(frame, top, &palette))?;
-            match self.news.recv_timeout(SECOND) {
-                Ok(News::Looks(snapshot)) => {
+            screen.draw(|frame| visible_rows = draw::draw(frame, top, &palette))?;
+            match self.messages.recv_timeout(SECOND) {
+                Ok(Message::Snapshot(snapshot)) => {
                     seen = Instant::now();
-                    self.top.look(*snapshot);
+                    self.top.update(*snapshot);
                 }
-                Ok(News::Over) => self.top.end(),
-                Ok(News::Answer(said)) => self.top.say(said),
-                Ok(News::Signal(signal)) => return Ok(End::Signal(signal)),
-                Ok(News::NoTerminal(error)) => return Err(error),
-                Ok(News::Terminal(Event::Key(key))) => match self.top.press(key, in_sight) {
-                    Wish::Nothing => {}
-                    Wish::Quit => return Ok(End::Quit),
-                    Wish::Suspend => screen = screen.without(|| suspend(Signal::TSTP))?,
-                    Wish::Do(act) => self.perform(act),
+                Ok(Message::Ended) => self.top.end(),
+                Ok(Message::Answer(answer)) => self.top.show_answer(answer),
+                Ok(Message::Signal(signal)) => return Ok(End::Signal(signal)),
+                Ok(Message::TerminalLost(error)) => return Err(error),
+                Ok(Message::Terminal(Event::Key(key))) => match self.top.press(key, visible_rows) {
+                    Response::Nothing => {}
+                    Response::Quit => return Ok(End::Quit),
+                    Response::Suspend => screen = screen.without(|| suspend(Signal::TSTP))?,
+                    Response::Do(command) => self.perform(command),
                 },
-                // The size is asked for with each drawing.
-                Ok(News::Terminal(_)) | Err(RecvTimeoutError::Timeout) => {}
+                // The size is queried whenever the screen is drawn.
+                Ok(Message::Terminal(_)) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(End::Quit),
             }
             let silence = seen.elapsed().as_secs();
-            if self.top.link != Link::Over && silence >= SILENCE_MIN {
+            if self.top.link != Link::Ended && silence >= SILENCE_SECONDS_MIN {
                 self.top.link = Link::Silent(silence);
             }
         }
     }
 
-    /// Asks for it beside the picture, which goes on.
-    fn perform(&self, act: Command) {
+    /// Sends the command from a thread of its own, so that the screen stays live.
+    fn perform(&self, command: ControlCommand) {
         let id = self.id.clone();
         start(self.to.clone(), move |to| {
-            let query = Query::Command(act);
+            let query = Query::Command(command);
             let performed = client::run(Some(&id)).and_then(|run| run.ask::<Performed>(query));
             let answer = performed.map_or_else(|error| error.to_string(), |done| done.message);
-            to.send(News::Answer(answer))
+            to.send(Message::Answer(answer))
         });
     }
 }

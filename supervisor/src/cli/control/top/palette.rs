@@ -1,10 +1,9 @@
-//! What is coloured? States, and nothing else.
+//! The styles of the screen. Only states are coloured.
 
 use std::env;
 
 use ratatui::style::{Color, Modifier, Style};
 
-/// The styles there are.
 #[derive(Debug)]
 pub(super) struct Palette {
     pub(super) strong: Style,
@@ -16,7 +15,7 @@ pub(super) struct Palette {
 }
 
 impl Palette {
-    /// With colours, or without.
+    /// Returns the styles, with or without colours.
     pub(super) fn new(is_coloured: bool) -> Self {
         let colour = |colour| if is_coloured { Style::new().fg(colour) } else { Style::new() };
         let modified = |modifier| Style::new().add_modifier(modifier);
@@ -30,12 +29,12 @@ impl Palette {
         }
     }
 
-    /// As the environment wants it: see no-color.org.
-    pub(super) fn wanted() -> Self {
+    /// Returns the styles with colours, unless `NO_COLOR` is set (see no-color.org).
+    pub(super) fn from_environment() -> Self {
         Self::new(env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
     }
 
-    /// That of a worker's state, or a run's.
+    /// Returns the style of the state of a worker or a run.
     pub(super) fn of(&self, state: &str) -> Style {
         match state {
             "running" | "ready" | "ended" => self.good,

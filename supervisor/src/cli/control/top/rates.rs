@@ -1,32 +1,31 @@
-//! How fast did it go, second by second? Taken from the samples of a snapshot, whose counters only
-//! grow.
+//! Computes rates per second from the samples of a snapshot, whose counters only grow.
 
 use records::{Sample, Snapshot};
 
-/// The rate that is told is that of so many seconds.
+/// Number of seconds over which the shown rate is averaged.
 const MEAN_SECONDS: usize = 5;
 
-/// Jobs that ended in each of the last whole seconds, in thousandths, oldest first; fewer where the
-/// run is younger.
+/// Returns the number of jobs that ended in each of the last whole seconds, in thousandths, oldest
+/// first; fewer values if the run is younger.
 pub(super) fn rates(snapshot: &Snapshot, seconds: usize) -> Vec<u64> {
     let jobs = &snapshot.jobs.tally;
     let now = (snapshot.at_ms.as_whole(), jobs.ok + jobs.not_ok());
     let of = |sample: &Sample| (sample.at_ms.as_whole(), sample.settled);
-    let kept = snapshot.history.iter().map(of);
-    let points: Vec<_> = [(0, 0)].into_iter().chain(kept).chain([now]).collect();
+    let samples = snapshot.history.iter().map(of);
+    let points: Vec<_> = [(0, 0)].into_iter().chain(samples).chain([now]).collect();
     let last = snapshot.at_ms.as_whole() / 1000;
     let first = last.saturating_sub(seconds as u64);
     let counts: Vec<u64> = (first..=last).map(|second| count(&points, second * 1000)).collect();
     counts.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect()
 }
 
-/// Jobs a second lately, in thousandths.
-pub(super) fn lately(rates: &[u64]) -> u64 {
+/// Returns the mean rate of the last seconds, in thousandths of a job per second.
+pub(super) fn mean(rates: &[u64]) -> u64 {
     let last = &rates[rates.len().saturating_sub(MEAN_SECONDS)..];
     last.iter().sum::<u64>() / last.len().max(1) as u64
 }
 
-/// The counter at this moment, in thousandths: between two samples it has grown evenly.
+/// Returns the counter at this time, in thousandths, interpolated linearly between two samples.
 fn count(points: &[(u64, u64)], at_ms: u64) -> u64 {
     let after = points.partition_point(|point| point.0 <= at_ms);
     let before = points[..after].last().copied().unwrap_or_default();
@@ -36,13 +35,13 @@ fn count(points: &[(u64, u64)], at_ms: u64) -> u64 {
     before.1.saturating_mul(1000).saturating_add(u64::try_from(part).unwrap_or(u64::MAX))
 }
 
-/// What all workers held at the end of each of the last samples, in bytes.
+/// Returns the memory of all workers in each of the last samples, in bytes.
 pub(super) fn memory(snapshot: &Snapshot, samples: usize) -> Vec<u64> {
     let skipped = snapshot.history.len().saturating_sub(samples);
     snapshot.history[skipped..].iter().filter_map(|sample| sample.memory_bytes).collect()
 }
 
-/// A rate for a person: `7.6 M/s`, `812/s`, `0.3/s`.
+/// Formats a rate: `7.6 M/s`, `812/s`, `0.3/s`.
 pub(super) fn show(thousandths: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let rate = thousandths as f64 / 1000.0;
@@ -57,29 +56,29 @@ pub(super) fn show(thousandths: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::control::top::made_up::{self, ms};
+    use crate::cli::control::top::sample::{self, ms};
 
     fn sample(at_ms: u64, settled: u64) -> Sample {
         Sample { at_ms: ms(at_ms), settled, failed: 0, memory_bytes: None }
     }
 
     #[test]
-    fn each_whole_second_has_what_ended_in_it() {
-        let mut snapshot = made_up::run(1);
+    fn each_whole_second_has_the_jobs_that_ended_in_it() {
+        let mut snapshot = sample::run(1);
         snapshot.at_ms = ms(5400);
         snapshot.jobs.tally.ok = 12;
         (snapshot.jobs.tally.failed, snapshot.jobs.tally.quarantined) = (0, 0);
-        // A second without a sample is one in which nothing changed, or shares what did.
+        // In a second without a sample the counter did not change, or grew evenly up to the next.
         snapshot.history = vec![sample(1000, 4), sample(2000, 4), sample(4000, 10)];
         let all = [4000, 0, 3000, 3000, 1428];
         assert_eq!(rates(&snapshot, 100), all);
         assert_eq!(rates(&snapshot, 2), all[3..]);
-        assert_eq!((lately(&all), lately(&[]), lately(&[500])), (2285, 0, 500));
+        assert_eq!((mean(&all), mean(&[]), mean(&[500])), (2285, 0, 500));
     }
 
     #[test]
-    fn a_counter_that_lies_breaks_nothing() {
-        let mut snapshot = made_up::run(1);
+    fn counters_that_shrink_break_nothing() {
+        let mut snapshot = sample::run(1);
         snapshot.at_ms = ms(2000);
         snapshot.history = vec![sample(9000, u64::MAX), sample(1000, 7), sample(1000, 3)];
         rates(&snapshot, 10);

@@ -1,4 +1,4 @@
-//! The terminal, taken for as long as the picture is on it, and given back however this ends.
+//! Takes over the terminal and restores it, however the program ends.
 
 use std::{
     io::{self, IsTerminal},
@@ -7,53 +7,54 @@ use std::{
 
 use ratatui::{DefaultTerminal, Frame};
 
-/// What a program that panicked ends with.
+/// Exit status of a Rust program that panicked.
 const PANICKED: i32 = 101;
 
-/// A screen of our own. The terminal is as it was when it is dropped.
+/// The alternate screen of the terminal. Dropping it restores the terminal.
 pub(super) struct Screen(DefaultTerminal);
 
 impl Screen {
-    /// Whether there is a terminal to draw on, and to hear keys from.
-    pub(super) fn is_there() -> bool {
+    /// Whether stdin and stdout are a terminal that can be drawn on.
+    pub(super) fn is_available() -> bool {
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         io::stdin().is_terminal() && io::stdout().is_terminal() && !is_dumb
     }
 
-    /// Takes it. Whichever thread panics, it is given back before anything is said of it.
+    /// Takes over the terminal. If any thread panics, the terminal is restored before the panic
+    /// is reported.
     pub(super) fn take() -> io::Result<Self> {
         let taken = ratatui::try_init();
         if taken.is_err() {
-            give_back();
+            restore();
         }
-        let told = panic::take_hook();
+        let report = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            told(panic);
+            report(panic);
             process::exit(PANICKED);
         }));
         taken.map(Self)
     }
 
-    /// Draws what has changed; all of it where the size has.
-    pub(super) fn draw(&mut self, picture: impl FnOnce(&mut Frame)) -> io::Result<()> {
-        self.0.draw(picture).map(drop)
+    /// Draws the differences to the last frame, or everything if the size has changed.
+    pub(super) fn draw(&mut self, render: impl FnOnce(&mut Frame)) -> io::Result<()> {
+        self.0.draw(render).map(drop)
     }
 
-    /// Gives it back, has something done, and takes it again.
+    /// Restores the terminal, calls `act`, and takes the terminal over again.
     pub(super) fn without<T>(self, act: impl FnOnce() -> T) -> io::Result<Self> {
         drop(self);
         act();
-        ratatui::try_init().map(Self).inspect_err(|_| give_back())
+        ratatui::try_init().map(Self).inspect_err(|_| restore())
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
-fn give_back() {
-    // One that is gone has nothing to be put back.
+fn restore() {
+    // An error means that the terminal is gone: there is nothing to restore.
     let _ = ratatui::try_restore();
 }

@@ -1,13 +1,13 @@
-//! What is drawn of runs that there are not.
+//! Tests of the drawn screen, with sample runs.
 
 use crossterm::event::KeyCode;
 use ratatui::{Terminal, backend::TestBackend};
 use records::Snapshot;
 use text::escape::is_obeyed;
 
-use super::{draw::draw, made_up, palette::Palette, state::Top};
+use super::{draw::draw, palette::Palette, sample, state::Top};
 
-/// The lines of a screen of this size.
+/// Draws the screen at this size and returns its lines.
 fn lines(top: &mut Top, width: u16, height: u16) -> Vec<String> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     let palette = Palette::new(true);
@@ -26,8 +26,8 @@ fn drawn(snapshot: Snapshot, width: u16, height: u16) -> Vec<String> {
 }
 
 #[test]
-fn a_run_is_seen_at_one_glance() {
-    let lines = drawn(made_up::run(4), 100, 24);
+fn a_run_fits_on_one_screen() {
+    let lines = drawn(sample::run(4), 100, 24);
     let expected = "\
 k3f9 (nightly)  running  30 s  PID 4122  ./worker --fast
 jobs: 897 ok, 3 failed, 4 running, 86 waiting, 45 % of 2000
@@ -45,10 +45,10 @@ w4.1    5004  ready        30 s   5.0 MiB         0  904      2 s  input of 4
 }
 
 #[test]
-fn every_size_is_drawn_whatever_is_in_it() {
+fn every_size_and_every_text_can_be_drawn() {
     let vile = "\x1b]0;title\x07\r\n\t\u{9b}31m\u{202e}日本語 e\u{301} \u{200d}x ".repeat(30);
     for workers in [0, 1, 512] {
-        let mut snapshot = made_up::run(workers);
+        let mut snapshot = sample::run(workers);
         for worker in &mut snapshot.workers {
             let job = worker.job.as_mut().unwrap();
             job.input.clone_from(&vile);
@@ -76,8 +76,8 @@ fn every_size_is_drawn_whatever_is_in_it() {
 }
 
 #[test]
-fn of_many_workers_the_selected_one_is_in_sight() {
-    let mut top = Top::new(made_up::run(512));
+fn the_selected_worker_is_visible_among_many() {
+    let mut top = Top::new(sample::run(512));
     assert!(lines(&mut top, 80, 24).iter().any(|line| line.starts_with("w1.1 ")));
     top.press(KeyCode::End.into(), 5);
     let shown = lines(&mut top, 80, 24);
@@ -86,24 +86,24 @@ fn of_many_workers_the_selected_one_is_in_sight() {
 }
 
 #[test]
-fn in_a_narrow_window_the_job_stays_and_its_worker() {
-    let lines = drawn(made_up::run(12), 40, 10);
+fn a_narrow_window_keeps_the_columns_of_worker_and_job() {
+    let lines = drawn(sample::run(12), 40, 10);
     assert_eq!(lines[3], "worker  state     job      for  input");
     assert_eq!(lines[4], "w1.1    ready     901      2 s  input o…");
     assert!(lines[8].starts_with("  500 ms ago  job 21"), "{lines:?}");
 }
 
 #[test]
-fn what_failed_last_stands_first_with_its_cause() {
-    let lines = drawn(made_up::run(4), 100, 24);
+fn the_latest_failure_comes_first_with_its_cause() {
+    let lines = drawn(sample::run(4), 100, 24);
     let at = lines.iter().position(|line| line == "last failures; in all 3 exit").unwrap();
     assert_eq!(lines[at + 1], "  500 ms ago  job 21  code 3 (2 attempts): bad 3");
     assert_eq!(lines[at + 3], "    20 s ago  job 7  code 3 (2 attempts): bad 1");
 }
 
 #[test]
-fn workers_without_jobs_are_shown_with_how_the_one_before_ended() {
-    let mut snapshot = made_up::run(2);
+fn workers_without_jobs_are_shown_with_the_end_of_their_predecessor() {
+    let mut snapshot = sample::run(2);
     snapshot.run.has_jobs = false;
     snapshot.workers.iter_mut().for_each(|worker| worker.job = None);
     let lines = drawn(snapshot, 100, 24);
@@ -115,8 +115,8 @@ fn workers_without_jobs_are_shown_with_how_the_one_before_ended() {
 }
 
 #[test]
-fn a_run_that_is_over_says_how() {
-    let mut top = Top::new(made_up::run(2));
+fn a_run_that_has_ended_shows_how() {
+    let mut top = Top::new(sample::run(2));
     top.end();
     assert!(lines(&mut top, 80, 24)[0].starts_with("k3f9 (nightly)  gone  "));
     top.snapshot.state = "ended".into();

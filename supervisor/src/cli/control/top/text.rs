@@ -1,28 +1,28 @@
-//! How does a foreign text come onto the screen? As a line, cut where its room ends.
+//! Prepares foreign text for the screen: on one line, without control characters, cut to a width.
 
 use ratatui::text::Span;
 use text::escape::visible;
 
-/// A text on one line, with nothing in it that a terminal would obey.
+/// Returns the text on one line, with control characters made visible.
 pub(super) fn plain(text: &str) -> String {
     visible(text.as_bytes()).replace('\t', " ")
 }
 
-/// Its beginning, so wide at most; an ellipsis says that there is more.
-pub(super) fn cut(text: &str, room: u16) -> String {
-    let room = usize::from(room);
-    if Span::raw(text).width() <= room {
+/// Cuts a text to `width_max` columns; an ellipsis marks the cut.
+pub(super) fn cut(text: &str, width_max: u16) -> String {
+    let width_max = usize::from(width_max);
+    if Span::raw(text).width() <= width_max {
         return text.into();
     }
     let (mut kept, mut width) = (String::new(), 1);
     for c in text.chars() {
         width += Span::raw(c.encode_utf8(&mut [0; 4]) as &str).width();
-        if width > room {
+        if width > width_max {
             break;
         }
         kept.push(c);
     }
-    if room > 0 {
+    if width_max > 0 {
         kept.push('…');
     }
     kept
@@ -33,8 +33,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_long_ends_with_an_ellipsis() {
-        for (text, room, shown) in [
+    fn a_cut_text_ends_with_an_ellipsis() {
+        for (text, width_max, expected) in [
             ("abc", 3, "abc"),
             ("abcd", 3, "ab…"),
             ("日本語", 6, "日本語"),
@@ -43,12 +43,12 @@ mod tests {
             ("abc", 1, "…"),
             ("abc", 0, ""),
         ] {
-            assert_eq!(cut(text, room), shown);
+            assert_eq!(cut(text, width_max), expected);
         }
     }
 
     #[test]
-    fn nothing_a_terminal_obeys_is_left() {
+    fn control_characters_are_made_visible() {
         assert_eq!(plain("a\x1b[2J\tb\r\n\u{9b}c"), "a^[[2J b^M^J<U+009B>c");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::support::{ONE, TWO, ready, run, settings};
 use crate::{
-    model::{Command, Done, Refusal, WorkerName},
+    model::{ControlCommand, Done, Refusal, WorkerName},
     observers::Message,
 };
 use pool::{
@@ -24,11 +24,11 @@ fn asked(ending: Ending) -> Option<Input> {
 fn a_run_drains_and_stops() {
     let (mut run, _) = ready(None);
     let drained = Ok((Done::Draining, asked(Ending::Drain)));
-    assert_eq!(run.command(&Command::Drain), drained);
+    assert_eq!(run.command(&ControlCommand::Drain), drained);
     assert!(!run.stops.is_requested(), "what runs has as long as it takes");
     for (now, ending) in [(false, Ending::Stop), (true, Ending::Now)] {
         let stopped = Ok((Done::Stopping { now }, asked(ending)));
-        assert_eq!(run.command(&Command::Stop { now }), stopped);
+        assert_eq!(run.command(&ControlCommand::Stop { now }), stopped);
     }
     assert!(run.stops.is_requested());
 }
@@ -37,13 +37,16 @@ fn a_run_drains_and_stops() {
 fn workers_are_killed_by_name() {
     let (mut run, _) = ready(None);
     let (worker, live) = (name("w9"), vec![name("w1.1"), name("w2.1")]);
-    assert_eq!(run.command(&Command::Kill { worker }), Err(Refusal::NoSuchWorker { worker, live }));
+    assert_eq!(
+        run.command(&ControlCommand::Kill { worker }),
+        Err(Refusal::NoSuchWorker { worker, live })
+    );
     assert!(run.executor.performed.is_empty());
     let killed = Ok((
         Done::Killed { workers: vec![name("w2.1")] },
         Some(Input::Kill { workers: vec![TWO] }),
     ));
-    assert_eq!(run.command(&Command::Kill { worker: name("w2") }), killed);
+    assert_eq!(run.command(&ControlCommand::Kill { worker: name("w2") }), killed);
     assert!(run.executor.performed.is_empty(), "the pool decides what to do about it");
 }
 
@@ -54,39 +57,42 @@ fn a_job_is_cancelled_wherever_it_is() {
     for (job, worker) in [(1, Some(name("w1.1"))), (3, None)] {
         let cancelled =
             Ok((Done::Cancelled { job, worker }, Some(Input::Cancel { id: job, now: false })));
-        assert_eq!(run.command(&Command::Cancel { job, now: false }), cancelled);
+        assert_eq!(run.command(&ControlCommand::Cancel { job, now: false }), cancelled);
     }
     let unknown = Refusal::NoSuchJob { job: 9, accepted: 3 };
-    assert_eq!(run.command(&Command::Cancel { job: 9, now: true }), Err(unknown));
+    assert_eq!(run.command(&ControlCommand::Cancel { job: 9, now: true }), Err(unknown));
     run.reply(ONE, 1);
     let ended = Refusal::JobEnded { job: 1 };
-    assert_eq!(run.command(&Command::Cancel { job: 1, now: true }), Err(ended));
+    assert_eq!(run.command(&ControlCommand::Cancel { job: 1, now: true }), Err(ended));
 }
 
 #[test]
 fn a_failed_job_is_run_again_under_its_number() {
     let (mut run, _) = ready(None);
     run.supply_jobs(&["a", "b"]);
-    assert_eq!(run.command(&Command::Retry { job: 2 }), Err(Refusal::JobNotEnded { job: 2 }));
+    assert_eq!(
+        run.command(&ControlCommand::Retry { job: 2 }),
+        Err(Refusal::JobNotEnded { job: 2 })
+    );
     let failure = Failure { kind: FailureKind::Error, message: "no".into(), place: None };
     let answer = Answer::Failed(Box::new(failure));
     let replies = vec![Reply { id: 1, attempt: 1, service_ns: 1, answer }];
-    run.tell(ONE, WorkerNews::Replies { replies, memory: None, printed: false });
-    let (done, input) = run.command(&Command::Retry { job: 1 }).unwrap();
+    run.worker_news(ONE, WorkerNews::Replies { replies, memory: None, printed: false });
+    let (done, input) = run.command(&ControlCommand::Retry { job: 1 }).unwrap();
     assert_eq!(done, Done::Retried { job: 1 });
     let Some(Input::Jobs(jobs)) = &input else { panic!("{input:?}") };
     assert_eq!((jobs[0].id, jobs[0].place), (1, 3));
     run.step(Input::Shutdown(ShutdownReason::Asked(Ending::Drain)));
-    assert_eq!(run.command(&Command::Retry { job: 1 }), Err(Refusal::Stopping));
+    assert_eq!(run.command(&ControlCommand::Retry { job: 1 }), Err(Refusal::Stopping));
 }
 
 #[test]
 fn the_number_of_workers_is_changed_within_limits() {
     let (mut run, _) = ready(None);
     let scaled = Ok((Done::Scaled { workers: 3 }, Some(Input::Scale(3))));
-    assert_eq!(run.command(&Command::ScaleBy { workers: 1 }), scaled);
+    assert_eq!(run.command(&ControlCommand::ScaleBy { workers: 1 }), scaled);
     assert_eq!(run.views.board.slots().len(), 3);
-    let refused = run.command(&Command::Scale { workers: 9_999_999 });
+    let refused = run.command(&ControlCommand::Scale { workers: 9_999_999 });
     assert!(matches!(refused, Err(Refusal::InvalidWorkerCount { workers: 9_999_999, .. })));
 }
 
@@ -94,13 +100,13 @@ fn the_number_of_workers_is_changed_within_limits() {
 fn a_service_has_no_jobs() {
     let (mut service, _) = run(settings(Restart::Always, false), None);
     service.step(Input::Timer);
-    assert_eq!(service.command(&Command::Retry { job: 1 }), Err(Refusal::NoJobs));
+    assert_eq!(service.command(&ControlCommand::Retry { job: 1 }), Err(Refusal::NoJobs));
 }
 
 #[test]
 fn an_observer_receives_the_answer_and_the_pool_the_input() {
     let (mut run, _) = ready(None);
     let (reply, mut answer) = tokio::sync::oneshot::channel();
-    let input = run.answer(Message::Command(Command::Drain, reply));
+    let input = run.answer(Message::Command(ControlCommand::Drain, reply));
     assert_eq!((input, answer.try_recv().unwrap()), (asked(Ending::Drain), Ok(Done::Draining)));
 }

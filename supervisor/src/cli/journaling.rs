@@ -17,8 +17,8 @@ pub(super) const VERB: &str = "supervisor";
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Arguments {
-    /// Record in FILE what becomes of each job; with a FILE that was recorded in before, go on
-    /// from there: what is done is not done again
+    /// Record in FILE what becomes of each job. If FILE holds an earlier run, continue it: jobs
+    /// that are done are not run again
     ///
     /// A job is known by what it is (its text; in `each` its command and what that reads), so
     /// lines may be added, taken out and moved. See also: supervisor journal --help
@@ -35,13 +35,13 @@ pub(super) struct Arguments {
     #[arg(long, requires = "journal", help_heading = JOURNAL)]
     retry_failed: bool,
 
-    /// What becomes of jobs that may have been running when the supervisor died: rerun, or fail,
-    /// for what must not be done twice: no job is then begun before that is recorded
+    /// What becomes of jobs that may have been running when the supervisor died: rerun; or fail,
+    /// for jobs that must not run twice, in which case no job begins before its start is recorded
     /// [default: rerun]
     #[arg(long, value_name = "WHAT", value_enum, requires = "journal", help_heading = JOURNAL)]
     on_lost: Option<OnLostArgument>,
 
-    /// Go on though the program is another, or its file has changed, or a setting
+    /// Continue even if the program, its file or a setting has changed
     #[arg(long, requires = "journal", help_heading = JOURNAL)]
     accept_change: bool,
 }

@@ -3,8 +3,8 @@
 use super::{Perform, Run};
 use crate::{
     executor::Executor,
-    model::{Command, Done, Refusal, WorkerName},
-    observe::settled::INPUT_BYTES_MAX,
+    model::{ControlCommand, Done, Refusal, WorkerName},
+    observe::settled::KEPT_INPUT_BYTES,
     settings::Workers,
 };
 use pool::{
@@ -20,15 +20,15 @@ const LISTED_MAX: usize = 16;
 type Performed = Result<(Done, Option<Input>), Refusal>;
 
 impl<E: Perform> Run<E> {
-    pub(super) fn command(&mut self, command: &Command) -> Performed {
+    pub(super) fn command(&mut self, command: &ControlCommand) -> Performed {
         match *command {
-            Command::Drain => Ok((Done::Draining, Some(asked(Ending::Drain)))),
-            Command::Stop { now } => Ok(self.stop(now)),
-            Command::Kill { worker } => self.kill(worker),
-            Command::Cancel { job, now } => self.cancel(job, now),
-            Command::Retry { job } => self.retry(job),
-            Command::Scale { workers } => self.scale(workers),
-            Command::ScaleBy { workers } => {
+            ControlCommand::Drain => Ok((Done::Draining, Some(asked(Ending::Drain)))),
+            ControlCommand::Stop { now } => Ok(self.stop(now)),
+            ControlCommand::Kill { worker } => self.kill(worker),
+            ControlCommand::Cancel { job, now } => self.cancel(job, now),
+            ControlCommand::Retry { job } => self.retry(job),
+            ControlCommand::Scale { workers } => self.scale(workers),
+            ControlCommand::ScaleBy { workers } => {
                 self.scale(self.pool.workers().saturating_add_signed(workers))
             }
         }
@@ -76,7 +76,7 @@ impl<E: Perform> Run<E> {
             return Err(Refusal::JobTooLong { job });
         }
         let Some(payload) = failed.whole_input() else {
-            let (input_bytes, kept_bytes) = (failed.input_bytes, INPUT_BYTES_MAX);
+            let (input_bytes, kept_bytes) = (failed.input_bytes, KEPT_INPUT_BYTES);
             return Err(Refusal::InputNotKept { job, input_bytes, kept_bytes });
         };
         let again = Job { payload: payload.clone(), position: failed.outcome.position };

@@ -10,7 +10,7 @@ use pool::event::WorkerId;
 /// A change to a live run.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 #[serde(tag = "act", rename_all = "snake_case")]
-pub enum Command {
+pub enum ControlCommand {
     /// Start no more jobs, let those in flight finish, and end.
     Drain,
     /// End the run.
@@ -24,7 +24,7 @@ pub enum Command {
         /// The worker to kill.
         worker: WorkerName,
     },
-    /// End a job, or do not begin it.
+    /// Cancel a job, whether it runs or waits.
     Cancel {
         /// The job's number.
         job: u64,
@@ -69,7 +69,7 @@ pub enum Done {
     Cancelled {
         /// The job's number.
         job: u64,
-        /// The worker that runs it; `None` where it had not begun.
+        /// The worker that runs it; `None` if it had not begun.
         worker: Option<WorkerName>,
     },
     /// The job was queued again.
@@ -177,13 +177,13 @@ pub enum Refusal {
         reason: String,
     },
     /// The run belongs to another user.
-    #[error("this run is another user's")]
+    #[error("this run belongs to another user")]
     PermissionDenied,
     /// The run has ended.
     #[error("the run is over")]
     RunOver,
     /// The request is longer than a request may be.
-    #[error("a question has {bytes_max} bytes at most")]
+    #[error("a request may have at most {bytes_max} bytes")]
     RequestTooLong {
         /// The limit, in bytes.
         bytes_max: usize,
@@ -197,7 +197,7 @@ pub enum Refusal {
         supported: u32,
     },
     /// The request is not one that the run knows.
-    #[error("that is no question: {reason}")]
+    #[error("invalid request: {reason}")]
     InvalidRequest {
         /// What is wrong with it.
         reason: String,

@@ -1,15 +1,17 @@
 //! Messages round-trip in both codecs, the handwritten form equals that of bincode, and hostile bytes
 //! are errors.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
 use std::borrow::Cow;
 
 use proptest::prelude::*;
-use serde::{Deserialize, Serialize};
-use worker::{
+use protocol::{
     codec::{CodecError, decode, encode},
     frame,
     wire::{Codec, Failure, FailureKind, SupervisorHello, ToSupervisor, ToWorker, WorkerHello},
 };
+use serde::{Deserialize, Serialize};
 
 /// [`ToWorker`] as bincode has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -275,18 +277,17 @@ fn hellos_are_json_and_name_an_unknown_version() {
     assert!(WorkerHello::from_bytes(br#"{"type":"reply","version":1}"#).is_err());
 }
 
-/// PROTOCOL.md shows the example worker and the messages as they are.
 #[test]
 fn the_protocol_document_matches_the_code() {
-    let page = include_str!("../../../../PROTOCOL.md");
-    assert!(page.contains(include_str!("../../examples/worker.py")));
+    let page = include_str!("../../../PROTOCOL.md");
+    assert!(page.contains(include_str!("../../worker/examples/worker.py")));
     let job = ToWorker::Job { id: 1, attempt: 1, payload: Cow::Borrowed(b"hi") };
     let mut bytes = Vec::new();
     let write = |out: &mut Vec<u8>| Codec::Bincode.write_to_worker(&job, out);
     frame::append(&mut bytes, 99, write).unwrap();
-    let shown = page.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
+    let example = page.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
     let hex = |pair: &str| u8::from_str_radix(pair, 16).unwrap();
-    assert_eq!(shown.split_whitespace().map(hex).collect::<Vec<_>>(), bytes);
+    assert_eq!(example.split_whitespace().map(hex).collect::<Vec<_>>(), bytes);
 
     let cells = page.lines().filter_map(|line| line.strip_prefix("| `{")?.split_once("}`"));
     for (cell, _) in cells {

@@ -5,7 +5,7 @@ pub(super) const LINE_BYTES_MAX: usize = 16 << 10;
 
 /// The beginning of a line whose end has not arrived.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct LineBuffer {
     bytes: Vec<u8>,
     /// Whether a part of the line has come out already.
     continues: bool,
@@ -22,7 +22,7 @@ pub(super) struct Line<'a> {
     pub(super) ended: bool,
 }
 
-impl Held {
+impl LineBuffer {
     /// Splits a piece into lines, and keeps what follows the last newline.
     pub(super) fn split(&mut self, mut piece: &[u8], mut each: impl FnMut(Line<'_>)) {
         while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
@@ -71,11 +71,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn lines(pieces: &[&[u8]]) -> Vec<(Vec<u8>, bool, bool)> {
-        let (mut held, mut lines) = (Held::default(), Vec::new());
+        let (mut buffer, mut lines) = (LineBuffer::default(), Vec::new());
         let mut keep =
             |line: Line<'_>| lines.push((line.text.to_vec(), line.continues, line.ended));
-        pieces.iter().for_each(|piece| held.split(piece, &mut keep));
-        held.finish(&mut keep);
+        pieces.iter().for_each(|piece| buffer.split(piece, &mut keep));
+        buffer.finish(&mut keep);
         lines
     }
 

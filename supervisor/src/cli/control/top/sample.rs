@@ -12,7 +12,7 @@ pub(super) fn ms(millis: u64) -> Millis {
     Duration::from_millis(millis).into()
 }
 
-/// Of so many workers, all busy.
+/// Returns the snapshot of a run whose workers are all busy.
 pub(super) fn run(workers: u32) -> Snapshot {
     let sample = |second: u64| Sample {
         at_ms: ms(second * 1000),
