@@ -1,7 +1,7 @@
 #!/bin/sh
-# Measures what supervision costs, and what jobs do, beside references measured in the same run.
-# IDLE_SECONDS (default 20) is how long the idle ones are watched. With --check, it is an error
-# if a goal of the jobs is missed.
+# Measures the cost of supervision and the throughput of jobs, beside references in the same run.
+# IDLE_SECONDS (default 20) is the time for which idle workers are observed. With --check, the script
+# fails if the benchmark of jobs misses a goal.
 set -eu
 cd "$(dirname "$0")/.."
 cargo build --release --workspace --bins --examples

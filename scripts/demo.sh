@@ -1,6 +1,6 @@
 #!/bin/sh
-# The main job, from a fresh clone: a real server that gives each client a process of its own,
-# and four supervised connections that ask it.
+# Runs the main job from a fresh clone: a real server with one process per client, and four
+# supervised connections that send it requests.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/prep.sh
@@ -11,14 +11,15 @@ log=$(mktemp)
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -f "$log"' EXIT INT TERM
 
-# It says where it listens before it accepts; a file gives no notice, so look again until then.
+# The server logs its address before it accepts clients. A file sends no notification, so the loop
+# reads it repeatedly.
 address=
 tries=0
 while [ -z "$address" ]; do
     address=$(sed -n 's/.*listening on \([0-9.]*:[0-9]*\).*/\1/p' "$log")
     tries=$((tries + 1))
     if [ -z "$address" ] && { [ "$tries" -ge 200 ] || ! kill -0 "$server" 2>/dev/null; }; then
-        echo "demo.sh: the server does not listen; it said:" >&2
+        echo "demo.sh: the server does not listen; its log:" >&2
         cat "$log" >&2
         exit 1
     fi
@@ -30,6 +31,6 @@ status=0
 "$target/release/supervisor" run --workers 4 ./connection_bin "http://$address/posts/1" || status=$?
 kill "$server"
 wait "$server" 2>/dev/null || true
-echo "What the server saw, one process per client:" >&2
+echo "Log of the server, with one process per client:" >&2
 sed 's/^/  /' "$log" >&2
 exit "$status"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The shell variant: four servers in the background, each of which launches one connection;
-# then how each one ended. Fails if any of them did.
+# The shell variant: starts four servers in the background, each of which starts one connection, and
+# prints how each server ended. Fails if any of them fails.
 set -u
 cd "$(dirname "$0")/.."
 if [ ! -x ./server_bin ]; then

@@ -1,8 +1,13 @@
 #!/bin/sh
-# What takes too long for every change: the simulation over many more seeds; a recorded run killed a
-# thousand times, and struck at every call that changes its journal; chaos, and the recount of every
-# job after it; and the tests of real processes again and again while both processors are busy.
-# Minutes, of each of the last two: the first argument, default 10.
+# Runs tests that take too long for every change:
+#
+# - the simulation with 200,000 seeds;
+# - a run with a journal that is killed a thousand times, and one with a fault at every system call
+#   that changes its journal;
+# - the chaos program, which recounts every job at the end;
+# - all tests, repeatedly, while both processors are busy.
+#
+# The first argument is the duration of each of the last two in minutes; the default is 10.
 set -eu
 cd "$(dirname "$0")/.."
 minutes=${1:-10}
@@ -11,9 +16,9 @@ cargo test --workspace --no-run
 echo "+ simulation, 200000 seeds"
 SUPERVISOR_SIM_SEEDS=200000 cargo test -p supervisor --lib pool::sim --release -- --nocapture
 
-echo "+ a recorded run is killed a thousand times"
+echo "+ a run with a journal, killed a thousand times"
 KILL_CYCLES=1000 cargo test -p supervisor --test it every_job_is_accounted_for -- --nocapture
-echo "+ a fault at every call that changes a journal, in each kind of run"
+echo "+ a fault at every system call that changes a journal, in each kind of run"
 SWEEP_ALL=1 cargo test -p supervisor --test it syscall_faults -- --nocapture
 echo "+ chaos, $minutes minutes"
 cargo run --quiet -p chaos -- --seconds $((minutes * 60))
@@ -35,4 +40,4 @@ while [ "$(date +%s)" -lt "$end" ]; do
         exit 1
     }
 done
-echo "soak.sh: $rounds rounds of all tests under load, none failed"
+echo "soak.sh: $rounds rounds of all tests under load passed"

@@ -1,12 +1,14 @@
-//! What does recording cost, beside appending the same bytes to a plain file and syncing that as
-//! often? One table; each rate stands beside a reference measured in turns with it.
+//! Measures the cost of a journal beside a plain file that receives the same bytes and the same
+//! number of syncs.
 //!
-//! `cargo bench -p supervisor --bench journal`; with `--check`, a goal that is missed is an error.
-//! It writes to the temporary directory, whose disk says how much a sync costs.
+//! The output is one table, in which each rate stands beside a reference that is measured in
+//! alternation with it. `cargo bench -p supervisor --bench journal` runs the benchmark; with
+//! `--check`, a missed goal is an error. The benchmark writes to the temporary directory, whose disk
+//! determines the cost of a sync.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that fails shall stop")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed benchmark stops")]
 
-#[allow(dead_code, reason = "other benchmarks have more to show")]
+#[allow(dead_code, reason = "this benchmark uses a part of the table")]
 #[path = "limits/table.rs"]
 mod table;
 
@@ -31,7 +33,7 @@ use pool::{
 
 use crate::table::{Goal, ROUNDS, Table, Turns, rate};
 
-/// Jobs of a round, each of 16 bytes and with a reply of as many.
+/// Jobs per round, each of 16 bytes and with a reply of 16 bytes.
 const JOBS: u64 = 400_000;
 const MILLION: u64 = 1_000_000;
 const ENDING: Ending = Ending { at: Duration::from_secs(2), status: 0 };
@@ -39,7 +41,7 @@ const ENDING: Ending = Ending { at: Duration::from_secs(2), status: 0 };
 fn main() -> ExitCode {
     let words: Vec<_> = env::args().skip(1).collect();
     let is_given = |option: &str| words.iter().any(|word| word == option);
-    // `cargo test --benches` shall not wait.
+    // `cargo test --benches` does not pass `--bench`, and must end at once.
     if !is_given("--bench") {
         return ExitCode::SUCCESS;
     }
@@ -51,10 +53,10 @@ fn main() -> ExitCode {
     if is_wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// A file of ours that is gone in the end.
-struct Place(PathBuf);
+/// A temporary directory for the journal, removed when dropped.
+struct Workspace(PathBuf);
 
-impl Place {
+impl Workspace {
     fn new() -> Self {
         let path = env::temp_dir().join(format!("supervisor-bench-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
@@ -72,7 +74,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Workspace {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -87,7 +89,7 @@ fn payload(job: u64) -> Payload {
     Payload::copy(format!("{job:016}").as_bytes())
 }
 
-/// What a job is: its row, its start and its end.
+/// The three records of a job: the job itself, its start and its end.
 fn records(job: u64) -> [Record; 3] {
     let (payload, worker) = (payload(job), WorkerId { slot: 2, generation: 1 });
     let (began, took) = (Duration::from_nanos(job * 1000), Duration::from_nanos(1234));
@@ -103,10 +105,11 @@ fn records(job: u64) -> [Record; 3] {
     ]
 }
 
-/// Records per second: a job is three, of which two rows remain. Each commit holds so many jobs.
-fn journal(place: &Place, sync: Sync, at_once: u64, apart: bool) -> f64 {
-    place.clear();
-    let (mut store, _) = open(&place.journal(), sync);
+/// Returns the records written per second. A job has three records, of which two rows remain. Each
+/// commit holds `at_once` jobs; with `apart`, starts and ends are committed separately.
+fn journal(workspace: &Workspace, sync: Sync, at_once: u64, apart: bool) -> f64 {
+    workspace.clear();
+    let (mut store, _) = open(&workspace.journal(), sync);
     let mut time = Duration::ZERO;
     for first in (1..=JOBS).step_by(usize::try_from(at_once).unwrap()) {
         let jobs = (first..first + at_once).map(records);
@@ -129,11 +132,11 @@ fn journal(place: &Place, sync: Sync, at_once: u64, apart: bool) -> f64 {
     3.0 * JOBS as f64 / time.as_secs_f64()
 }
 
-/// The same number of records of the same size, appended.
-fn plain(place: &Place, at_once: u64, apart: bool) -> f64 {
+/// Returns the records per second when the same bytes are appended to a plain file.
+fn plain(workspace: &Workspace, at_once: u64, apart: bool) -> f64 {
     const ROW: usize = 60;
-    place.clear();
-    let mut file = File::create(place.journal()).unwrap();
+    workspace.clear();
+    let mut file = File::create(workspace.journal()).unwrap();
     let (commits, rows) = if apart { (2, 1) } else { (1, 2) };
     let batch = vec![7; ROW * rows * usize::try_from(at_once).unwrap()];
     let start = Instant::now();
@@ -145,37 +148,37 @@ fn plain(place: &Place, at_once: u64, apart: bool) -> f64 {
 }
 
 fn commits(table: &mut Table) {
-    let place = Place::new();
+    let workspace = Workspace::new();
     let of = "of a plain file";
     for (name, sync, at_once, apart, least) in [
-        ("64 records a commit, full sync", Sync::Batch, 20, false, 0.7),
-        ("1000 records a commit, full sync", Sync::Batch, 320, false, 0.2),
+        ("64 records per commit, full sync", Sync::Batch, 20, false, 0.7),
+        ("1000 records per commit, full sync", Sync::Batch, 320, false, 0.2),
         ("  starts and ends in two commits", Sync::Batch, 320, true, 0.2),
     ] {
         let mut turns = Turns::default();
         for _ in 0..ROUNDS {
-            let ours = journal(&place, sync, at_once, apart);
-            turns.push(ours, plain(&place, at_once, apart));
+            let measured = journal(&workspace, sync, at_once, apart);
+            turns.push(measured, plain(&workspace, at_once, apart));
         }
         table.row(name, &turns, rate, &Goal::AtLeast(least, of));
     }
     let mut turns = Turns::default();
     for _ in 0..ROUNDS {
-        turns.push(journal(&place, Sync::Off, 20, false), 800e3);
+        turns.push(journal(&workspace, Sync::Off, 20, false), 800e3);
     }
     let goal = Goal::AtLeast(1.0, "of 800 k/s");
-    table.row("64 records a commit, no sync", &turns, rate, &goal);
+    table.row("64 records per commit, no sync", &turns, rate, &goal);
 }
 
-/// Jobs through the thread, as the loop hands them over.
+/// Measures jobs that pass through the writer thread, in batches as the run loop submits them.
 fn threaded(table: &mut Table) {
     const AT_ONCE: u64 = 100;
-    let place = Place::new();
+    let workspace = Workspace::new();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut turns = Turns::default();
     for _ in 0..ROUNDS {
-        place.clear();
-        let journal = Journal::new(open(&place.journal(), Sync::Batch).0).unwrap();
+        workspace.clear();
+        let journal = Journal::new(open(&workspace.journal(), Sync::Batch).0).unwrap();
         let start = Instant::now();
         for first in (1..=JOBS).step_by(usize::try_from(AT_ONCE).unwrap()) {
             runtime.block_on(journal.room()).unwrap();
@@ -187,27 +190,28 @@ fn threaded(table: &mut Table) {
         turns.push(JOBS as f64 / start.elapsed().as_secs_f64(), 250e3);
     }
     let goal = Goal::AtLeast(1.0, "of 250 k/s");
-    table.row("jobs through the thread, full sync", &turns, rate, &goal);
+    table.row("jobs through the writer thread, full sync", &turns, rate, &goal);
 }
 
-/// A million jobs: how large, and how long until it is known what is left.
+/// Measures the size of a journal of a million jobs, and the time to open it and match it with the
+/// input.
 fn opening(table: &mut Table) {
     const SECONDS_MAX: f64 = 2.0;
     const BYTES_MAX: f64 = 200.0;
-    let place = Place::new();
-    let (mut store, _) = open(&place.journal(), Sync::Off);
+    let workspace = Workspace::new();
+    let (mut store, _) = open(&workspace.journal(), Sync::Off);
     for first in (1..=MILLION).step_by(1000) {
         let all: Vec<_> = (first..first + 1000).flat_map(records).collect();
         store.append(&all).unwrap();
     }
     store.append(&[Record::Sent { first: 1, last: MILLION }]).unwrap();
     store.close(ENDING).unwrap();
-    let bytes = fs::metadata(place.journal()).unwrap().len() as f64;
+    let bytes = fs::metadata(workspace.journal()).unwrap().len() as f64;
     let mut size = Turns::default();
     size.push(bytes / MILLION as f64 - 32.0, BYTES_MAX);
     let show = |bytes: f64| format!("{bytes:.0} B");
     table.row(
-        "size per job, beside payload and reply",
+        "size per job, besides payload and reply",
         &size,
         show,
         &Goal::AtMost(1.0, "of 200 B"),
@@ -216,7 +220,7 @@ fn opening(table: &mut Table) {
     let mut times = Turns::default();
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        let (store, recorded) = open(&place.journal(), Sync::Batch);
+        let (store, recorded) = open(&workspace.journal(), Sync::Batch);
         let mut resume = Resume::new(recorded, false);
         for job in 1..=MILLION {
             let turn = resume.next(&Digest::of(payload(job).as_bytes()));

@@ -1,6 +1,8 @@
-"""How many echo jobs of 16 bytes do two workers of Python's own pools do in a second? Says a
-line `NAME RATE` for each way. The pool is warm before the clock starts, and the payloads
-differ: pickle would send an object that comes again only once."""
+"""Measures the echo jobs of 16 bytes per second of Python's own pools with two workers.
+
+Prints a line `NAME RATE` for each pool. Each pool is warm before the measurement starts. The
+payloads differ, because pickle sends a repeated object only once.
+"""
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import Pool

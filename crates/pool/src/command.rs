@@ -10,22 +10,22 @@ use crate::{
 /// A command that was run, or could not be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ran {
-    /// Its process; 0 where there was none.
+    /// Its process; 0 if there was none.
     pub pid: i32,
-    /// Why it ended, by the pool's verdict.
+    /// Why it ended, as the pool judges it.
     pub cause: Cause,
-    /// How it ended; `None` where it never ran.
+    /// How it ended; `None` if it never ran.
     pub evidence: Option<Evidence>,
-    /// What was asked of it.
+    /// What its launcher asked of it, if anything.
     pub asked: Option<Asked>,
-    /// What it wrote.
+    /// What it wrote to stdout and stderr.
     pub output: Captured,
     /// Whether a process that it left behind kept its output open.
     pub leaked: bool,
 }
 
 impl Ran {
-    /// Whether it ended as wanted: by itself, with code 0.
+    /// Whether it succeeded: it ended by itself, with code 0.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.cause == Cause::Exit
@@ -33,26 +33,26 @@ impl Ran {
     }
 }
 
-/// What a command wrote, as its launcher's reply holds it.
+/// The output of a command, as its launcher's reply holds it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Captured {
     reply: Payload,
     streams: [Range<usize>; 2],
-    /// Of each stream: how many bytes were left out, and behind which.
+    /// The bytes of each stream that were left out.
     gaps: [Gap; 2],
 }
 
-/// Bytes of a stream that were not kept.
+/// Bytes of a stream that were left out.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Gap {
-    /// Behind so many that were.
+    /// The number of bytes before the gap.
     pub at: u64,
-    /// How many.
+    /// The number of bytes that are missing.
     pub bytes: u64,
 }
 
 impl Captured {
-    /// What lies in these places of a reply; outside of it lies nothing.
+    /// The output that lies in these places of a reply. Places beyond its end are empty.
     #[must_use]
     pub fn new(reply: Payload, streams: [Range<usize>; 2], gaps: [Gap; 2]) -> Self {
         let end = reply.len();
@@ -60,25 +60,25 @@ impl Captured {
         Self { reply, streams, gaps }
     }
 
-    /// Nothing.
+    /// The output of a command that wrote nothing.
     #[must_use]
     pub fn none() -> Self {
         Self::new(Payload::copy(&[]), [0..0, 0..0], [Gap::default(); 2])
     }
 
-    /// What it wrote to stdout, or the head and the tail of it.
+    /// What the command wrote to stdout, or the head and the tail of it.
     #[must_use]
     pub fn stdout(&self) -> &[u8] {
         self.stream(0)
     }
 
-    /// To stderr.
+    /// What the command wrote to stderr, or the head and the tail of it.
     #[must_use]
     pub fn stderr(&self) -> &[u8] {
         self.stream(1)
     }
 
-    /// What is missing of each.
+    /// What is missing of stdout and of stderr.
     #[must_use]
     pub fn gaps(&self) -> [Gap; 2] {
         self.gaps

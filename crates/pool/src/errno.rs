@@ -1,4 +1,4 @@
-//! The error numbers that a decision depends on, as Linux numbers them on x86, Arm and RISC-V.
+//! The error numbers that decisions depend on, as Linux has them on x86, Arm and RISC-V.
 
 /// Operation not permitted.
 pub const EPERM: i32 = 1;

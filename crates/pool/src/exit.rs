@@ -1,5 +1,5 @@
-//! How did a process end, and why? [`Status`] is what the kernel reports, [`Cause`] is what we
-//! make of it, [`Evidence`] is what we know when we judge.
+//! How and why a process ended. [`Status`] is what the kernel reports, [`Evidence`] all that is
+//! known of the end, and [`Cause`] the verdict.
 
 mod fault;
 
@@ -12,7 +12,7 @@ use text::units::show_size;
 pub use self::fault::{PROTOCOL_VERSION, Pipe, ProtocolFault, StartFault, StartStep};
 use crate::signal::Signal;
 
-/// How a process ended, in the kernel's words.
+/// How a process ended, as the kernel reports it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -20,7 +20,7 @@ pub enum Status {
     Code(u8),
     /// A signal ended it.
     Signal {
-        /// Which one.
+        /// The signal.
         signal: Signal,
         /// Whether a core was dumped.
         core: bool,
@@ -28,7 +28,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// The code a shell shows: the exit code, or 128 + the signal's number.
+    /// The code that a shell shows: the exit code, or 128 plus the signal's number.
     #[must_use]
     pub fn shell_code(self) -> i32 {
         match self {
@@ -56,7 +56,7 @@ impl Status {
         }
     }
 
-    /// Whether it is what success looks like: exit code 0.
+    /// Whether this is success: exit code 0.
     #[must_use]
     pub fn is_success(self) -> bool {
         self == Self::Code(0)
@@ -69,7 +69,7 @@ impl Status {
 pub enum Cause {
     /// It ended by itself, with the code in its status.
     Exit,
-    /// A signal ended it that was not ours.
+    /// It was ended by a signal that the supervisor did not send.
     Signal(Sender),
     /// It needed more memory than it may have.
     Memory(Certainty),
@@ -77,23 +77,23 @@ pub enum Cause {
     CpuLimit,
     /// The program never ran.
     CouldNotStart(StartFault),
-    /// Its job took too long, so we ended it.
+    /// Its job took too long, so the supervisor ended it.
     Timeout,
-    /// What it said was not the worker protocol, so we ended it.
+    /// It broke the worker protocol, so the supervisor ended it.
     Protocol(ProtocolFault),
-    /// It ended because we asked it to.
+    /// It ended because the supervisor asked it to.
     AskedToStop(Asked),
-    /// It is gone, and nobody knows how it ended: another process took its exit status.
+    /// It is gone, and another process took its exit status.
     Unobserved,
 }
 
-/// Where a signal that was not ours came from.
+/// Where a signal came from that the supervisor did not send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sender {
-    /// A fault of its own: the kernel sends these for what the program did.
+    /// The kernel sent it for a fault of the program.
     Itself,
-    /// Not us and not a fault. (The kernel does not tell who; a process may also kill itself.)
+    /// Some process sent it. The kernel does not tell which; a process may also kill itself.
     Outside,
 }
 
@@ -107,63 +107,62 @@ pub enum Certainty {
     Likely,
 }
 
-/// What we asked of a process that then ended.
+/// What was asked of a process that then ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Asked {
-    /// Why.
+    /// Why it was to end.
     pub why: StopReason,
-    /// Whether it had to be killed: it was still there after the grace period, or somebody asked
-    /// once more.
+    /// Whether it was killed: after the grace period, or because a user asked once more.
     pub killed: bool,
 }
 
-/// Why a worker is asked to end.
+/// Why a worker is to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// The run ends.
     Shutdown,
-    /// A newer worker takes its place.
+    /// A newer worker takes its place, in a roll.
     Roll,
-    /// It has served long enough: so many jobs, so much memory, or so much time.
+    /// It has served long enough, by its number of jobs, its memory or its age.
     Recycle,
-    /// A job that killed a worker is tried once more, in a fresh one.
+    /// A job that killed a worker is tried once more, alone in a fresh one.
     #[serde(rename = "second_opinion")]
     IsolatedRetry,
     /// Its job was cancelled.
     Cancelled,
     /// A user killed it by the control socket (`supervisor kill`).
     Killed,
-    /// There shall be fewer workers.
+    /// There are to be fewer workers.
     Scale,
     /// There are no more jobs.
     Finished,
     /// Its job took too long.
     Timeout,
-    /// It held more memory than it may, with all that descends from it.
+    /// It held more memory than it may, with all processes below it.
     Memory,
     /// It broke the protocol.
     Protocol(ProtocolFault),
 }
 
-/// What is known of a process's end before it is judged.
+/// What is known of the end of a process before it is judged.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Evidence {
-    /// The kernel's word.
+    /// How it ended, as the kernel reports it.
     pub status: Status,
-    /// From spawn to end.
+    /// Time from spawn to end.
     pub wall: Duration,
-    /// User and system time, of the process and the children it waited for.
+    /// User and system time of the process and the children that it waited for.
     pub cpu: Duration,
-    /// Of the process alone, which is what its CPU limit counts.
+    /// User and system time of the process alone, which is what its CPU limit counts.
     pub own_cpu: Duration,
     /// The largest resident memory of the process or of any child it waited for.
     pub peak: Peak,
     /// Whether its last output to stderr says that memory ran out.
     pub says_out_of_memory: bool,
-    /// Whether the kernel killed a process for want of memory meanwhile, and this may be it.
+    /// Whether the kernel's OOM killer killed a process in the meantime, which may be this one.
     pub kernel_oom: bool,
-    /// The names of processes that it left behind, and that were killed.
+    /// The names of processes that it left behind. They were killed.
     pub left: Vec<String>,
 }
 
@@ -197,18 +196,18 @@ impl ProcessEnd {
 /// The largest resident memory of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Peak {
-    /// Bytes.
+    /// Its size, in bytes.
     pub bytes: u64,
-    /// Whether this is its own. A new process inherits the peak of the image that spawned it,
-    /// so below that figure all we know is that it used no more.
+    /// Whether this is the peak of the process itself. A new process inherits the peak of the
+    /// image that spawned it, so below that figure it is only known that it used no more.
     pub exact: bool,
 }
 
-/// Whether a program's last words, on stdout and on stderr, say that memory ran out: the runtimes'
-/// own messages.
+/// Whether the last output of a program, on stdout and on stderr, says that memory ran out, in the
+/// words of common runtimes.
 #[must_use]
 pub fn says_out_of_memory([stdout, stderr]: [&[u8]; 2]) -> bool {
-    /// What Java's own machine says there, of all places.
+    /// The Java virtual machine writes this to stdout.
     const ON_STDOUT: &[u8] = b"There is insufficient memory for the Java Runtime Environment";
     const WORDS: [&[u8]; 7] = [
         b"memory allocation of",
@@ -224,7 +223,7 @@ pub fn says_out_of_memory([stdout, stderr]: [&[u8]; 2]) -> bool {
 }
 
 impl StopReason {
-    /// Whether it is something we hold against the worker.
+    /// Whether the reason is held against the worker.
     #[must_use]
     pub fn is_charge(self) -> bool {
         matches!(self, Self::Timeout | Self::Memory | Self::Protocol(_))
@@ -232,7 +231,7 @@ impl StopReason {
 }
 
 impl Peak {
-    /// It was seen to hold so many.
+    /// Takes into account that the process was seen to hold this many bytes.
     pub fn raise(&mut self, bytes: u64) {
         if bytes > self.bytes {
             *self = Self { bytes, exact: true };

@@ -1,33 +1,33 @@
-//! What was a job doing when its time was over? Looked at twice, at half its time and at its end:
-//! what was used in between tells who was busy, who waited, and who never had a turn.
+//! What a job was doing when its time was over. It is examined twice, at half its time and at the
+//! end: what it used in between shows whether it computed, waited, or was kept from a processor.
 
 use std::{fmt, time::Duration};
 
-/// What was seen of what does a job, just before it was ended.
+/// What was seen of the processes of a job, just before it was ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hang {
-    /// How long it was watched.
+    /// Time between the two looks.
     pub window: Duration,
-    /// What it used of processors meanwhile, with all that descends from it.
+    /// The processor time that all processes of the job used in the meantime.
     pub cpu: Duration,
-    /// How long its threads were ready to run meanwhile, and had no processor.
+    /// How long threads of the job were ready to run and had no processor.
     pub unserved: Duration,
-    /// Its processes: the first is the oldest.
+    /// The processes of the job, the oldest first.
     pub processes: Vec<Seen>,
 }
 
-/// A process, at that moment.
+/// A process, as it was seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Seen {
-    /// Which.
+    /// Its number.
     pub pid: i32,
-    /// What it runs, by the kernel's short name.
+    /// The kernel's short name for its program.
     pub name: String,
-    /// What it does: `R` runs, `S` sleeps, `D` waits for a disk, `T` is stopped, `Z` has ended.
+    /// Its state: `R` runs, `S` sleeps, `D` waits for a disk, `T` is stopped, `Z` has ended.
     pub state: char,
-    /// In which function of the kernel its first thread sleeps, where that is ours to know.
+    /// The kernel function in which its first thread sleeps, if the supervisor may know that.
     pub wchan: Option<String>,
-    /// How it came there, innermost first, where that is ours to know.
+    /// The kernel stack of that thread, innermost first, if the supervisor may know that.
     pub stack: Vec<String>,
 }
 
@@ -36,21 +36,21 @@ pub struct Seen {
 pub enum Kind {
     /// Every process was stopped.
     Stopped,
-    /// It computed.
+    /// The job computed.
     Busy,
-    /// It was ready to run, and others had the processors.
+    /// The job was ready to run, and others had the processors.
     Starved,
-    /// It waited for a disk, or for a file system that does not answer.
+    /// The job waited for a disk, or for a file system that does not answer.
     Disk,
-    /// It waited for something.
+    /// The job waited for something else.
     Asleep,
 }
 
 impl Hang {
-    /// Half of the time is a lot.
+    /// One part in this many of the time decides what a hang looks like.
     const SHARE: u32 = 2;
 
-    /// What it looks like.
+    /// What the hang looks like.
     #[must_use]
     pub fn kind(&self) -> Kind {
         let mut living = self.processes.iter().filter(|seen| seen.state != 'Z').peekable();
@@ -69,7 +69,7 @@ impl Hang {
         }
     }
 
-    /// The one that the others wait for: the youngest that waits for no child.
+    /// The process that the others wait for: the youngest one that waits for no child.
     #[must_use]
     pub fn culprit(&self) -> Option<&Seen> {
         let waits = |seen: &&Seen| seen.wchan.as_deref() != Some("do_wait") && seen.state != 'Z';
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_is_put_in_words() {
+    fn a_hang_is_described_by_what_was_seen() {
         let of = |cpu_ms, unserved_ms, processes: &[Seen]| Hang {
             window: Duration::from_secs(1),
             cpu: Duration::from_millis(cpu_ms),

@@ -1,4 +1,4 @@
-//! What is a job, and how can it end? Plain data, from the source through the pool to the sink.
+//! Jobs, their attempts and their outcomes: plain data, from the source to the sink.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,18 +25,18 @@ pub enum FailureKind {
 /// Something to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Job {
-    /// What, in the words of whoever wrote it.
+    /// The bytes that the worker gets.
     pub payload: Payload,
-    /// Where it stands in its input: the number of the line or argument, from 1.
+    /// Where it stands in its input: the number of its line or argument, from 1.
     pub position: u64,
 }
 
-/// A job that was taken on.
+/// A job that the run has accepted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Accepted {
-    /// Its number, by which it is known to everybody, and from one run to the next.
+    /// The job's number, which is the same in every view, and in a run that continues this one.
     pub id: u64,
-    /// Which turn its outcome has where outcomes come out in order: 1, 2, 3.
+    /// The place of its outcome where outcomes come out in order, from 1.
     pub place: u64,
     /// What is to be done.
     pub job: Job,
@@ -47,30 +47,30 @@ pub struct Accepted {
 pub struct Outcome {
     /// The job's number.
     pub id: u64,
-    /// Which turn it has where outcomes come out in order.
+    /// The place of this outcome where outcomes come out in order, from 1.
     pub place: u64,
-    /// Where it stood in its input.
+    /// Where the job stood in its input, from 1.
     pub position: u64,
     /// What was to be done.
     pub payload: Payload,
     /// How it ended.
     pub end: JobEnd,
-    /// Its last attempt; `None` where there was none.
+    /// The job's last attempt; `None` if there was none.
     pub last: Option<Attempt>,
-    /// The attempts before that, in order. Most jobs have none.
+    /// The attempts before the last one, in order. Most jobs have none.
     pub earlier: Vec<Attempt>,
-    /// Whether it was told before, or may have been: by a run that this one continues.
+    /// Whether a run that this one continues has written this outcome, or may have.
     pub again: bool,
 }
 
 impl Outcome {
-    /// Whether it is what was wanted.
+    /// Whether the job was done.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         matches!(self.end, JobEnd::Ok(_))
     }
 
-    /// All its attempts, in order.
+    /// All attempts of the job, in order.
     pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
         self.earlier.iter().chain(&self.last)
     }
@@ -79,48 +79,48 @@ impl Outcome {
 /// The ways in which a job ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum JobEnd {
-    /// It was done; the reply.
+    /// It was done, with this reply.
     Ok(Payload),
-    /// It failed, or took too long, and has no retries left: its last attempt says why.
+    /// It failed or took too long, and has no retries left. Its last attempt says why.
     Failed,
-    /// Its worker died of it, and would again: it is parked. Its last attempt holds the evidence.
+    /// It is in quarantine: its workers died of it. Its last attempt holds the evidence.
     Crashed,
     /// It is longer than a frame may be, and was never tried.
     TooLong {
-        /// How many bytes it has.
+        /// The length of the job, in bytes.
         bytes: u64,
-        /// How many a job may have.
+        /// The longest that a job may be, in bytes.
         cap: u64,
     },
-    /// The run ended before it did. It can be run again.
+    /// The run ended first. The job can be run again.
     NotRun,
 }
 
 impl JobEnd {
-    /// Whether it is told of the job once and for all: else another run may come to another.
+    /// Whether the job has ended for good; else a run that continues this one may do it.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Ok(_) | Self::Failed | Self::Crashed)
     }
 }
 
-/// One try of a job.
+/// One execution of a job.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Attempt {
-    /// Which try, from 1.
+    /// Which attempt of the job, from 1.
     pub number: u32,
-    /// Who tried.
+    /// The worker that ran it.
     pub worker: WorkerId,
-    /// In which process.
+    /// The process that ran it.
     pub pid: i32,
-    /// When it began, since the run did.
+    /// When it began, as the time since the run began.
     pub began: Duration,
     /// How long it ran.
     pub took: Duration,
-    /// The most memory its worker had held by then, in bytes, in this job or in one before.
-    /// `None` where that was not looked at: for short jobs it would cost more than they do.
+    /// The largest resident memory of its worker by then, in bytes, in this job or one before.
+    /// `None` where it was not measured: after short jobs that would cost more than the jobs.
     pub peak_bytes: Option<u64>,
-    /// What it was doing when its time was over, where it was looked at.
+    /// What it was doing when its time was over, if it was examined.
     pub hang: Option<Box<Hang>>,
     /// How it ended.
     pub end: AttemptEnd,
@@ -129,40 +129,40 @@ pub struct Attempt {
 /// The ways in which an attempt ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AttemptEnd {
-    /// With a reply.
+    /// The worker replied with a result.
     Ok,
-    /// With an error, or a panic that the worker caught.
+    /// The worker replied with an error, or with a panic that it caught.
     Error(Box<Failure>),
-    /// At its time limit.
+    /// It reached its time limit.
     Timeout(Box<Death>),
     /// The worker died of it.
     Crashed(Box<Death>),
-    /// The worker died or was stopped, and not of it: it was tried again, uncharged.
+    /// The worker died or was stopped for another reason: the job is requeued and not charged.
     Requeued(Box<Death>),
-    /// A command was run, however it ended.
+    /// A command was run, and ended in some way.
     Ran(Box<Ran>),
-    /// The supervisor died while it ran: how it ended is not known.
+    /// The supervisor died while it ran, so nobody knows how it ended.
     Lost,
 }
 
 /// What a worker says of a job that failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
-    /// Error or panic.
+    /// Whether it was an error or a panic.
     pub kind: FailureKind,
-    /// For people.
+    /// The message, for people.
     pub message: String,
-    /// Where in the worker's source, if it said so.
+    /// The place in the worker's source, if the worker named one.
     pub place: Option<String>,
 }
 
 /// How a worker died while it ran a job.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Death {
-    /// Why.
+    /// Why the worker died.
     pub cause: Cause,
-    /// How; `None` where the worker still lives.
+    /// How the worker died; `None` if it still lives, or nobody saw its end.
     pub evidence: Option<Evidence>,
-    /// The last of what it wrote to stdout and stderr, as it came.
+    /// The last bytes that it wrote to stdout and stderr.
     pub last_output: Vec<u8>,
 }

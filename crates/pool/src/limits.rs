@@ -1,34 +1,35 @@
-//! Which resource limits may a worker be given, and how are they written? `--limit
-//! name=value,…`, as in `data=512M,cpu=30s,nofile=256`; `unlimited` lifts one.
+//! The resource limits of workers, as `--limit name=value,…` writes them: for instance
+//! `data=512M,cpu=30s,nofile=256`. `unlimited` lifts a limit.
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use text::units::{QuantityError, parse_duration, parse_size};
 
-/// A resource the kernel limits for each process.
+/// A resource that the kernel limits for each process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Resource {
-    /// Address space, bytes. Runtimes that reserve much (Node, Java) do not start under it.
+    /// Address space, in bytes. Runtimes that reserve much of it (Node, Java) do not start under
+    /// such a limit.
     AddressSpace,
-    /// Private writable memory, bytes: the one behind `--memory`.
+    /// Private writable memory, in bytes; `--memory` sets this one.
     Data,
-    /// CPU time, seconds.
+    /// CPU time, in seconds.
     Cpu,
     /// Open files.
     OpenFiles,
-    /// Processes and threads of the user; does not bind root.
+    /// Processes and threads of the user. It does not bind root.
     Processes,
-    /// Size of a file it writes, bytes.
+    /// The size of a file that it writes, in bytes.
     FileSize,
-    /// Size of its core dump, bytes.
+    /// The size of its core dump, in bytes.
     Core,
-    /// Stack of its first thread, bytes.
+    /// The stack of its first thread, in bytes.
     Stack,
 }
 
 impl Resource {
-    /// All of them.
+    /// All resources.
     pub const ALL: [Self; 8] = [
         Self::AddressSpace,
         Self::Data,
@@ -40,7 +41,7 @@ impl Resource {
         Self::Stack,
     ];
 
-    /// The name it has in `--limit`: that of `setrlimit`, without its prefix.
+    /// The name in `--limit`: that of `setrlimit`, without its prefix.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -62,7 +63,7 @@ impl Resource {
         match self {
             Self::Cpu => {
                 let cpu = parse_duration(text)?;
-                // The kernel counts whole seconds, and takes 0 for 1.
+                // The kernel counts whole seconds, and takes 0 as 1.
                 Ok((cpu.as_secs() + u64::from(cpu.subsec_nanos() > 0)).max(1))
             }
             Self::OpenFiles | Self::Processes => {
@@ -76,25 +77,24 @@ impl Resource {
 /// No limit, as the kernel writes it.
 pub const UNLIMITED: u64 = u64::MAX;
 
-/// Limits by resource, in the unit of each.
+/// Limits by resource, each in the unit of its resource.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Limits {
     of_process: Vec<(Resource, u64)>,
-    /// What a process may hold together with all that descends from it, in bytes: nothing that
-    /// the kernel knows of, but watched over.
+    /// What a process and all processes below it may hold, in bytes. The kernel has no such limit:
+    /// the supervisor watches it.
     tree_bytes: Option<u64>,
 }
 
 impl Limits {
-    /// Sets one; a later value takes the place of an earlier one.
+    /// Sets a limit. A later value replaces an earlier one.
     pub fn set(&mut self, resource: Resource, value: u64) {
         self.of_process.retain(|(known, _)| *known != resource);
         self.of_process.push((resource, value));
     }
 
-    /// All that was given with `--limit`, later values first in rank, and `--memory`: what a
-    /// process and its descendants may hold together, and where `data` says nothing else also
-    /// what each may have of private memory.
+    /// The limits of all `--limit` options, of which later ones win, and of `--memory`. That one
+    /// limits what a process and all processes below it hold, and sets `data` where no option does.
     #[must_use]
     pub fn gather(given: &[Self], memory: Option<u64>) -> Self {
         let mut limits = Self { tree_bytes: memory, ..Self::default() };
@@ -107,27 +107,27 @@ impl Limits {
         limits
     }
 
-    /// What a process may hold together with all that descends from it, in bytes.
+    /// What a process and all processes below it may hold, in bytes, if that is limited.
     #[must_use]
     pub fn tree_bytes(&self) -> Option<u64> {
         self.tree_bytes
     }
 
-    /// The limit set for a resource; `None` also where it was lifted.
+    /// The limit of a resource; `None` if there is none, or it was lifted.
     #[must_use]
     pub fn get(&self, resource: Resource) -> Option<u64> {
         let set = self.of_process.iter().find(|(known, _)| *known == resource);
         set.map(|(_, value)| *value).filter(|value| *value != UNLIMITED)
     }
 
-    /// The limit, in bytes, on the memory a process can have by any means, if there is one.
+    /// The tightest limit on the memory of a process, in bytes, if there is one.
     #[must_use]
     pub fn memory(&self) -> Option<u64> {
         let limits = [Resource::Data, Resource::AddressSpace].map(|resource| self.get(resource));
         limits.into_iter().chain([self.tree_bytes]).flatten().min()
     }
 
-    /// All that is set.
+    /// All limits that are set.
     pub fn iter(&self) -> impl Iterator<Item = (Resource, u64)> {
         self.of_process.iter().copied()
     }
@@ -144,23 +144,23 @@ impl FromIterator<(Resource, u64)> for Limits {
 /// Why a `--limit` was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
-    /// Not `name=value`.
+    /// It is not of the form `name=value`.
     #[error("`{0}` sets no limit: write name=value, such as data=512M")]
     NoValue(String),
-    /// A name that there is not.
+    /// There is no limit of this name.
     #[error("`{0}` is not a limit: there are as, data, cpu, nofile, nproc, fsize, core and stack")]
     UnknownName(String),
-    /// A value of the wrong form.
+    /// The value does not have the form that the limit takes.
     #[error(transparent)]
     Quantity(#[from] QuantityError),
-    /// A count that is none.
+    /// The value is not a count.
     #[error(
         "`{text}` is not a count for the limit {name}: write a whole number, such as {name}=256"
     )]
     Count {
-        /// The limit.
+        /// The name of the limit.
         name: &'static str,
-        /// What was written.
+        /// The value as it was written.
         text: String,
     },
 }

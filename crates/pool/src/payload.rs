@@ -2,14 +2,16 @@
 
 use std::{fmt, sync::Arc};
 
-/// The bytes of a job or a reply: short ones in place, since an allocation costs more than the
-/// rest of what is done for a job; long ones shared, since they are worth no copy.
+/// The bytes of a job or a reply.
+///
+/// Up to 30 bytes are kept in place, since an allocation costs more than all else that is done for
+/// a job. Clones of longer ones share the bytes.
 #[derive(Clone)]
 pub struct Payload(Form);
 
 /// Up to this many bytes are kept in place.
 const SHORT_BYTES_MAX: usize = 30;
-/// From this many on, clones share the bytes.
+/// From this many bytes on, a payload keeps the frame that it came in.
 const LONG_BYTES_MIN: usize = 32 << 10;
 
 #[derive(Clone)]
@@ -18,9 +20,8 @@ enum Form {
         length: u8,
         bytes: [u8; SHORT_BYTES_MAX],
     },
-    /// Clones share the bytes, and cost no allocation.
     Medium(Arc<[u8]>),
-    /// What is before `start` belongs to the frame it came in.
+    /// The bytes of a frame from `start` on.
     Shared {
         frame: Arc<Vec<u8>>,
         start: usize,
@@ -43,7 +44,7 @@ impl Payload {
         Self(Form::Shared { frame: Arc::new(bytes.to_vec()), start: 0 })
     }
 
-    /// The bytes of `frame` from `start` on, without a copy where that is worth it.
+    /// The bytes of `frame` from `start` on. Long ones are not copied.
     #[must_use]
     pub fn take(frame: Vec<u8>, start: usize) -> Self {
         let start = start.min(frame.len());
@@ -63,19 +64,19 @@ impl Payload {
         }
     }
 
-    /// How many bytes.
+    /// The number of bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.as_bytes().len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether clones share the bytes, so that a clone costs next to nothing.
+    /// Whether the payload is long, and best written from where it is.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         matches!(self.0, Form::Shared { .. })

@@ -1,29 +1,29 @@
-//! Rules by which a run is decided: restarts, rolls, retries, prefetch, halts and recycling.
+//! The rules of a run: restarts, rolls, retries, prefetch, halts and recycling.
 
 use std::time::Duration;
 
-/// What becomes of jobs.
+/// The rules for jobs.
 #[derive(Clone, Debug)]
 pub struct JobRules {
-    /// Further attempts of a job that failed.
+    /// The number of further attempts of a job that failed.
     pub retries: u32,
-    /// From a failure to the next attempt, at first; twice as long each time, to 30 s.
+    /// The delay from the first failure to the next attempt. It doubles each time, up to 30 s.
     pub retry_delay: Duration,
-    /// Which failures count for that.
+    /// Which failures are followed by another attempt.
     pub retry_on: RetryOn,
-    /// Further attempts, alone in a fresh worker, of a job that killed its worker.
+    /// The number of further attempts of a job that killed its worker, each alone in a fresh one.
     pub crash_retries: u32,
     /// How long an attempt may take.
     pub timeout: Option<Duration>,
     /// How long the whole run may take.
     pub deadline: Option<Duration>,
-    /// How many jobs a worker is sent at a time.
+    /// How many jobs a worker may have in flight.
     pub prefetch: Prefetch,
-    /// No two jobs are sent within this time.
+    /// The shortest time between two jobs that are sent.
     pub delay: Duration,
-    /// When a run is stopped for how its jobs end.
+    /// When the run is stopped for how its jobs end.
     pub halt: Option<Halt>,
-    /// How long a worker may take from its exec to its hello.
+    /// How long a worker may take from its execution to its hello.
     pub start_timeout: Duration,
     /// When a worker is replaced by a fresh one.
     pub recycle: Recycle,
@@ -32,72 +32,70 @@ pub struct JobRules {
 /// Which failures are tried again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RetryOn {
-    /// An error that the worker gave back.
+    /// An error that the worker returned.
     pub error: bool,
-    /// A panic that it caught.
+    /// A panic that the worker caught.
     pub panic: bool,
-    /// A time limit reached.
+    /// A time limit that was reached.
     pub timeout: bool,
 }
 
-/// How many jobs a worker is sent at a time: the running one and those that wait behind it.
+/// How many jobs a worker may have in flight: the running one and those that wait behind it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Prefetch {
-    /// About a millisecond's work, by the time jobs take.
+    /// About a millisecond of work, by the time that jobs take.
     Auto,
-    /// The same, but always one more than the running one, so that the next begins without a
-    /// word to us: for commands, of which any number may be begun but none sooner than the one
-    /// before has ended.
+    /// As `Auto`, but at least two, so that the next job begins without waiting for the supervisor:
+    /// for commands, which a launcher runs one after the other.
     Ahead,
-    /// Always so many.
+    /// Always this many.
     Fixed(u32),
 }
 
 impl Prefetch {
-    /// More jobs than this are never sent ahead.
+    /// The largest number of jobs in flight.
     pub const MAX: u32 = 1024;
 }
 
-/// Stops a run once so many jobs have ended in a way.
+/// Stops a run once enough jobs have ended in a given way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Halt {
-    /// Whether running jobs are not waited for.
+    /// Whether running jobs are stopped too.
     pub now: bool,
     /// Which ends count.
     pub when: HaltWhen,
-    /// How many of them.
+    /// How many such ends stop the run.
     pub count: HaltCount,
 }
 
 /// Which ends of jobs count for a [`Halt`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HaltWhen {
-    /// Those that are not ok.
+    /// Jobs that failed or are in quarantine.
     Fail,
-    /// Those that are.
+    /// Jobs that are done.
     Success,
-    /// All.
+    /// Both.
     Done,
 }
 
 /// How many ends make a [`Halt`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HaltCount {
-    /// So many.
+    /// This many.
     Number(u64),
-    /// This share of those that have ended, in hundredths, once there are three, as GNU parallel
-    /// has it.
+    /// This percentage of the jobs that have ended, once three have, as in GNU parallel.
     Percent(u64),
 }
 
-/// When a worker is replaced by a fresh one; the new one is ready before the old one is let go.
+/// When a worker is replaced by a fresh one. The new one is ready before the old one ends.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Recycle {
-    /// After so many jobs.
+    /// After this many jobs.
     pub jobs: Option<u64>,
-    /// Once its resident memory is so large, in bytes.
+    /// Once its resident memory is this large, in bytes.
     pub resident_bytes: Option<u64>,
-    /// Once it is so old.
+    /// Once it has been up for this long.
     pub age: Option<Duration>,
 }
 
@@ -106,7 +104,7 @@ pub struct Recycle {
 pub enum Restart {
     /// Never.
     Never,
-    /// When it failed: any end but exit code 0.
+    /// If it failed: any end but exit code 0.
     OnFailure,
     /// Always.
     Always,
@@ -115,8 +113,8 @@ pub enum Restart {
 /// How workers are replaced one by one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Roll {
-    /// The new one is ready before the old one is asked to end.
+    /// The new worker is ready before the old one is asked to end.
     StartFirst,
-    /// The old one is gone before the new one starts: for those who own a port.
+    /// The old worker is gone before the new one starts: for programs that own a port.
     StopFirst,
 }

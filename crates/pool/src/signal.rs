@@ -1,11 +1,11 @@
-//! What are signals called? Numbers and names of Linux on x86, Arm and RISC-V.
+//! Signals by number and name, as Linux has them on x86, Arm and RISC-V.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// `timeout`, shells and service managers send a signal to the group and to the leader: requests
-/// to end that come within this time are one.
+/// Requests to end that come within this time count as one: `timeout`, shells and service managers
+/// send a signal to the process group and to its leader.
 pub const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// A signal number, 1 to 64.
@@ -20,7 +20,7 @@ const NAMES: [&str; 31] = [
     "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
-/// The first real-time signal a program may use; the C library keeps 32 and 33 for itself.
+/// The first real-time signal that a program may use: the C library keeps 32 and 33 for itself.
 const RTMIN: u8 = 34;
 const MAX: u8 = 64;
 
@@ -33,19 +33,19 @@ impl Signal {
     pub const QUIT: Self = Self(3);
     /// `abort`.
     pub const ABRT: Self = Self(6);
-    /// The end that no process can refuse.
+    /// Ends a process, which cannot refuse it.
     pub const KILL: Self = Self(9);
     /// A request to print what is running.
     pub const USR1: Self = Self(10);
-    /// An address that is not there.
+    /// An access to an address that is not mapped.
     pub const SEGV: Self = Self(11);
     /// A write to a pipe that nobody reads.
     pub const PIPE: Self = Self(13);
-    /// The polite request to end.
+    /// The usual request to end.
     pub const TERM: Self = Self(15);
     /// Wakes a stopped process.
     pub const CONT: Self = Self(18);
-    /// Stops a process, whatever it does.
+    /// Stops a process, which cannot refuse it.
     pub const STOP: Self = Self(19);
     /// Ctrl-Z.
     pub const TSTP: Self = Self(20);
@@ -66,8 +66,8 @@ impl Signal {
         i32::from(self.0)
     }
 
-    /// Whether a program's own doing makes the kernel send it (a fault, `abort`, a limit, a
-    /// closed pipe, its own timer), so that no other process need have been at work.
+    /// Whether the kernel sends it for what a program did itself: a fault, `abort`, a limit, a
+    /// closed pipe or a timer of its own.
     #[must_use]
     pub fn is_own_fault(self) -> bool {
         const OWN: [&str; 12] = [
@@ -89,7 +89,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// A signal name that there is not; `Display` says how to write one.
+/// The name of a signal that does not exist. `Display` says how to write one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a signal: write a name or a number from 1 to 64, such as TERM, SIGINT or 15")]
 pub struct UnknownSignal(String);

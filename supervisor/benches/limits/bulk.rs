@@ -1,5 +1,5 @@
-//! A payload of 1 MiB in flight to each of two children, over pipes as large: always the same from
-//! memory, or each another from a file.
+//! Echoes payloads of 1 MiB, one in flight to each of two children, over pipes of 1 MiB. The payloads
+//! are one block of memory, or different lines of a file.
 
 use std::{
     fs::File,
@@ -8,16 +8,16 @@ use std::{
 };
 
 use super::{
-    kid::{Kid, now},
+    child::{Child, now},
     poll::{Poll, READ, WRITE},
 };
 
 const SIZE: usize = 1 << 20;
-/// Set in the token of a child's jobs pipe.
+/// Bit of a token that marks a child's jobs pipe.
 const JOBS: u64 = 2;
 
-/// Memory for a payload that begins where a page does, as mapped memory would: the kernel copies
-/// it a little faster.
+/// Memory for a payload that begins at a page boundary, as mapped memory does. The kernel copies it a
+/// little faster.
 struct Pages(Vec<u8>);
 
 impl Pages {
@@ -32,7 +32,7 @@ impl Pages {
         &mut self.0[start..start + SIZE]
     }
 
-    /// Takes the next line of the file, if there is one to be read.
+    /// Reads the next line of the file, if payloads come from a file.
     fn fill(&mut self, input: Option<&mut File>) {
         if let Some(input) = input {
             input.read_exact(self.bytes()).unwrap();
@@ -42,7 +42,7 @@ impl Pages {
 }
 
 pub(super) fn run(count: usize, mut input: Option<File>) -> Duration {
-    let kids = Kid::two(Some(1 << 20), |mut jobs, mut replies| {
+    let children = Child::two(Some(1 << 20), |mut jobs, mut replies| {
         let mut memory = Pages::new();
         let payload = memory.bytes();
         while jobs.read_exact(payload).is_ok() {
@@ -51,33 +51,33 @@ pub(super) fn run(count: usize, mut input: Option<File>) -> Duration {
         }
     });
     let mut poll = Poll::new();
-    for (token, kid) in (0..).zip(&kids) {
-        kid.without_waiting();
-        poll.add(&kid.replies, READ, token);
-        poll.add(&kid.jobs, 0, token | JOBS);
+    for (token, child) in (0..).zip(&children) {
+        child.set_nonblocking();
+        poll.add(&child.replies, READ, token);
+        poll.add(&child.jobs, 0, token | JOBS);
     }
-    // How far each has been written and read, the payload and the answer.
+    // For each child: bytes written, bytes read, the payload and the reply.
     let mut lanes = [(); 2].map(|()| (0, 0, Pages::new(), Pages::new()));
     let began = Instant::now();
     let (mut sent, mut done) = (0, 0);
-    for ((token, kid), lane) in (0..).zip(&kids).zip(&mut lanes) {
+    for ((token, child), lane) in (0..).zip(&children).zip(&mut lanes) {
         lane.2.fill(input.as_mut());
-        poll.change(&kid.jobs, WRITE, token | JOBS);
+        poll.change(&child.jobs, WRITE, token | JOBS);
         sent += 1;
     }
     while done < count {
         for event in 0..poll.wait() {
             let token = poll.token(event);
             let at = usize::from(token & 1 == 1);
-            let (kid, (written, read, payload, answer)) = (&kids[at], &mut lanes[at]);
+            let (child, (written, read, payload, answer)) = (&children[at], &mut lanes[at]);
             if token & JOBS != 0 {
-                *written += now((&kid.jobs).write(&payload.bytes()[*written..]));
+                *written += now((&child.jobs).write(&payload.bytes()[*written..]));
                 if *written == SIZE {
-                    poll.change(&kid.jobs, 0, token);
+                    poll.change(&child.jobs, 0, token);
                 }
                 continue;
             }
-            *read += now((&kid.replies).read(&mut answer.bytes()[*read..]));
+            *read += now((&child.replies).read(&mut answer.bytes()[*read..]));
             if *read < SIZE {
                 continue;
             }
@@ -86,7 +86,7 @@ pub(super) fn run(count: usize, mut input: Option<File>) -> Duration {
                 sent += 1;
                 (*written, *read) = (0, 0);
                 payload.fill(input.as_mut());
-                poll.change(&kid.jobs, WRITE, token | JOBS);
+                poll.change(&child.jobs, WRITE, token | JOBS);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Where the inputs lie, and how a command is run to its end and measured.
+//! Keeps the inputs of the benchmarks, and runs and measures commands.
 
 use std::{
     env,
@@ -15,24 +15,24 @@ use nix::sys::{
     time::TimeVal,
 };
 
-/// The temporary directory of this run, gone when dropped, and the programs.
-pub(crate) struct Place {
+/// The directory of the measured programs, and a temporary directory, which is removed when dropped.
+pub(crate) struct Workspace {
     directory: PathBuf,
     programs: PathBuf,
 }
 
-/// What a command and all its children took, in seconds.
+/// Time that a command and all its children took, in seconds.
 pub(crate) struct Ran {
     pub(crate) wall: f64,
     pub(crate) cpu: f64,
 }
 
-impl Place {
+impl Workspace {
     pub(crate) fn new() -> Self {
         let directory = env::temp_dir().join(format!("supervisor-jobs-{}", std::process::id()));
         fs::create_dir(&directory).unwrap();
         let built = Path::new(env!("CARGO_BIN_EXE_supervisor")).parent().unwrap();
-        // Another build's figures, for comparison.
+        // Measures the programs of another build, for comparison.
         let programs = env::var_os("BENCH_BIN_DIR").map_or(built.into(), PathBuf::from);
         Self { directory, programs }
     }
@@ -41,7 +41,7 @@ impl Place {
         self.directory.join(name)
     }
 
-    /// So many lines of 16 bytes, each another.
+    /// Returns a file of `count` different lines of 16 bytes.
     pub(crate) fn lines(&self, count: usize) -> PathBuf {
         self.input(&format!("lines-{count}"), |out| {
             for number in 0..count {
@@ -50,7 +50,7 @@ impl Place {
         })
     }
 
-    /// So many lines of 1 MiB, each another.
+    /// Returns a file of `count` different lines of 1 MiB.
     pub(crate) fn blocks(&self, count: usize) -> PathBuf {
         let filling = vec![b'x'; (1 << 20) - 16];
         self.input(&format!("blocks-{count}"), |out| {
@@ -62,20 +62,20 @@ impl Place {
         })
     }
 
-    /// A file, written when first asked for.
+    /// Returns the path of a file, which is written when it is first requested.
     pub(crate) fn input(&self, name: &str, write: impl FnOnce(&mut dyn Write)) -> PathBuf {
         let path = self.path(name);
         if !path.exists() {
             let mut out = BufWriter::with_capacity(1 << 20, File::create(&path).unwrap());
             write(&mut out);
-            // Or the disk would be busy with it while something is measured.
+            // Without a sync, the disk would be busy with this file during a measurement.
             out.into_inner().unwrap().sync_all().unwrap();
         }
         path
     }
 
-    /// `supervisor run` with these options, jobs from a file or `-`, and a fixture with its
-    /// arguments.
+    /// Returns the command `supervisor run` with options, jobs from a file or `-`, and a fixture with
+    /// its arguments.
     pub(crate) fn supervisor(
         &self,
         options: &[&str],
@@ -87,26 +87,26 @@ impl Place {
         let mut command = Command::new(self.programs.join("supervisor"));
         command.arg("run").args(options).arg("--jobs-from").arg(jobs);
         command.arg("--").arg(fixture).args(&program[1..]);
-        command.stdin(Stdio::null()).stderr(self.file("complained"));
+        command.stdin(Stdio::null()).stderr(self.file("stderr"));
         command
     }
 
-    /// `supervisor` with these words, for a run that goes on.
-    pub(crate) fn asking(&self, words: &[&str]) -> Command {
+    /// Returns a command of `supervisor` for a run that is live, such as `events`.
+    pub(crate) fn control(&self, words: &[&str]) -> Command {
         let mut command = Command::new(self.programs.join("supervisor"));
         command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 
-    /// `supervisor each` of a program with these options, two at a time.
+    /// Returns the command `supervisor each` of a program with options, two at a time.
     pub(crate) fn each(&self, options: &[&str], program: &str) -> Command {
         let mut command = Command::new(self.programs.join("supervisor"));
         command.args(["each", "-j2"]).args(options).arg("--").arg(program);
-        command.stderr(self.file("complained"));
+        command.stderr(self.file("stderr"));
         command
     }
 
-    /// As [`Self::supervisor`], from a file and to the end; all jobs are to be done.
+    /// Runs `supervisor run` to its end with `count` jobs from a file, and asserts that all succeed.
     pub(crate) fn jobs(
         &self,
         options: &[&str],
@@ -115,19 +115,19 @@ impl Place {
         program: &[&str],
     ) -> Ran {
         let ran = self.run(&mut self.supervisor(options, jobs, program));
-        assert_eq!(self.tally(), Some((count, count)), "all jobs are done");
+        assert_eq!(self.tally(), Some((count, count)), "all jobs succeed");
         ran
     }
 
-    /// Runs a command to its end, which is to be a good one; what it says goes into files.
+    /// Runs a command to its end, asserts that it succeeds, and redirects its output to files.
     pub(crate) fn run(&self, command: &mut Command) -> Ran {
-        command.stdin(Stdio::null()).stdout(self.file("said")).stderr(self.file("complained"));
-        // Cargo's own, which keeps the loader of every command busy and which nobody else has.
+        command.stdin(Stdio::null()).stdout(self.file("stdout")).stderr(self.file("stderr"));
+        // Cargo sets this variable, which slows down the loader of every command. Users do not have it.
         command.env_remove("LD_LIBRARY_PATH");
         let (began, cpu) = (Instant::now(), children_cpu());
         let status = command.status().unwrap();
         let wall = began.elapsed().as_secs_f64();
-        assert!(status.success(), "{command:?}: {status}: {}", self.complained());
+        assert!(status.success(), "{command:?}: {status}: {}", self.stderr());
         Ran { wall, cpu: children_cpu() - cpu }
     }
 
@@ -135,39 +135,39 @@ impl Place {
         File::create(self.path(name)).unwrap().into()
     }
 
-    /// The last command's stdout.
-    pub(crate) fn said(&self) -> String {
-        fs::read_to_string(self.path("said")).unwrap()
+    /// Returns the stdout of the last command.
+    pub(crate) fn stdout(&self) -> String {
+        fs::read_to_string(self.path("stdout")).unwrap()
     }
 
-    fn complained(&self) -> String {
-        fs::read_to_string(self.path("complained")).unwrap_or_default()
+    fn stderr(&self) -> String {
+        fs::read_to_string(self.path("stderr")).unwrap_or_default()
     }
 
-    /// How many jobs there were and how many were done, as the last run summed them up.
+    /// Returns the numbers of jobs and of successful jobs from the summary of the last run.
     pub(crate) fn tally(&self) -> Option<(usize, usize)> {
-        let complained = self.complained();
-        let mut lines = complained.lines().rev();
+        let stderr = self.stderr();
+        let mut lines = stderr.lines().rev();
         let (jobs, ended) = lines.find_map(|line| line.split_once(" jobs: "))?;
         let ok = ended.split([',', ';']).find_map(|part| part.trim().strip_suffix(" ok"));
         Some((jobs.parse().ok()?, ok.map_or(Some(0), |ok| ok.parse().ok())?))
     }
 }
 
-impl Drop for Place {
+impl Drop for Workspace {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
-/// Seconds of processor time of all children that ended, and of those that they waited for.
+/// Returns the CPU time, in seconds, of all children that ended and of the children they waited for.
 fn children_cpu() -> f64 {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
     let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
     seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
-/// A supervisor that runs, killed if it still does when dropped.
+/// A live supervisor, which is killed when dropped.
 pub(crate) struct Live(pub(crate) Child);
 
 impl Live {
@@ -175,8 +175,8 @@ impl Live {
         Self(command.spawn().unwrap())
     }
 
-    /// Whether it ends well, and in time.
-    pub(crate) fn ends_well(&mut self) -> bool {
+    /// Waits up to 30 s for its end, and returns whether it succeeded.
+    pub(crate) fn succeeds(&mut self) -> bool {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(30) {
             if let Some(status) = self.0.try_wait().unwrap() {

@@ -1,5 +1,5 @@
-//! What does a process for each job cost, beside the least that the system allows, and beside
-//! what people use for it?
+//! Measures the cost of one process per job, beside the minimum that the system allows, and beside
+//! `xargs` and GNU parallel.
 
 use std::{
     env, fs,
@@ -23,20 +23,20 @@ use supervisor::{
 
 use super::{
     Limit,
-    command::{Live, Place, Ran},
+    command::{Live, Ran, Workspace},
     memory,
     table::{Goal, ROUNDS, Table, Turns, mebibytes, micros, rate},
 };
 
-/// The word by which the benchmark is a supervisor with ballast.
-pub(crate) const HEAVY: &str = "heavy";
+/// The argument with which the benchmark becomes a supervisor with ballast.
+pub(crate) const BALLAST_WORD: &str = "with-ballast";
 
 const TRUE: &str = "/bin/true";
 const MANY: usize = 10_000;
 const LIMITS: &str = "as=1G,core=0";
-/// What is spent on a command above the reference.
+/// Largest CPU time per command above the reference, in seconds.
 const ABOVE_MAX: f64 = 40e-6;
-/// A program that ends at once, without a loader or a library.
+/// A program that ends at once and needs no loader and no library.
 const NOTHING: &str = r#"
 void _start(void) {
 #if defined(__x86_64__)
@@ -49,29 +49,29 @@ void _start(void) {
 }
 "#;
 
-pub(crate) fn commands(place: &Place, table: &mut Table) {
+pub(crate) fn commands(workspace: &Workspace, table: &mut Table) {
     const COUNT: usize = 3000;
-    beside_limit(place, table, COUNT, TRUE, 0.95);
-    let Some(program) = nothing(place) else {
+    beside_limit(workspace, table, COUNT, TRUE, 0.95);
+    let Some(program) = nothing(workspace) else {
         return table.skip("a program without a library", "it does not compile");
     };
-    // Most of what `true` takes is its own; here it is what starts it.
+    // `true` itself takes most of its time; with this program, starting it does.
     let program = program.to_str().unwrap();
-    beside_limit(place, table, MANY, program, 0.8);
+    beside_limit(workspace, table, MANY, program, 0.8);
     let xargs = format!("seq {MANY} | xargs -P2 -n1 {program}");
-    beside_peer(place, table, "xargs", (program, &xargs, MANY), 1.6);
+    beside_peer(workspace, table, "xargs", (program, &xargs, MANY), 1.6);
     let parallel = format!("seq 300 | parallel --will-cite -j2 {program}");
-    beside_peer(place, table, "parallel", (program, &parallel, 300), 11.0);
+    beside_peer(workspace, table, "parallel", (program, &parallel, 300), 11.0);
 }
 
-/// With 1 GiB resident in the supervisor's process.
-pub(crate) fn ballast(place: &Place, table: &mut Table) {
+/// Measures commands while the supervisor's process has 1 GiB of resident memory.
+pub(crate) fn ballast(workspace: &Workspace, table: &mut Table) {
     const COUNT: usize = 2000;
-    // It says how long the run took: filling the memory is not what is measured.
+    // The program prints the duration of the run alone, so that filling the memory does not count.
     let with = |bytes: usize| {
         let mut command = Command::new(env::current_exe().unwrap());
-        place.run(command.arg(HEAVY).arg(bytes.to_string()).arg(place.lines(COUNT)));
-        COUNT as f64 / place.said().trim().parse::<f64>().expect("a time")
+        workspace.run(command.arg(BALLAST_WORD).arg(bytes.to_string()).arg(workspace.lines(COUNT)));
+        COUNT as f64 / workspace.stdout().trim().parse::<f64>().expect("a time")
     };
     let mut turns = Turns::default();
     for _ in 0..ROUNDS {
@@ -81,35 +81,35 @@ pub(crate) fn ballast(place: &Place, table: &mut Table) {
     table.row("2000 x /bin/true, 1 GiB in the supervisor", &turns, rate, &goal);
 }
 
-/// Does its memory grow with the number of commands?
-pub(crate) fn million(place: &Place, table: &mut Table) {
-    let Some(program) = nothing(place) else {
-        return table.skip("a million commands: memory", "there is no compiler");
+/// Measures whether the supervisor's memory grows with the number of commands.
+pub(crate) fn million(workspace: &Workspace, table: &mut Table) {
+    let Some(program) = nothing(workspace) else {
+        return table.skip("a million commands: memory", "there is no C compiler");
     };
-    let mut command = place.each(&["--output", "none"], program.to_str().unwrap());
+    let mut command = workspace.each(&["--output", "none"], program.to_str().unwrap());
     let mut run = Live::start(command.stdin(Stdio::piped()).stdout(Stdio::null()));
     let mut input = run.0.stdin.take().unwrap();
-    let lines = fs::File::open(place.lines(1_000_000)).unwrap();
+    let lines = fs::File::open(workspace.lines(1_000_000)).unwrap();
     memory::feed(&lines, &mut input, 100_000);
     let early = memory::status(&run, "VmRSS");
     memory::feed(&lines, &mut input, 900_000);
     let late = memory::status(&run, "VmRSS");
     drop(input);
-    assert!(run.ends_well(), "the run ends well");
+    assert!(run.succeeds(), "the run succeeds");
     let mut turns = Turns::default();
     turns.push(late, early);
     let goal = Goal::AtMost(1.2, "of that after 100 k");
     table.row("a million commands: memory", &turns, mebibytes, &goal);
 }
 
-fn beside_limit(place: &Place, table: &mut Table, count: usize, program: &str, least: f64) {
+fn beside_limit(workspace: &Workspace, table: &mut Table, count: usize, program: &str, least: f64) {
     let jobs = count as f64;
     let [mut rates, mut cpu] = <[Turns; 2]>::default();
     for _ in 0..ROUNDS {
-        let ours = each(place, count, program);
-        let (reference, ran) = Limit::Spawn(count, program).measure(place);
-        rates.push(jobs / ours.wall, reference);
-        cpu.push((ours.cpu - ran.cpu).max(0.0) / jobs, ABOVE_MAX);
+        let measured = each(workspace, count, program);
+        let (reference, ran) = Limit::Spawn(count, program).measure(workspace);
+        rates.push(jobs / measured.wall, reference);
+        cpu.push((measured.cpu - ran.cpu).max(0.0) / jobs, ABOVE_MAX);
     }
     let name = Path::new(program).file_name().unwrap().to_string_lossy();
     let name = format!("{count} x {name}, 2 at a time, limits, joblog");
@@ -118,9 +118,9 @@ fn beside_limit(place: &Place, table: &mut Table, count: usize, program: &str, l
     table.row("  CPU per job above the loop's, all processes", &cpu, micros, &goal);
 }
 
-/// A script that runs so many commands in some other way.
+/// Measures `count` commands that another tool runs, if it is installed.
 fn beside_peer(
-    place: &Place,
+    workspace: &Workspace,
     table: &mut Table,
     tool: &str,
     (program, script, count): (&str, &str, usize),
@@ -132,26 +132,26 @@ fn beside_peer(
     }
     let mut turns = Turns::default();
     for _ in 0..ROUNDS {
-        let ours = MANY as f64 / each(place, MANY, program).wall;
-        let theirs = place.run(Command::new("sh").args(["-c", script])).wall;
-        turns.push(ours, count as f64 / theirs);
+        let measured = MANY as f64 / each(workspace, MANY, program).wall;
+        let peer = workspace.run(Command::new("sh").args(["-c", script])).wall;
+        turns.push(measured, count as f64 / peer);
     }
     table.row(&format!("  beside {tool}"), &turns, rate, &Goal::AtLeast(least, "of it"));
 }
 
-/// As many inputs, two at a time, with limits set, output captured and a joblog written.
-fn each(place: &Place, count: usize, program: &str) -> Ran {
-    let log = place.path("joblog");
+/// Runs `supervisor each` for `count` inputs, two at a time, with limits, captured output and a joblog.
+fn each(workspace: &Workspace, count: usize, program: &str) -> Ran {
+    let log = workspace.path("joblog");
     let options = ["--limit", LIMITS, "--joblog", log.to_str().unwrap(), "-a"];
-    let input = place.lines(count);
+    let input = workspace.lines(count);
     let options = [&options[..], &[input.to_str().unwrap()]].concat();
-    let ran = place.run(&mut place.each(&options, program));
-    assert_eq!(place.tally(), Some((count, count)), "all jobs are done");
+    let ran = workspace.run(&mut workspace.each(&options, program));
+    assert_eq!(workspace.tally(), Some((count, count)), "all jobs are done");
     ran
 }
 
-fn nothing(place: &Place) -> Option<PathBuf> {
-    let (source, program) = (place.path("nothing.c"), place.path("nothing"));
+fn nothing(workspace: &Workspace) -> Option<PathBuf> {
+    let (source, program) = (workspace.path("nothing.c"), workspace.path("nothing"));
     if !program.exists() {
         fs::write(&source, NOTHING).unwrap();
         let mut compiler = Command::new("cc");
@@ -162,9 +162,9 @@ fn nothing(place: &Place) -> Option<PathBuf> {
     Some(program)
 }
 
-/// A supervisor in this process, which holds so much memory, that runs `true` for each line of a
-/// file.
-pub(crate) fn heavy(words: &[String]) {
+/// Runs a supervisor in this process, with the given number of bytes resident, that runs `true` for
+/// each line of a file. Prints the duration of the run in seconds.
+pub(crate) fn run_with_ballast(words: &[String]) {
     let ward = warden::split(true).expect("a warden");
     let ballast = vec![1u8; words[0].parse().unwrap()];
     let all = RetryOn { error: true, panic: true, timeout: true };

@@ -1,4 +1,5 @@
-//! What becomes of jobs when a worker is killed from outside? Nothing, but for the one it ran.
+//! Checks that no job is lost when a worker is killed from outside, and that only the job that was
+//! running starts twice.
 
 use std::{
     collections::HashMap,
@@ -17,18 +18,18 @@ use nix::{
 };
 
 use super::{
-    command::{Live, Place},
+    command::{Live, Workspace},
     table::Table,
 };
 
 const ROUNDS: usize = 5;
 const JOBS: usize = 1000;
-/// After so many starts a worker is killed.
+/// Number of started jobs after which a worker is killed.
 const STARTS: usize = 300;
-const WHILE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many jobs fared otherwise than they should.
+/// Numbers of jobs that a death harmed.
 #[derive(Default)]
 struct Harm {
     lost: usize,
@@ -48,9 +49,9 @@ impl Harm {
     }
 }
 
-/// A worker killed in the middle of its work.
-pub(crate) fn lost(place: &Place, table: &mut Table) {
-    let rounds = (0..ROUNDS).map(|_| lost_round(place));
+/// Kills a worker while it runs jobs, and counts the jobs that are lost, failed or ran twice.
+pub(crate) fn lost(workspace: &Workspace, table: &mut Table) {
+    let rounds = (0..ROUNDS).map(|_| lost_round(workspace));
     let Harm { lost, errors, finished_twice, started_twice } =
         rounds.fold(Harm::default(), |worst, round| worst.worst(&round));
     for (name, count, most) in [
@@ -64,19 +65,19 @@ pub(crate) fn lost(place: &Place, table: &mut Table) {
     }
 }
 
-fn lost_round(place: &Place) -> Harm {
-    let [starts, ends] = ["starts", "ends"].map(|name| place.path(name));
+fn lost_round(workspace: &Workspace) -> Harm {
+    let [starts, ends] = ["starts", "ends"].map(|name| workspace.path(name));
     for log in [&starts, &ends] {
         File::create(log).unwrap();
     }
-    let input = place.input("lost", |out| {
+    let input = workspace.input("lost", |out| {
         for id in 0..JOBS {
             let (starts, ends) = (starts.display(), ends.display());
             writeln!(out, "log {starts} {id};sleep 2;log {ends} {id}").unwrap();
         }
     });
-    let mut command = place.supervisor(&["-w", "2", "--deadline", "20s"], &input, &["work"]);
-    let replies = place.path("replies");
+    let mut command = workspace.supervisor(&["-w", "2", "--deadline", "20s"], &input, &["work"]);
+    let replies = workspace.path("replies");
     command.stdout(File::create(&replies).unwrap());
     let mut run = Live::start(&mut command);
     let victim = loop {
@@ -88,9 +89,9 @@ fn lost_round(place: &Place) -> Harm {
         thread::sleep(Duration::from_millis(1));
     };
     kill(victim, Signal::SIGKILL).unwrap();
-    let ended_well = run.ends_well();
-    // Without a summary, all is lost.
-    let (jobs, ok) = place.tally().unwrap_or_default();
+    let ended_well = run.succeeds();
+    // Without a summary, all jobs count as lost.
+    let (jobs, ok) = workspace.tally().unwrap_or_default();
     let replies = fs::read_to_string(&replies).unwrap();
     let replied = counted(replies.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()));
     let twice = |log: &Path| above_one(&counted(entries(log).into_iter().map(|entry| entry.0)));
@@ -103,7 +104,7 @@ fn lost_round(place: &Place) -> Harm {
     }
 }
 
-/// The whole lines of a log: which job, and which process.
+/// Returns the complete lines of a log: a job and its process.
 fn entries(log: &Path) -> Vec<(usize, Pid)> {
     let text = fs::read_to_string(log).unwrap();
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -114,7 +115,7 @@ fn entries(log: &Path) -> Vec<(usize, Pid)> {
     whole.lines().map(|line| entry(line).expect("a job and a process")).collect()
 }
 
-/// How often each comes.
+/// Counts how often each id occurs.
 fn counted(ids: impl Iterator<Item = usize>) -> HashMap<usize, usize> {
     let mut counts = HashMap::new();
     for id in ids {
@@ -127,38 +128,38 @@ fn above_one(counts: &HashMap<usize, usize>) -> usize {
     counts.values().filter(|count| **count > 1).count()
 }
 
-/// A worker killed while it has nothing to do, then ten jobs, one after the other.
-pub(crate) fn idle(place: &Place, table: &mut Table) {
+/// Kills an idle worker, and then runs ten jobs, one after the other.
+pub(crate) fn idle(workspace: &Workspace, table: &mut Table) {
     const AFTER: usize = 10;
-    let fewest = (0..ROUNDS).map(|_| idle_round(place, AFTER)).min().unwrap();
+    let fewest = (0..ROUNDS).map(|_| idle_round(workspace, AFTER)).min().unwrap();
     let goal = format!("{AFTER}, fewest of {ROUNDS} rounds");
     let name = "worker killed while idle: jobs done, of 10";
     table.plain(name, [&fewest.to_string(), &AFTER.to_string(), "-"], &goal, fewest == AFTER);
 }
 
-fn idle_round(place: &Place, jobs: usize) -> usize {
-    let log = place.path("idle");
+fn idle_round(workspace: &Workspace, jobs: usize) -> usize {
+    let log = workspace.path("idle");
     File::create(&log).unwrap();
-    let mut command = place.supervisor(&["-w", "2"], "-", &["work"]);
+    let mut command = workspace.supervisor(&["-w", "2"], "-", &["work"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut run = Live::start(&mut command);
     let mut input = run.0.stdin.take().unwrap();
     let replies = lines(run.0.stdout.take().unwrap());
     let mut is_done = |job: &str| {
-        // A supervisor that is gone does no job.
+        // If the supervisor is gone, the write fails.
         let sent = writeln!(input, "{job}").and_then(|()| input.flush());
         sent.is_ok() && replies.recv_timeout(PATIENCE).is_ok_and(|reply| reply == job)
     };
-    assert!(is_done(&format!("log {} 0", log.display())), "the first job is done");
-    thread::sleep(WHILE);
+    assert!(is_done(&format!("log {} 0", log.display())), "the first job succeeds");
+    thread::sleep(PAUSE);
     kill(entries(&log)[0].1, Signal::SIGKILL).unwrap();
-    thread::sleep(WHILE);
+    thread::sleep(PAUSE);
     let done = (0..jobs).filter(|number| is_done(&format!("job {number}"))).count();
     drop(input);
-    if run.ends_well() { done } else { 0 }
+    if run.succeeds() { done } else { 0 }
 }
 
-/// The lines of a pipe, as they come.
+/// Reads lines of a pipe on a thread, and sends each one as soon as it is complete.
 fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

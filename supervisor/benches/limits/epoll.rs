@@ -1,4 +1,4 @@
-//! One small frame in flight to each of two children, in one loop.
+//! Echoes small frames, one in flight to each of two children, in one loop.
 
 use std::{
     io::{Read, Write},
@@ -6,13 +6,14 @@ use std::{
 };
 
 use super::{
-    FRAME, frame,
-    kid::Kid,
+    FRAME,
+    child::Child,
+    frame,
     poll::{Poll, READ},
 };
 
 pub(super) fn run(count: usize) -> Duration {
-    let kids = Kid::two(None, |mut jobs, mut replies| {
+    let children = Child::two(None, |mut jobs, mut replies| {
         let mut frame = [0; FRAME];
         while jobs.read_exact(&mut frame).is_ok() {
             frame[8] ^= 1;
@@ -20,23 +21,23 @@ pub(super) fn run(count: usize) -> Duration {
         }
     });
     let mut poll = Poll::new();
-    for (token, kid) in (0..).zip(&kids) {
-        poll.add(&kid.replies, READ, token);
+    for (token, child) in (0..).zip(&children) {
+        poll.add(&child.replies, READ, token);
     }
     let began = Instant::now();
     let (mut sent, mut done) = (0, 0);
-    for kid in &kids {
-        (&kid.jobs).write_all(&frame(sent)).unwrap();
+    for child in &children {
+        (&child.jobs).write_all(&frame(sent)).unwrap();
         sent += 1;
     }
     let mut reply = [0; FRAME];
     while done < count {
         for event in 0..poll.wait() {
-            let kid = &kids[usize::from(poll.token(event) == 1)];
-            (&kid.replies).read_exact(&mut reply).unwrap();
+            let child = &children[usize::from(poll.token(event) == 1)];
+            (&child.replies).read_exact(&mut reply).unwrap();
             done += 1;
             if sent < count {
-                (&kid.jobs).write_all(&frame(sent)).unwrap();
+                (&child.jobs).write_all(&frame(sent)).unwrap();
                 sent += 1;
             }
         }

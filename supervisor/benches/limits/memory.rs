@@ -1,4 +1,4 @@
-//! Does what the supervisor remembers grow with the number of jobs? They come through a pipe.
+//! Measures whether the supervisor's memory grows with the number of jobs that arrive through a pipe.
 
 use std::{
     fs::File,
@@ -9,7 +9,7 @@ use std::{
 use ::process::proc::Fields;
 
 use super::{
-    command::{Live, Place},
+    command::{Live, Workspace},
     table::{Goal, Table, Turns, mebibytes},
 };
 
@@ -18,14 +18,22 @@ const LINE: usize = 17;
 const GROWTH_MAX: f64 = 1.2;
 const PEAK_MAX: f64 = 32.0 * 1024.0 * 1024.0;
 
-pub(crate) fn memory(place: &Place, table: &mut Table) {
-    grow(place, table, "10 M jobs by a pipe", 10, &["--output", "none"], "echo", "");
-    // The replies that come early have to be kept until the first one's is there.
-    grow(place, table, "2 M by a pipe, -k, first takes 2 s", 2, &["-k"], "work", "sleep 2000\n");
+pub(crate) fn memory(workspace: &Workspace, table: &mut Table) {
+    grow(workspace, table, "10 M jobs by a pipe", 10, &["--output", "none"], "echo", "");
+    // The supervisor has to keep early replies until the first job's reply has arrived.
+    grow(
+        workspace,
+        table,
+        "2 M by a pipe, -k, first takes 2 s",
+        2,
+        &["-k"],
+        "work",
+        "sleep 2000\n",
+    );
 }
 
 fn grow(
-    place: &Place,
+    workspace: &Workspace,
     table: &mut Table,
     name: &str,
     millions: usize,
@@ -33,9 +41,9 @@ fn grow(
     program: &str,
     first: &str,
 ) {
-    let lines = File::open(place.lines(10 * MILLION)).unwrap();
+    let lines = File::open(workspace.lines(10 * MILLION)).unwrap();
     let options = [&["-w", "2"], options].concat();
-    let mut command = place.supervisor(&options, "-", &[program]);
+    let mut command = workspace.supervisor(&options, "-", &[program]);
     let mut run = Live::start(command.stdin(Stdio::piped()).stdout(Stdio::null()));
     let mut input = run.0.stdin.take().unwrap();
     input.write_all(first.as_bytes()).unwrap();
@@ -45,9 +53,9 @@ fn grow(
     let late = status(&run, "VmRSS");
     let peak = status(&run, "VmHWM");
     drop(input);
-    assert!(run.ends_well(), "the run ends well");
+    assert!(run.succeeds(), "the run succeeds");
     let jobs = millions * MILLION + usize::from(!first.is_empty());
-    assert_eq!(place.tally(), Some((jobs, jobs)), "all jobs are done");
+    assert_eq!(workspace.tally(), Some((jobs, jobs)), "all jobs succeed");
     let mut turns = Turns::default();
     turns.push(late, early);
     let goal = Goal::AtMost(GROWTH_MAX, "of that after the first million");
@@ -56,14 +64,14 @@ fn grow(
     table.plain("  its peak", figures.map(String::as_str), "<= 32 MiB", peak <= PEAK_MAX);
 }
 
-/// Writes the next lines of the file into the pipe; returns when they are in.
+/// Writes the next `count` lines of the file into the pipe, and returns once all are written.
 pub(super) fn feed(lines: &File, input: &mut ChildStdin, count: usize) {
     let bytes = u64::try_from(count * LINE).unwrap();
     let fed = io::copy(&mut lines.take(bytes), input).unwrap();
-    assert_eq!(fed, bytes, "the lines are there");
+    assert_eq!(fed, bytes, "the file has enough lines");
 }
 
-/// A line of `/proc/PID/status`, in bytes.
+/// Returns a value of `/proc/PID/status`, in bytes.
 pub(super) fn status(run: &Live, name: &str) -> f64 {
     let status = Fields::status(run.0.id().cast_signed()).unwrap();
     status.bytes(name).unwrap() as f64

@@ -1,13 +1,15 @@
-//! What is the most that pipes allow? Bare loops with neither pool nor protocol, ports of the C
-//! programs of the same names; each runs in a process of its own, which forks before it has any
-//! thread. By hand: `jobs limit pipeline 10000000`, `jobs limit epoll 200000`, and so on.
+//! Measures the most that pipes and spawns allow, with loops that have neither pool nor protocol.
+//!
+//! The loops are ports of C programs of the same names. Each one runs in its own process, which forks
+//! before it has any thread. To run one by hand: `jobs limit pipeline 10000000`, `jobs limit epoll
+//! 200000`, and so on.
 
 mod bulk;
+mod child;
 pub(crate) mod command;
 pub(crate) mod commands;
 pub(crate) mod deaths;
 mod epoll;
-mod kid;
 pub(crate) mod memory;
 pub(crate) mod mixed;
 mod pipeline;
@@ -24,29 +26,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::command::{Place, Ran};
+use self::command::{Ran, Workspace};
 
 pub(crate) const WORD: &str = "limit";
 
-/// A limit, and how many jobs of it.
+/// A reference loop and its number of jobs.
 #[derive(Clone, Copy)]
 pub(crate) enum Limit<'a> {
-    /// Two children with 64 frames in flight each, written in batches; microseconds of spinning
-    /// per job.
+    /// Two children with 64 frames in flight each, written in batches. The second value is the
+    /// microseconds of spinning per job.
     Pipeline(usize, u64),
     /// Two children with one frame in flight each.
     Epoll(usize),
     /// Two children with 1 MiB in flight each.
     Bulk(usize),
-    /// The same, from the file that the jobs come from.
+    /// Two children with 1 MiB in flight each, read from the file of the supervisor's jobs.
     BulkFile(usize),
-    /// Two processes of this program at a time.
+    /// Processes of a program, two at a time.
     Spawn(usize, &'a str),
 }
 
 impl Limit<'_> {
-    /// Jobs per second, as this machine does them now, and what the process used.
-    pub(crate) fn measure(self, place: &Place) -> (f64, Ran) {
+    /// Returns the jobs per second on this machine now, and the time that the process used.
+    pub(crate) fn measure(self, workspace: &Workspace) -> (f64, Ran) {
         let words = match self {
             Self::Pipeline(jobs, spin) => {
                 vec!["pipeline".into(), jobs.to_string(), spin.to_string()]
@@ -54,7 +56,7 @@ impl Limit<'_> {
             Self::Epoll(jobs) => vec!["epoll".into(), jobs.to_string()],
             Self::Bulk(jobs) => vec!["bulk".into(), jobs.to_string()],
             Self::BulkFile(jobs) => {
-                let file = place.blocks(jobs).display().to_string();
+                let file = workspace.blocks(jobs).display().to_string();
                 vec!["bulk".into(), jobs.to_string(), file]
             }
             Self::Spawn(jobs, program) => {
@@ -62,12 +64,12 @@ impl Limit<'_> {
             }
         };
         let mut command = Command::new(env::current_exe().unwrap());
-        let ran = place.run(command.arg(WORD).args(words));
-        (place.said().trim().parse().expect("a rate"), ran)
+        let ran = workspace.run(command.arg(WORD).args(words));
+        (workspace.stdout().trim().parse().expect("a rate"), ran)
     }
 }
 
-/// The process that is a limit: says its rate.
+/// Runs a loop in this process and prints its jobs per second.
 pub(crate) fn main(words: &[String]) {
     let number = |at: usize| words.get(at).map_or(0, |word| word.parse().expect("a number"));
     let jobs = number(1);
@@ -85,7 +87,7 @@ pub(crate) fn main(words: &[String]) {
     println!("{}", count as f64 / took.as_secs_f64());
 }
 
-/// A frame of 24 bytes: length, number, and a payload of 16.
+/// Size of a frame in bytes: length, number, and a payload of 16 bytes.
 const FRAME: usize = 24;
 const LENGTH: u32 = 16;
 

@@ -1,4 +1,4 @@
-//! Many small frames in flight, written and read in batches.
+//! Echoes small frames, 64 in flight to each of two children, written and read in batches.
 
 use std::{
     fs::File,
@@ -7,26 +7,27 @@ use std::{
 };
 
 use super::{
-    FRAME, LENGTH, frame, id,
-    kid::{Kid, now},
+    FRAME, LENGTH,
+    child::{Child, now},
+    frame, id,
     poll::{Poll, READ, WRITE},
     spin,
 };
 
 const IN_FLIGHT: usize = 64;
 const BATCH: usize = 64 << 10;
-/// Set in the token of a child's jobs pipe.
+/// Bit of a token that marks a child's jobs pipe.
 const JOBS: u64 = 2;
 
 pub(super) fn run(count: usize, time: Duration) -> Duration {
-    let kids = Kid::two(None, |jobs, replies| child(jobs, replies, time));
+    let children = Child::two(None, |jobs, replies| child(jobs, replies, time));
     let mut poll = Poll::new();
-    for (token, kid) in (0..).zip(&kids) {
-        kid.without_waiting();
-        poll.add(&kid.replies, READ, token);
-        poll.add(&kid.jobs, 0, token | JOBS);
+    for (token, child) in (0..).zip(&children) {
+        child.set_nonblocking();
+        poll.add(&child.replies, READ, token);
+        poll.add(&child.jobs, 0, token | JOBS);
     }
-    let mut lanes = kids.each_ref().map(Lane::new);
+    let mut lanes = children.each_ref().map(Lane::new);
     let began = Instant::now();
     let (mut sent, mut done, mut sum) = (0, 0, 0);
     for (token, lane) in (0..).zip(&mut lanes) {
@@ -48,9 +49,9 @@ pub(super) fn run(count: usize, time: Duration) -> Duration {
     took
 }
 
-/// What is between the parent and a child.
+/// The buffers and counters of one child.
 struct Lane<'a> {
-    kid: &'a Kid,
+    child: &'a Child,
     out: Vec<u8>,
     written: usize,
     input: Vec<u8>,
@@ -60,9 +61,9 @@ struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    fn new(kid: &'a Kid) -> Self {
+    fn new(child: &'a Child) -> Self {
         let (out, input) = (Vec::with_capacity(BATCH), vec![0; BATCH]);
-        Self { kid, out, written: 0, input, have: 0, in_flight: 0, waits: false }
+        Self { child, out, written: 0, input, have: 0, in_flight: 0, waits: false }
     }
 
     fn send(&mut self, sent: &mut usize, count: usize, poll: &Poll, token: u64) {
@@ -72,7 +73,7 @@ impl<'a> Lane<'a> {
             self.in_flight += 1;
         }
         while self.written < self.out.len() {
-            match now((&self.kid.jobs).write(&self.out[self.written..])) {
+            match now((&self.child.jobs).write(&self.out[self.written..])) {
                 0 => break,
                 length => self.written += length,
             }
@@ -83,13 +84,13 @@ impl<'a> Lane<'a> {
         }
         let waits = !self.out.is_empty();
         if waits != self.waits {
-            poll.change(&self.kid.jobs, if waits { WRITE } else { 0 }, token | JOBS);
+            poll.change(&self.child.jobs, if waits { WRITE } else { 0 }, token | JOBS);
             self.waits = waits;
         }
     }
 
     fn receive(&mut self, sum: &mut u64) -> usize {
-        self.have += now((&self.kid.replies).read(&mut self.input[self.have..]));
+        self.have += now((&self.child.replies).read(&mut self.input[self.have..]));
         let frames = self.input[..self.have].chunks_exact(FRAME);
         let (done, used) = (frames.len(), frames.len() * FRAME);
         *sum += frames.map(|frame| u64::from(id(frame))).sum::<u64>();

@@ -1,4 +1,4 @@
-//! `epoll`, as a C program would use it.
+//! Calls `epoll` as a C program would.
 
 use std::{
     fs::File,
@@ -16,10 +16,10 @@ pub(super) struct Poll {
 
 impl Poll {
     pub(super) fn new() -> Self {
-        // SAFETY: takes a flag and gives a descriptor.
+        // SAFETY: epoll_create1 takes a flag and returns a descriptor.
         let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         assert!(epoll >= 0, "epoll");
-        // SAFETY: the descriptor is new, and nobody else's.
+        // SAFETY: the descriptor is new, and nothing else owns it.
         let epoll = unsafe { OwnedFd::from_raw_fd(epoll) };
         Self { epoll, events: [libc::epoll_event { events: 0, u64: 0 }; EVENTS] }
     }
@@ -34,17 +34,17 @@ impl Poll {
 
     fn control(&self, act: i32, file: &File, events: u32, token: u64) {
         let mut event = libc::epoll_event { events, u64: token };
-        // SAFETY: two open descriptors and an event that outlives the call.
+        // SAFETY: both descriptors are open, and the event outlives the call.
         let result = unsafe {
             libc::epoll_ctl(self.epoll.as_raw_fd(), act, file.as_raw_fd(), &raw mut event)
         };
         assert_eq!(result, 0, "epoll_ctl");
     }
 
-    /// Waits, and gives how many tokens there are.
+    /// Waits for events, and returns their number.
     pub(super) fn wait(&mut self) -> usize {
         let room = i32::try_from(EVENTS).unwrap();
-        // SAFETY: the array has room for as many events as are asked for.
+        // SAFETY: the array has room for `room` events.
         let count =
             unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), room, -1) };
         usize::try_from(count).expect("epoll_wait")

@@ -1,4 +1,4 @@
-//! One table: what was measured, beside what, and whether that is enough.
+//! Prints a table of measurements, their references and their goals.
 
 pub(crate) const ROUNDS: usize = 3;
 
@@ -7,10 +7,10 @@ pub(crate) struct Table {
     missed: usize,
 }
 
-/// A figure and its reference, measured in turns.
+/// Measurements of the supervisor and of a reference, in alternation.
 #[derive(Default)]
 pub(crate) struct Turns {
-    ours: Vec<f64>,
+    measured: Vec<f64>,
     reference: Vec<f64>,
 }
 
@@ -20,24 +20,27 @@ pub(crate) enum Goal<'a> {
 }
 
 impl Turns {
-    pub(crate) fn push(&mut self, ours: f64, reference: f64) {
-        self.ours.push(ours);
+    pub(crate) fn push(&mut self, measured: f64, reference: f64) {
+        self.measured.push(measured);
         self.reference.push(reference);
     }
 
-    /// The median of the rounds' ratios.
+    /// Returns the median of the rounds' ratios.
     fn ratio(&self) -> f64 {
-        let rounds = self.ours.iter().zip(&self.reference);
-        median(rounds.map(|(ours, reference)| ours / reference).collect())
+        let rounds = self.measured.iter().zip(&self.reference);
+        median(rounds.map(|(measured, reference)| measured / reference).collect())
     }
 }
 
-/// Measures both in turns.
-pub(crate) fn turns(mut ours: impl FnMut() -> f64, mut reference: impl FnMut() -> f64) -> Turns {
+/// Measures the supervisor and the reference in alternation.
+pub(crate) fn turns(
+    mut measured: impl FnMut() -> f64,
+    mut reference: impl FnMut() -> f64,
+) -> Turns {
     let mut turns = Turns::default();
     for _ in 0..ROUNDS {
-        let ours = ours();
-        turns.push(ours, reference());
+        let measured = measured();
+        turns.push(measured, reference());
     }
     turns
 }
@@ -45,28 +48,28 @@ pub(crate) fn turns(mut ours: impl FnMut() -> f64, mut reference: impl FnMut() -
 impl Table {
     pub(crate) fn new() -> Self {
         let table = Self::default();
-        line("", ["ours", "reference", "ratio"], "goal", "");
+        line("", ["supervisor", "reference", "ratio"], "goal", "");
         table
     }
 
-    /// Whether all goals were met.
+    /// Whether all rows met their goals.
     pub(crate) fn is_met(&self) -> bool {
         self.missed == 0
     }
 
-    /// A row whose ratio decides.
+    /// Prints a row whose ratio is compared with its goal.
     pub(crate) fn row(&mut self, name: &str, turns: &Turns, show: fn(f64) -> String, goal: &Goal) {
         let ratio = turns.ratio();
         let (is_met, goal) = match goal {
             Goal::AtLeast(least, of) => (ratio >= *least, format!(">= {least} {of}")),
             Goal::AtMost(most, of) => (ratio <= *most, format!("<= {most} {of}")),
         };
-        let [ours, reference] =
-            [&turns.ours, &turns.reference].map(|all| show(median(all.clone())));
-        self.plain(name, [&ours, &reference, &format!("{ratio:.2}")], &goal, is_met);
+        let [measured, reference] =
+            [&turns.measured, &turns.reference].map(|all| show(median(all.clone())));
+        self.plain(name, [&measured, &reference, &format!("{ratio:.2}")], &goal, is_met);
     }
 
-    /// A row that was judged already.
+    /// Prints a row that the caller has judged.
     pub(crate) fn plain(&mut self, name: &str, figures: [&str; 3], goal: &str, is_met: bool) {
         line(name, figures, goal, if is_met { "ok" } else { "MISSED" });
         self.missed += usize::from(!is_met);
@@ -77,8 +80,8 @@ impl Table {
     }
 }
 
-fn line(name: &str, [ours, reference, ratio]: [&str; 3], goal: &str, verdict: &str) {
-    let figures = format!("{name:<47} {ours:>12} {reference:>12} {ratio:>6}");
+fn line(name: &str, [measured, reference, ratio]: [&str; 3], goal: &str, verdict: &str) {
+    let figures = format!("{name:<47} {measured:>12} {reference:>12} {ratio:>6}");
     println!("{}", format!("{figures}  {goal:<42} {verdict}").trim_end());
 }
 

@@ -1,6 +1,6 @@
-//! What does it cost to be watched? A client that follows all events over HTTP, another that follows
-//! the board as the page does, one that follows events by the control socket, and a scrape of the
-//! metrics each second.
+//! Measures the cost of observers: a client that follows all events over HTTP, one that follows the
+//! board as the page does, one that follows events through the control socket, and one that scrapes
+//! the metrics every second.
 
 use std::{
     io::{self, Read, Write},
@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    command::Place,
+    command::Workspace,
     table::{Goal, Table, rate, turns},
 };
 
@@ -20,39 +20,39 @@ const COUNT: usize = 10_000_000;
 const NAME: &str = "benchmark-watched";
 const OPTIONS: [&str; 4] = ["-w", "2", "--output", "none"];
 
-pub(crate) fn watched(place: &Place, table: &mut Table) {
-    let input = place.lines(COUNT);
+pub(crate) fn watched(workspace: &Workspace, table: &mut Table) {
+    let input = workspace.lines(COUNT);
     let rate_of =
-        |options: &[&str]| COUNT as f64 / place.jobs(options, COUNT, &input, &["echo"]).wall;
-    let socket = place.path("web");
+        |options: &[&str]| COUNT as f64 / workspace.jobs(options, COUNT, &input, &["echo"]).wall;
+    let socket = workspace.path("web");
     let serve = format!("unix:{}", socket.display());
     let watched = || {
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
             for path in ["/events", "/events?only=board", "/metrics"] {
-                scope.spawn(|| look_on(&socket, path, &is_over));
+                scope.spawn(|| observe(&socket, path, &is_over));
             }
-            scope.spawn(|| follow(place, &is_over));
+            scope.spawn(|| follow(workspace, &is_over));
             let rate = rate_of(&[&OPTIONS[..], &["--serve", &serve, "--name", NAME]].concat());
             is_over.store(true, Ordering::Relaxed);
             rate
         })
     };
     let turns = turns(watched, || rate_of(&OPTIONS));
-    let name = "10 M jobs, followed thrice and scraped each second";
-    table.row(name, &turns, rate, &Goal::AtLeast(0.97, "of nobody looking on"));
+    let name = "10 M jobs, 3 followers, scraped every second";
+    table.row(name, &turns, rate, &Goal::AtLeast(0.97, "of an unobserved run"));
 }
 
-/// Follows the run by its control socket, once it is there.
-fn follow(place: &Place, is_over: &AtomicBool) {
+/// Follows the run through its control socket, as soon as the socket exists.
+fn follow(workspace: &Workspace, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
-        let _ = place.asking(&["events", "--run", NAME]).status();
+        let _ = workspace.control(&["events", "--run", NAME]).status();
         thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Asks for it, reads all there is, and asks again a second later.
-fn look_on(socket: &Path, path: &str, is_over: &AtomicBool) {
+/// Requests a path, reads the whole answer, and requests it again one second later.
+fn observe(socket: &Path, path: &str, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         let pause = match ask(socket, path) {
             Ok(()) => Duration::from_secs(1),

@@ -1,9 +1,11 @@
-//! What does supervision cost, beside the least it can cost? Each figure stands beside a
-//! reference measured in the same run, since machines differ and one machine differs from hour
-//! to hour. `sh scripts/bench.sh` builds what it needs and runs it.
+//! Measures the cost of supervision beside the minimum that the system allows.
+//!
+//! Each figure stands beside a reference that is measured in the same run, because machines differ,
+//! and one machine differs from hour to hour. `sh scripts/bench.sh` builds the programs that the
+//! benchmark needs and runs it.
 
-#![expect(unsafe_code, reason = "the reference spawns as a C program would")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that fails shall stop")]
+#![expect(unsafe_code, reason = "the reference spawns processes as a C program would")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed benchmark stops")]
 
 use std::{
     env, fs,
@@ -21,16 +23,16 @@ mod orphans;
 
 const SUPERVISOR: &str = env!("CARGO_BIN_EXE_supervisor");
 const KILLS: usize = 11;
-/// A worker is ready after a second; only such a one is replaced at once.
+/// A worker counts as ready after a second, and only a ready worker is replaced at once.
 const UNTIL_READY: Duration = Duration::from_millis(1200);
 
 fn main() {
-    // `cargo bench` passes `--bench`; `cargo test --benches` does not, and shall not wait.
+    // `cargo bench` passes `--bench`. `cargo test --benches` does not, and must end at once.
     if !env::args().any(|argument| argument == "--bench") {
         return;
     }
     let seconds = env::var("IDLE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
-    println!("{:<44} {:>10} {:>12} {:>8}  goal", "", "ours", "reference", "ratio");
+    println!("{:<44} {:>10} {:>12} {:>8}  goal", "", "supervisor", "reference", "ratio");
     let wanted: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
     if is_wanted("recover") {
@@ -54,12 +56,12 @@ fn main() {
     }
 }
 
-fn row(name: &str, ours: &str, reference: &str, ratio: &str, goal: &str) {
-    println!("{name:<44} {ours:>10} {reference:>12} {ratio:>8}  {goal}");
+fn row(name: &str, measured: &str, reference: &str, ratio: &str, goal: &str) {
+    println!("{name:<44} {measured:>10} {reference:>12} {ratio:>8}  {goal}");
 }
 
-/// From the kill of a worker to its replacement's first instruction, beside the kill of a
-/// child and a `vfork` and `exec` of the same program.
+/// Measures the time from the kill of a worker to the first instruction of its replacement, beside
+/// the kill of a child followed by a `vfork` and `exec` of the same program.
 fn recover() {
     let beacons = Beacons::new();
     let mut run = Run::new(&[
@@ -72,13 +74,13 @@ fn recover() {
         beacons.path(),
     ]);
     let mut pid = beacons.next(0).0;
-    let (mut ours, mut reference) = (Vec::new(), Vec::new());
+    let (mut measured, mut reference) = (Vec::new(), Vec::new());
     for _ in 0..KILLS {
         thread::sleep(UNTIL_READY);
-        ours.push(timed_kill(pid, &beacons, || {}));
+        measured.push(timed_kill(pid, &beacons, || {}));
         pid = beacons.last_pid();
-        // As rested as ours: after a second of sleep the processors and their caches are cold,
-        // and the same act takes five times as long as in a loop.
+        // The reference rests as long as the worker: after a second of sleep, the processors and
+        // their caches are cold, and the same spawn takes five times as long as in a loop.
         let child = spawn(beacons.program(), beacons.path());
         beacons.next(0);
         thread::sleep(UNTIL_READY);
@@ -87,17 +89,17 @@ fn recover() {
         end(next);
     }
     run.stop();
-    let (ours, reference) = (median(ours), median(reference));
+    let (measured, reference) = (median(measured), median(reference));
     row(
-        "kill -9 to the replacement's first act",
-        &format!("{:.0} us", ours * 1e6),
+        "kill -9 to first instruction of replacement",
+        &format!("{:.0} us", measured * 1e6),
         &format!("{:.0} us", reference * 1e6),
-        &format!("{:.2}", ours / reference),
+        &format!("{:.2}", measured / reference),
         "<= 3 of vfork+exec",
     );
 }
 
-/// 512 workers that start, say a line and end, beside as many spawns one after another.
+/// Measures 512 workers that start, print a line and end, beside 512 spawns one after another.
 fn start() {
     const WORKERS: usize = 512;
     let began = Instant::now();
@@ -106,10 +108,10 @@ fn start() {
         .stderr(Stdio::null())
         .output()
         .unwrap();
-    let ours = began.elapsed().as_secs_f64();
+    let measured = began.elapsed().as_secs_f64();
     let lines = output.stdout.split(|byte| *byte == b'\n');
     let here = lines.filter(|line| line.ends_with(b"] here")).count();
-    assert_eq!(here, WORKERS, "every worker reports");
+    assert_eq!(here, WORKERS, "every worker prints its line");
     let began = Instant::now();
     for _ in 0..WORKERS {
         let output = Command::new("echo").arg("here").output().unwrap();
@@ -117,15 +119,16 @@ fn start() {
     }
     let reference = began.elapsed().as_secs_f64();
     row(
-        "512 workers start and report",
-        &format!("{ours:.2} s"),
+        "512 workers start, print a line and end",
+        &format!("{measured:.2} s"),
         &format!("{reference:.2} s"),
-        &format!("{:.2}", ours / reference),
+        &format!("{:.2}", measured / reference),
         "< 5 s; beside std's spawn, one at a time",
     );
 }
 
-/// What many sleeping workers cost.
+/// Measures the wake-ups and the private memory of the supervisor and its warden while their workers
+/// sleep.
 fn idle(workers: usize, seconds: u64, goal_mib: f64) {
     let count = workers.to_string();
     let mut run = Run::new(&["--workers", &count, "--", "sleep", "1000"]);
@@ -146,7 +149,7 @@ fn idle(workers: usize, seconds: u64, goal_mib: f64) {
         "0",
     );
     row(
-        &format!("{workers} sleeping workers, our private memory"),
+        &format!("{workers} sleeping workers, private memory"),
         &format!("{private:.1} MiB"),
         &format!("{goal_mib:.0} MiB"),
         &format!("{:.2}", private / goal_mib),
@@ -168,7 +171,7 @@ impl Run {
         i32::try_from(self.0.id()).unwrap()
     }
 
-    /// The supervisor itself: what was started is its warden.
+    /// Returns the PID of the supervisor itself, which is a child of the started process, the warden.
     fn supervisor(&self) -> i32 {
         until(|| !named(self.pid(), "supervisor").is_empty());
         named(self.pid(), "supervisor")[0]
@@ -187,7 +190,7 @@ impl Drop for Run {
     }
 }
 
-/// Where the beacons' words arrive.
+/// The socket on which beacons announce themselves: each sends its PID and the time of its start.
 struct Beacons {
     socket: UnixDatagram,
     path: PathBuf,
@@ -212,7 +215,7 @@ impl Beacons {
         self.program.to_str().unwrap()
     }
 
-    /// The next word of a beacon born after that moment: its process and its birth.
+    /// Waits for a beacon that started after `after`; returns its PID and the time of its start.
     fn next(&self, after: i64) -> (i32, i64) {
         loop {
             let mut buffer = [0; 64];
@@ -238,14 +241,14 @@ impl Drop for Beacons {
     }
 }
 
-/// A program of `crates/worker/examples/`.
+/// Returns the path of a program of `crates/worker/examples/`.
 fn example(name: &str) -> String {
     let program = Path::new(SUPERVISOR).with_file_name("examples").join(name);
     assert!(program.exists(), "{} is not built: run scripts/bench.sh", program.display());
     program.to_str().unwrap().into()
 }
 
-/// Seconds from the kill of `pid` to the birth of what replaces it.
+/// Returns the seconds from the kill of `pid` to the start of its replacement.
 fn timed_kill(pid: i32, beacons: &Beacons, replace: impl FnOnce()) -> f64 {
     let killed = monotonic_ns();
     signal(pid, libc::SIGKILL);
@@ -255,7 +258,7 @@ fn timed_kill(pid: i32, beacons: &Beacons, replace: impl FnOnce()) -> f64 {
 }
 
 fn reap_and_spawn(pid: i32, beacons: &Beacons) -> i32 {
-    // SAFETY: a status may go unread.
+    // SAFETY: waitpid accepts a null pointer for the status.
     unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
     spawn(beacons.program(), beacons.path())
 }
@@ -266,13 +269,13 @@ fn end(pid: i32) {
     unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
 }
 
-/// posix_spawn, which is vfork and exec.
+/// Starts a program with posix_spawn, which calls vfork and exec.
 fn spawn(program: &str, argument: &str) -> i32 {
     let strings = [program, argument].map(|text| std::ffi::CString::new(text).unwrap());
     let argv = [strings[0].as_ptr().cast_mut(), strings[1].as_ptr().cast_mut(), ptr::null_mut()];
     let envp = [ptr::null_mut()];
     let mut pid = 0;
-    // SAFETY: C strings, and arrays of pointers to them that end with null.
+    // SAFETY: the pointers lead to C strings, and to arrays of such pointers that end with null.
     let result = unsafe {
         libc::posix_spawn(
             &raw mut pid,
@@ -289,7 +292,7 @@ fn spawn(program: &str, argument: &str) -> i32 {
 
 fn signal(pid: i32, number: i32) {
     // SAFETY: kill takes two integers.
-    assert_eq!(unsafe { libc::kill(pid, number) }, 0, "{pid} is there");
+    assert_eq!(unsafe { libc::kill(pid, number) }, 0, "process {pid} exists");
 }
 
 fn monotonic_ns() -> i64 {
@@ -307,23 +310,26 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn until(holds: impl Fn() -> bool) {
     let began = Instant::now();
     while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(30), "it does not come about");
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "the condition does not hold within 30 s"
+        );
         thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// The process's children that have become the program.
+/// Returns the children of a process that already run `sleep`.
 fn children(pid: i32) -> Vec<i32> {
     named(pid, "sleep")
 }
 
-/// The children of a process that run this.
+/// Returns the children of a process that run the program `name`.
 fn named(parent: i32, name: &str) -> Vec<i32> {
     let all = proc::pids().filter_map(proc::Stat::read);
     all.filter(|it| it.name == name && it.is_child_of(parent)).map(|it| it.pid).collect()
 }
 
-/// Voluntary context switches of all threads.
+/// Returns the voluntary context switches of all threads of a process.
 fn wakeups(pid: i32) -> u64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let of_thread = |path: PathBuf| {

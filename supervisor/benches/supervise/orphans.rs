@@ -1,5 +1,5 @@
-//! How soon is everything gone that descends from a supervisor? And what does it cost to watch
-//! over the memory of many?
+//! Measures how soon all descendants of a supervisor are gone after its end, and the cost of watching
+//! the memory of many workers.
 
 use std::{
     env, fs,
@@ -12,17 +12,17 @@ use ::process::proc::{Stat, has_variable, pids};
 
 use crate::{Run, SUPERVISOR, UNTIL_READY, median, row, signal, until};
 
-/// A variable by which all processes of these runs are known.
+/// A variable that marks all processes of these runs.
 const MARK: &str = "SUPERVISOR_BENCH_ORPHANS=1";
 
 pub(crate) fn kills() {
     let rounds: usize = env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
-    for (who, inner) in [("supervisor", true), ("warden", false)] {
+    for (name, inner) in [("supervisor", true), ("warden", false)] {
         let mut times: Vec<f64> = (0..rounds).map(|_| kill(512, inner)).collect();
         times.sort_by(f64::total_cmp);
         let worst = times[times.len() - 1];
         row(
-            &format!("kill -9 of the {who}: 512 workers and 256 hiders, all gone"),
+            &format!("kill -9 of the {name}: 512 workers and 256 daemons, all gone"),
             &format!("{:.0} ms", median(times) * 1e3),
             &format!("worst {:.0} ms", worst * 1e3),
             &format!("{rounds}x"),
@@ -33,7 +33,8 @@ pub(crate) fn kills() {
     nothing();
 }
 
-/// Half of the workers have a child in a session of its own.
+/// Kills the supervisor or its warden, and returns the seconds until no process is left. Half of the
+/// workers have a child in another session.
 fn kill(workers: usize, inner: bool) -> f64 {
     let script = "[ $((SUPERVISOR_WORKER % 2)) = 0 ] || setsid sleep 1000 & exec sleep 1000";
     let count = workers.to_string();
@@ -47,7 +48,8 @@ fn kill(workers: usize, inner: bool) -> f64 {
     thread::sleep(UNTIL_READY);
     let began = Instant::now();
     signal(if inner { run.supervisor() } else { run.pid() }, libc::SIGKILL);
-    // The kernel tells of each that it is gone; to ask for all again and again would slow it.
+    // Asks for one process at a time: reading the whole process table in a loop would slow the kernel
+    // down.
     let mut left = all;
     while let Some(pid) = left.last() {
         if is_gone(*pid) {
@@ -61,7 +63,7 @@ fn kill(workers: usize, inner: bool) -> f64 {
     took
 }
 
-/// Fifty daemons are gone with their worker.
+/// Measures the end of a worker that has started fifty daemons.
 fn daemons() {
     let script = "for n in $(seq 50); do (setsid sleep 1000 &); done; exec sleep 1000";
     let times = (0..11).map(|_| {
@@ -74,44 +76,45 @@ fn daemons() {
         took
     });
     let took = format!("{:.1} ms", median(times.collect()) * 1e3);
-    row("a worker's 50 daemons, from TERM to our end", &took, "", "-", "<= 20 ms");
+    row("a worker's 50 daemons, from TERM to the run's end", &took, "", "-", "<= 20 ms");
 }
 
-/// From start to end of a program that does nothing.
+/// Measures a run of a program that does nothing, from its start to its end.
 fn nothing() {
     let time = |command: &mut Command| {
         let began = Instant::now();
         assert!(command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
         began.elapsed().as_secs_f64()
     };
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    let (mut measured, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..51 {
-        ours.push(time(Command::new(SUPERVISOR).args(["run", "--", "true"])));
+        measured.push(time(Command::new(SUPERVISOR).args(["run", "--", "true"])));
         bare.push(time(&mut Command::new("true")));
     }
-    let (ours, bare) = (median(ours) * 1e3, median(bare) * 1e3);
+    let (measured, bare) = (median(measured) * 1e3, median(bare) * 1e3);
     row(
         "`supervisor run -- true`, from start to end",
-        &format!("{ours:.1} ms"),
+        &format!("{measured:.1} ms"),
         &format!("{bare:.1} ms"),
         "-",
         "<= 5 ms more than true",
     );
 }
 
-/// What watching costs: our CPU time, above that without a limit.
+/// Measures the CPU time of a supervisor that watches the memory of its workers, beside that of one
+/// without a memory limit.
 pub(crate) fn watch(seconds: u64) {
     let without = cost(&["--workers", "512"], &["sleep", "1000"], seconds);
     let bomb = crate::example("bomb");
     let far = ["--workers", "512", "--memory", "1G"];
     let near = ["--workers", "512", "--memory", "20M"];
     for (name, options, program, goal) in [
-        ("far from their limit", &far, &["sleep", "1000"][..], "< 1 %"),
-        ("near it", &near, &[bomb.as_str(), "shared", "18"][..], "< 5 %"),
+        ("far from the limit", &far, &["sleep", "1000"][..], "< 1 %"),
+        ("near the limit", &near, &[bomb.as_str(), "shared", "18"][..], "< 5 %"),
     ] {
         let with = cost(options, program, seconds);
         row(
-            &format!("512 watched workers, {name}: of a processor"),
+            &format!("512 watched workers, {name}: share of a processor"),
             &format!("{:.2} %", with * 1e2),
             &format!("{:.2} %", without * 1e2),
             "-",
@@ -145,7 +148,7 @@ fn marked() -> Vec<i32> {
     pids().filter(|pid| has_variable(*pid, MARK.as_bytes())).collect()
 }
 
-/// No more there, or a zombie that its parent reaps.
+/// Whether the process is gone, or a zombie.
 fn is_gone(pid: i32) -> bool {
     Stat::read(pid).is_none_or(|stat| stat.has_ended())
 }

@@ -78,6 +78,20 @@ impl Crate {
         }
     }
 
+    /// What `module` means by `names`: a path that begins with `crate`, or with the name of another
+    /// crate.
+    pub(crate) fn absolute(&self, module: &[String], names: &[String]) -> Names {
+        if let Some(path) = self.resolve(module, names) {
+            return ["crate".to_owned()].into_iter().chain(path).collect();
+        }
+        let imports = self.modules.get(module).map(|module| &module.imports);
+        let import = names.first().and_then(|first| imports?.get(first));
+        match import.filter(|path| path.first() != names.first()) {
+            Some(path) => path.iter().chain(&names[1..]).cloned().collect(),
+            None => names.to_vec(),
+        }
+    }
+
     /// The path from the crate's root of what `module` means by `names`; `None` for a path into
     /// another crate. Imports and re-exports are followed to where the name is declared.
     pub(crate) fn resolve(&self, module: &[String], names: &[String]) -> Option<Names> {

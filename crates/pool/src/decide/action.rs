@@ -1,4 +1,4 @@
-//! What the pool decides: actions, and the orders that they carry.
+//! What the pool decides: a closed list of actions. Each holds all that it takes to perform it.
 
 use super::input::Tick;
 use crate::{
@@ -6,12 +6,13 @@ use crate::{
     job::{Outcome, Payload},
 };
 
-/// What is to be done about what happened; filled by one step, emptied before the next.
+/// The decisions of one step. The caller empties both lists before the next one.
 #[derive(Debug, Default)]
 pub struct Actions {
-    /// In this order.
+    /// Actions, in the order in which they are to be performed.
     pub list: Vec<Action>,
-    /// Jobs that have ended. They come before the list: what is told of a job is written first.
+    /// Jobs that have ended. Their outcomes are written before the actions are performed, so
+    /// before any event about them.
     pub settled: Vec<Outcome>,
 }
 
@@ -25,73 +26,63 @@ impl Actions {
     }
 }
 
-/// Why a job is to end early.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cancelled {
-    /// Its time is over.
-    Timeout,
-    /// Somebody wants that.
-    Asked,
-    /// What does it holds more memory than it may.
-    Memory,
-}
-
-/// Something to do about it.
+/// Something to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// Start this worker's process.
+    /// Start a worker's process.
     Spawn(WorkerId),
-    /// Send it jobs.
+    /// Send jobs to a worker.
     Send {
-        /// Who gets them.
+        /// The worker.
         worker: WorkerId,
-        /// Whether jobs recalled before these are to be declared forgotten.
+        /// Whether jobs that were retracted before are to be declared forgotten first.
         resume: bool,
         /// The jobs, in order.
         orders: Vec<Order>,
     },
-    /// Let it start nothing more of what it was sent, and tell what it has started.
+    /// Keep a worker from starting more of the jobs that it was sent, and report which job it
+    /// started last.
     Retract(WorkerId),
-    /// Note that a job that was sent was not begun, and is not with that worker any more.
+    /// Record that a job that was sent was not begun, and is no longer with its worker.
     Requeued {
         /// The job's number.
         id: u64,
     },
-    /// Let it end the job it runs.
+    /// Ask a worker to end the job that it runs.
     Cancel {
-        /// Who runs it.
+        /// The worker.
         worker: WorkerId,
         /// The job's number.
         id: u64,
-        /// Why.
+        /// Why it is to end.
         why: Cancelled,
     },
-    /// See what a worker does, at half the time of its job, and when that is over: what it has used
-    /// meanwhile tells.
+    /// Look at what a worker does: at half the time of its job and when that time is over. What it
+    /// used in between shows what it is busy with.
     Examine {
-        /// Who.
+        /// The worker.
         worker: WorkerId,
         /// The job's number.
         id: u64,
-        /// Whether its time is over.
+        /// Whether the job's time is over: then the second look is reported.
         is_over: bool,
     },
-    /// See how much memory these hold.
+    /// Measure the memory of workers and all processes below them.
     SampleMemory {
-        /// Who.
+        /// The workers.
         workers: Vec<WorkerId>,
-        /// How much each may hold, in bytes: beyond that it is to be known exactly.
+        /// What each may hold, in bytes. Above that, shared pages are to be counted exactly.
         limit: u64,
     },
-    /// Tell it that there are no more jobs, and close the way they came.
+    /// Tell a worker that there are no more jobs, and close the pipe that they came by.
     Dismiss(WorkerId),
-    /// Do not start it after all, if its process has not been begun; then that is its end.
+    /// Do not start a worker after all, if its process has not been begun: that is its end then.
     Withdraw(WorkerId),
-    /// Ask its process group to end, with the stop signal.
+    /// Send the stop signal to a worker's process group.
     Ask(WorkerId),
-    /// Kill its process group.
+    /// Send SIGKILL to a worker's process group.
     Kill(WorkerId),
-    /// Tell everyone.
+    /// Report an event to every view.
     Emit(Event),
 }
 
@@ -106,10 +97,21 @@ pub struct Order {
     pub payload: Payload,
 }
 
-/// A job that a worker runs, or is about to.
+/// Why a job is to end early.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cancelled {
+    /// Its time is over.
+    Timeout,
+    /// A user cancelled it.
+    Asked,
+    /// Its command holds more memory than it may.
+    Memory,
+}
+
+/// A job that a worker runs, or is about to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Running<'a> {
-    /// Which worker.
+    /// The worker.
     pub worker: WorkerId,
     /// The job's number.
     pub id: u64,
@@ -121,11 +123,11 @@ pub struct Running<'a> {
     pub since: Tick,
 }
 
-/// Where a job stands that is not settled.
+/// Where a job is that is not settled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
-    /// With us, or sent and not begun.
+    /// It waits to be sent, or was sent and has not begun.
     Waiting,
-    /// With this worker, which runs it or is about to.
+    /// This worker runs it, or is about to.
     Running(WorkerId),
 }

@@ -32,7 +32,7 @@ impl Pool {
         if self.policy.jobs.is_none() || has_spoken || self.phase.is_stopping() {
             return;
         }
-        let mute = match (cause, status) {
+        let silence = match (cause, status) {
             (Cause::Protocol(fault), _) => Silence::Fault(fault),
             // A kill from outside says nothing of the program.
             (Cause::Signal(Sender::Outside), _) => return,
@@ -41,7 +41,7 @@ impl Pool {
         };
         self.slots[index].died_silent = true;
         if self.slots.iter().all(|slot| slot.died_silent) {
-            self.shut_down(now, ShutdownReason::NotAWorker(mute), actions);
+            self.shut_down(now, ShutdownReason::NotAWorker(silence), actions);
         }
     }
 

@@ -1,11 +1,11 @@
-//! Have enough jobs ended in the way that stops the run? `--halt` and `--max-fail`.
+//! Whether enough jobs have ended in the way that stops the run: `--halt` and `--max-fail`.
 
 use crate::{
     event::Tally,
     rules::{Halt, HaltCount, HaltWhen},
 };
 
-/// Shares are of no use before so many jobs have ended; GNU parallel has the same rule.
+/// A share counts once this many jobs have ended, as in GNU parallel.
 const SHARE_OF_MIN: u64 = 3;
 
 /// Whether the run is to be stopped.

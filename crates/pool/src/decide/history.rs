@@ -15,23 +15,22 @@ use crate::{
 
 /// A delay between attempts grows no further than this, unless it is longer to begin with.
 const DELAY_MAX: Duration = Duration::from_secs(30);
-/// A job whose worker was killed from outside so many times, each time while it ran, is parked:
-/// who kills may well mean the job.
+/// A job that was requeued this many times, each time while it ran, is quarantined: whatever kills
+/// its workers from outside may do so because of the job.
 const REQUEUES_MAX: u32 = 5;
 
-/// What a job went through.
+/// The failed attempts of a job.
 #[derive(Debug, Default)]
 pub(super) struct AttemptHistory {
-    /// The attempts that came to nothing.
     pub(super) attempts: Vec<Attempt>,
     failures: u32,
     crashes: u32,
     requeues: u32,
-    /// Nobody wants it any more.
+    /// A user cancelled the job.
     pub(super) is_cancelled: bool,
 }
 
-/// What becomes of the job.
+/// What becomes of a job after a failed attempt.
 #[derive(Debug)]
 pub(super) enum Disposition {
     Again(Again),
@@ -43,15 +42,14 @@ impl AttemptHistory {
         u32::try_from(self.attempts.len()).map_or(u32::MAX, |earlier| earlier.saturating_add(1))
     }
 
-    /// Such a job runs alone from then on.
+    /// Whether the job ever killed a worker. It runs alone from then on.
     pub(super) fn has_crashed(&self) -> bool {
         self.crashes > 0
     }
 
-    /// Adds an attempt that came to nothing; `id` is the job's number, from which the chance in
-    /// its delays is drawn: any spread will do.
+    /// Adds a failed attempt. The job's number, `id`, seeds the jitter of its delays.
     pub(super) fn add(&mut self, attempt: Attempt, id: u64, rules: &JobRules) -> Disposition {
-        let fate = match &attempt.end {
+        let disposition = match &attempt.end {
             // An attempt that is done is never added.
             AttemptEnd::Ok => Disposition::Settled(JobEnd::Failed),
             AttemptEnd::Error(failure) => self.failed(
@@ -75,11 +73,10 @@ impl AttemptHistory {
             AttemptEnd::Requeued(_) | AttemptEnd::Lost => self.requeued(),
         };
         self.attempts.push(attempt);
-        if self.is_cancelled { Disposition::Settled(JobEnd::Failed) } else { fate }
+        if self.is_cancelled { Disposition::Settled(JobEnd::Failed) } else { disposition }
     }
 
-    /// However a command ended is its result, and may be wanted otherwise; one that we stopped
-    /// has none.
+    /// A command ended. However it did is its result, unless the supervisor stopped it.
     fn ran(&mut self, id: u64, rules: &JobRules, cause: Cause) -> Disposition {
         match cause {
             Cause::Timeout => self.failed(id, rules, rules.retry_on.timeout),
@@ -105,20 +102,20 @@ impl AttemptHistory {
         let doubled = 2u32.saturating_pow(self.failures - 1);
         let delay_max = rules.retry_delay.max(DELAY_MAX);
         let delay = rules.retry_delay.saturating_mul(doubled).min(delay_max);
-        // Fibonacci hashing: neighbours are spread far apart.
-        let chance = (id ^ u64::from(self.failures) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let delay = Jitter::from_random(chance >> 32).apply(delay).min(delay_max);
+        // Fibonacci hashing spreads the numbers of neighbouring jobs far apart.
+        let random = (id ^ u64::from(self.failures) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let delay = Jitter::from_random(random >> 32).apply(delay).min(delay_max);
         Disposition::Again(Again::After(delay))
     }
 }
 
-/// Whether the job that ran is to blame for a death, and with what.
+/// Whether a death is charged to the job that ran.
 ///
-/// Its own exits, faults, memory and protocol errors are its own; what somebody else sent, what
-/// we asked, and CPU time, which adds up over a worker's life, are not.
+/// Exits, faults, memory and protocol errors are. Signals from outside, requests of the supervisor
+/// and CPU time, which adds up over all jobs of a worker, are not.
 pub(super) fn is_charged(cause: Cause) -> bool {
     match cause {
-        // Whichever job it is about, it is over.
+        // It is about a job that has ended before.
         Cause::Protocol(ProtocolFault::SecondReply { .. }) => false,
         Cause::Exit
         | Cause::Signal(Sender::Itself)
@@ -155,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_grows_to_its_cap_and_chance_does_not_exceed_it() {
+    fn a_delay_grows_to_its_cap_and_jitter_does_not_exceed_it() {
         const S: Duration = Duration::from_secs(1);
         for (first, cap) in [(S, DELAY_MAX), (29 * S, DELAY_MAX), (300 * S, 300 * S)] {
             for id in 0..50 {
@@ -163,7 +160,7 @@ mod tests {
                 let delays: Vec<_> = (0..20)
                     .map(|_| match history.failed(id, &rules(first), true) {
                         Disposition::Again(Again::After(delay)) => delay,
-                        fate => panic!("{fate:?}"),
+                        other => panic!("{other:?}"),
                     })
                     .collect();
                 assert!(delays[0] >= first / 5 * 4 && delays[0] <= first / 5 * 6, "{delays:?}");

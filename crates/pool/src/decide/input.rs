@@ -18,108 +18,108 @@ pub type Tick = Duration;
 pub enum Input {
     /// A deadline passed.
     Timer,
-    /// A worker's process has news. Late news of a former life are counted and dropped.
+    /// There is news of a worker. News of a worker that is gone is counted and dropped.
     Worker {
-        /// Which worker.
+        /// The worker.
         worker: WorkerId,
-        /// What.
+        /// The news.
         news: News,
     },
-    /// The run shall stop. Asked again, it climbs one rung: stop, then kill.
+    /// The run is to stop. A further request escalates that: from stopping to killing.
     Shutdown(ShutdownReason),
-    /// All workers shall be replaced, one by one.
+    /// All workers are to be replaced, one by one.
     Roll,
-    /// Jobs, in order.
+    /// Jobs of the source, in order.
     Jobs(Vec<Accepted>),
-    /// A job that no frame can hold.
+    /// A job of the source that is too long for any frame.
     TooLong {
-        /// Its number.
+        /// The job's number.
         id: u64,
-        /// Its turn.
+        /// The place of its outcome where outcomes come out in order.
         place: u64,
-        /// Where it stood in its input.
+        /// Where it stood in its input, from 1.
         position: u64,
-        /// How long it is.
+        /// Its length, in bytes.
         bytes: u64,
     },
-    /// There are no more jobs to come.
+    /// The source has no more jobs.
     SourceEnded,
-    /// This job is to end, or not to begin.
+    /// A user cancels a job: it is to end, or not to begin.
     Cancel {
-        /// Its number.
+        /// The job's number.
         id: u64,
-        /// Without time to end by itself.
+        /// Whether it has no time to end by itself.
         now: bool,
     },
-    /// A user kills these workers: their jobs are not charged.
+    /// A user kills these workers. Their jobs are not charged.
     Kill {
-        /// Which; those that are gone are left out.
+        /// The workers; those that are gone are left out.
         workers: Vec<WorkerId>,
     },
-    /// There shall be so many workers.
+    /// A user changes the number of workers.
     Scale(u32),
-    /// Whether outcomes have nowhere to go just now: then no job is sent.
+    /// Whether outcomes have nowhere to go at the moment: then no job is begun.
     Hold(bool),
-    /// The answer to the second [`Action::Examine`] of a job.
+    /// The answer to the second [`Action::Examine`](super::action::Action::Examine) of a job.
     Examined {
-        /// Who runs it.
+        /// The worker that runs the job.
         worker: WorkerId,
         /// The job's number.
         id: u64,
         /// What was seen.
         hang: Box<Hang>,
     },
-    /// The answer to [`Action::SampleMemory`].
+    /// The answer to [`Action::SampleMemory`](super::action::Action::SampleMemory).
     MemorySampled {
-        /// What each holds; of one that is about to end, nothing is said.
+        /// What each worker holds. Workers that are about to end are left out.
         samples: Vec<(WorkerId, MemorySample)>,
-        /// How much of a processor's time that took.
+        /// The processor time that this took.
         took: Duration,
     },
 }
 
-/// News of one worker's process.
+/// News of one worker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum News {
-    /// The program was executed in this process.
+    /// Its program is executed.
     Executed {
         /// The process.
         pid: i32,
     },
     /// It speaks the worker protocol.
     Hello(Abilities),
-    /// What one read of it brought, in order.
+    /// Replies that one read brought, in order.
     Replies {
-        /// Each for the job at the head of its line.
+        /// The replies, each for the job at the head of the worker's queue.
         replies: Vec<Reply>,
-        /// Its memory, where that was looked at.
+        /// The worker's memory, where that was measured.
         memory: Option<Memory>,
-        /// Whether it wrote to its own streams since its last replies.
+        /// Whether the worker wrote to its own streams since its last replies.
         printed: bool,
     },
-    /// The answer to [`Action::Retract`].
+    /// The answer to [`Action::Retract`](super::action::Action::Retract).
     Retracted {
-        /// The jobs that turned out to be done.
+        /// Replies that were found on the way.
         replies: Vec<Reply>,
-        /// The how-many-th job sent to it is the last that it started; `None` where it has not
-        /// come past the recall before this one.
+        /// The number of the last job that the worker started, counted in the order in which jobs
+        /// were sent to it. `None` while it has not come past the retraction before this one.
         started: Option<u64>,
     },
-    /// A job of [`Action::Send`] was not sent: its frame would be longer than a frame may be. It
-    /// takes no number in the order of the jobs that were.
+    /// A job of [`Action::Send`](super::action::Action::Send) was not sent, since its frame would
+    /// be longer than a frame may be. It has no number in the order of the jobs that were sent.
     Unsendable {
         /// The job's number.
         id: u64,
-        /// Length of the frame's body, in bytes.
+        /// The length of the frame's body, in bytes.
         bytes: u64,
         /// The longest body that a frame may have, in bytes.
         bytes_max: u64,
     },
     /// What it said was not the protocol.
     Broken(ProtocolFault),
-    /// It is about to end, or has closed this pipe: it will hear or say nothing more.
+    /// It has closed this pipe, or is about to end: nothing more is read or written there.
     Closed(Pipe),
-    /// The process is gone, or never came to be.
+    /// Its process is gone, or never came to be.
     Ended {
         /// The process, if there was one.
         pid: Option<i32>,
@@ -127,53 +127,54 @@ pub enum News {
         end: ProcessEnd,
         /// What it left of its work.
         left: Left,
-        /// Chance, for the delay before the next start.
+        /// Randomness for the delay before the next start.
         jitter: Jitter,
     },
 }
 
-/// The memory of a worker.
+/// The memory of a worker's own process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Memory {
-    /// What it holds, in bytes.
+    /// Its resident memory now, in bytes.
     pub resident_bytes: u64,
-    /// The most that it ever held.
+    /// Its largest resident memory so far, in bytes.
     pub peak_bytes: u64,
 }
 
-/// What a worker holds together with all that descends from it.
+/// The memory of a worker and all processes below it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemorySample {
-    /// The sum of what is resident, in bytes: what is shared counts for each.
+    /// The sum of their resident memory, in bytes. Shared pages count once for each process.
     pub resident_bytes: u64,
-    /// The sum of the proportional shares, in bytes, where the other is above the limit.
+    /// The sum of their proportional shares (PSS), in bytes, where the other sum is above the
+    /// limit.
     pub proportional_bytes: Option<u64>,
 }
 
 impl MemorySample {
-    /// The best that is known, in bytes.
+    /// The best figure that is known, in bytes.
     #[must_use]
     pub fn held_bytes(self) -> u64 {
         self.proportional_bytes.unwrap_or(self.resident_bytes)
     }
 }
 
-/// What a worker said of itself in its hello.
+/// What a worker can do, as it says in its hello.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Abilities {
-    /// It tells which job it runs where that survives its death, and can be stopped from starting
-    /// the next one. Without, it is sent one job at a time.
+    /// It notes the job that it runs in the flight recorder, which survives its death, and can be
+    /// kept from starting the next one. A worker without is sent one job at a time.
     pub recorder: bool,
-    /// It hears a cancel.
+    /// It reads requests to cancel a job.
     pub cancels: bool,
 }
 
-/// How a worker says a job ended.
+/// What a worker says of a job that ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reply {
     /// The job's number.
     pub id: u64,
-    /// Which try of it.
+    /// Which attempt of the job, from 1.
     pub attempt: u32,
     /// How long it ran, in nanoseconds; 0 where that was not measured.
     pub service_ns: u64,
@@ -186,37 +187,37 @@ pub struct Reply {
 pub enum Answer {
     /// A result.
     Done(Payload),
-    /// Nothing, and why.
+    /// No result, and why.
     Failed(Box<Failure>),
-    /// A command was run for it; whether that is well is for the pool to judge.
+    /// A command was run for it. Whether that is success is for the pool to judge.
     Ran(Box<Ran>),
 }
 
-/// What a worker that ended had still to say.
+/// What was found of a worker's work after its end.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Left {
-    /// Whether its hello was among it.
+    /// Whether its hello was found only now.
     pub spoke: bool,
-    /// Jobs that turned out to be done.
+    /// Replies that were not read before.
     pub replies: Vec<Reply>,
-    /// The how-many-th job sent to it is the last that it started, by its record; without one,
-    /// the last of which it had read anything. `None` where it never came to that.
+    /// The number of the last job that it started, by its flight recorder; without one, of the
+    /// last job of which it had read anything. `None` if it never came that far.
     pub started: Option<u64>,
-    /// What of it was not the protocol.
+    /// How what it wrote broke the protocol, if it did.
     pub broken: Option<ProtocolFault>,
     /// The last of its output.
     pub output: Vec<u8>,
 }
 
-/// Chance as an input: the share by which a delay is stretched or shrunk.
+/// Randomness as an input: the share by which a delay is stretched or shrunk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Jitter(i16);
 
 impl Jitter {
-    /// The most a delay changes, in thousandths: 20 %.
+    /// The largest change of a delay, in thousandths: 20 %.
     pub const PERMILLE_MAX: u16 = 200;
 
-    /// From any random number.
+    /// The jitter that follows from any random number.
     #[must_use]
     pub fn from_random(random: u64) -> Self {
         let span = u64::from(Self::PERMILLE_MAX) * 2 + 1;
@@ -224,7 +225,7 @@ impl Jitter {
         Self(drawn - Self::PERMILLE_MAX.cast_signed())
     }
 
-    /// The delay so changed.
+    /// A delay, changed by this jitter.
     #[must_use]
     pub fn apply(self, delay: Duration) -> Duration {
         delay * (1000 + i32::from(self.0)).unsigned_abs() / 1000

@@ -1,5 +1,7 @@
-//! Which jobs are there, and where is each? Every accepted job has one entry until it is settled,
-//! and is settled exactly once.
+//! The jobs of a run that are not settled, and where each is.
+//!
+//! Every accepted job has one entry until it is settled, and is settled exactly once. A job is in
+//! one of the queues `ready`, `isolated` and `waiting`, or in flight with a worker.
 
 use std::{
     cmp::Reverse,
@@ -22,18 +24,19 @@ use crate::{
 pub(super) struct Ledger {
     entries: Vec<Entry>,
     free: Vec<JobKey>,
-    /// Waiting for any worker, the oldest first.
+    /// Jobs for any worker, the oldest first.
     ready: VecDeque<JobKey>,
+    /// The length of the payloads in `ready`, in bytes.
     ready_bytes: usize,
-    /// Waiting for a fresh worker each, the oldest first.
+    /// Jobs that crashed, each for a fresh worker alone, the oldest first.
     isolated: VecDeque<JobKey>,
-    /// Waiting for their time.
+    /// Jobs whose next attempt comes later.
     waiting: BinaryHeap<Reverse<(Tick, JobKey)>>,
-    /// Not to be done, once they are with us.
+    /// Cancelled jobs, to be settled once they are in a queue.
     cancelled: Vec<JobKey>,
-    /// Only jobs that were sent before are sent.
+    /// Outcomes have nowhere to go: only jobs that were sent before are sent.
     hold: bool,
-    /// The last turn of a job that was ever sent.
+    /// The largest place of a job that was ever sent.
     sent_through: u64,
     tally: Tally,
 }
@@ -55,11 +58,11 @@ struct Entry {
     place: u64,
     position: u64,
     payload: Payload,
-    /// What it went through; most jobs never have any.
+    /// Its failed attempts. Most jobs never have any.
     history: Option<Box<AttemptHistory>>,
 }
 
-/// A job in the pool, for as long as it is not settled.
+/// The key of a job in the ledger, while it is not settled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct JobKey(u32);
 
@@ -70,7 +73,7 @@ impl Entry {
 }
 
 impl Ledger {
-    /// Takes a job on, behind all others.
+    /// Accepts a job, behind all others.
     pub(super) fn accept(&mut self, accepted: Accepted) {
         self.tally.accepted += 1;
         let Accepted { id, place, job: Job { payload, position } } = accepted;
@@ -90,7 +93,7 @@ impl Ledger {
         self.tally.queued += 1;
     }
 
-    /// Takes a job on that no frame can hold, and settles it.
+    /// Accepts a job that no frame can hold, and settles it.
     pub(super) fn refuse(&mut self, accepted: Accepted, end: JobEnd, actions: &mut Actions) {
         self.tally.accepted += 1;
         self.tally.failed += 1;
@@ -106,7 +109,7 @@ impl Ledger {
         same.find(|key| !self.free.contains(key))
     }
 
-    /// It is to end, or not to begin; whatever comes of its attempt, there is no other.
+    /// A job is to end, or not to begin. No further attempt follows.
     pub(super) fn cancel(&mut self, key: JobKey) {
         self.entries[index(key)].history.get_or_insert_default().is_cancelled = true;
         if !self.cancelled.contains(&key) {
@@ -114,7 +117,7 @@ impl Ledger {
         }
     }
 
-    /// Those that were cancelled and are with us are left over.
+    /// Settles cancelled jobs that are in a queue, as left over.
     pub(super) fn settle_cancelled(&mut self, actions: &mut Actions) {
         for key in std::mem::take(&mut self.cancelled) {
             let is_same = |known: &JobKey| *known == key;
@@ -137,12 +140,12 @@ impl Ledger {
         self.tally
     }
 
-    /// Jobs that are not settled.
+    /// The number of jobs that are not settled.
     pub(super) fn open(&self) -> u64 {
         self.tally.queued + self.tally.in_flight
     }
 
-    /// Jobs that could be sent now to any worker.
+    /// The number of jobs that could be sent now to any worker.
     pub(super) fn ready(&self) -> usize {
         self.ready.len()
     }
@@ -155,7 +158,7 @@ impl Ledger {
         !self.isolated.is_empty()
     }
 
-    /// When the first of those that wait may be tried again.
+    /// When the next waiting job may be tried again.
     pub(super) fn deadline(&self) -> Option<Tick> {
         self.waiting.peek().map(|Reverse((due, _))| *due)
     }
@@ -185,8 +188,8 @@ impl Ledger {
         self.payload(key).len()
     }
 
-    /// Whether outcomes have nowhere to go: then no job is begun with. One that was sent before
-    /// is sent again all the same, since its outcome may be what the others wait for.
+    /// Sets whether outcomes have nowhere to go: then no job is begun. A job that was sent before
+    /// is sent again all the same, since other outcomes may wait for its outcome.
     pub(super) fn hold(&mut self, hold: bool) {
         self.hold = hold;
     }
@@ -218,7 +221,7 @@ impl Ledger {
         self.tally.in_flight += 1;
     }
 
-    /// Takes a job back as if it had never been sent: it was not started.
+    /// Requeues a job that was not started, as if it had never been sent.
     pub(super) fn requeue(&mut self, key: JobKey, actions: &mut Actions) {
         self.tally.in_flight -= 1;
         self.tally.queued += 1;
@@ -226,8 +229,7 @@ impl Ledger {
         self.enqueue(key);
     }
 
-    /// Puts a job in its place among those that wait: behind the older ones, which may have come
-    /// back before it, and in front of all others.
+    /// Puts a job in its place in a queue: behind older jobs and before younger ones.
     pub(super) fn enqueue(&mut self, key: JobKey) {
         let entry = &self.entries[index(key)];
         let queue = if entry.history.as_ref().is_some_and(|history| history.has_crashed()) {
@@ -240,7 +242,7 @@ impl Ledger {
         queue.insert(at, key);
     }
 
-    /// An attempt came to nothing, and there will be another: the job waits until then.
+    /// The next attempt of a job comes at this time.
     pub(super) fn wait(&mut self, key: JobKey, due: Tick) {
         self.waiting.push(Reverse((due, key)));
     }
@@ -263,7 +265,7 @@ impl Ledger {
         self.tally.retried += 1;
     }
 
-    /// Those whose time has come are ready.
+    /// Queues the jobs whose time has come.
     pub(super) fn on_time(&mut self, now: Tick) {
         while let Some(Reverse((due, key))) = self.waiting.peek().copied()
             && due <= now
@@ -285,13 +287,13 @@ impl Ledger {
         self.settle(key, JobEnd::Ok(reply), Some(attempt), actions);
     }
 
-    /// Settles a job whose last attempt is in its record already.
+    /// Settles a job whose last attempt is in its history already.
     pub(super) fn give_up(&mut self, key: JobKey, end: JobEnd, actions: &mut Actions) {
         self.tally.queued -= 1;
         self.settle(key, end, None, actions);
     }
 
-    /// The run ends: what is not with a worker is settled as left over.
+    /// The run ends: settles all jobs that are not in flight, as left over.
     pub(super) fn abandon(&mut self, actions: &mut Actions) {
         let ready = std::mem::take(&mut self.ready);
         self.ready_bytes = 0;

@@ -1,44 +1,73 @@
-//! When is a worker's memory looked at? When it could have reached its limit, and no sooner: so
-//! those far from theirs cost next to nothing.
+//! When a worker's memory is sampled: when it could have reached its limit, and no sooner. Workers
+//! far from their limit cost next to nothing.
+//!
+//! # The rule
+//!
+//! A worker that holds `held` of `limit` bytes cannot reach the limit before
+//!
+//! ```text
+//! safe = (limit - held) / GROWTH            GROWTH = 6 GiB/s
+//! ```
+//!
+//! so its next sample comes after `safe`, at least 2 ms and at most 60 s later. Two rules bound
+//! what sampling costs; `each` is what the last sample of one worker took, `n` the number of
+//! workers.
+//!
+//! - A worker that holds less than half of its limit may be sampled later: all workers together
+//!   write `GROWTH`, so each of `n` grows by an `n`-th of it. Its sample comes after
+//!   `max(safe, min(n * safe, 120 * n * each, 700 ms))`: such samples take 1/120 of the time.
+//! - After samples that took `cost` in all, of which 1/25 of the time since is forgiven, none comes
+//!   before `25 * (cost - 50 ms)` have passed: all samples take 1/25 of the time in the long run,
+//!   and at most 50 ms at once.
+//!
+//! At last the moment is rounded down to a grid of 1/16 to 1/8 of the interval, so that workers
+//! that are alike are sampled together.
+//!
+//! # An example
+//!
+//! A hundred workers may hold 6 GiB each and hold 1.5 GiB; one sample takes 50 us. `safe` is
+//! 4.5 / 6 s = 750 ms, which is more than 120 * 100 * 50 us = 600 ms, so each is sampled every
+//! 750 ms (on a grid of 64 ms), which costs 100 * 50 us / 750 ms = 0.7 % of a processor. One that
+//! grows to 5.4 GiB has 0.6 / 6 s = 100 ms left, and is sampled after that; at 5.97 GiB, after 5 ms.
+//! With a limit of 1 GiB, a hundred idle workers have 167 ms each; since they can only grow together,
+//! each is sampled every 600 ms instead.
 
 use std::time::Duration;
 
 use super::input::{MemorySample, Tick};
 use crate::event::WorkerId;
 
-/// No worker grows faster, in bytes a second: 6 GiB, what two cores write to fresh pages.
+/// No worker grows faster, in bytes per second: what two cores write to fresh pages.
 const GROWTH: u64 = 6 << 30;
-/// Nor is a look sooner worth it: 12 MiB may come in between.
-const LOOK_AFTER_MIN: Duration = Duration::from_millis(2);
-/// In the long run looking takes no more than one part in so many of the time, however many are near
-/// their limit.
+/// No sample comes sooner after the last one: 12 MiB may be written in between.
+const INTERVAL_MIN: Duration = Duration::from_millis(2);
+const INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// In the long run, samples take at most one part in this many of the time.
 const COST_SHARE: u32 = 25;
-/// For those far from theirs, with half of it left, one part in so many has to do where there are
-/// many: each of them then grows by its share of what all write together.
+/// Samples of workers that hold less than half of their limit take at most one part in this many.
 const COST_SHARE_FAR: u32 = 120;
-/// But they wait no longer than this for it.
-const PAUSE_MAX: Duration = Duration::from_millis(700);
-/// But so much at once: who rushes towards his limit is to be caught.
+/// But no worker waits longer than this for the sake of that share.
+const FAR_INTERVAL_MAX: Duration = Duration::from_millis(700);
+/// Samples may take this much at once, so that a fast allocation is seen before the limit.
 const COST_AT_ONCE: Duration = Duration::from_millis(50);
 
-/// Watches over the memory of workers.
+/// Decides when the memory of workers is sampled.
 #[derive(Debug)]
 pub(super) struct MemoryWatch {
-    /// What a worker may hold, with all that descends from it, in bytes.
+    /// What a worker may hold, with all processes below it, in bytes.
     limit: u64,
     watched: Vec<Watched>,
-    /// What a look at one costs.
+    /// What a sample of one worker took, the last time.
     each: Duration,
-    /// What looking has cost lately.
+    /// What samples took, less what is forgiven, as of `cost_at`.
     cost: Duration,
-    /// As of then.
     cost_at: Tick,
 }
 
 #[derive(Debug)]
 struct Watched {
     worker: WorkerId,
-    /// When to look; `None` while it is being looked at.
+    /// When to take a sample; `None` while one is being taken.
     due: Option<Tick>,
 }
 
@@ -59,21 +88,22 @@ impl MemoryWatch {
 
     /// A worker's program runs.
     pub(super) fn begin(&mut self, worker: WorkerId, now: Tick) {
-        let due = Some(self.next_look(0, now));
+        let due = Some(self.next_sample(0, now));
         self.watched.push(Watched { worker, due });
     }
 
+    /// A worker is gone.
     pub(super) fn end(&mut self, worker: WorkerId) {
         self.watched.retain(|watched| watched.worker != worker);
     }
 
-    /// When it is time for a look.
+    /// When the next samples are due.
     pub(super) fn deadline(&self) -> Option<Tick> {
         let due = self.watched.iter().filter_map(|watched| watched.due).min()?;
         Some(due.max(self.rests_until()))
     }
 
-    /// Those to be looked at now.
+    /// Takes the workers that are to be sampled now.
     pub(super) fn take_due(&mut self, now: Tick) -> Vec<WorkerId> {
         if self.rests_until() > now {
             return Vec::new();
@@ -86,7 +116,8 @@ impl MemoryWatch {
         .collect()
     }
 
-    /// They were looked at, which took so long; those that hold too much, and how much.
+    /// Takes samples, and the processor time that they took. Returns the workers that hold more
+    /// than the limit, and how many bytes they hold.
     pub(super) fn sampled(
         &mut self,
         samples: &[(WorkerId, MemorySample)],
@@ -97,38 +128,37 @@ impl MemoryWatch {
         self.cost = self.cost.saturating_sub(since / COST_SHARE) + took;
         self.cost_at = now;
         self.each = took / u32::try_from(samples.len()).unwrap_or(u32::MAX).max(1);
-        for (worker, weight) in samples {
-            let due = Some(self.next_look(weight.held_bytes(), now));
+        for (worker, sample) in samples {
+            let due = Some(self.next_sample(sample.held_bytes(), now));
             if let Some(watched) = self.watched.iter_mut().find(|known| known.worker == *worker) {
                 watched.due = due;
             }
         }
-        let held = samples.iter().map(|(worker, weight)| (*worker, weight.held_bytes()));
+        let held = samples.iter().map(|(worker, sample)| (*worker, sample.held_bytes()));
         held.filter(|(_, held)| *held > self.limit).collect()
     }
 
-    /// No look before this: the last ones were dear.
+    /// No sample is taken before this: the last ones were expensive.
     fn rests_until(&self) -> Tick {
         self.cost_at + self.cost.saturating_sub(COST_AT_ONCE) * COST_SHARE
     }
 
-    /// When who holds so much could reach the limit. Moments are shared, so that many are looked at
-    /// together: each comes a little sooner than it must.
-    fn next_look(&self, held: u64, now: Tick) -> Tick {
+    /// When to sample a worker that holds this many bytes, by the rule of this module.
+    fn next_sample(&self, held: u64, now: Tick) -> Tick {
         let room = u128::from(self.limit.saturating_sub(held));
-        let growing = room * 1_000_000 / u128::from(GROWTH);
-        let growing = Duration::from_micros(u64::try_from(growing).unwrap_or(u64::MAX));
+        let safe = room * 1_000_000 / u128::from(GROWTH);
+        let safe = Duration::from_micros(u64::try_from(safe).unwrap_or(u64::MAX));
         let is_far = held <= self.limit / 2;
         let count = u32::try_from(self.watched.len()).unwrap_or(u32::MAX);
-        let pause = self.each.saturating_mul(COST_SHARE_FAR).saturating_mul(count).min(PAUSE_MAX);
-        let together = growing.saturating_mul(count);
-        let after = if is_far { growing.max(pause.min(together)) } else { growing };
-        let after = after.clamp(LOOK_AFTER_MIN, Duration::from_secs(60));
-        let grid = (after.as_millis() / 8).next_power_of_two() / 2;
-        let at = (now + after).as_millis();
+        let cheap = self.each.saturating_mul(COST_SHARE_FAR).saturating_mul(count);
+        let cheap = cheap.min(FAR_INTERVAL_MAX).min(safe.saturating_mul(count));
+        let interval = if is_far { safe.max(cheap) } else { safe };
+        let interval = interval.clamp(INTERVAL_MIN, INTERVAL_MAX);
+        let grid = (interval.as_millis() / 8).next_power_of_two() / 2;
+        let at = (now + interval).as_millis();
         let shared = at.checked_div(grid).map_or(at, |nth| nth * grid);
         let shared = Duration::from_millis(u64::try_from(shared).unwrap_or(u64::MAX));
-        shared.max(now + LOOK_AFTER_MIN)
+        shared.max(now + INTERVAL_MIN)
     }
 }
 
@@ -140,22 +170,22 @@ mod tests {
     const W1: WorkerId = WorkerId { slot: 1, generation: 1 };
     const W2: WorkerId = WorkerId { slot: 2, generation: 1 };
 
-    fn weight(mib: u64) -> MemorySample {
+    fn holding(mib: u64) -> MemorySample {
         MemorySample { resident_bytes: mib * MIB, proportional_bytes: None }
     }
 
     #[test]
-    fn the_next_look_comes_before_the_limit_can_be_reached() {
+    fn the_next_sample_comes_before_the_limit_can_be_reached() {
         for limit in [1, 64, 1024, 64 << 10] {
             for held in [0, 1, limit / 2, limit] {
                 for now in [0, 7, 1001] {
                     let (now, mut watch) =
                         (Duration::from_millis(now), MemoryWatch::new(limit * MIB));
                     watch.begin(W1, now);
-                    watch.sampled(&[(W1, weight(held))], Duration::ZERO, now);
+                    watch.sampled(&[(W1, holding(held))], Duration::ZERO, now);
                     let after = watch.deadline().unwrap() - now;
                     let reached = Duration::from_secs_f64((limit - held) as f64 / 6144.0);
-                    let reached = reached.clamp(LOOK_AFTER_MIN, Duration::from_secs(60));
+                    let reached = reached.clamp(INTERVAL_MIN, Duration::from_secs(60));
                     assert!(
                         after <= reached && after >= reached * 6 / 8,
                         "{limit} {held} {after:?}"
@@ -166,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn those_alike_are_looked_at_together_and_each_once() {
+    fn workers_that_are_alike_are_sampled_together_and_once() {
         let mut watch = MemoryWatch::new(1024 * MIB);
         watch.begin(W1, Duration::from_millis(3));
         watch.begin(W2, Duration::from_millis(9));
@@ -174,44 +204,44 @@ mod tests {
         assert_eq!(watch.take_due(due), [W1, W2]);
         assert_eq!((watch.take_due(due), watch.deadline()), (vec![], None));
         watch.end(W2);
-        let over = watch.sampled(&[(W1, weight(1025)), (W2, weight(3))], Duration::ZERO, due);
+        let over = watch.sampled(&[(W1, holding(1025)), (W2, holding(3))], Duration::ZERO, due);
         assert_eq!(over, [(W1, 1025 * MIB)]);
     }
 
     #[test]
-    fn dear_looks_are_followed_by_a_rest() {
+    fn expensive_samples_are_followed_by_a_rest() {
         let mut watch = MemoryWatch::new(MIB);
         watch.begin(W1, Duration::ZERO);
         let mut now = Duration::ZERO;
-        let mut look = |took_ms| {
+        let mut sample = |took_ms| {
             now = watch.deadline().unwrap();
             assert_eq!(watch.take_due(now), [W1]);
-            watch.sampled(&[(W1, weight(1))], Duration::from_millis(took_ms), now);
+            watch.sampled(&[(W1, holding(1))], Duration::from_millis(took_ms), now);
             watch.deadline().unwrap() - now
         };
         for _ in 0..5 {
-            assert_eq!(look(10), LOOK_AFTER_MIN);
+            assert_eq!(sample(10), INTERVAL_MIN);
         }
-        // Of the ten milliseconds meanwhile one part in 25 was ours: 0.4 ms are forgiven.
-        assert_eq!(look(4), Duration::from_millis(90));
-        assert_eq!(look(2), Duration::from_millis(50));
+        // 10 ms have passed since, of which 1/25 is forgiven: 0.4 ms.
+        assert_eq!(sample(4), Duration::from_millis(90));
+        assert_eq!(sample(2), Duration::from_millis(50));
     }
 
     #[test]
-    fn one_alone_is_not_left_to_itself_however_dear_looks_are() {
+    fn a_single_worker_is_sampled_in_time_however_expensive_that_is() {
         let mut watch =
             MemoryWatch { each: Duration::from_millis(5), ..MemoryWatch::new(1024 * MIB) };
         let reached = Duration::from_secs_f64(1024.0 / 6144.0);
         watch.begin(W1, Duration::ZERO);
-        assert!(watch.next_look(0, Duration::ZERO) <= reached);
+        assert!(watch.next_sample(0, Duration::ZERO) <= reached);
         for slot in 2..=512 {
             watch.begin(WorkerId { slot, generation: 1 }, Duration::ZERO);
         }
-        assert!(watch.next_look(0, Duration::ZERO) >= PAUSE_MAX * 6 / 8);
+        assert!(watch.next_sample(0, Duration::ZERO) >= FAR_INTERVAL_MAX * 6 / 8);
     }
 
     #[test]
-    fn what_is_shared_counts_once() {
+    fn shared_memory_counts_once() {
         let shared = MemorySample { resident_bytes: 9 * MIB, proportional_bytes: Some(MIB) };
         assert_eq!(shared.held_bytes(), MIB);
     }

@@ -19,6 +19,7 @@ mod history;
 mod input;
 mod ledger;
 mod memory_watch;
+mod news;
 mod phase;
 mod policy;
 mod pool;
@@ -37,6 +38,7 @@ mod slots;
 mod stopping;
 pub mod verdict;
 mod worker;
+mod worker_end;
 
 pub use self::{
     action::{Action, Actions, Cancelled, Order, Running, Standing},

@@ -1,4 +1,4 @@
-//! By which rules is a run decided? What of its settings the pool has to know.
+//! The rules of a run: what the pool has to know of its settings.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use crate::{
 /// The rules of a run.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// How many slots.
+    /// The number of workers that are wanted.
     pub workers: u32,
     /// When a worker that ended is started again.
     pub restart: Restart,
     /// How workers are replaced one by one.
     pub roll: Roll,
-    /// From asking a worker to end to killing it.
+    /// The grace period: the time from the stop signal to SIGKILL.
     pub grace: Duration,
-    /// The signal that asks.
+    /// The stop signal.
     pub stop_signal: Signal,
-    /// The limits workers run under: evidence of why they end.
+    /// The resource limits of the workers. They are evidence of why a worker ended.
     pub limits: Limits,
-    /// What becomes of jobs; `None` for a run without.
+    /// The rules for jobs; `None` for a run without.
     pub jobs: Option<JobRules>,
-    /// Whether they are commands: then a worker's descendants are one command's.
+    /// Whether workers are launchers, so that the processes below a worker are one command's.
     pub runs_commands: bool,
-    /// The longest job in bytes, for the message about a longer one.
+    /// The longest job, in bytes; named in the message about a longer one.
     pub job_bytes_max: u64,
 }

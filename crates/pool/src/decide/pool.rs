@@ -8,11 +8,12 @@ use super::{
     input::{Input, MemorySample, News, Tick},
     ledger::{Ledger, Sent},
     memory_watch::MemoryWatch,
+    news::Consequence,
     phase::Phase,
     policy::Policy,
     ready_set::ReadySet,
     rolling::Rolling,
-    slot::{Consequence, Retired, Slot},
+    slot::{Retired, Slot},
     slots::{SlotIndex, Slots},
 };
 use crate::{
@@ -139,7 +140,7 @@ impl Pool {
                 }
             }
             Input::MemorySampled { samples, took } => {
-                self.take_samples(now, &samples, took, actions)
+                self.take_samples(now, &samples, took, actions);
             }
         }
     }

@@ -36,7 +36,7 @@ impl ReadySet {
         self.slots.len()
     }
 
-    /// The slot at this place of the set, if there are so many.
+    /// The slot at this place of the set, if the set is that long.
     pub(super) fn get(&self, nth: usize) -> Option<SlotIndex> {
         self.slots.get(nth).copied()
     }

@@ -1,6 +1,8 @@
-//! When is a worker that died started again? At once if it had been ready; else after 100 ms,
-//! twice as long each time, to 30 s; never after ten such deaths without a life of 30 s between
-//! them.
+//! When a worker that died is started again.
+//!
+//! A worker that was ready is replaced at once. One that died early is replaced after 100 ms; the
+//! delay doubles each time, up to 30 s, with 20 % jitter either way. After ten early deaths in a
+//! row, with no worker up for 30 s between them, the slot is given up.
 
 use std::time::Duration;
 
@@ -8,9 +10,9 @@ use super::input::Jitter;
 
 const DELAY_FIRST: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(30);
-/// A worker that lived this long clears the record of the deaths before it.
+/// A worker that was up this long clears the record of early deaths.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(30);
-/// So many deaths in a row before ready, and the slot is given up.
+/// The number of early deaths in a row after which a slot is given up.
 pub(super) const EARLY_DEATHS_MAX: u32 = 10;
 
 /// The early deaths of one slot.
@@ -20,16 +22,16 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// A worker has done a job: the deaths before it are forgotten.
+    /// A worker has done a job: earlier deaths no longer count.
     pub(super) fn forgive(&mut self) {
         self.early_deaths = 0;
     }
 
-    /// How long to wait before the next start, after a life that ran for `up` (none at all if
-    /// the program never ran); `None` to give up.
+    /// The delay before the next start, after a worker that was up for `up` (zero if its program
+    /// never ran); `None` to give up.
     ///
-    /// One budget for both the delay and giving up: with a window of starts per period, as
-    /// systemd has it, a growing delay keeps the window from ever filling.
+    /// The delay and giving up share one budget. With a limit of starts per period, as systemd has
+    /// it, a growing delay would keep the limit from ever being reached.
     pub(super) fn delay(&mut self, ready: bool, up: Duration, jitter: Jitter) -> Option<Duration> {
         if up >= FORGIVEN_AFTER {
             self.early_deaths = 0;
@@ -51,7 +53,7 @@ mod tests {
     use super::*;
 
     const UP: Duration = Duration::from_millis(500);
-    /// The middle of the span: no change.
+    /// A random number that changes no delay.
     const STILL: u64 = Jitter::PERMILLE_MAX as u64;
 
     fn delays(record: &mut Record, random: u64) -> Vec<Option<u128>> {
@@ -71,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_is_a_fifth_either_way() {
+    fn jitter_is_twenty_percent_either_way() {
         assert_eq!(delays(&mut Record::default(), 0)[0], Some(80));
         assert_eq!(delays(&mut Record::default(), STILL * 2)[0], Some(120));
     }
@@ -87,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn thirty_seconds_up_are_forgiveness() {
+    fn a_worker_that_is_up_for_thirty_seconds_clears_the_record() {
         let mut record = Record::default();
         let jitter = Jitter::from_random(STILL);
         for _ in 0..EARLY_DEATHS_MAX - 1 {

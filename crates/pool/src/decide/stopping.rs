@@ -42,7 +42,7 @@ pub(super) enum Stage {
     Unstarted,
     /// It finishes the jobs that it has started.
     Draining,
-    /// It was told that there are no more jobs.
+    /// It was sent the end of its jobs.
     Dismissed,
     /// It was sent the stop signal.
     Asked,

@@ -1,5 +1,5 @@
-//! Why did a process end? Judged from evidence, since no exit code tells: a program out of
-//! memory ends with code 1, or by SIGABRT, SIGSEGV, SIGTRAP or SIGKILL.
+//! Judges from evidence why a process ended. The exit status alone does not tell: a program that
+//! runs out of memory ends with code 1, or by SIGABRT, SIGSEGV, SIGTRAP or SIGKILL.
 
 use std::time::Duration;
 
@@ -11,18 +11,19 @@ use crate::{
     signal::Signal,
 };
 
-/// What we did to a process, and the limits it had: the other half of the evidence.
+/// What the supervisor did to a process, and the limits of that process: the other half of the
+/// evidence.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
     /// The limits in force.
     pub limits: &'a Limits,
     /// The signal that asks a worker to end.
     pub stop_signal: Signal,
-    /// What we asked of this one.
+    /// What the supervisor asked of this process.
     pub asked: Option<Asked>,
 }
 
-/// Judges an end.
+/// Judges the end of a process.
 #[must_use]
 pub fn cause(evidence: &Evidence, circumstances: Circumstances<'_>) -> Cause {
     if let Some(asked) = obeyed(evidence.status, circumstances) {
@@ -39,18 +40,18 @@ pub fn cause(evidence: &Evidence, circumstances: Circumstances<'_>) -> Cause {
     }
 }
 
-/// Judges the end of a command; its launcher did what we asked of it.
+/// Judges the end of a command. Its launcher asked what the supervisor wanted of it.
 #[must_use]
 pub fn of_command(ran: &Ran, policy: &Policy) -> Cause {
     let (limits, stop_signal) = (&policy.limits, policy.stop_signal);
     match &ran.evidence {
         Some(evidence) => cause(evidence, Circumstances { limits, stop_signal, asked: ran.asked }),
-        // It was never run, and the launcher says why.
+        // The command never ran, and the launcher says why.
         None => ran.cause,
     }
 }
 
-/// Why a process ended that ended as we asked: for what we hold against it, or for nothing.
+/// The cause of an end that was asked for: what is held against the process, or the request.
 #[must_use]
 pub fn of_asked(asked: Asked) -> Cause {
     match asked.why {
@@ -61,8 +62,8 @@ pub fn of_asked(asked: Asked) -> Cause {
     }
 }
 
-/// Whether the process ended in the way we asked: any exit, or exactly a signal we sent.
-/// A crash on the way out is still a crash.
+/// Whether a process ended in the way it was asked to: by any exit, or by exactly the signal that
+/// it was sent. A crash on the way out is still a crash.
 fn obeyed(status: Status, circumstances: Circumstances<'_>) -> Option<Asked> {
     let asked = circumstances.asked?;
     match status {
@@ -75,7 +76,7 @@ fn obeyed(status: Status, circumstances: Circumstances<'_>) -> Option<Asked> {
     }
 }
 
-/// Without a limit in force and without the kernel's own count, memory is never the verdict.
+/// Memory is the verdict only where a limit is in force or the kernel counted an OOM kill.
 fn memory(evidence: &Evidence, limits: &Limits) -> Option<Certainty> {
     if evidence.status.is_success() {
         return None;
@@ -85,7 +86,7 @@ fn memory(evidence: &Evidence, limits: &Limits) -> Option<Certainty> {
         return Some(Certainty::Likely);
     }
     let limit = limits.memory()?;
-    // An allocation that fails leaves the peak short of the limit by that allocation.
+    // An allocation that fails leaves the peak below the limit by its own size.
     let near = evidence.peak.exact && evidence.peak.bytes >= limit / 8 * 7;
     let crashed = matches!(evidence.status, Status::Signal { signal, .. } if signal.is_own_fault());
     match (evidence.says_out_of_memory, near) {
@@ -96,7 +97,8 @@ fn memory(evidence: &Evidence, limits: &Limits) -> Option<Certainty> {
     }
 }
 
-/// SIGXCPU at the soft limit; a program that ignores it gets SIGKILL at the hard one.
+/// The kernel sends SIGXCPU at the soft limit, and SIGKILL at the hard one to a program that
+/// ignores that.
 fn cpu_limit(evidence: &Evidence, limits: &Limits) -> bool {
     let Some(seconds) = limits.get(Resource::Cpu) else { return false };
     match evidence.status {
@@ -119,7 +121,8 @@ mod tests {
         Status::Signal { signal, core: false }
     }
 
-    /// An end with `peak_mib` of memory and `cpu_s` of time used; `says` that memory ran out.
+    /// An end with a peak of `peak_mib` MiB and `cpu_s` s of CPU time; `says` whether the program's
+    /// last output says that memory ran out.
     fn end(status: Status, peak_mib: u64, cpu_s: u64, says: bool) -> Evidence {
         Evidence {
             status,
@@ -167,19 +170,19 @@ mod tests {
     }
 
     #[test]
-    fn only_the_end_that_was_asked_for_is_ours() {
+    fn only_an_end_that_was_asked_for_counts_as_obeyed() {
         let polite = Asked { why: StopReason::Shutdown, killed: false };
         let killed = Asked { killed: true, ..polite };
-        let ours = |asked| Cause::AskedToStop(asked);
+        let obeyed = |asked| Cause::AskedToStop(asked);
         for (asked, status, expected) in [
-            (polite, Status::Code(0), ours(polite)),
-            (polite, Status::Code(3), ours(polite)),
-            (polite, killed_by(Signal::TERM), ours(polite)),
+            (polite, Status::Code(0), obeyed(polite)),
+            (polite, Status::Code(3), obeyed(polite)),
+            (polite, killed_by(Signal::TERM), obeyed(polite)),
             (polite, killed_by(Signal::KILL), Cause::Signal(Sender::Outside)),
             (polite, killed_by(Signal::SEGV), Cause::Signal(Sender::Itself)),
-            (killed, killed_by(Signal::KILL), ours(killed)),
-            (killed, killed_by(Signal::TERM), ours(polite)),
-            (killed, Status::Code(0), ours(polite)),
+            (killed, killed_by(Signal::KILL), obeyed(killed)),
+            (killed, killed_by(Signal::TERM), obeyed(polite)),
+            (killed, Status::Code(0), obeyed(polite)),
         ] {
             let circumstances = Circumstances {
                 limits: &Limits::default(),

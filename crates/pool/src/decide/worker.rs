@@ -6,15 +6,14 @@ use std::time::Duration;
 use super::{
     action::Action,
     context::{Contact, Speech, StepContext},
-    input::{Abilities, Left, Memory, Reply, Tick},
+    input::{Abilities, Memory, Reply, Tick},
     policy::Policy,
     session::Session,
     stopping::{Stage, Stop, StopNews, is_replaced_at_once},
-    verdict::{self, Circumstances},
 };
 use crate::{
     event::{Event, WorkerId},
-    exit::{Cause, Evidence, Pipe, ProcessEnd, ProtocolFault, StopReason},
+    exit::{Pipe, ProtocolFault, StopReason},
     rules::JobRules,
 };
 
@@ -53,24 +52,6 @@ pub(super) enum Due {
     Ready,
     /// It was killed, and the kernel holds it.
     Unkillable,
-}
-
-/// The end of a worker's process, as the executor reports it.
-pub(super) struct End {
-    pub(super) pid: Option<i32>,
-    pub(super) end: ProcessEnd,
-    pub(super) left: Left,
-}
-
-/// The end of a worker, as the pool judges it.
-pub(super) struct Died {
-    pub(super) worker: WorkerId,
-    pub(super) pid: Option<i32>,
-    pub(super) end: ProcessEnd,
-    pub(super) cause: Cause,
-    pub(super) phase: Phase,
-    /// It ever did a job, or died of one.
-    pub(super) has_worked: bool,
 }
 
 impl Worker {
@@ -336,36 +317,6 @@ impl Worker {
             Phase::Spawned | Phase::Executed { .. } | Phase::Ready { .. } => true,
         }
     }
-
-    /// Its process is gone. Judges why, and files what it had in flight.
-    pub(super) fn end(self, mut end: End, ctx: &mut StepContext<'_>) -> Died {
-        let Self { id: worker, phase, session } = self;
-        if let Some(memory) = &mut ctx.memory {
-            memory.end(worker);
-        }
-        if end.left.spoke {
-            // A worker that ends at once may have said no more than its hello.
-            ctx.contact.speech = Speech::Heard;
-        }
-        if let (Some(bytes), ProcessEnd::Ended(evidence)) = (session.overweight(), &mut end.end) {
-            evidence.peak.raise(bytes);
-        }
-        let cause = judge(&end, phase, ctx.policy);
-        let evidence: Option<&Evidence> = end.end.evidence();
-        let has_worked = session.on_death(cause, evidence, end.left, ctx);
-        Died { worker, pid: end.pid, end: end.end, cause, phase, has_worked }
-    }
-
-    /// It was killed, and the kernel holds it: what it had in flight is over all the same.
-    pub(super) fn abandon(self, ctx: &mut StepContext<'_>) -> Option<StopReason> {
-        let stop = self.stop_under_way()?;
-        if let Some(memory) = &mut ctx.memory {
-            memory.end(self.id);
-        }
-        let cause = verdict::of_asked(stop.as_asked());
-        self.session.on_death(cause, None, Left::default(), ctx);
-        Some(stop.why)
-    }
 }
 
 /// The next thing due about a worker that is executed and not ready, counted from its execution.
@@ -374,33 +325,5 @@ fn ready_within(rules: Option<&JobRules>, contact: Contact) -> Duration {
         (None, _) => READY_AFTER,
         (Some(rules), Speech::Awaited) => rules.start_timeout.min(SILENCE_NOTED_AFTER),
         (Some(rules), Speech::Missed | Speech::Heard) => rules.start_timeout,
-    }
-}
-
-/// Why a worker ended that was in this phase.
-fn judge(end: &End, phase: Phase, policy: &Policy) -> Cause {
-    let stop = match phase {
-        Phase::Stopping(stop) => Some(stop),
-        Phase::Spawned | Phase::Executed { .. } | Phase::Ready { .. } => None,
-    };
-    let asked = stop.and_then(Stop::asked);
-    match (&end.end, asked) {
-        (ProcessEnd::Ended(evidence), _) => {
-            let (limits, stop_signal) = (&policy.limits, policy.stop_signal);
-            let cause = verdict::cause(evidence, Circumstances { limits, stop_signal, asked });
-            match (cause, end.left.broken) {
-                // It ended by itself, and what it said before explains more.
-                (Cause::Exit, Some(fault)) => Cause::Protocol(fault),
-                (cause, _) => cause,
-            }
-        }
-        // What ended the exec helper was meant for the program.
-        (ProcessEnd::NeverStarted(_), Some(asked)) if asked.killed => verdict::of_asked(asked),
-        (ProcessEnd::NeverStarted(fault), _) => Cause::CouldNotStart(*fault),
-        (ProcessEnd::Withdrawn, _) => {
-            stop.map_or(Cause::Unobserved, |stop| verdict::of_asked(stop.as_asked()))
-        }
-        (ProcessEnd::Unobserved { .. }, Some(asked)) => verdict::of_asked(asked),
-        (ProcessEnd::Unobserved { .. }, None) => Cause::Unobserved,
     }
 }

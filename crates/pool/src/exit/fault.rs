@@ -1,4 +1,4 @@
-//! What went wrong between a worker and us? A step of its start, or its talk.
+//! What goes wrong between the supervisor and a worker: a step of its start, or the protocol.
 
 use std::{fmt, io};
 
@@ -13,48 +13,48 @@ pub const PROTOCOL_VERSION: u32 = 1;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProtocolFault {
-    /// It said nothing for as long as a start may take.
+    /// It said nothing within the start timeout.
     Silence,
-    /// Its first frame is no hello.
+    /// Its first frame is not a hello.
     Hello,
-    /// It speaks this version of the protocol, and we do not.
+    /// It speaks this version of the protocol, which the supervisor does not.
     Version(u32),
-    /// A frame announced this many bytes, more than any may have.
+    /// It announced a frame of this many bytes, which is over the cap.
     FrameTooLong(u32),
-    /// It closed this pipe, and went on living.
+    /// It closed this pipe and lives on.
     Closed(Pipe),
-    /// A frame that is no message.
+    /// It sent a frame that is not a message.
     Garbage,
-    /// A reply for another job than the one it had to do next.
+    /// It replied to another job than the one that it had to do next.
     WrongReply {
-        /// The job it names.
+        /// The number of the job that it names.
         id: u64,
     },
-    /// A reply for a job that it had answered.
+    /// It replied to a job that it had answered before.
     SecondReply {
-        /// Which.
+        /// The job's number.
         id: u64,
     },
-    /// Its flight recorder holds what cannot be.
+    /// Its flight recorder holds an impossible value.
     Recorder,
 }
 
-/// The two pipes between a worker and us.
+/// The two pipes between the supervisor and a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pipe {
-    /// It reads this one.
+    /// The pipe that the worker reads.
     Jobs,
-    /// It writes to this one.
+    /// The pipe that the worker writes to.
     Replies,
 }
 
-/// A step between the supervisor's decision and the program's first instruction that failed.
+/// A failed step of a start, between the decision and the program's first instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct StartFault {
-    /// Which step.
+    /// The step that failed.
     pub step: StartStep,
-    /// The kernel's error number; 0 where it gave none.
+    /// The kernel's error number; 0 if there is none.
     pub errno: i32,
 }
 
@@ -75,7 +75,7 @@ pub enum StartStep {
     Limit(Resource),
     /// Restoring the user's own limit of open files.
     OpenFiles,
-    /// Tying the process's life to the supervisor's.
+    /// Having the process end with the supervisor.
     ParentDeath,
     /// Giving up new privileges.
     Privileges,
@@ -84,13 +84,13 @@ pub enum StartStep {
 }
 
 impl StartFault {
-    /// A step that ended with this error.
+    /// A step that failed with this error.
     #[must_use]
     pub fn new(step: StartStep, error: &io::Error) -> Self {
         Self { step, errno: error.raw_os_error().unwrap_or(0) }
     }
 
-    /// The kernel's reason in words.
+    /// The kernel's reason, in words.
     #[must_use]
     pub fn reason(self) -> String {
         match self.errno {
@@ -102,16 +102,16 @@ impl StartFault {
         }
     }
 
-    /// Whether the same start may well succeed a moment later: processes, memory or descriptors
-    /// were short, the program's file was being written, or somebody killed the stub.
+    /// Whether the same start may succeed a moment later: processes, memory or descriptors were
+    /// short, the program's file was being written, or the exec helper was killed.
     #[must_use]
     pub fn is_transient(self) -> bool {
         [0, errno::EAGAIN, errno::ENOMEM, errno::EMFILE, errno::ENFILE, errno::ETXTBSY]
             .contains(&self.errno)
     }
 
-    /// The exit status of a run that cannot start its program: 127 not found, 126 found but
-    /// not executable, 125 a failure before that.
+    /// The exit status of a run that cannot start its program: 127 if it was not found, 126 if it
+    /// cannot be executed, 125 for a failure before that.
     #[must_use]
     pub fn exit_status(self) -> u8 {
         match (self.step, self.errno) {

@@ -207,7 +207,8 @@ impl Connection {
         if reader.decoder().large_frame_missing().is_some() {
             self.enlarge_pipes(&reader);
         }
-        reader.poll_receive(cx, received)
+        let in_flight = self.in_flight.borrow().len();
+        reader.poll_receive(cx, in_flight, received)
     }
 
     /// Stops the worker from starting another job, and reads all replies that it has produced.

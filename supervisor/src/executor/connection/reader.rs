@@ -22,6 +22,9 @@ use process::descriptors::read_waiting;
 /// Largest number of bytes that one read takes.
 const READ_BYTES: usize = 64 << 10;
 
+/// No reply is shorter than this, its header included.
+const REPLY_BYTES_MIN: usize = 24;
+
 /// The buffer that reads go to. All connections share one, so that an idle worker costs no memory.
 pub(in super::super) type ReadBuffer = Rc<RefCell<Vec<u8>>>;
 
@@ -51,10 +54,12 @@ impl Reader {
         &self.decoder
     }
 
-    /// Reads once; `None` at the end of the stream.
+    /// Reads once; `None` at the end of the stream. `in_flight` is the number of replies that the
+    /// worker owes.
     pub(super) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
+        in_flight: usize,
         received: &mut Received,
     ) -> Poll<Option<Result<(), ProtocolFault>>> {
         if let Some(missing) = self.decoder.large_frame_missing() {
@@ -69,6 +74,9 @@ impl Reader {
         let mut buffer = ReadBuf::new(&mut buffer);
         match ready!(Pin::new(&mut self.pipe).poll_read(cx, &mut buffer)) {
             Ok(()) if !buffer.filled().is_empty() => {
+                // Many short replies may come at once: the list shall not grow step by step.
+                let replies_max = buffer.filled().len() / REPLY_BYTES_MIN;
+                received.replies.reserve(in_flight.min(replies_max));
                 Poll::Ready(Some(self.decoder.decode_from_pipe(buffer.filled(), received)))
             }
             Ok(()) | Err(_) => Poll::Ready(None),

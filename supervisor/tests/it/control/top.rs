@@ -114,7 +114,7 @@ fn top_kills_a_worker_and_follows_the_run_to_its_end() {
     watcher.shown.until("a question", |text| text.contains("y / n").then_some(()));
     watcher.terminal.press(b"y");
     let second = pid(&run.stdout.record("started", 2, 2)).to_string();
-    watcher.sees(&["w1.1", "w2.2", &second, "SIGKILL, outside"]);
+    watcher.sees(&["w1.1", "w2.2", &second, "SIGKILL, killed"]);
     watcher.terminal.press(b"+");
     run.stdout.record("started", 3, 1);
     watcher.sees(&["w3.1"]);

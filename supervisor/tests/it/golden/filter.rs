@@ -11,7 +11,7 @@ const RULES: &[(&str, &str)] = &[
     (r#""(pid|(?:\w+_)?ms|\w+_s|\w+_bytes)":-?\d+"#, r#""$1":<integer>"#),
     (r#""peak_exact":(?:true|false)"#, r#""peak_exact":<boolean>"#),
     (r#""history":\[[^\]]*\]"#, r#""history":[<samples>]"#),
-    (r"\[(\d+(?:\.\d+)?(?:e-\d+)?),\d+\]", "[$1,<integer>]"),
+    (r#""below_ns":(\d+),"count":\d+"#, r#""below_ns":$1,"count":<integer>"#),
     (r#""id":"[^"]*""#, r#""id":"<run>""#),
     (r#""digest":"[^"]*""#, r#""digest":"<digest>""#),
     (r#""version":"[^"]*""#, r#""version":"<version>""#),

@@ -27,7 +27,7 @@ use crate::{
 pub(super) enum Bug {
     /// A death charges all jobs in flight.
     ChargesAll,
-    /// Replies that a worker left when it died are not looked at.
+    /// Replies that a worker left when it died are dropped.
     DropsTail,
     /// A worker that ends with code 0 is taken to have done its job.
     EndIsDone,

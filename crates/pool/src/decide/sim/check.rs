@@ -1,4 +1,4 @@
-//! Do the promises hold, after every step?
+//! Checks the promises of the pool after every step.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,7 +56,7 @@ impl World {
         assert_eq!(self.pool.end().is_some(), self.finished(), "the run ends when all is at rest");
     }
 
-    /// One new worker at a time is waited for, and few old ones finish at a time, never all.
+    /// One new worker at a time comes up, and few old ones finish at a time, never all.
     fn check_rolls(&self) {
         let slots = &self.pool.slots;
         let comes = |slot: &&Slot| slot.retiring.as_ref().is_some_and(Worker::is_ready);
@@ -69,7 +69,7 @@ impl World {
         assert!(count <= most, "{count} finish their jobs");
     }
 
-    /// Once all jobs are known, nothing is started that has none to do.
+    /// Once all jobs are known, no worker is started for which there is none.
     fn check_starts(&self) {
         let slots = &self.pool.slots;
         let manned = slots.iter().filter(|slot| slot.is_manned()).count() as u64;
@@ -80,7 +80,7 @@ impl World {
         assert!(!is_known || !is_more || !unbegun, "a worker is started for nothing");
     }
 
-    /// At rest: no process, and none to come.
+    /// Whether the world is at rest: there is no process, and none follows.
     fn finished(&self) -> bool {
         self.processes.is_empty() && (self.to_start.is_empty() || self.is_done())
     }
@@ -96,7 +96,7 @@ impl World {
         }
     }
 
-    /// What ended is what the world knows to have ended, and nothing else.
+    /// Exactly those attempts have ended that must have.
     fn check_attempts(&mut self) {
         for expected in std::mem::take(&mut self.expected) {
             let answer = self.answers.get(&expected.id);
@@ -114,7 +114,7 @@ impl World {
         assert!(self.fresh.is_empty(), "attempts that did not end so: {:?}", self.fresh);
     }
 
-    /// Each worker has in hand what the pool believes, in that order.
+    /// Each worker has those jobs in flight that the pool believes, in that order.
     fn check_hands(&self) {
         for Worker { id: worker, session, .. } in self.pool.slots.iter().flat_map(Slot::workers) {
             let believed = session.keys().map(|key| self.pool.ledger.id(key));
@@ -127,7 +127,7 @@ impl World {
 
     fn check_tally(&self) {
         let tally = self.pool.ledger.tally();
-        assert_eq!(self.told, tally, "how the jobs stand is told");
+        assert_eq!(self.reported, tally, "the tally is reported");
         let accepted = u64::try_from(self.jobs.len()).unwrap();
         assert_eq!(tally.accepted, accepted, "jobs are numbered as they come");
         let count = |is: fn(&super::world::Record) -> bool| {
@@ -152,7 +152,7 @@ impl World {
             let is_ended = process.asked.is_some() || process.killed;
             assert!(!is_late || process.line.is_empty() || is_ended, "{worker} has no more time");
         }
-        // Nothing that could be sent to an idle worker waits.
+        // No job waits that could be sent to an idle worker.
         let paced = self.sent.is_some_and(|at| self.now < at + rules.delay);
         let queued = self.pool.ledger.ready() > 0 && !self.hold && !paced;
         for (worker, process) in &self.processes {
@@ -192,13 +192,13 @@ impl World {
         }
     }
 
-    /// The run has ended: so has everything.
+    /// The run has ended: so has every worker and every job.
     pub(super) fn check_ends(&self) {
         for (slot, begun) in &self.generations {
             for generation in 1..=*begun {
                 let worker = WorkerId { slot: *slot, generation };
-                let told = self.ended.contains(&worker);
-                assert!(told != self.abandoned.contains(&worker), "{worker} has one end");
+                let is_reported = self.ended.contains(&worker);
+                assert!(is_reported != self.abandoned.contains(&worker), "{worker} has one end");
             }
         }
         let open = self.jobs.iter().position(|job| !job.settled);

@@ -1,4 +1,4 @@
-//! Somebody cancels jobs, and wants more workers or fewer, by chance.
+//! Users cancel jobs, kill workers and change their number, by chance.
 
 use super::world::World;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl World {
-    /// Any job, also one that is settled.
+    /// A user cancels a job, perhaps one that is settled.
     pub(super) fn cancel_some(&mut self) -> Input {
         let nth = self.chance.index(self.jobs.len());
         let id = u64::try_from(nth + 1).unwrap();
@@ -23,7 +23,7 @@ impl World {
         Input::Cancel { id, now: self.chance.one_in(2) }
     }
 
-    /// A user kills a worker, or two: perhaps of those that are gone.
+    /// A user kills one or two workers, perhaps such that are gone.
     pub(super) fn kill_some(&mut self) -> Input {
         let mut workers: Vec<WorkerId> = self.processes.keys().copied().collect();
         workers.extend(self.ended.iter().next_back());
@@ -38,14 +38,15 @@ impl World {
         Input::Kill { workers }
     }
 
-    /// After each step.
+    /// Workers that a user wanted killed are killed in the same step.
     pub(super) fn check_condemned(&self) {
         for (worker, process) in &self.processes {
             assert!(process.killed || !process.condemned, "{worker} was to be killed");
         }
     }
 
-    /// Slots that come, or come again, start a worker each; those that go have no other.
+    /// A user changes the number of workers: a slot that comes starts a worker, and one that goes
+    /// has no other.
     pub(super) fn scale_by_chance(&mut self) -> Input {
         let workers = 1 + u32::try_from(self.chance.below(8)).unwrap();
         let before = if self.scale > 0 { self.scale } else { self.policy.workers };

@@ -1,4 +1,4 @@
-//! How does a simulated process end, and what is then found?
+//! The end of a simulated process, and what is found after it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Process {
-    /// It ends in some way of its own, or by somebody else's hand.
+    /// It ends by itself or by a signal from outside.
     pub(super) fn fall(&mut self, nature: &Nature, chance: &mut Chance) {
         let signal = |signal| Status::Signal { signal, core: false };
         let status = match chance.below(if nature.jobs { 9 } else { 3 }) {
@@ -36,7 +36,7 @@ impl Process {
         self.end = Some(ProcessEnd::Ended(evidence(status)));
     }
 
-    /// It is not begun after all, unless it was already.
+    /// Its start is withdrawn, unless its process was begun already.
     pub(super) fn retract(&mut self, chance: &mut Chance) {
         if self.executed || self.end.is_some() || self.held || chance.one_in(3) {
             return;
@@ -48,7 +48,7 @@ impl Process {
         self.news.push_back(News::Ended { pid: None, end, left, jitter });
     }
 
-    /// The supervisor sees that it is dead, and gathers what it left.
+    /// The supervisor sees that it is dead, and collects what it left.
     pub(super) fn notice(&mut self, nature: &Nature, chance: &mut Chance) {
         if self.noticed || !nature.obedient && chance.one_in(2) {
             return;

@@ -1,5 +1,5 @@
-//! What must the pool make of what it hears? Before each piece of news is handed over, the world
-//! works out from its own truth which attempts have ended, and how.
+//! Delivers news to the pool. Before that, the world works out from what it knows which attempts
+//! end by it, and how.
 
 use super::{
     expected::{Expected, Kind, charges},
@@ -49,7 +49,8 @@ impl World {
         Some(news)
     }
 
-    /// Replies, each for the head of its line; false at the first that is not.
+    /// Takes replies, each for the job at the head of the queue. Returns false at the first reply
+    /// that is not.
     fn hear(&mut self, worker: WorkerId, replies: &[Reply]) -> bool {
         let now = self.now;
         if self.process(worker).fault_heard {
@@ -77,7 +78,7 @@ impl World {
                 Answer::Failed(_) if unwanted => Kind::Requeued,
                 Answer::Failed(_) if cancelled => Kind::Timeout,
                 Answer::Failed(_) => Kind::Error,
-                // By what was asked of it, whenever it ended.
+                // What was asked of it decides, whenever it ended.
                 Answer::Ran(ran) => match (ran.asked, ran.evidence.as_ref()) {
                     (Some(_), _) if unwanted => Kind::Requeued,
                     (Some(_), _) => Kind::Timeout,
@@ -155,14 +156,14 @@ impl World {
         }
     }
 
-    /// Who ran a job at that moment has it charged, or not; whoever waited behind it has not.
+    /// A worker dies. The job that it ran is charged, or not; jobs behind that one never are.
     fn dies(&mut self, worker: WorkerId, evidence: Option<&Evidence>) {
         let limited = self.policy.limits.get(Resource::Cpu).is_some();
         let process = self.process(worker);
         let Some(head) = process.line.front().copied() else { return };
         let end = verdict(process, evidence, limited);
         let end = match end {
-            // It was another that took too long.
+            // Another job took too long.
             Kind::Timeout if process.overdue != Some(head.id) => Kind::Requeued,
             end => end,
         };
@@ -175,7 +176,7 @@ impl World {
         self.expected.push(Expected { id, attempt, worker, end, perhaps });
     }
 
-    /// The kernel holds it, and it is waited for no longer: what it was said to run is over.
+    /// The kernel holds a worker, and it is waited for no longer: the job that it ran is over.
     pub(super) fn abandon(&mut self, worker: WorkerId) {
         let process = self.process(worker);
         assert!(process.killed, "{worker} abandoned but not killed");
@@ -193,7 +194,7 @@ impl World {
     }
 }
 
-/// Who is to blame for a death: its job, its job's length, or nobody that we know.
+/// How the attempt of a worker that died ends: charged, timed out or requeued.
 fn verdict(process: &Process, evidence: Option<&Evidence>, limited: bool) -> Kind {
     let asked = process.asked.is_some() || process.dismissed || process.killed;
     let asked_for = match process.stopping {

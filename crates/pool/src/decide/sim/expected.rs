@@ -1,4 +1,4 @@
-//! The end of an attempt, as the world knows that it must come.
+//! The ends of attempts that the world expects.
 
 use crate::{
     event::WorkerId,
@@ -13,7 +13,7 @@ pub(super) struct Expected {
     pub(super) attempt: u32,
     pub(super) worker: WorkerId,
     pub(super) end: Kind,
-    /// Whoever did it has lied: it may end otherwise.
+    /// Its worker has lied: it may end otherwise.
     pub(super) perhaps: bool,
 }
 
@@ -60,7 +60,7 @@ impl Kind {
     }
 }
 
-/// Whether the job in hand is to blame for this.
+/// Whether this fault is charged to the running job.
 pub(super) fn charges(fault: ProtocolFault) -> bool {
     !matches!(fault, ProtocolFault::SecondReply { .. })
 }

@@ -1,5 +1,5 @@
-//! How heavy are the processes of the simulated world? By chance; and who is found too heavy dies
-//! for it, and nobody else does.
+//! The memory of simulated processes, by chance. A process that holds more than its limit dies for
+//! that, and no other does.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl World {
-    /// They are to be looked at; some time later they are.
+    /// These workers are to be sampled; some time later they are.
     pub(super) fn sample(&mut self, workers: Vec<WorkerId>, limit: u64) {
         assert_eq!(self.policy.limits.tree_bytes(), Some(limit));
         for worker in &workers {
@@ -23,7 +23,7 @@ impl World {
         self.sampling.push_back(workers);
     }
 
-    /// What was found of those who were to be looked at first.
+    /// The samples of the workers that were to be sampled first.
     pub(super) fn samples(&mut self) -> Option<Input> {
         let workers = self.sampling.pop_front()?;
         let limit = self.policy.limits.tree_bytes().unwrap_or(0);
@@ -31,14 +31,14 @@ impl World {
         let mut samples = Vec::new();
         for worker in workers {
             let is_there = self.processes.get(&worker).is_some_and(|process| process.end.is_none());
-            // Of one that is gone by now the last figure may still be had.
+            // A worker that is gone may still have been sampled before.
             if !is_there && self.chance.one_in(2) {
                 continue;
             }
             let is_heavy = self.chance.one_in(20);
             let light = self.chance.below(limit + 1);
             let held = if is_heavy { limit + 1 + light } else { light };
-            // What is shared counts more than once where it is cheap to count.
+            // Below the limit, shared pages count once for each process.
             let sum = held + self.chance.below(limit);
             let exactly = (sum > limit).then_some(held);
             samples
@@ -53,7 +53,7 @@ impl World {
         Some(Input::MemorySampled { samples, took: Duration::from_micros(self.chance.below(4000)) })
     }
 
-    /// After each step.
+    /// Workers that were seen to hold too much are killed in the same step.
     pub(super) fn check_samples(&mut self) {
         for worker in std::mem::take(&mut self.too_heavy) {
             let killed = self.processes.get(&worker).is_none_or(|process| process.killed);
@@ -61,7 +61,7 @@ impl World {
         }
     }
 
-    /// Whether it may be killed for this.
+    /// Whether a worker may be killed for this reason.
     pub(super) fn is_too_heavy(&self, worker: WorkerId, why: StopReason) -> bool {
         assert!(why != StopReason::Memory || self.too_heavy.contains(&worker), "{worker} is light");
         why == StopReason::Memory

@@ -1,8 +1,8 @@
-//! Does the pool keep its promises under any schedule? A simulated world of processes obeys,
-//! ignores, crashes, lies, lingers and sends stale news by chance from a seed, and every promise
-//! is checked after every step.
+//! A simulated world for the pool. Its processes obey, ignore, crash, lie, linger and send stale
+//! news, by chance from a seed; every promise of the pool is checked after every step.
 //!
-//! A failure prints its seed; `SUPERVISOR_SIM_SEED=n cargo test -p supervisor sim` replays it.
+//! A failure prints its seed; `SUPERVISOR_SIM_SEED=n cargo test -p pool sim` replays it.
+//! `SUPERVISOR_SIM_SEEDS=n` sets the number of seeds.
 
 mod bugs;
 mod check;
@@ -11,8 +11,10 @@ mod death;
 mod deliver;
 mod ends;
 mod expected;
+mod inputs;
 mod memory;
 mod nature;
+mod outcomes;
 mod perform;
 mod process;
 mod world;
@@ -57,7 +59,7 @@ impl Chance {
     }
 }
 
-/// A run without jobs and one with, each from its beginning to its end.
+/// Simulates a run without jobs and one with jobs, each from beginning to end.
 fn simulate(seed: u64, bug: Option<Bug>) {
     for has_jobs in [false, true] {
         let mut world = World::new(seed, has_jobs);

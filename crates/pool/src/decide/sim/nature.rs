@@ -1,4 +1,4 @@
-//! What kind of world is it? Its policy and its processes' habits, by chance.
+//! The kind of a world: its policy and the habits of its processes, by chance.
 
 use std::time::Duration;
 
@@ -15,22 +15,25 @@ use crate::{
 pub(super) struct Nature {
     pub(super) jobs: bool,
     pub(super) has_timeout: bool,
-    /// They run commands.
+    /// They are launchers.
     pub(super) launches: bool,
-    /// Their memory is looked at.
+    /// Their own memory is measured after replies.
     pub(super) sampled: bool,
-    /// One step in so many is a fault.
+    /// One step in this many is a fault.
     pub(super) trouble: u64,
+    /// One start in this many fails.
     pub(super) stillborn: u64,
-    /// One end in so many is seen by somebody else.
+    /// Of one end in this many, another process takes the exit status.
     pub(super) stolen: u64,
-    /// One job in so many makes a frame that is too long.
+    /// One job in this many makes a frame that is too long.
     pub(super) bulky: u64,
-    /// Nothing ends them but an operator.
+    /// Only signals from outside end them.
     pub(super) killed: bool,
-    pub(super) mute: u64,
+    /// One worker in this many never says hello.
+    pub(super) silent: u64,
+    /// Some lie.
     pub(super) vile: bool,
-    /// At the end all are made to obey.
+    /// At the end of the run all obey.
     pub(super) obedient: bool,
 }
 
@@ -47,7 +50,7 @@ impl Nature {
             stillborn: if rules.is_some() { chance.pick(&[1000, 30, 3]) } else { 10 },
             stolen: chance.pick(&[u64::MAX, 100, 5]),
             bulky: chance.pick(&[u64::MAX, 100, 5]),
-            mute: chance.pick(&[1000, 10, 2]),
+            silent: chance.pick(&[1000, 10, 2]),
             vile: chance.one_in(3),
             obedient: false,
         }

@@ -1,21 +1,19 @@
-//! Does each action keep to what may be done, at the moment it is done?
+//! Performs the actions of the pool, and checks that each may be performed at that moment.
 
 use std::time::Duration;
 
 use super::{
-    expected::Kind,
     process::{Frame, Process, Sent},
     world::{Record, World, is_roll},
 };
 use crate::{
     decide::{
-        Action, Cancelled, News, Order, RunEnd, Tick,
+        Action, Cancelled, News, Order, Tick,
         slot::Slot,
         worker::{Phase, Worker},
     },
-    event::{Again, Event, Next, ShutdownReason, WorkerId},
+    event::{Event, Next, ShutdownReason, WorkerId},
     exit::{Cause, StopReason},
-    job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
     rules::{JobRules, Prefetch, Restart},
 };
 
@@ -87,7 +85,7 @@ impl World {
             }
             Action::Kill(worker) => self.kill(worker),
             Action::Requeued { .. } => {}
-            Action::Emit(event) => self.told(event),
+            Action::Emit(event) => self.take_event(event),
         }
     }
 
@@ -101,7 +99,7 @@ impl World {
         let (now, grace, pressed) = (self.now, self.policy.grace, self.pressed);
         let process = self.live(worker);
         let Some((why, since)) = process.stopping else { panic!("{worker} killed for nothing") };
-        // For one that could not be asked before its exec, the grace counts from the decision.
+        // A worker cannot be asked before it is executed: its grace counts from the decision.
         let asked = process.asked.filter(|_| process.ready).unwrap_or(since);
         let due = asked + grace <= now;
         let is_fault = matches!(why, StopReason::Protocol(_)) || self.is_too_heavy(worker, why);
@@ -195,13 +193,13 @@ impl World {
         self.begun(id, true);
     }
 
-    /// Whether who has slept since then is to have a job: no other takes any, or will.
+    /// Whether a worker that has slept since then may have a job: no other takes any, or will.
     pub(super) fn may_wake(&self, (since, _): (Tick, Tick)) -> bool {
         let serves = |process: &Process| {
             let serves = process.ready && process.stopping.is_none() && !process.killed;
             serves && process.asleep.is_none() && !process.closed_heard
         };
-        // Not so one that this step is yet to start.
+        // A worker that this step has still to start does not count.
         let is_there = |slot: &&Slot| {
             slot.worker().is_none_or(|worker: &Worker| {
                 let is_starting = matches!(worker.phase, Phase::Spawned | Phase::Executed { .. });
@@ -213,7 +211,7 @@ impl World {
         !helped && since + Duration::from_secs(1) <= self.now
     }
 
-    /// It is looked at twice: when half its time is over, and when all is.
+    /// A job is examined twice: when half of its time is over, and when all of it is.
     fn on_time_of(&mut self, worker: WorkerId, id: u64, is_over: bool) {
         let timeout = self.policy.jobs.as_ref().and_then(|rules| rules.timeout).unwrap();
         let (now, part) = (self.now, if is_over { 1 } else { 2 });
@@ -237,7 +235,7 @@ impl World {
         process.hear_cancel(id);
     }
 
-    fn told(&mut self, event: Event) {
+    fn take_event(&mut self, event: Event) {
         match event {
             Event::Ended(ended) => {
                 assert!(self.ended.insert(ended.worker), "{} ended twice", ended.worker);
@@ -278,7 +276,7 @@ impl World {
                 let rolled = process.stopping.is_some_and(|(why, _)| is_roll(why));
                 assert!(!rolled, "{worker} made way, and its roll is called off");
             }
-            Event::Jobs(tally) => self.told = tally,
+            Event::Jobs(tally) => self.reported = tally,
             Event::Unkillable { .. }
             | Event::Retried { .. }
             | Event::Started { .. }
@@ -302,33 +300,7 @@ impl World {
         process.stopping = Some((why, since));
     }
 
-    pub(super) fn retried(&mut self, id: u64, attempt: &Attempt, again: Again) {
-        let retry_on = self.policy.jobs.as_ref().map(|rules| rules.retry_on).unwrap();
-        let counts = match (&attempt.end, again) {
-            (AttemptEnd::Error(failure), Again::After(_)) => match failure.kind {
-                FailureKind::Error => retry_on.error,
-                FailureKind::Panic => retry_on.panic,
-            },
-            (AttemptEnd::Timeout(_), Again::After(_)) => retry_on.timeout,
-            (AttemptEnd::Ran(_), Again::After(_)) => match Kind::of(attempt, None) {
-                Kind::Timeout => retry_on.timeout,
-                kind => kind == Kind::Error && retry_on.error,
-            },
-            (AttemptEnd::Crashed(_), Again::Alone) | (AttemptEnd::Requeued(_), Again::Next) => true,
-            _ => false,
-        };
-        assert!(counts, "job {id} is tried again {again:?} after {:?}", attempt.end);
-        assert!(self.stopping.is_none(), "job {id} is tried again, and the run stops");
-        let now = self.now;
-        let job = self.job(id);
-        if let Again::After(delay) = again {
-            job.not_before = now + delay;
-        }
-        job.attempts.push(attempt.clone());
-        self.fresh.push((id, attempt.clone()));
-    }
-
-    /// The worker has died, and never did a job, and no job had its death.
+    /// Whether a dying worker never did a job and died of none.
     fn is_to_blame(&self, worker: WorkerId) -> bool {
         let dying = self.dying.as_ref().filter(|(dying, _)| *dying == worker);
         let idle = dying.is_some_and(|(_, process)| process.done == 0);
@@ -338,72 +310,6 @@ impl World {
     pub(super) fn job(&mut self, id: u64) -> &mut Record {
         let index = usize::try_from(id).unwrap() - 1;
         self.jobs.get_mut(index).unwrap_or_else(|| panic!("job {id} was never accepted"))
-    }
-
-    /// What a journal keeps: each attempt that was begun ends, or was none, and that is told.
-    pub(super) fn begun(&mut self, id: u64, is_begun: bool) {
-        let is_new = if is_begun { self.begun.insert(id) } else { self.begun.remove(&id) };
-        assert!(is_new, "job {id}: begun {is_begun}, again");
-    }
-
-    pub(super) fn settle(&mut self, outcome: &Outcome) {
-        let id = outcome.id;
-        let is_cancelled = self.cancelled.contains(&id);
-        let gave_up = self.pool.end() == Some(RunEnd::GaveUp);
-        let is_over = gave_up || self.pool.phase.reason().is_some();
-        let job = self.job(id);
-        assert!(!job.settled, "job {id} is settled twice");
-        assert_eq!(job.holder, None, "job {id} is settled in the hands of a worker");
-        assert_eq!(outcome.position, job.position);
-        job.settled = true;
-        let all: Vec<Attempt> = outcome.attempts().cloned().collect();
-        let known = job.attempts.len();
-        assert_eq!(&all[..known], &job.attempts[..], "the attempts of job {id} as they were told");
-        assert!(all.len() <= known + 1, "attempts of job {id} that nobody heard of");
-        let is_new = all.len() > known;
-        job.attempts = all;
-        if is_new {
-            self.begun(id, false);
-        }
-        assert!(!self.begun.contains(&id), "of job {id} an attempt has no end");
-        let job = self.job(id);
-        let last = job.attempts.last().map(|attempt| &attempt.end);
-        let ok = match &outcome.end {
-            JobEnd::Ok(reply) => Some(reply),
-            _ => None,
-        };
-        let fits = match outcome.end {
-            JobEnd::Ok(_) => matches!(last.map(Kind::of_end), Some(Kind::Ok(_))),
-            JobEnd::Failed => {
-                is_cancelled || matches!(last.map(Kind::of_end), Some(Kind::Error | Kind::Timeout))
-            }
-            JobEnd::Crashed => {
-                matches!(last.map(Kind::of_end), Some(Kind::Crashed | Kind::Requeued))
-            }
-            JobEnd::TooLong { bytes, cap } => last.is_none() && bytes > cap,
-            JobEnd::NotRun => is_over || is_cancelled,
-        };
-        assert!(fits, "job {id} ended {:?} after {last:?}", outcome.end);
-        if let Some(attempt) = job.attempts.get(known).cloned() {
-            let _ = Kind::of(&attempt, ok);
-            self.fresh.push((id, attempt));
-        }
-        if let Some(reply) = ok {
-            self.answers.insert(id, reply.clone());
-        }
-        if !is_cancelled {
-            self.check_budgets(id);
-        }
-    }
-}
-
-impl Record {
-    pub(super) fn crashes(&self) -> usize {
-        self.count(|end| matches!(end, AttemptEnd::Crashed(_)))
-    }
-
-    pub(super) fn count(&self, is: impl Fn(&AttemptEnd) -> bool) -> usize {
-        self.attempts.iter().filter(|attempt| is(&attempt.end)).count()
     }
 }
 

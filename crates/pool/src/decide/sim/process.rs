@@ -1,5 +1,5 @@
-//! What does a simulated process do, and what is true of it? It lives in steps as small as the
-//! places at which it can die: reads a frame, starts a job, says what came of it, writes that.
+//! A simulated process. It lives in steps as small as the places at which it can die: it reads a
+//! frame, starts a job, ends it, writes the reply.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -11,7 +11,7 @@ use crate::{
     signal::Signal,
 };
 
-/// What goes to a worker, in order.
+/// A message to a worker.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Frame {
     Job { id: u64, attempt: u32 },
@@ -19,7 +19,7 @@ pub(super) enum Frame {
     End,
 }
 
-/// What becomes of a job that runs.
+/// What becomes of a running job.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Ok,
@@ -34,7 +34,7 @@ pub(super) struct Run {
     fate: Fate,
 }
 
-/// A job that is in the hands of a worker, as the pool can know.
+/// A job in flight, as far as the pool can know.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) nth: u64,
@@ -45,21 +45,21 @@ pub(super) struct Sent {
 /// A process of the simulated world.
 #[derive(Debug, Default)]
 pub(super) struct Process {
-    /// The kernel holds it: it does not end, whatever is sent.
+    /// The kernel holds it: no signal ends it.
     pub(super) held: bool,
     /// It never says hello.
-    mute: bool,
-    /// It hears no signal but the kill, and no end of its jobs.
+    silent: bool,
+    /// It ignores the stop signal and the end of its jobs.
     deaf: bool,
-    /// It does not read what it is sent, as one that is stopped.
+    /// It does not read what it is sent, like a process that is stopped.
     blind: bool,
     /// It may lie.
     vile: bool,
-    /// It has lied: what is said of its jobs may be wrong.
+    /// It has lied: its replies may be wrong.
     pub(super) lied: bool,
-    /// The job that it runs and nobody wants.
+    /// The job that it runs and that was cancelled.
     pub(super) cancelled: Option<u64>,
-    /// For which job it was looked at, since when that ran, and whether its time was over.
+    /// The looks that were taken: at which job, since when that ran, and whether its time was over.
     pub(super) examined: BTreeSet<(u64, Tick, bool)>,
     pub(super) abilities: Abilities,
 
@@ -68,32 +68,32 @@ pub(super) struct Process {
     inbox: VecDeque<Frame>,
     /// Job frames that it has read.
     came: u64,
-    /// The gate of its recorder.
+    /// The last job that it started, by its recorder.
     pub(super) started: u64,
     recalled: bool,
     pub(super) running: Option<Run>,
     cancel: Option<u64>,
     /// Replies that it has not written.
     pub(super) tail: Vec<Reply>,
-    /// Replies that nobody has read.
+    /// Replies that it has written and the supervisor has not read.
     pub(super) pipe: Vec<Reply>,
     pub(super) broken: Option<ProtocolFault>,
     /// It has closed the pipe of its replies.
     closed: bool,
     pub(super) end: Option<ProcessEnd>,
     pub(super) noticed: bool,
-    /// What the pool has not heard of yet.
+    /// News that the pool has not heard yet.
     pub(super) news: VecDeque<News>,
 
-    /// What was done to it, and what the pool has heard.
+    /// The pool has heard that it is executed.
     pub(super) heard: bool,
     pub(super) ready: bool,
     pub(super) fault_heard: bool,
     pub(super) closed_heard: bool,
     pub(super) retracted: bool,
-    /// The pool has heard that it holds too much.
+    /// The pool has heard that it holds too much memory.
     pub(super) heavy: bool,
-    /// A user wants it killed.
+    /// A user wants it to be killed.
     pub(super) condemned: bool,
     pub(super) stopping: Option<(StopReason, Tick)>,
     pub(super) dismissed: bool,
@@ -106,12 +106,12 @@ pub(super) struct Process {
     pub(super) head_since: Tick,
     pub(super) last_heard: Tick,
     pub(super) recall_asked: bool,
-    /// It was recalled, and the job it has is to end before it gets another.
+    /// Its jobs were retracted, and the one that it runs is to end before it gets another.
     pub(super) stalled: bool,
-    /// It was recalled, had started nothing, and was not heard of since: since when, and when it
-    /// was last looked at.
+    /// Its jobs were retracted, it had started none, and it was not heard of since: since when, and
+    /// when it was last looked at.
     pub(super) asleep: Option<(Tick, Tick)>,
-    /// Nothing was heard of it since it was told that jobs count again.
+    /// Stale jobs were declared forgotten, and nothing was heard of it since.
     pub(super) resumed: bool,
     pub(super) overdue: Option<u64>,
 }
@@ -121,9 +121,9 @@ impl Process {
         let wild = nature.trouble < u64::MAX;
         Self {
             held: wild && chance.one_in(40),
-            mute: wild && chance.one_in(nature.mute),
+            silent: wild && chance.one_in(nature.silent),
             deaf: wild && chance.one_in(8),
-            blind: wild && chance.one_in(nature.mute.saturating_mul(4)),
+            blind: wild && chance.one_in(nature.silent.saturating_mul(4)),
             vile: nature.vile && chance.one_in(3),
             abilities: Abilities { recorder: !chance.one_in(4), cancels: chance.one_in(2) },
             ..Self::default()
@@ -145,7 +145,7 @@ impl Process {
         if self.end.is_some() {
             self.notice(nature, chance);
         } else if self.held && !tame {
-            // Nothing moves it.
+            // No signal moves it.
         } else if self.killed && !self.executed && chance.one_in(2) {
             let fault = StartFault { step: StartStep::Receive, errno: 0 };
             self.end = Some(ProcessEnd::NeverStarted(fault));
@@ -185,7 +185,7 @@ impl Process {
         if !nature.obedient && chance.one_in(nature.trouble) {
             return self.fall(nature, chance);
         }
-        if self.mute && !nature.obedient {
+        if self.silent && !nature.obedient {
             return;
         }
         if self.vile && !nature.obedient && chance.one_in(10) {
@@ -297,7 +297,7 @@ impl Process {
         }
     }
 
-    /// What follows in its stream makes no sense; what came before does.
+    /// It breaks the protocol. What it wrote before counts.
     fn break_off(&mut self, fault: ProtocolFault) {
         self.lied = true;
         if self.closed || self.broken.replace(fault).is_some() {
@@ -307,7 +307,7 @@ impl Process {
         self.news.push_back(News::Broken(fault));
     }
 
-    /// Nothing more comes by the pipe of its replies; what it wrote before does.
+    /// It closes the pipe of its replies. What it wrote before counts.
     fn close(&mut self) {
         if self.broken.is_some() || std::mem::replace(&mut self.closed, true) {
             return;
@@ -323,7 +323,7 @@ impl Process {
         }
     }
 
-    /// Its gate is closed, and what it has answered is taken from wherever it is.
+    /// Its jobs are retracted, and its replies are collected from wherever they are.
     pub(super) fn recall(&mut self, chance: &mut Chance) {
         if self.noticed {
             return;
@@ -340,14 +340,14 @@ impl Process {
                 self.news.push_back(News::Broken(fault));
                 return;
             }
-            // It has just written them: the pipe brings them.
+            // It has just written the rest: the pipe brings them.
             None if chance.one_in(8) => self.pipe.append(&mut self.tail),
             None => replies.append(&mut self.tail),
         }
         self.news.push_back(News::Retracted { replies, started: Some(self.started) });
     }
 
-    /// Nothing more comes of it unless something is done to it.
+    /// Whether nothing more comes of it unless something is done to it.
     pub(super) fn is_quiet(&self) -> bool {
         let idle = self.running.is_none() && self.inbox.is_empty() && self.tail.is_empty();
         let heard = self.news.is_empty() && self.pipe.is_empty();
@@ -356,7 +356,7 @@ impl Process {
     }
 }
 
-/// What a job is answered.
+/// The reply to a job.
 pub(super) fn answer(id: u64) -> Payload {
     Payload::copy(format!("done {id}").as_bytes())
 }

@@ -1,5 +1,5 @@
-//! What happens next in the simulated world? Time passes, processes live, news arrive late but
-//! in order, jobs come, people press keys: all of it by chance.
+//! The simulated world. Time passes, processes live, news arrives late but in order, jobs come and
+//! users press keys, all by chance.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -14,11 +14,11 @@ use super::{
     process::Process,
 };
 use crate::{
-    decide::{Action, Actions, Input, Jitter, Left, News, Policy, Pool, Tick},
+    decide::{Action, Actions, Input, News, Policy, Pool, Tick},
     event::{Event, ShutdownReason, Tally, WorkerId},
-    exit::{ProcessEnd, ProtocolFault, StartFault, StartStep, StopReason},
-    job::{Accepted, Attempt, Job, Payload},
-    signal::{SAME_REQUEST, Signal},
+    exit::StopReason,
+    job::{Attempt, Payload},
+    signal::SAME_REQUEST,
 };
 
 /// A job, as the world knows it.
@@ -26,7 +26,7 @@ use crate::{
 pub(super) struct Record {
     pub(super) position: u64,
     pub(super) holder: Option<WorkerId>,
-    /// Sent to some worker, ever.
+    /// It was ever sent to a worker.
     pub(super) was_sent: bool,
     pub(super) not_before: Tick,
     pub(super) attempts: Vec<Attempt>,
@@ -39,54 +39,58 @@ pub(super) struct World {
     pub(super) policy: Policy,
     pub(super) nature: Nature,
     pub(super) now: Tick,
-    /// How fast time passes, and how much happens meanwhile.
-    pace: Duration,
+    /// How fast time passes, and how many steps processes take in between.
+    pub(super) pace: Duration,
     bustle: u64,
     pub(super) processes: BTreeMap<WorkerId, Process>,
-    /// The one whose end the pool hears of in this step.
+    /// The worker whose end the pool hears of in this step.
     pub(super) dying: Option<(WorkerId, Process)>,
     pub(super) abandoned: BTreeSet<WorkerId>,
     pub(super) generations: BTreeMap<u32, u32>,
-    /// Starts that were announced, and when they may be. Of slot 1, 2, ...
+    /// Starts that were announced, by slot, and when each may come.
     pub(super) to_start: BTreeMap<u32, Tick>,
     pub(super) ended: BTreeSet<WorkerId>,
     pub(super) transient: BTreeSet<u32>,
-    /// When the run was last asked to end, and whether more than once.
+    /// When the shutdown was last escalated, and whether a user asked more than once.
     pub(super) climbed: Option<Tick>,
     pub(super) pressed: bool,
-    /// Since when jobs have no longer than the grace, and whether they have no time at all.
+    /// Since when jobs have no longer than the grace period.
     pub(super) hurries: Option<Tick>,
+    /// Jobs have no time at all.
     pub(super) at_once: bool,
     pub(super) stopping: Option<ShutdownReason>,
     pub(super) stale_news: u64,
 
     pub(super) jobs: Vec<Record>,
-    pub(super) told: Tally,
+    /// The tally as it was last reported.
+    pub(super) reported: Tally,
     pub(super) expected: Vec<Expected>,
     pub(super) answers: BTreeMap<u64, Payload>,
-    /// Attempts that this step has told of.
+    /// Attempts that ended in this step, as the pool reports them.
     pub(super) fresh: Vec<(u64, Attempt)>,
     pub(super) hold: bool,
-    /// When jobs were sent last.
+    /// When a job was last sent.
     pub(super) sent: Option<Tick>,
     pub(super) source_ended: bool,
-    /// Something was started in this step.
+    /// A worker was started in this step.
     pub(super) spawned: bool,
-    /// All was done before this step.
+    /// All jobs were settled before this step.
     pub(super) was_done: bool,
-    /// Jobs that nobody wants any more.
+    /// Jobs that were cancelled.
     pub(super) cancelled: BTreeSet<u64>,
-    /// Jobs of which an attempt was begun, as far as anybody was told.
+    /// Jobs with an attempt that was begun and has not ended, as a journal would know.
     pub(super) begun: BTreeSet<u64>,
-    /// How many workers there shall be.
+    /// The number of workers that a user asked for last; 0 before that.
     pub(super) scale: u32,
-    /// Those whose memory is being looked at, and those found too heavy in this step.
+    /// Workers whose memory is being sampled.
     pub(super) sampling: VecDeque<Vec<WorkerId>>,
+    /// Workers that hold too much, by the samples of this step.
     pub(super) too_heavy: BTreeSet<WorkerId>,
-    /// What is planted in the pool.
+    /// The bug that is planted in the pool.
     pub(super) bug: Option<Bug>,
-    to_come: u64,
-    position: u64,
+    /// Jobs that the source still has.
+    pub(super) to_come: u64,
+    pub(super) position: u64,
 }
 
 impl World {
@@ -120,7 +124,7 @@ impl World {
             stopping: None,
             stale_news: 0,
             jobs: Vec::new(),
-            told: Tally::default(),
+            reported: Tally::default(),
             expected: Vec::new(),
             answers: BTreeMap::new(),
             fresh: Vec::new(),
@@ -145,7 +149,7 @@ impl World {
         self.step(Input::Timer);
     }
 
-    /// Something happens by chance; time passes first.
+    /// Time passes, processes live, and one input comes.
     pub(super) fn go_on(&mut self) {
         for _ in 0..self.bustle {
             self.let_live();
@@ -179,7 +183,7 @@ impl World {
             self.misdecide(bug, &mut actions);
         }
         for action in &actions.list {
-            // First of all: what has settled a job in this step was told behind that.
+            // First of all: outcomes of this step come after these.
             match action {
                 Action::Emit(Event::Unkillable { worker }) => self.abandon(*worker),
                 Action::Emit(Event::Retried { id, attempt, again }) => {
@@ -221,7 +225,7 @@ impl World {
         }
     }
 
-    /// Whether there is nothing more to be done.
+    /// Whether all jobs are settled.
     pub(super) fn is_done(&self) -> bool {
         self.nature.jobs && self.source_ended && self.jobs.iter().all(|job| job.settled)
     }
@@ -236,131 +240,8 @@ impl World {
         }
     }
 
-    fn chance_input(&mut self) -> Input {
-        let pace = u64::try_from(self.pace.as_micros()).unwrap();
-        let mut passes = Duration::from_micros(self.chance.below(pace));
-        if self.chance.one_in(if self.nature.jobs { 30 } else { 6 }) {
-            passes = Duration::from_millis(self.chance.below(40_000));
-        }
-        let due = self.pool.next_deadline().filter(|deadline| *deadline <= self.now + passes);
-        self.now += passes;
-        match due {
-            // Other input may come before the timer that is due.
-            Some(_) if self.chance.one_in(8) => {}
-            Some(deadline) => {
-                self.now = deadline;
-                return Input::Timer;
-            }
-            None => {}
-        }
-        let rarely = if self.nature.jobs { 40 } else { 8 };
-        match self.chance.below(40) {
-            0 => Input::Roll,
-            1 if self.chance.one_in(rarely) => Input::Shutdown(self.wish()),
-            1 if self.chance.one_in(rarely) => Input::Shutdown(ShutdownReason::OutputClosed),
-            1 if self.nature.jobs && self.chance.one_in(rarely) => {
-                Input::Shutdown(ShutdownReason::SourceFailed)
-            }
-            2..=3 => self.stale_news(),
-            4 => Input::Timer,
-            10..=14 => self.samples().unwrap_or(Input::Timer),
-            15 if self.nature.jobs && !self.jobs.is_empty() => self.cancel_some(),
-            17 if self.chance.one_in(4) => self.kill_some(),
-            16 if self.nature.jobs && self.chance.one_in(rarely) => self.scale_by_chance(),
-            5..=9 if self.nature.jobs => self.job_input(),
-            _ => self.news().unwrap_or(Input::Timer),
-        }
-    }
-
-    fn wish(&mut self) -> ShutdownReason {
-        ShutdownReason::Signal(self.chance.pick(&[Signal::INT, Signal::TERM]))
-    }
-
-    fn job_input(&mut self) -> Input {
-        if self.chance.one_in(15) {
-            self.hold = !self.hold;
-            return Input::Hold(self.hold);
-        }
-        if self.source_ended {
-            return self.news().unwrap_or(Input::Timer);
-        }
-        if self.to_come == 0 {
-            // Some sources never end.
-            if self.chance.one_in(3) {
-                self.source_ended = true;
-                return Input::SourceEnded;
-            }
-            return self.news().unwrap_or(Input::Timer);
-        }
-        self.position += 1;
-        if self.chance.one_in(20) {
-            self.to_come -= 1;
-            self.record();
-            let (id, place) = (self.jobs.len() as u64, self.jobs.len() as u64);
-            return Input::TooLong { id, place, position: self.position, bytes: 2000 };
-        }
-        let count = (1 + self.chance.below(12)).min(self.to_come);
-        self.to_come -= count;
-        let mut jobs = Vec::new();
-        for _ in 0..count {
-            let payload = Payload::copy(self.position.to_string().as_bytes());
-            self.record();
-            let (id, job) = (self.jobs.len() as u64, Job { payload, position: self.position });
-            jobs.push(Accepted { id, place: id, job });
-            self.position += 1;
-        }
-        Input::Jobs(jobs)
-    }
-
-    fn record(&mut self) {
-        self.jobs.push(Record {
-            position: self.position,
-            holder: None,
-            was_sent: false,
-            not_before: Tick::ZERO,
-            attempts: Vec::new(),
-            settled: false,
-        });
-    }
-
-    fn stale_news(&mut self) -> Input {
-        let slot = u32::try_from(self.chance.below(9)).unwrap();
-        let begun = self.generations.get(&slot).copied().unwrap_or_default();
-        let generation = u32::try_from(self.chance.below(u64::from(begun) + 3)).unwrap();
-        let worker = WorkerId { slot, generation };
-        if self.processes.contains_key(&worker) {
-            return Input::Timer;
-        }
-        self.stale_news += 1;
-        let fault = StartFault { step: StartStep::Exec, errno: crate::errno::EAGAIN };
-        let end = ProcessEnd::NeverStarted(fault);
-        let jitter = Jitter::from_random(self.chance.draw());
-        let news = match self.chance.below(6) {
-            0 => News::Executed { pid: 7 },
-            1 if self.nature.jobs => {
-                News::Replies { replies: Vec::new(), memory: None, printed: false }
-            }
-            2 if self.nature.jobs => News::Retracted { replies: Vec::new(), started: Some(1) },
-            3 if self.nature.jobs => News::Broken(ProtocolFault::Garbage),
-            4 if self.nature.jobs => News::Unsendable { id: 1, bytes: 2000, bytes_max: 1000 },
-            _ => News::Ended { pid: Some(7), end, left: Left::default(), jitter },
-        };
-        Input::Worker { worker, news }
-    }
-
-    /// News of a process of the world, if any has some.
-    fn news(&mut self) -> Option<Input> {
-        let talkers = self.processes.iter().filter(|(_, process)| !process.news.is_empty());
-        let talkers: Vec<WorkerId> = talkers.map(|(worker, _)| *worker).collect();
-        if talkers.is_empty() {
-            return None;
-        }
-        let worker = talkers[self.chance.index(talkers.len())];
-        Some(Input::Worker { worker, news: self.deliver(worker)? })
-    }
-
-    /// The end: either the run is asked to stop, and ends soon, whatever its processes do; or
-    /// they do as they should, and all that is to be done gets done.
+    /// Brings the run to its end. Either it is asked to stop, and ends soon whatever its processes
+    /// do; or the processes obey, and all jobs get done.
     pub(super) fn wind_down(&mut self) {
         let asks = !self.nature.jobs || self.chance.one_in(2);
         self.nature.obedient = !self.nature.jobs || !asks || self.chance.one_in(2);
@@ -373,10 +254,10 @@ impl World {
             self.finish_source();
         }
         self.run_out();
-        let (undead, grace) = (Duration::from_secs(2), self.policy.grace);
+        let (unkillable, grace) = (Duration::from_secs(2), self.policy.grace);
         let bound = match (asks, self.nature.jobs) {
-            (true, false) => grace + undead,
-            (true, true) => grace + undead + grace + undead,
+            (true, false) => grace + unkillable,
+            (true, true) => grace + unkillable + grace + unkillable,
             (false, _) => Duration::from_secs(600),
         };
         assert!(self.now <= began + bound, "the end is bounded: {:?}", self.now - began);
@@ -396,9 +277,9 @@ impl World {
         self.step(Input::SourceEnded);
     }
 
-    /// Time passes only where nothing else happens.
+    /// Lets the run end. Time passes only where nothing else happens.
     fn run_out(&mut self) {
-        /// So long, and whoever still says nothing will not.
+        /// Processes that say nothing for this many turns will say nothing more.
         const SILENCE: u32 = 40;
         let (mut turns, mut silent) = (0, 0);
         while self.pool.end().is_none() {
@@ -419,7 +300,7 @@ impl World {
     }
 }
 
-/// Why a worker makes way in a roll.
+/// Whether a worker that stops for this reason is being replaced.
 pub(super) fn is_roll(why: StopReason) -> bool {
     matches!(why, StopReason::Roll | StopReason::Recycle)
 }

@@ -1,4 +1,4 @@
-//! A child by `fork` with a pipe each way, and no program of its own.
+//! A forked child that runs a function of this program, with one pipe in each direction.
 
 use std::{
     fs::File,
@@ -12,46 +12,46 @@ use nix::{
     unistd::{ForkResult, Pid, fork},
 };
 
-/// As the parent sees it: ended when dropped.
-pub(super) struct Kid {
+/// The parent's handle of a child, which is killed when dropped.
+pub(super) struct Child {
     pid: Pid,
     pub(super) jobs: File,
     pub(super) replies: File,
 }
 
-impl Kid {
-    /// Two of them, each of which does `body` with its jobs and its replies.
+impl Child {
+    /// Starts two children, each of which calls `body` with its ends of the jobs and replies pipes.
     pub(super) fn two(size: Option<i32>, body: impl Fn(File, File)) -> [Self; 2] {
         [Self::new(size, &body), Self::new(size, &body)]
     }
 
     fn new(size: Option<i32>, body: &impl Fn(File, File)) -> Self {
-        let (theirs, jobs) = pipe(size);
-        let (replies, answers) = pipe(size);
+        let (child_jobs, jobs) = pipe(size);
+        let (replies, child_replies) = pipe(size);
         // SAFETY: this process has no other thread whose locks the child would inherit.
         match unsafe { fork() }.expect("a child") {
             ForkResult::Parent { child } => Self { pid: child, jobs, replies },
             ForkResult::Child => {
-                // The second inherits the first one's pipes, which thus do not end with the
-                // parent: it must not be outlived.
-                prctl::set_pdeathsig(Signal::SIGKILL).expect("an end");
+                // The second child inherits the pipes of the first, which therefore stay open after
+                // the parent's end. The kernel has to kill both children when the parent dies.
+                prctl::set_pdeathsig(Signal::SIGKILL).expect("a death signal");
                 drop((jobs, replies));
-                body(theirs, answers);
-                // SAFETY: ends the process, running nothing that is the parent's to run.
+                body(child_jobs, child_replies);
+                // SAFETY: _exit ends the process and runs none of the parent's exit handlers.
                 unsafe { libc::_exit(0) }
             }
         }
     }
 
-    /// Makes the parent's ends return where they would wait.
-    pub(super) fn without_waiting(&self) {
+    /// Makes the parent's ends of the pipes non-blocking.
+    pub(super) fn set_nonblocking(&self) {
         for end in [self.jobs.as_fd(), self.replies.as_fd()] {
-            fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("no waiting");
+            fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("a non-blocking pipe");
         }
     }
 }
 
-impl Drop for Kid {
+impl Drop for Child {
     fn drop(&mut self) {
         let _ = nix::sys::signal::kill(self.pid, Signal::SIGKILL);
         let _ = wait::waitpid(self.pid, None);
@@ -66,7 +66,7 @@ fn pipe(size: Option<i32>) -> (File, File) {
     (OwnedFd::from(reader).into(), OwnedFd::from(writer).into())
 }
 
-/// What would wait counts as nothing.
+/// Returns the bytes read or written, or 0 if the call would block.
 pub(super) fn now(result: io::Result<usize>) -> usize {
     match result {
         Ok(0) => panic!("a child is gone"),
