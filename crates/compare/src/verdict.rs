@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_told_by_what_it_took() {
+    fn each_fault_is_described_by_its_damage() {
         let hit = |way, lost| row(Fault::Segv, way, 10.0, 1.0, lost);
         let rows = [hit(Way::Threads, 54.0), hit(Way::Workers, 1.0)];
         assert_eq!(

@@ -1,8 +1,6 @@
 //! Messages round-trip in both codecs, the handwritten form equals that of bincode, and hostile bytes
 //! are errors.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
 use std::borrow::Cow;
 
 use proptest::prelude::*;

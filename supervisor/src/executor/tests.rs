@@ -195,7 +195,7 @@ fn frame_of(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 #[test]
-fn orders_are_sent_and_answered_or_reported_as_unsendable() {
+fn jobs_are_sent_and_answered_or_reported_as_unsendable() {
     run(async {
         let codec = Codec::Json;
         let hello = WorkerHello { version: VERSION, codec, pid: 1, capabilities: Vec::new() };

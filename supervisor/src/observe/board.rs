@@ -188,7 +188,7 @@ mod tests {
     use pool::exit::{Cause, StartFault, StartStep};
 
     fn worker(generation: u32) -> WorkerId {
-        WorkerId { slot: 1, generation: generation }
+        WorkerId { slot: 1, generation }
     }
 
     fn started(generation: u32) -> Event {

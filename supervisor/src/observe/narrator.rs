@@ -130,11 +130,11 @@ mod tests {
         assert_eq!((narrator.due(), narrator.take_withheld(at(900))), (Some(SECOND), None));
         assert_eq!(narrator.outcome(at(950), &outcome(JobEnd::NotRun)), None);
         let count = narrator.take_withheld(at(1000)).unwrap();
-        assert!(count.starts_with("supervisor: 500 more failures of jobs, "), "{count}");
+        assert!(count.starts_with("supervisor: 500 more failures of jobs: "), "{count}");
         assert_eq!((narrator.due(), narrator.take_withheld(at(1000))), (None, None));
         assert_eq!(lines_of(&mut narrator, 1000, 1001).len(), 1000);
         let lines = lines_of(&mut narrator, 2500, 1);
-        assert!(lines[0].starts_with("supervisor: 1 more failures of jobs, "), "{lines:?}");
+        assert!(lines[0].starts_with("supervisor: 1 more failures of jobs: "), "{lines:?}");
         assert_eq!(lines[0].lines().count(), 2);
     }
 }

@@ -83,7 +83,7 @@ fn every_boundary_of_the_architecture_holds() {
 
 #[test]
 fn no_folder_imports_itself_through_another() {
-    let found: Vec<_> = crates().iter().flat_map(|it| cycles::between_folders(it)).collect();
+    let found: Vec<_> = crates().iter().flat_map(cycles::between_folders).collect();
     none(&found);
 }
 

@@ -73,6 +73,11 @@ impl Compared {
         found.unwrap_or_else(|| panic!("no row for {fault} and {way}: {}", self.stderr))
     }
 
+    /// Returns the number of jobs without a right answer, as the median of all rounds.
+    fn not_ok(&self, fault: &str, way: &str) -> f64 {
+        self.row(fault, way)["not_ok"]["median"].as_f64().unwrap()
+    }
+
     /// Returns the wall time of the fastest round in milliseconds: the one that other load on the
     /// machine disturbed least.
     fn wall(&self, way: &str) -> f64 {
@@ -153,24 +158,29 @@ fn a_busy_task_starves_its_neighbours_and_a_busy_process_does_not() {
     assert!(stderr.contains("busy job"), "{stderr}");
 }
 
+/// Asserts that this fault in job 50 costs no other job where jobs run in processes.
+fn assert_processes_lose_only_the_faulty_job(compared: &Compared, fault: &str) {
+    let ways = ["workers", "each"];
+    for way in ways {
+        let not_ok = compared.not_ok(fault, way);
+        assert!((not_ok - 1.0).abs() < 0.1, "{fault} {way}: {}", compared.stderr);
+    }
+    let lost = compared.of_type("job").into_iter().filter(|job| {
+        job["fault"] == fault && job["end"] != "ok" && ways.contains(&job["way"].as_str().unwrap())
+    });
+    assert!(lost.clone().count() == 2 && lost.clone().all(|job| job["id"] == 50));
+}
+
 #[test]
 fn a_fault_costs_processes_one_job_and_other_ways_more() {
     let options = "--work sleep --delay 5ms --fault all --timeout 800ms";
     let compared = compare(options);
     assert_eq!(compared.output.status.code(), Some(0), "{}", compared.stderr);
     assert_consistent(&compared);
-    let not_ok = |fault, way| compared.row(fault, way)["not_ok"]["median"].as_f64().unwrap();
+    let not_ok = |fault, way| compared.not_ok(fault, way);
     let died = |fault, way| compared.row(fault, way)["died"].to_string();
     for fault in ["panic", "abort", "segv", "leak", "hang", "spin", "exit", "deadlock"] {
-        for way in ["workers", "each"] {
-            assert!((not_ok(fault, way) - 1.0).abs() < 0.1, "{fault} {way}: {}", compared.stderr);
-        }
-        let lost = compared.of_type("job").into_iter().filter(|job| {
-            job["fault"] == fault
-                && job["end"] != "ok"
-                && ["workers", "each"].contains(&job["way"].as_str().unwrap())
-        });
-        assert!(lost.clone().count() == 2 && lost.clone().all(|job| job["id"] == 50));
+        assert_processes_lose_only_the_faulty_job(&compared, fault);
         // Of serial jobs, those before the faulty one succeed and those after it are lost.
         assert!((not_ok(fault, "serial") - 51.0).abs() < 0.1, "{fault}: {}", compared.stderr);
     }
@@ -211,7 +221,7 @@ fn a_fault_costs_processes_one_job_and_other_ways_more() {
 }
 
 #[test]
-fn what_leaks_ends_at_its_limit() {
+fn a_leak_ends_at_its_limit() {
     // Sooner than the timeout, also on a busy machine.
     let options = "--work sleep --delay 5ms --fault leak --timeout 10s --ways threads,workers";
     let compared = compare(options);

@@ -152,7 +152,7 @@ proptest! {
         let nanos = |nanos: u64| Duration::from_nanos(nanos / unit * unit);
         let last = Attempt {
             number,
-            worker: WorkerId { slot, generation: generation },
+            worker: WorkerId { slot, generation },
             pid,
             began: nanos(began),
             took: nanos(took),

@@ -82,7 +82,7 @@ fn killing_supervisor_and_warden_together_leaves_no_protocol_worker() {
 }
 
 #[test]
-fn processes_that_fork_during_the_sweep_are_killed() {
+fn processes_that_fork_during_the_kill_are_killed() {
     // Each process forks the next and exits.
     let chain = "setsid sh -c 'f() { sleep 0.001; f & }; f' & echo up; sleep 1000";
     let run = Run::sh(chain).jsonl().start();

@@ -85,7 +85,7 @@ fn records_carry_binary_output_as_base64() {
 }
 
 #[test]
-fn records_carry_stream_worker_life_and_pid() {
+fn records_carry_stream_worker_generation_and_pid() {
     let run = Run::sh("echo out; echo err >&2").jsonl().finish();
     let pid = run.records("started")[0]["pid"].clone();
     let mut records = run.records("output");
