@@ -66,14 +66,14 @@ pub(super) const ALL: [Bug; 11] = [
 impl Bug {
     /// What the pool hears in place of an input.
     pub(super) fn misheard(self, mut input: Input, dying: Option<&Process>) -> Input {
-        let Input::Worker { news: News::Ended { end, left, .. }, .. } = &mut input else {
+        let Input::Worker { news: News::Ended { end, remains, .. }, .. } = &mut input else {
             return input;
         };
         match self {
-            Self::DropsTail => left.replies.clear(),
+            Self::DropsTail => remains.replies.clear(),
             Self::EndIsDone if ended_well(end) => {
                 let head = dying.and_then(|process| process.line.front());
-                left.replies.extend(head.map(|head| Reply {
+                remains.replies.extend(head.map(|head| Reply {
                     id: head.id,
                     attempt: head.attempt,
                     service_ns: 0,

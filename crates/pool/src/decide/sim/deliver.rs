@@ -31,8 +31,8 @@ impl World {
             }
             News::Unsendable { id, .. } => self.unsendable(worker, *id),
             News::Retracted { replies, started } => self.recalled(worker, replies, *started),
-            News::Ended { end, left, .. } => {
-                self.hear(worker, &left.replies);
+            News::Ended { end, remains, .. } => {
+                self.hear(worker, &remains.replies);
                 match end {
                     ProcessEnd::Ended(evidence) => self.dies(worker, Some(evidence)),
                     ProcessEnd::Unobserved { .. } => self.dies(worker, None),

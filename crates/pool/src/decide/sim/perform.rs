@@ -10,7 +10,7 @@ use crate::{
     decide::{
         Action, Cancelled, News, Order, Tick,
         slot::Slot,
-        worker::{Phase, Worker},
+        worker::{Worker, WorkerPhase},
     },
     event::{Event, Next, ShutdownReason, WorkerId},
     exit::{Cause, StopReason},
@@ -202,7 +202,8 @@ impl World {
         // A worker that this step has still to start does not count.
         let is_there = |slot: &&Slot| {
             slot.worker().is_none_or(|worker: &Worker| {
-                let is_starting = matches!(worker.phase, Phase::Spawned | Phase::Executed { .. });
+                let is_starting =
+                    matches!(worker.phase, WorkerPhase::Spawned | WorkerPhase::Executed { .. });
                 !is_starting || self.processes.contains_key(&worker.id)
             })
         };
