@@ -1,4 +1,4 @@
-//! The end of a simulated process, and what is found after it.
+//! The end of a simulated process, and the data that is collected after it.
 
 use std::time::Duration;
 
@@ -36,19 +36,19 @@ impl Process {
         self.end = Some(ProcessEnd::Ended(evidence(status)));
     }
 
-    /// Its start is withdrawn, unless its process was begun already.
-    pub(super) fn retract(&mut self, chance: &mut Chance) {
+    /// The pool withdraws its start, which has an effect only if its process was not created yet.
+    pub(super) fn withdraw(&mut self, chance: &mut Chance) {
         if self.executed || self.end.is_some() || self.held || chance.one_in(3) {
             return;
         }
-        (self.retracted, self.noticed) = (true, true);
+        (self.withdrawn, self.noticed) = (true, true);
         let end = ProcessEnd::Withdrawn;
         self.end = Some(end.clone());
         let (remains, jitter) = (Remains::default(), Jitter::from_random(chance.draw()));
         self.news.push_back(News::Ended { pid: None, end, remains, jitter });
     }
 
-    /// The supervisor sees that it is dead, and collects what it left.
+    /// The supervisor observes its end, and collects its remains.
     pub(super) fn notice(&mut self, nature: &Nature, chance: &mut Chance) {
         if self.noticed || !nature.obedient && chance.one_in(2) {
             return;

@@ -1,5 +1,5 @@
-//! Inputs of the simulated world, by chance: time passes, jobs come, users press keys, and news
-//! arrives, some of it too late.
+//! Random inputs: time passes, jobs arrive, users make requests, and news arrives, sometimes too
+//! late.
 
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ impl World {
         Input::Worker { worker, news }
     }
 
-    /// The next news of some process, if any has news.
+    /// The next news item of a random process, if any has one.
     pub(super) fn news(&mut self) -> Option<Input> {
         let talkers = self.processes.iter().filter(|(_, process)| !process.news.is_empty());
         let talkers: Vec<WorkerId> = talkers.map(|(worker, _)| *worker).collect();
