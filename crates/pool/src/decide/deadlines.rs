@@ -1,4 +1,5 @@
-//! One bound for all deadlines of a run, and the one way from the pool to a slot.
+//! Keeps one lower bound for all deadlines of a run, and gives access to a slot together with the
+//! context of a step. Every access marks the slot as changed, so that its deadline is read again.
 
 use super::{
     action::{Action, Actions},
@@ -12,7 +13,7 @@ use super::{
 };
 
 impl Pool {
-    /// Does what is due.
+    /// Acts on all deadlines that have passed, and computes the next one.
     pub(super) fn on_time(&mut self, now: Tick, actions: &mut Actions) {
         if self.deadline.is_none_or(|deadline| deadline > now) {
             return;
@@ -31,7 +32,7 @@ impl Pool {
         self.deadline = slots.chain(self.jobs_deadline(now)).chain(self.sample_due()).min();
     }
 
-    /// Takes into account what this step has changed: it may be due earlier than all else.
+    /// Lowers the deadline to those that this step may have brought forward.
     pub(super) fn update_deadline(&mut self, now: Tick) {
         let mut deadline = self.deadline;
         for index in self.dirty_slots.drain(..) {
@@ -47,7 +48,7 @@ impl Pool {
         self.memory.as_ref().and_then(MemoryWatch::deadline)
     }
 
-    /// When the next job may be sent, where one waits for that.
+    /// When the delay between two jobs ends, if a job waits for that.
     fn paced_until(&self, now: Tick) -> Option<Tick> {
         let is_any = self.ledger.ready() > 0 || self.ledger.has_isolated();
         let is_awaited = is_any && !self.phase.is_stopping() && self.send_after > now;
@@ -72,7 +73,7 @@ impl Pool {
         }
     }
 
-    /// A slot that this step may change, and the context for that.
+    /// A slot that this step may change, and the step's context.
     pub(super) fn at<'a>(
         &'a mut self,
         now: Tick,

@@ -1,10 +1,14 @@
-//! The stop ladder: how a worker is brought to its end.
+//! The stages of stopping a worker.
 //!
-//! A worker that takes jobs finishes the one that it runs and is dismissed. Any other is asked by
-//! a signal, and killed when its grace period is over. What the kernel holds even then is waited
-//! for no longer.
+//! A worker that takes jobs drains: it finishes the job that it runs. Then it is dismissed: the
+//! supervisor sends it the end of its jobs, at which it exits. Any other worker is signalled: it
+//! gets the stop signal. It is killed with SIGKILL when the grace period is over. If the kernel
+//! cannot end the process even then, it is unkillable, and the supervisor stops waiting for it.
 //!
-//! | stage | its time is over, or the stop is pressed | idle | executed | no time left | kill |
+//! A user who repeats a request to stop presses: every worker goes on to its next stage. Before its
+//! program is executed, a worker would miss a signal, so its start is withdrawn instead.
+//!
+//! | stage | time over, or pressed | idle | executed | no time left | kill |
 //! |---|---|---|---|---|---|
 //! | `Unstarted` | `Killed` | | `Asked` | | `Killed` |
 //! | `Draining` | `Asked` | `Dismissed` | | `Asked` | `Killed` |
@@ -20,14 +24,14 @@ use crate::{
     exit::{Asked, StopReason},
 };
 
-/// A killed process that is still there after this long is held by the kernel, perhaps for ever.
+/// A process that still exists this long after SIGKILL counts as unkillable.
 const UNKILLABLE_AFTER: Duration = Duration::from_secs(2);
-/// A worker that is still there this long after it was dismissed does not listen.
+/// A worker that still runs this long after it was dismissed gets the stop signal.
 const DEAF_AFTER: Duration = Duration::from_secs(2);
-/// A century: the time of a worker that may drain for as long as it likes.
+/// A century: the time limit of a worker that may drain without a limit.
 const UNLIMITED: Duration = Duration::from_secs(100 * 366 * 86_400);
 
-/// A worker's way to its end.
+/// The stop of a worker that is under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stop {
     pub(super) why: StopReason,
@@ -38,9 +42,9 @@ pub(super) struct Stop {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
-    /// Its program is not executed yet, so it would not hear a signal.
+    /// Its start was withdrawn: its program is not executed yet, so a signal would be lost.
     Unstarted,
-    /// It finishes the jobs that it has started.
+    /// It finishes the job that it runs.
     Draining,
     /// It was sent the end of its jobs.
     Dismissed,
@@ -53,31 +57,31 @@ pub(super) enum Stage {
 /// What happens to a worker that is being stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum StopNews {
-    /// The time of its stage is over.
+    /// The time limit of its stage is over.
     TimeOver,
-    /// A user asked once more.
+    /// A user repeated the request to stop.
     Pressed,
-    /// It has nothing left to finish.
+    /// It has no jobs in flight.
     Idle,
-    /// Its program is executed now.
+    /// Its program was executed.
     Executed,
-    /// It is to stop for another reason, which leaves its jobs no time.
+    /// There is another reason to stop it, which leaves its jobs no time.
     NoTime,
-    /// It is to be killed at once.
+    /// A user kills it.
     Kill,
 }
 
-/// What follows from it.
+/// The effect of [`StopNews`] on a stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Escalation {
     Stay,
     To(Stage),
-    /// Nothing more can be done: the kernel holds the process.
+    /// No stage is left: the kernel cannot end the process yet.
     Unkillable,
 }
 
 impl Stage {
-    /// The stop ladder, as a whole.
+    /// The table in the module documentation.
     pub(super) fn after(self, news: StopNews) -> Escalation {
         use Escalation::{Stay, To, Unkillable};
         use StopNews::{Executed, Idle, Kill, NoTime, Pressed, TimeOver};
@@ -98,7 +102,7 @@ impl Stage {
     /// How long a worker may stay at this stage.
     fn time(self, ctx: &StepContext<'_>) -> Duration {
         match self {
-            // Nobody waits for it: its jobs have all the time that they may take.
+            // Nothing waits for the worker, so only the time limit of its job applies.
             Self::Draining if !ctx.is_urgent => UNLIMITED,
             Self::Unstarted | Self::Draining | Self::Asked => ctx.policy.grace,
             Self::Dismissed => DEAF_AFTER,
@@ -118,7 +122,7 @@ impl Stage {
 }
 
 impl Stop {
-    /// Decides to stop a worker, beginning at this stage.
+    /// Begins to stop a worker, at this stage.
     pub(super) fn begin(
         why: StopReason,
         stage: Stage,
@@ -129,7 +133,7 @@ impl Stop {
         Self::enter(why, stage, worker, ctx)
     }
 
-    /// Goes on as the ladder says. Returns false where nothing more can be done.
+    /// Moves to the next stage, if the news demands it. Returns false if the process is unkillable.
     pub(super) fn escalate(
         &mut self,
         news: StopNews,
@@ -155,7 +159,7 @@ impl Stop {
         true
     }
 
-    /// The worker is to stop for another reason too, and perhaps sooner.
+    /// Adds another reason to stop the worker, which may leave it less time.
     pub(super) fn join(
         &mut self,
         why: StopReason,
@@ -163,7 +167,7 @@ impl Stop {
         worker: WorkerId,
         ctx: &mut StepContext<'_>,
     ) {
-        // What is held against the worker stays the reason of its end.
+        // A reason for which the worker is to blame is not replaced by another one.
         if !self.why.is_charge() {
             self.why = why;
         }
@@ -174,7 +178,7 @@ impl Stop {
         }
     }
 
-    /// What was asked of the worker so far; `None` at the first stages, where nothing was.
+    /// The request that the worker has received; `None` at the stages before it receives one.
     pub(super) fn asked(self) -> Option<Asked> {
         match self.stage {
             Stage::Unstarted | Stage::Draining => None,
@@ -193,7 +197,8 @@ impl Stop {
     }
 }
 
-/// Whether a worker that was stopped for this makes way for another, which is no restart.
+/// Whether a worker that was stopped for this reason is replaced at once, without counting as a
+/// restart.
 pub(super) fn is_replaced_at_once(why: StopReason) -> bool {
     match why {
         StopReason::Roll

@@ -8,7 +8,7 @@ use crate::{
     exit::{Asked, Cause, Evidence, Peak, Status, StopReason},
 };
 
-/// The answer of a launcher whose command ended like this answer.
+/// Converts the answer of a worker into the answer of a launcher whose command ended likewise.
 pub(super) fn ran(answer: &Answer, cancelled: bool) -> Answer {
     let code = u8::from(!matches!(answer, Answer::Done(_)));
     let asked = Asked { why: StopReason::Timeout, killed: false };
