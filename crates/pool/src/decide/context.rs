@@ -65,10 +65,10 @@ impl StepContext<'_> {
         let again = match self.ledger.add_attempt(key, attempt.clone(), rules) {
             Disposition::Settled(end) => return self.ledger.give_up(key, end, self.actions),
             // This run starts no further attempt; a run that continues it finds the job unfinished.
-            Disposition::Again(_) if self.is_stopping => {
+            Disposition::Retry(_) if self.is_stopping => {
                 return self.ledger.give_up(key, JobEnd::NotRun, self.actions);
             }
-            Disposition::Again(again) => again,
+            Disposition::Retry(again) => again,
         };
         self.ledger.count_retry();
         match again {

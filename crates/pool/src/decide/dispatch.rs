@@ -159,7 +159,7 @@ impl Pool {
         for index in spare {
             let (slot, mut ctx) = self.at(now, index, actions);
             slot.stop(StopReason::Finished, true, &mut ctx);
-            // No hello is to be expected from this slot any more.
+            // This slot will not send a hello.
             slot.may_speak = false;
         }
     }

@@ -118,8 +118,8 @@ impl Slot {
         };
         let is_well = emit_end(died, next, ctx);
         match next {
-            Next::Again(delay) if delay.is_zero() => self.spawn(ctx),
-            Next::Again(delay) => {
+            Next::Restart(delay) if delay.is_zero() => self.spawn(ctx),
+            Next::Restart(delay) => {
                 self.current = Occupant::Vacant { not_before: ctx.now + delay };
             }
             Next::GaveUp => self.current = Occupant::Retired(Retired::GaveUp),
@@ -143,7 +143,7 @@ impl Slot {
             _ if self.is_surplus || stopped_for == Some(StopReason::Finished) => false,
             // Except one stopped for a timeout without starting any job: that is an early death.
             _ if stopped_for.is_some_and(is_replaced_at_once) && !lived.is_early => {
-                return Next::Again(Duration::ZERO);
+                return Next::Restart(Duration::ZERO);
             }
             // The program never ran, so the next start is not a restart: every policy allows it.
             ProcessEnd::Withdrawn => true,
@@ -157,7 +157,9 @@ impl Slot {
         if !is_again {
             return Next::Done;
         }
-        self.early_deaths.delay(!lived.is_early, lived.up, jitter).map_or(Next::GaveUp, Next::Again)
+        self.early_deaths
+            .delay(!lived.is_early, lived.up, jitter)
+            .map_or(Next::GaveUp, Next::Restart)
     }
 }
 

@@ -161,7 +161,7 @@ impl Worker {
         let Some(why) = self.session.on_time(ctx) else { return false };
         // After a timeout it gets the stop signal; after a protocol fault it is killed at once.
         let is_broken = matches!(why, StopReason::Protocol(_));
-        self.begin_stop(why, if is_broken { Stage::Killed } else { Stage::Asked }, ctx);
+        self.begin_stop(why, if is_broken { Stage::Killed } else { Stage::Signalled }, ctx);
         true
     }
 
@@ -272,8 +272,8 @@ impl Worker {
         let stage = match &mut self.phase {
             WorkerPhase::Stopping(stop) => return stop.join(why, drains, self.id, ctx),
             WorkerPhase::Spawned => Stage::Unstarted,
-            WorkerPhase::Executed { .. } => Stage::Asked,
-            WorkerPhase::Ready { .. } if !drains || ctx.policy.jobs.is_none() => Stage::Asked,
+            WorkerPhase::Executed { .. } => Stage::Signalled,
+            WorkerPhase::Ready { .. } if !drains || ctx.policy.jobs.is_none() => Stage::Signalled,
             WorkerPhase::Ready { .. } if self.session.is_idle() => Stage::Dismissed,
             WorkerPhase::Ready { .. } => {
                 // Other workers, or a later run, do the jobs that wait behind the running one.

@@ -13,12 +13,12 @@ use super::{
     head::{Head, Limit},
 };
 use crate::{
-    exit::{Asked, Cause, ProtocolFault, StopReason},
+    exit::{Cause, ProtocolFault, StopReason, StopRequest},
     job::{Attempt, AttemptEnd, Death, Failure, FailureKind, Payload},
 };
 
 /// The request to stop that a cancelled job counts as having received.
-const CANCELLED: Asked = Asked { why: StopReason::Cancelled, killed: false };
+const CANCELLED: StopRequest = StopRequest { why: StopReason::Cancelled, killed: false };
 
 impl Session {
     /// Takes replies, each for the job at the head of the queue.
