@@ -140,7 +140,7 @@ impl Slot {
         let is_again = match &died.end {
             _ if ctx.is_stopping => false,
             // The slot is surplus, or there are no more jobs.
-            _ if self.is_surplus || stopped_for == Some(StopReason::Finished) => false,
+            _ if self.is_surplus(ctx.policy) || stopped_for == Some(StopReason::Finished) => false,
             // Except one stopped for a timeout without starting any job: that is an early death.
             _ if stopped_for.is_some_and(is_replaced_at_once) && !lived.is_early => {
                 return Next::Restart(Duration::ZERO);

@@ -30,8 +30,6 @@ pub(super) struct Slot {
     pub(super) stale: Stale,
     /// No worker is recycled before this time.
     pub(super) keep_until: Tick,
-    /// The number of workers was reduced below this slot's number: no other worker follows.
-    pub(super) is_surplus: bool,
     /// Whether the pool still waits for a hello from this slot before it decides that the program
     /// does not speak the protocol. False after an early death, in an added slot, and after a start
     /// that was not needed.
@@ -80,9 +78,13 @@ impl Slot {
             early_deaths: EarlyDeaths::default(),
             stale: Stale { through: 0, why: StopReason::Roll },
             keep_until: Tick::ZERO,
-            is_surplus: false,
             may_speak: true,
         }
+    }
+
+    /// Whether the number of workers was reduced below this slot's number: no worker follows.
+    pub(super) fn is_surplus(&self, policy: &Policy) -> bool {
+        self.number > policy.workers
     }
 
     /// The final state of the slot; `None` while it has a process or will have one.
@@ -204,7 +206,7 @@ impl Slot {
             Some(why) => is_replaced_at_once(why),
             None => false,
         };
-        if is_replaced && !ctx.is_stopping && !self.is_surplus {
+        if is_replaced && !ctx.is_stopping && !self.is_surplus(ctx.policy) {
             self.spawn(ctx);
         }
     }
