@@ -8,6 +8,7 @@ use super::{
     ledger::{JobKey, Ledger},
     memory_watch::MemoryWatch,
     policy::Policy,
+    shutdown::Urgency,
 };
 use crate::{
     event::{Again, Event},
@@ -21,8 +22,8 @@ pub(super) struct StepContext<'a> {
     pub(super) policy: &'a Policy,
     /// The run is ending: nothing is started or sent.
     pub(super) is_stopping: bool,
-    /// Running jobs have no more than the grace period.
-    pub(super) is_urgent: bool,
+    /// How much time the shutdown leaves to running jobs; `None` without a shutdown.
+    pub(super) urgency: Urgency,
     pub(super) contact: &'a mut Contact,
     /// Present if memory is limited.
     pub(super) memory: Option<&'a mut MemoryWatch>,

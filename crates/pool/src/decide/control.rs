@@ -64,7 +64,7 @@ impl Pool {
                 return;
             }
             if is_surplus {
-                slot.stop(StopReason::Scale, true, ctx);
+                slot.stop(StopReason::Scale, ctx);
             } else if matches!(slot.current, Occupant::Retired(Retired::Well)) {
                 slot.current = Occupant::Vacant { not_before: ctx.now };
             }

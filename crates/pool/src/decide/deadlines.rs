@@ -87,7 +87,7 @@ impl Pool {
             now,
             policy: &self.policy,
             is_stopping: self.phase.is_stopping(),
-            is_urgent: shutdown.is_some_and(|shutdown| shutdown.urgency > Urgency::None),
+            urgency: shutdown.map_or(Urgency::None, |shutdown| shutdown.urgency),
             contact: &mut self.contact,
             memory: self.memory.as_mut(),
             ledger: &mut self.ledger,

@@ -189,7 +189,7 @@ impl Slot {
     /// Stops the retiring worker, because the current one is ready to take over.
     pub(super) fn hand_over(&mut self, ctx: &mut StepContext<'_>) {
         if let Some(old) = &mut self.retiring {
-            old.stop(self.stale.why, true, ctx);
+            old.stop(self.stale.why, ctx);
         }
     }
 
@@ -222,16 +222,17 @@ impl Slot {
         true
     }
 
-    /// Stops all workers for this reason. If `drains`, they may finish the jobs that they run.
-    pub(super) fn stop(&mut self, why: StopReason, drains: bool, ctx: &mut StepContext<'_>) {
+    /// Stops all workers for this reason. They may finish their running jobs within the
+    /// time that the urgency of the shutdown leaves.
+    pub(super) fn stop(&mut self, why: StopReason, ctx: &mut StepContext<'_>) {
         if matches!(self.current, Occupant::Vacant { .. }) {
             self.current = Occupant::Retired(Retired::Well);
         }
         if let Some(worker) = self.worker_mut() {
-            worker.stop(why, drains, ctx);
+            worker.stop(why, ctx);
         }
         if let Some(old) = &mut self.retiring {
-            old.stop(why, drains, ctx);
+            old.stop(why, ctx);
         }
     }
 
@@ -287,7 +288,7 @@ impl Slot {
     /// Stops the current worker after its running job, so that a fresh one replaces it.
     pub(super) fn make_way(&mut self, ctx: &mut StepContext<'_>) {
         if let Some(worker) = self.worker_mut() {
-            worker.stop(StopReason::IsolatedRetry, true, ctx);
+            worker.stop(StopReason::IsolatedRetry, ctx);
         }
     }
 }

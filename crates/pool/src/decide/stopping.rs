@@ -18,7 +18,7 @@
 
 use std::time::Duration;
 
-use super::{action::Action, context::StepContext, input::Tick};
+use super::{action::Action, context::StepContext, input::Tick, shutdown::Urgency};
 use crate::{
     event::{Event, WorkerId},
     exit::{StopReason, StopRequest},
@@ -103,7 +103,7 @@ impl Stage {
     fn time(self, ctx: &StepContext<'_>) -> Duration {
         match self {
             // Nothing waits for the worker, so only the time limit of its job applies.
-            Self::Draining if !ctx.is_urgent => UNLIMITED,
+            Self::Draining if ctx.urgency == Urgency::None => UNLIMITED,
             Self::Unstarted | Self::Draining | Self::Signalled => ctx.policy.grace,
             Self::Dismissed => DEAF_AFTER,
             Self::Killed => UNKILLABLE_AFTER,
@@ -160,18 +160,12 @@ impl Stop {
     }
 
     /// Adds another reason to stop the worker, which may leave it less time.
-    pub(super) fn join(
-        &mut self,
-        why: StopReason,
-        drains: bool,
-        worker: WorkerId,
-        ctx: &mut StepContext<'_>,
-    ) {
+    pub(super) fn join(&mut self, why: StopReason, worker: WorkerId, ctx: &mut StepContext<'_>) {
         // A reason for which the worker is to blame is not replaced by another one.
         if !self.why.is_charge() {
             self.why = why;
         }
-        if !drains {
+        if ctx.urgency == Urgency::Now {
             self.escalate(StopNews::NoTime, worker, ctx);
         } else if self.stage == Stage::Draining {
             self.deadline = self.deadline.min(ctx.now + self.stage.time(ctx));

@@ -9,6 +9,7 @@ use super::{
     input::{Abilities, Memory, Reply, Tick},
     policy::Policy,
     session::Session,
+    shutdown::Urgency,
     stopping::{Stage, Stop, StopNews, is_replaced_at_once},
 };
 use crate::{
@@ -267,13 +268,18 @@ impl Worker {
         }
     }
 
-    /// Stops it for this reason. If `drains`, it may finish the job that it runs.
-    pub(super) fn stop(&mut self, why: StopReason, drains: bool, ctx: &mut StepContext<'_>) {
+    /// Stops it for this reason. It may finish its running job within the time that the urgency of
+    /// the shutdown leaves.
+    pub(super) fn stop(&mut self, why: StopReason, ctx: &mut StepContext<'_>) {
         let stage = match &mut self.phase {
-            WorkerPhase::Stopping(stop) => return stop.join(why, drains, self.id, ctx),
+            WorkerPhase::Stopping(stop) => return stop.join(why, self.id, ctx),
             WorkerPhase::Spawned => Stage::Unstarted,
             WorkerPhase::Executed { .. } => Stage::Signalled,
-            WorkerPhase::Ready { .. } if !drains || ctx.policy.jobs.is_none() => Stage::Signalled,
+            WorkerPhase::Ready { .. }
+                if ctx.urgency == Urgency::Now || ctx.policy.jobs.is_none() =>
+            {
+                Stage::Signalled
+            }
             WorkerPhase::Ready { .. } if self.session.is_idle() => Stage::Dismissed,
             WorkerPhase::Ready { .. } => {
                 // Other workers, or a later run, do the jobs that wait behind the running one.
