@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{
     context::StepContext,
     input::{Jitter, Memory, News},
+    session::FrameSize,
     slot::{Occupant, Retired, Slot},
     stopping::is_replaced_at_once,
     worker::{READY_AFTER, SlotNotice, WorkerPhase},
@@ -54,7 +55,7 @@ impl Slot {
             }
             News::Retracted { replies, started } => held.on_retracted(started, replies, ctx),
             News::Unsendable { id, bytes, bytes_max } => {
-                held.on_unsendable(id, [bytes, bytes_max], ctx);
+                held.on_unsendable(id, FrameSize { bytes, bytes_max }, ctx);
             }
             News::Closed(pipe) => held.on_closed(pipe, ctx.now),
             News::Broken(fault) => held.break_off(fault, ctx),
@@ -108,7 +109,7 @@ impl Slot {
             return Consequence::Early(cause);
         }
         let lived = Lived::of(&died, ctx);
-        let next = self.next(&died, lived, jitter, ctx);
+        let successor = self.successor(&died, lived, jitter, ctx);
         let consequence = match died.end {
             ProcessEnd::NeverStarted(fault) if ctx.is_hopeless(fault) => {
                 Consequence::CannotStart(fault)
@@ -116,14 +117,14 @@ impl Slot {
             _ if lived.is_unready || lived.is_early => Consequence::Early(died.cause),
             _ => Consequence::None,
         };
-        let is_well = emit_end(died, next, ctx);
-        match next {
-            Next::Restart(delay) if delay.is_zero() => self.spawn(ctx),
-            Next::Restart(delay) => {
+        let is_well = emit_end(died, successor.into(), ctx);
+        match successor {
+            Successor::After(delay) if delay.is_zero() => self.spawn(ctx),
+            Successor::After(delay) => {
                 self.current = Occupant::Vacant { not_before: ctx.now + delay };
             }
-            Next::GaveUp => self.current = Occupant::Retired(Retired::GaveUp),
-            Next::Done | Next::Replaced | Next::NotNeeded => {
+            Successor::GaveUp => self.current = Occupant::Retired(Retired::GaveUp),
+            Successor::None => {
                 let how = if is_well { Retired::Well } else { Retired::Failed };
                 self.current = Occupant::Retired(how);
             }
@@ -131,19 +132,25 @@ impl Slot {
         consequence
     }
 
-    /// What becomes of the slot after the end of its current worker.
-    fn next(&mut self, died: &Died, lived: Lived, jitter: Jitter, ctx: &StepContext<'_>) -> Next {
+    /// Decides whether another worker follows the current one, which ended.
+    fn successor(
+        &mut self,
+        died: &Died,
+        lived: Lived,
+        jitter: Jitter,
+        ctx: &StepContext<'_>,
+    ) -> Successor {
         let stopped_for = match died.phase {
             WorkerPhase::Stopping(stop) => Some(stop.why),
             WorkerPhase::Spawned | WorkerPhase::Executed { .. } | WorkerPhase::Ready { .. } => None,
         };
-        let is_again = match &died.end {
+        let is_restarted = match &died.end {
             _ if ctx.is_stopping => false,
             // The slot is surplus, or there are no more jobs.
             _ if self.is_surplus(ctx.policy) || stopped_for == Some(StopReason::Finished) => false,
             // Except one stopped for a timeout without starting any job: that is an early death.
             _ if stopped_for.is_some_and(is_replaced_at_once) && !lived.is_early => {
-                return Next::Restart(Duration::ZERO);
+                return Successor::After(Duration::ZERO);
             }
             // The program never ran, so the next start is not a restart: every policy allows it.
             ProcessEnd::Withdrawn => true,
@@ -154,12 +161,33 @@ impl Slot {
             }
             _ => ctx.policy.restart != Restart::Never,
         };
-        if !is_again {
-            return Next::Done;
+        if !is_restarted {
+            return Successor::None;
         }
         self.early_deaths
-            .delay(!lived.is_early, lived.up, jitter)
-            .map_or(Next::GaveUp, Next::Restart)
+            .delay(lived.is_early, lived.up, jitter)
+            .map_or(Successor::GaveUp, Successor::After)
+    }
+}
+
+/// The worker that follows one that ended.
+#[derive(Clone, Copy)]
+enum Successor {
+    /// One that starts after this delay.
+    After(Duration),
+    /// None, because of too many early deaths in a row.
+    GaveUp,
+    /// None, because of the policy or because the run stops.
+    None,
+}
+
+impl From<Successor> for Next {
+    fn from(successor: Successor) -> Self {
+        match successor {
+            Successor::After(delay) => Self::Restart(delay),
+            Successor::GaveUp => Self::GaveUp,
+            Successor::None => Self::Done,
+        }
     }
 }
 

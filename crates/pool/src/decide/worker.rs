@@ -8,7 +8,7 @@ use super::{
     context::{Contact, Speech, StepContext},
     input::{Abilities, Memory, Reply, Tick},
     policy::Policy,
-    session::Session,
+    session::{FrameSize, Session},
     shutdown::Urgency,
     stopping::{Stage, Stop, StopNews, is_replaced_at_once},
 };
@@ -233,8 +233,8 @@ impl Worker {
     }
 
     /// Takes the news that a job was not sent to it, because its frame would be too long.
-    pub(super) fn on_unsendable(&mut self, id: u64, sizes: [u64; 2], ctx: &mut StepContext<'_>) {
-        let read = self.session.on_unsendable(id, sizes, ctx);
+    pub(super) fn on_unsendable(&mut self, id: u64, size: FrameSize, ctx: &mut StepContext<'_>) {
+        let read = self.session.on_unsendable(id, size, ctx);
         self.after_replies(read, ctx);
     }
 

@@ -9,7 +9,7 @@ use super::{
         ledger::{JobKey, Sent},
         verdict,
     },
-    Link, Session,
+    FrameSize, Link, Session,
     head::{Head, Limit},
 };
 use crate::{
@@ -79,7 +79,7 @@ impl Session {
     pub(in super::super) fn on_unsendable(
         &mut self,
         id: u64,
-        [bytes, bytes_max]: [u64; 2],
+        FrameSize { bytes, bytes_max }: FrameSize,
         ctx: &mut StepContext<'_>,
     ) -> Result<(), ProtocolFault> {
         let ledger = &*ctx.ledger;
