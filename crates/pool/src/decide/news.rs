@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Consequence {
     None,
-    /// The worker died early; this is the cause.
+    /// The worker died early or before it was ready; this is the cause.
     Early(Cause),
     /// The program cannot be started, and a retry would fail in the same way.
     CannotStart(StartFault),
@@ -114,7 +114,7 @@ impl Slot {
             ProcessEnd::NeverStarted(fault) if ctx.is_hopeless(fault) => {
                 Consequence::CannotStart(fault)
             }
-            _ if lived.is_unready || lived.is_early => Consequence::Early(died.cause),
+            _ if lived.life != Life::Settled => Consequence::Early(died.cause),
             _ => Consequence::None,
         };
         let is_well = emit_end(died, successor.into(), ctx);
@@ -149,7 +149,7 @@ impl Slot {
             // The slot is surplus, or there are no more jobs.
             _ if self.is_surplus(ctx.policy) || stopped_for == Some(StopReason::Finished) => false,
             // Except one stopped for a timeout without starting any job: that is an early death.
-            _ if stopped_for.is_some_and(is_replaced_at_once) && !lived.is_early => {
+            _ if stopped_for.is_some_and(is_replaced_at_once) && lived.life != Life::Early => {
                 return Successor::After(Duration::ZERO);
             }
             // The program never ran, so the next start is not a restart: every policy allows it.
@@ -165,7 +165,7 @@ impl Slot {
             return Successor::None;
         }
         self.early_deaths
-            .delay(lived.is_early, lived.up, jitter)
+            .delay(lived.life == Life::Early, lived.up, jitter)
             .map_or(Successor::GaveUp, Successor::After)
     }
 }
@@ -196,10 +196,18 @@ impl From<Successor> for Next {
 struct Lived {
     /// How long the program ran; zero for a worker that was being stopped.
     up: Duration,
-    /// It was not ready, and was not being stopped.
-    is_unready: bool,
-    /// It died early.
-    is_early: bool,
+    life: Life,
+}
+
+/// How far a worker came before its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// It died early: the slot backs off before the next start.
+    Early,
+    /// It was not ready, but ran for a second or more. The next worker starts without a delay.
+    Unready,
+    /// It was ready and ran for a second or did a job, or it was stopped without being to blame.
+    Settled,
 }
 
 impl Lived {
@@ -213,7 +221,12 @@ impl Lived {
         let is_unready = matches!(died.phase, WorkerPhase::Spawned | WorkerPhase::Executed { .. });
         let is_settled = up >= READY_AFTER || died.has_worked || makes_way;
         let is_early = if ctx.policy.jobs.is_some() { !is_settled } else { is_unready };
-        Self { up, is_unready, is_early }
+        let life = match (is_early, is_unready) {
+            (true, _) => Life::Early,
+            (false, true) => Life::Unready,
+            (false, false) => Life::Settled,
+        };
+        Self { up, life }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Decides when a slot whose worker ended gets another one: at once, after a back-off, or never.
 //!
-//! An early death is the end of a worker before it was ready, or within a second of it without
-//! having done a job. A worker that died later is replaced at once. After an early death the slot
+//! An early death is the end of a worker within a second of its execution without having done a
+//! job, or before its execution; without jobs, its end before it was ready. A worker that died
+//! later is replaced at once. After an early death the slot
 //! backs off: 100 ms the first time, doubled each time up to 30 s, with 20 % jitter. The slot is
 //! given up after ten early deaths in a row. A worker that was up for 30 s or answered a job resets
 //! the count.
