@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::{
-    exit::{Asked, Cause, Evidence},
+    exit::{Cause, Evidence, StopRequest},
     payload::Payload,
 };
 
@@ -17,7 +17,7 @@ pub struct Ran {
     /// How it ended; `None` if it never ran.
     pub evidence: Option<Evidence>,
     /// How the launcher tried to stop it, if it did.
-    pub asked: Option<Asked>,
+    pub asked: Option<StopRequest>,
     /// What it wrote to stdout and stderr.
     pub output: Captured,
     /// Whether an orphan of the command kept its output open.

@@ -136,7 +136,7 @@ pub struct Ended {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
     /// A new worker starts after this delay.
-    Again(Duration),
+    Restart(Duration),
     /// The worker's successor already has the slot.
     Replaced,
     /// The worker was the replacement of another one, which still serves and keeps the slot.
@@ -173,8 +173,8 @@ pub enum ShutdownReason {
     JournalFailed,
     /// The input can no longer be read; a message on stderr gives the reason.
     SourceFailed,
-    /// A user asked for it by the control socket.
-    Asked(Ending),
+    /// A user requested it by the control socket.
+    ByUser(Ending),
 }
 
 /// How a user asks a run to end by the control socket.

@@ -82,7 +82,7 @@ pub enum Cause {
     /// It broke the worker protocol, so the supervisor ended it.
     Protocol(ProtocolFault),
     /// It ended because the supervisor asked it to.
-    AskedToStop(Asked),
+    AskedToStop(StopRequest),
     /// It is gone, and another process collected its exit status.
     Unobserved,
 }
@@ -107,9 +107,9 @@ pub enum Certainty {
     Likely,
 }
 
-/// The request to stop that a process received before it ended.
+/// A request to stop that a process received before it ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Asked {
+pub struct StopRequest {
     /// Why the supervisor stopped it.
     pub why: StopReason,
     /// Whether it was killed: after the grace period, after a second request, or at once.
@@ -253,13 +253,13 @@ impl fmt::Display for Cause {
             Self::Timeout => write!(f, "timeout"),
             Self::Protocol(fault) => write!(f, "protocol error: {fault}"),
             Self::Unobserved => write!(f, "unobserved"),
-            Self::AskedToStop(Asked { why: StopReason::Killed, .. }) => {
+            Self::AskedToStop(StopRequest { why: StopReason::Killed, .. }) => {
                 write!(f, "killed by a user")
             }
-            Self::AskedToStop(Asked { killed: true, .. }) => {
+            Self::AskedToStop(StopRequest { killed: true, .. }) => {
                 write!(f, "asked to stop: killed")
             }
-            Self::AskedToStop(Asked { why, .. }) => match why {
+            Self::AskedToStop(StopRequest { why, .. }) => match why {
                 StopReason::Roll => write!(f, "asked to stop: rolled"),
                 StopReason::Recycle => write!(f, "asked to stop: recycled"),
                 StopReason::IsolatedRetry => write!(f, "asked to stop: for a fresh one"),

@@ -48,7 +48,7 @@ pub enum Kind {
 }
 
 impl Hang {
-    /// A job is busy, or starved, if it was so for one part in this many of the time.
+    /// A job is busy (or starved) if it was so for at least `1 / SHARE` of the time.
     const SHARE: u32 = 2;
 
     /// The kind of this hang.

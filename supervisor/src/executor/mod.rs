@@ -304,7 +304,7 @@ impl Executor {
         let Some(connection) = self.connection(worker) else { return };
         let reason = Cow::Borrowed(match why {
             Cancelled::Timeout => "timeout",
-            Cancelled::Asked => "cancelled",
+            Cancelled::ByUser => "cancelled",
             Cancelled::Memory => "memory",
         });
         connection.send_message(&ToWorker::Cancel { id, reason });

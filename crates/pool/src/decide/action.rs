@@ -108,7 +108,7 @@ pub enum Cancelled {
     /// It reached its time limit.
     Timeout,
     /// A user cancelled it.
-    Asked,
+    ByUser,
     /// Its command holds more memory than the limit.
     Memory,
 }

@@ -8,6 +8,7 @@ use super::{
     ledger::{JobKey, Ledger},
     memory_watch::MemoryWatch,
     policy::Policy,
+    shutdown::Urgency,
 };
 use crate::{
     event::{Again, Event},
@@ -21,8 +22,8 @@ pub(super) struct StepContext<'a> {
     pub(super) policy: &'a Policy,
     /// The run is ending: nothing is started or sent.
     pub(super) is_stopping: bool,
-    /// Running jobs have no more than the grace period.
-    pub(super) is_urgent: bool,
+    /// How much time the shutdown leaves to running jobs; `None` without a shutdown.
+    pub(super) urgency: Urgency,
     pub(super) contact: &'a mut Contact,
     /// Present if memory is limited.
     pub(super) memory: Option<&'a mut MemoryWatch>,
@@ -65,10 +66,10 @@ impl StepContext<'_> {
         let again = match self.ledger.add_attempt(key, attempt.clone(), rules) {
             Disposition::Settled(end) => return self.ledger.give_up(key, end, self.actions),
             // This run starts no further attempt; a run that continues it finds the job unfinished.
-            Disposition::Again(_) if self.is_stopping => {
+            Disposition::Retry(_) if self.is_stopping => {
                 return self.ledger.give_up(key, JobEnd::NotRun, self.actions);
             }
-            Disposition::Again(again) => again,
+            Disposition::Retry(again) => again,
         };
         self.ledger.count_retry();
         match again {

@@ -57,15 +57,14 @@ impl Pool {
         while self.slots.len() < workers as usize {
             self.slots.add();
         }
-        self.policy.workers = workers;
+        let before = std::mem::replace(&mut self.policy.workers, workers);
         self.each_slot(now, actions, |slot, ctx| {
-            let is_surplus = slot.number > workers;
-            if is_surplus == slot.is_surplus {
+            let (was_surplus, is_surplus) = (slot.number > before, slot.is_surplus(ctx.policy));
+            if was_surplus == is_surplus {
                 return;
             }
-            slot.is_surplus = is_surplus;
             if is_surplus {
-                slot.stop(StopReason::Scale, true, ctx);
+                slot.stop(StopReason::Scale, ctx);
             } else if matches!(slot.current, Occupant::Retired(Retired::Well)) {
                 slot.current = Occupant::Vacant { not_before: ctx.now };
             }

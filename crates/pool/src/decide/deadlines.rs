@@ -29,7 +29,7 @@ impl Pool {
         self.rolling.has_stale |= self.slots.iter().any(Slot::is_stale);
         let (policy, contact) = (&self.policy, self.contact);
         let slots = self.slots.iter().filter_map(|slot| slot.deadline(policy, contact));
-        self.deadline = slots.chain(self.jobs_deadline(now)).chain(self.sample_due()).min();
+        self.deadline = slots.chain(self.other_deadline(now)).min();
     }
 
     /// Lowers the deadline to those that this step may have brought forward.
@@ -39,13 +39,7 @@ impl Pool {
             let of_slot = self.slots[index].deadline(&self.policy, self.contact);
             deadline = deadline.into_iter().chain(of_slot).min();
         }
-        let retry = self.ledger.deadline().filter(|_| self.policy.jobs.is_some());
-        let others = retry.into_iter().chain(self.paced_until(now)).chain(self.sample_due());
-        self.deadline = deadline.into_iter().chain(others).min();
-    }
-
-    fn sample_due(&self) -> Option<Tick> {
-        self.memory.as_ref().and_then(MemoryWatch::deadline)
+        self.deadline = deadline.into_iter().chain(self.other_deadline(now)).min();
     }
 
     /// When the delay between two jobs ends, if a job waits for that.
@@ -55,10 +49,13 @@ impl Pool {
         is_awaited.then_some(self.send_after)
     }
 
-    pub(super) fn jobs_deadline(&self, now: Tick) -> Option<Tick> {
-        let rules = self.policy.jobs.as_ref()?;
+    /// The earliest deadline that belongs to no slot.
+    pub(super) fn other_deadline(&self, now: Tick) -> Option<Tick> {
+        let sample = self.memory.as_ref().and_then(MemoryWatch::deadline);
+        let Some(rules) = &self.policy.jobs else { return sample };
         let run = rules.deadline.filter(|at| *at > now && !self.phase.is_done());
-        self.ledger.deadline().into_iter().chain(run).chain(self.paced_until(now)).min()
+        let jobs = self.ledger.deadline().into_iter().chain(run).chain(self.paced_until(now));
+        jobs.chain(sample).min()
     }
 
     pub(super) fn each_slot(
@@ -87,7 +84,7 @@ impl Pool {
             now,
             policy: &self.policy,
             is_stopping: self.phase.is_stopping(),
-            is_urgent: shutdown.is_some_and(|shutdown| shutdown.urgency > Urgency::None),
+            urgency: shutdown.map_or(Urgency::None, |shutdown| shutdown.urgency),
             contact: &mut self.contact,
             memory: self.memory.as_mut(),
             ledger: &mut self.ledger,

@@ -158,8 +158,8 @@ impl Pool {
         let spare: Vec<SlotIndex> = unbegun.take(manned.saturating_sub(open)).collect();
         for index in spare {
             let (slot, mut ctx) = self.at(now, index, actions);
-            slot.stop(StopReason::Finished, true, &mut ctx);
-            // No hello is to be expected from this slot any more.
+            slot.stop(StopReason::Finished, &mut ctx);
+            // This slot will not send a hello.
             slot.may_speak = false;
         }
     }

@@ -8,7 +8,7 @@ use super::{
     input::Tick,
     phase::RunPhase,
     pool::Pool,
-    shutdown::{Request, Shutdown, Urgency},
+    shutdown::{Request, Shutdown},
     slot::Slot,
     slots::SlotIndex,
 };
@@ -67,10 +67,7 @@ impl Pool {
                 actions.emit(Event::ShuttingDown { reason });
                 self.cancel_roll();
                 self.ledger.abandon(actions);
-                let drains = Urgency::from(reason) < Urgency::Now;
-                self.each_slot(now, actions, |slot, ctx| {
-                    slot.stop(StopReason::Shutdown, drains, ctx);
-                });
+                self.each_slot(now, actions, |slot, ctx| slot.stop(StopReason::Shutdown, ctx));
             }
             Some(Request::Press) => self.each_slot(now, actions, Slot::press),
             None => {}
@@ -94,7 +91,7 @@ impl Pool {
             self.shut_down(now, ShutdownReason::Halted { now: halt.now }, actions);
         } else if matches!(self.phase, RunPhase::SourceEnded) && self.ledger.open() == 0 {
             self.phase = RunPhase::Finishing;
-            self.each_slot(now, actions, |slot, ctx| slot.stop(StopReason::Finished, true, ctx));
+            self.each_slot(now, actions, |slot, ctx| slot.stop(StopReason::Finished, ctx));
         } else if self.slots.iter().all(|slot| slot.retired().is_some()) {
             // Every slot has given up, so no worker is left for the remaining jobs.
             self.ledger.abandon(actions);

@@ -34,7 +34,7 @@ pub(super) struct AttemptHistory {
 /// What becomes of a job after a failed attempt.
 #[derive(Debug)]
 pub(super) enum Disposition {
-    Again(Again),
+    Retry(Again),
     Settled(JobEnd),
 }
 
@@ -69,7 +69,7 @@ impl AttemptHistory {
                 if self.crashes > rules.crash_retries {
                     Disposition::Settled(JobEnd::Crashed)
                 } else {
-                    Disposition::Again(Again::Alone)
+                    Disposition::Retry(Again::Alone)
                 }
             }
             AttemptEnd::Requeued(_) | AttemptEnd::Lost => self.requeued(),
@@ -93,7 +93,7 @@ impl AttemptHistory {
         if self.requeues >= REQUEUES_MAX {
             Disposition::Settled(JobEnd::Crashed)
         } else {
-            Disposition::Again(Again::Next)
+            Disposition::Retry(Again::Next)
         }
     }
 
@@ -108,7 +108,7 @@ impl AttemptHistory {
         // Fibonacci hashing spreads the numbers of neighbouring jobs far apart.
         let random = (id ^ u64::from(self.failures) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let delay = Jitter::from_random(random >> 32).apply(delay).min(delay_max);
-        Disposition::Again(Again::After(delay))
+        Disposition::Retry(Again::After(delay))
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
                 let mut history = AttemptHistory::default();
                 let delays: Vec<_> = (0..20)
                     .map(|_| match history.failed(id, &rules(first), true) {
-                        Disposition::Again(Again::After(delay)) => delay,
+                        Disposition::Retry(Again::After(delay)) => delay,
                         other => panic!("{other:?}"),
                     })
                     .collect();

@@ -45,9 +45,9 @@ const GROWTH: u64 = 6 << 30;
 const INTERVAL_MIN: Duration = Duration::from_millis(2);
 /// Maximum interval between two samples of a worker.
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
-/// Cost budget: in the long run, samples take at most one part in this many of the time.
+/// Cost budget: in the long run, samples take at most 1 / `COST_SHARE` of the time.
 const COST_SHARE: u32 = 25;
-/// Cost budget for workers that hold at most half of their limit: one part in this many.
+/// Cost budget for workers that hold at most half of their limit: 1 / `COST_SHARE_FAR` of the time.
 const COST_SHARE_FAR: u32 = 120;
 /// The longest interval that the cost budget for such workers may enforce.
 const FAR_INTERVAL_MAX: Duration = Duration::from_millis(700);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{
     context::StepContext,
     input::{Jitter, Memory, News},
+    session::FrameSize,
     slot::{Occupant, Retired, Slot},
     stopping::is_replaced_at_once,
     worker::{READY_AFTER, SlotNotice, WorkerPhase},
@@ -21,7 +22,7 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Consequence {
     None,
-    /// The worker died early; this is the cause.
+    /// The worker died early or before it was ready; this is the cause.
     Early(Cause),
     /// The program cannot be started, and a retry would fail in the same way.
     CannotStart(StartFault),
@@ -54,7 +55,7 @@ impl Slot {
             }
             News::Retracted { replies, started } => held.on_retracted(started, replies, ctx),
             News::Unsendable { id, bytes, bytes_max } => {
-                held.on_unsendable(id, [bytes, bytes_max], ctx);
+                held.on_unsendable(id, FrameSize { bytes, bytes_max }, ctx);
             }
             News::Closed(pipe) => held.on_closed(pipe, ctx.now),
             News::Broken(fault) => held.break_off(fault, ctx),
@@ -108,22 +109,22 @@ impl Slot {
             return Consequence::Early(cause);
         }
         let lived = Lived::of(&died, ctx);
-        let next = self.next(&died, lived, jitter, ctx);
+        let successor = self.successor(&died, lived, jitter, ctx);
         let consequence = match died.end {
             ProcessEnd::NeverStarted(fault) if ctx.is_hopeless(fault) => {
                 Consequence::CannotStart(fault)
             }
-            _ if lived.is_unready || lived.is_early => Consequence::Early(died.cause),
+            _ if lived.life != Life::Settled => Consequence::Early(died.cause),
             _ => Consequence::None,
         };
-        let is_well = emit_end(died, next, ctx);
-        match next {
-            Next::Again(delay) if delay.is_zero() => self.spawn(ctx),
-            Next::Again(delay) => {
+        let is_well = emit_end(died, successor.into(), ctx);
+        match successor {
+            Successor::After(delay) if delay.is_zero() => self.spawn(ctx),
+            Successor::After(delay) => {
                 self.current = Occupant::Vacant { not_before: ctx.now + delay };
             }
-            Next::GaveUp => self.current = Occupant::Retired(Retired::GaveUp),
-            Next::Done | Next::Replaced | Next::NotNeeded => {
+            Successor::GaveUp => self.current = Occupant::Retired(Retired::GaveUp),
+            Successor::None => {
                 let how = if is_well { Retired::Well } else { Retired::Failed };
                 self.current = Occupant::Retired(how);
             }
@@ -131,19 +132,25 @@ impl Slot {
         consequence
     }
 
-    /// What becomes of the slot after the end of its current worker.
-    fn next(&mut self, died: &Died, lived: Lived, jitter: Jitter, ctx: &StepContext<'_>) -> Next {
+    /// Decides whether another worker follows the current one, which ended.
+    fn successor(
+        &mut self,
+        died: &Died,
+        lived: Lived,
+        jitter: Jitter,
+        ctx: &StepContext<'_>,
+    ) -> Successor {
         let stopped_for = match died.phase {
             WorkerPhase::Stopping(stop) => Some(stop.why),
             WorkerPhase::Spawned | WorkerPhase::Executed { .. } | WorkerPhase::Ready { .. } => None,
         };
-        let is_again = match &died.end {
+        let is_restarted = match &died.end {
             _ if ctx.is_stopping => false,
             // The slot is surplus, or there are no more jobs.
-            _ if self.is_surplus || stopped_for == Some(StopReason::Finished) => false,
+            _ if self.is_surplus(ctx.policy) || stopped_for == Some(StopReason::Finished) => false,
             // Except one stopped for a timeout without starting any job: that is an early death.
-            _ if stopped_for.is_some_and(is_replaced_at_once) && !lived.is_early => {
-                return Next::Again(Duration::ZERO);
+            _ if stopped_for.is_some_and(is_replaced_at_once) && lived.life != Life::Early => {
+                return Successor::After(Duration::ZERO);
             }
             // The program never ran, so the next start is not a restart: every policy allows it.
             ProcessEnd::Withdrawn => true,
@@ -154,10 +161,33 @@ impl Slot {
             }
             _ => ctx.policy.restart != Restart::Never,
         };
-        if !is_again {
-            return Next::Done;
+        if !is_restarted {
+            return Successor::None;
         }
-        self.early_deaths.delay(!lived.is_early, lived.up, jitter).map_or(Next::GaveUp, Next::Again)
+        self.early_deaths
+            .delay(lived.life == Life::Early, lived.up, jitter)
+            .map_or(Successor::GaveUp, Successor::After)
+    }
+}
+
+/// The worker that follows one that ended.
+#[derive(Clone, Copy)]
+enum Successor {
+    /// One that starts after this delay.
+    After(Duration),
+    /// None, because of too many early deaths in a row.
+    GaveUp,
+    /// None, because of the policy or because the run stops.
+    None,
+}
+
+impl From<Successor> for Next {
+    fn from(successor: Successor) -> Self {
+        match successor {
+            Successor::After(delay) => Self::Restart(delay),
+            Successor::GaveUp => Self::GaveUp,
+            Successor::None => Self::Done,
+        }
     }
 }
 
@@ -166,10 +196,18 @@ impl Slot {
 struct Lived {
     /// How long the program ran; zero for a worker that was being stopped.
     up: Duration,
-    /// It was not ready, and was not being stopped.
-    is_unready: bool,
-    /// It died early.
-    is_early: bool,
+    life: Life,
+}
+
+/// How far a worker came before its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// It died early: the slot backs off before the next start.
+    Early,
+    /// It was not ready, but ran for a second or more. The next worker starts without a delay.
+    Unready,
+    /// It was ready and ran for a second or did a job, or it was stopped without being to blame.
+    Settled,
 }
 
 impl Lived {
@@ -183,7 +221,12 @@ impl Lived {
         let is_unready = matches!(died.phase, WorkerPhase::Spawned | WorkerPhase::Executed { .. });
         let is_settled = up >= READY_AFTER || died.has_worked || makes_way;
         let is_early = if ctx.policy.jobs.is_some() { !is_settled } else { is_unready };
-        Self { up, is_unready, is_early }
+        let life = match (is_early, is_unready) {
+            (true, _) => Life::Early,
+            (false, true) => Life::Unready,
+            (false, false) => Life::Settled,
+        };
+        Self { up, life }
     }
 }
 

@@ -60,7 +60,7 @@ impl Slot {
     pub(super) fn replace_stale(&mut self, ctx: &mut StepContext<'_>) {
         let vacant = Occupant::Vacant { not_before: ctx.now };
         match (ctx.policy.roll, &mut self.current) {
-            (Roll::StopFirst, Occupant::Worker(worker)) => worker.stop(self.stale.why, true, ctx),
+            (Roll::StopFirst, Occupant::Worker(worker)) => worker.stop(self.stale.why, ctx),
             (Roll::StartFirst, current @ Occupant::Worker(_)) => {
                 if let Occupant::Worker(old) = std::mem::replace(current, vacant) {
                     self.retiring = Some(old);

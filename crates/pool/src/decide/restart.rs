@@ -1,7 +1,8 @@
 //! Decides when a slot whose worker ended gets another one: at once, after a back-off, or never.
 //!
-//! An early death is the end of a worker before it was ready, or within a second of it without
-//! having done a job. A worker that died later is replaced at once. After an early death the slot
+//! An early death is the end of a worker within a second of its execution without having done a
+//! job, or before its execution; without jobs, its end before it was ready. A worker that died
+//! later is replaced at once. After an early death the slot
 //! backs off: 100 ms the first time, doubled each time up to 30 s, with 20 % jitter. The slot is
 //! given up after ten early deaths in a row. A worker that was up for 30 s or answered a job resets
 //! the count.
@@ -34,11 +35,16 @@ impl EarlyDeaths {
     ///
     /// One count determines both the delay and when to give up. With a limit of starts per period,
     /// as in systemd, the growing delay would keep the limit from being reached.
-    pub(super) fn delay(&mut self, ready: bool, up: Duration, jitter: Jitter) -> Option<Duration> {
+    pub(super) fn delay(
+        &mut self,
+        is_early: bool,
+        up: Duration,
+        jitter: Jitter,
+    ) -> Option<Duration> {
         if up >= FORGIVEN_AFTER {
             self.count = 0;
         }
-        if ready {
+        if !is_early {
             return Some(Duration::ZERO);
         }
         self.count += 1;
@@ -61,7 +67,7 @@ mod tests {
     fn delays(deaths: &mut EarlyDeaths, random: u64) -> Vec<Option<u128>> {
         let jitter = Jitter::from_random(random);
         (0..EARLY_DEATHS_MAX)
-            .map(|_| deaths.delay(false, UP, jitter).map(|delay| delay.as_millis()))
+            .map(|_| deaths.delay(true, UP, jitter).map(|delay| delay.as_millis()))
             .collect()
     }
 
@@ -85,9 +91,9 @@ mod tests {
         let mut deaths = EarlyDeaths::default();
         let jitter = Jitter::from_random(STILL);
         for _ in 0..100 {
-            assert_eq!(deaths.delay(true, UP, jitter), Some(Duration::ZERO));
+            assert_eq!(deaths.delay(false, UP, jitter), Some(Duration::ZERO));
         }
-        assert_eq!(deaths.delay(false, UP, jitter), Some(DELAY_FIRST));
+        assert_eq!(deaths.delay(true, UP, jitter), Some(DELAY_FIRST));
     }
 
     #[test]
@@ -95,9 +101,9 @@ mod tests {
         let mut deaths = EarlyDeaths::default();
         let jitter = Jitter::from_random(STILL);
         for _ in 0..EARLY_DEATHS_MAX - 1 {
-            deaths.delay(false, UP, jitter);
+            deaths.delay(true, UP, jitter);
         }
-        deaths.delay(true, FORGIVEN_AFTER, jitter);
-        assert_eq!(deaths.delay(false, UP, jitter), Some(DELAY_FIRST));
+        deaths.delay(false, FORGIVEN_AFTER, jitter);
+        assert_eq!(deaths.delay(true, UP, jitter), Some(DELAY_FIRST));
     }
 }

@@ -34,10 +34,10 @@ impl From<ShutdownReason> for Urgency {
         match reason {
             ShutdownReason::SourceFailed
             | ShutdownReason::Halted { now: false }
-            | ShutdownReason::Asked(Ending::Drain) => Self::None,
-            ShutdownReason::Signal(_) | ShutdownReason::Asked(Ending::Stop) => Self::Grace,
+            | ShutdownReason::ByUser(Ending::Drain) => Self::None,
+            ShutdownReason::Signal(_) | ShutdownReason::ByUser(Ending::Stop) => Self::Grace,
             ShutdownReason::Halted { now: true }
-            | ShutdownReason::Asked(Ending::Now)
+            | ShutdownReason::ByUser(Ending::Now)
             | ShutdownReason::Deadline
             | ShutdownReason::NotAWorker(_)
             | ShutdownReason::CannotStart(_)

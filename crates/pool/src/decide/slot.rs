@@ -30,8 +30,6 @@ pub(super) struct Slot {
     pub(super) stale: Stale,
     /// No worker is recycled before this time.
     pub(super) keep_until: Tick,
-    /// The number of workers was reduced below this slot's number: no other worker follows.
-    pub(super) is_surplus: bool,
     /// Whether the pool still waits for a hello from this slot before it decides that the program
     /// does not speak the protocol. False after an early death, in an added slot, and after a start
     /// that was not needed.
@@ -80,9 +78,13 @@ impl Slot {
             early_deaths: EarlyDeaths::default(),
             stale: Stale { through: 0, why: StopReason::Roll },
             keep_until: Tick::ZERO,
-            is_surplus: false,
             may_speak: true,
         }
+    }
+
+    /// Whether the number of workers was reduced below this slot's number: no worker follows.
+    pub(super) fn is_surplus(&self, policy: &Policy) -> bool {
+        self.number > policy.workers
     }
 
     /// The final state of the slot; `None` while it has a process or will have one.
@@ -187,7 +189,7 @@ impl Slot {
     /// Stops the retiring worker, because the current one is ready to take over.
     pub(super) fn hand_over(&mut self, ctx: &mut StepContext<'_>) {
         if let Some(old) = &mut self.retiring {
-            old.stop(self.stale.why, true, ctx);
+            old.stop(self.stale.why, ctx);
         }
     }
 
@@ -204,7 +206,7 @@ impl Slot {
             Some(why) => is_replaced_at_once(why),
             None => false,
         };
-        if is_replaced && !ctx.is_stopping && !self.is_surplus {
+        if is_replaced && !ctx.is_stopping && !self.is_surplus(ctx.policy) {
             self.spawn(ctx);
         }
     }
@@ -220,16 +222,17 @@ impl Slot {
         true
     }
 
-    /// Stops all workers for this reason. If `drains`, they may finish the jobs that they run.
-    pub(super) fn stop(&mut self, why: StopReason, drains: bool, ctx: &mut StepContext<'_>) {
+    /// Stops all workers for this reason. They may finish their running jobs within the
+    /// time that the urgency of the shutdown leaves.
+    pub(super) fn stop(&mut self, why: StopReason, ctx: &mut StepContext<'_>) {
         if matches!(self.current, Occupant::Vacant { .. }) {
             self.current = Occupant::Retired(Retired::Well);
         }
         if let Some(worker) = self.worker_mut() {
-            worker.stop(why, drains, ctx);
+            worker.stop(why, ctx);
         }
         if let Some(old) = &mut self.retiring {
-            old.stop(why, drains, ctx);
+            old.stop(why, ctx);
         }
     }
 
@@ -285,7 +288,7 @@ impl Slot {
     /// Stops the current worker after its running job, so that a fresh one replaces it.
     pub(super) fn make_way(&mut self, ctx: &mut StepContext<'_>) {
         if let Some(worker) = self.worker_mut() {
-            worker.stop(StopReason::IsolatedRetry, true, ctx);
+            worker.stop(StopReason::IsolatedRetry, ctx);
         }
     }
 }

@@ -10,18 +10,18 @@
 //!
 //! | stage | time over, or pressed | idle | executed | no time left | kill |
 //! |---|---|---|---|---|---|
-//! | `Unstarted` | `Killed` | | `Asked` | | `Killed` |
-//! | `Draining` | `Asked` | `Dismissed` | | `Asked` | `Killed` |
-//! | `Dismissed` | `Asked` | | | `Asked` | `Killed` |
-//! | `Asked` | `Killed` | | | | `Killed` |
+//! | `Unstarted` | `Killed` | | `Signalled` | | `Killed` |
+//! | `Draining` | `Signalled` | `Dismissed` | | `Signalled` | `Killed` |
+//! | `Dismissed` | `Signalled` | | | `Signalled` | `Killed` |
+//! | `Signalled` | `Killed` | | | | `Killed` |
 //! | `Killed` | unkillable; pressed: nothing | | | | |
 
 use std::time::Duration;
 
-use super::{action::Action, context::StepContext, input::Tick};
+use super::{action::Action, context::StepContext, input::Tick, shutdown::Urgency};
 use crate::{
     event::{Event, WorkerId},
-    exit::{Asked, StopReason},
+    exit::{StopReason, StopRequest},
 };
 
 /// A process that still exists this long after SIGKILL counts as unkillable.
@@ -49,7 +49,7 @@ pub(super) enum Stage {
     /// It was sent the end of its jobs.
     Dismissed,
     /// It was sent the stop signal.
-    Asked,
+    Signalled,
     /// It was sent SIGKILL.
     Killed,
 }
@@ -89,13 +89,13 @@ impl Stage {
             (Self::Killed, TimeOver) => Unkillable,
             (Self::Killed, _) => Stay,
             (_, Kill) => To(Self::Killed),
-            (Self::Unstarted | Self::Asked, TimeOver | Pressed) => To(Self::Killed),
-            (Self::Draining | Self::Dismissed, TimeOver | Pressed | NoTime) => To(Self::Asked),
+            (Self::Unstarted | Self::Signalled, TimeOver | Pressed) => To(Self::Killed),
+            (Self::Draining | Self::Dismissed, TimeOver | Pressed | NoTime) => To(Self::Signalled),
             (Self::Draining, Idle) => To(Self::Dismissed),
-            (Self::Unstarted, Executed) => To(Self::Asked),
-            (Self::Unstarted | Self::Asked, Idle | NoTime)
+            (Self::Unstarted, Executed) => To(Self::Signalled),
+            (Self::Unstarted | Self::Signalled, Idle | NoTime)
             | (Self::Dismissed, Idle)
-            | (Self::Draining | Self::Dismissed | Self::Asked, Executed) => Stay,
+            | (Self::Draining | Self::Dismissed | Self::Signalled, Executed) => Stay,
         }
     }
 
@@ -103,8 +103,8 @@ impl Stage {
     fn time(self, ctx: &StepContext<'_>) -> Duration {
         match self {
             // Nothing waits for the worker, so only the time limit of its job applies.
-            Self::Draining if !ctx.is_urgent => UNLIMITED,
-            Self::Unstarted | Self::Draining | Self::Asked => ctx.policy.grace,
+            Self::Draining if ctx.urgency == Urgency::None => UNLIMITED,
+            Self::Unstarted | Self::Draining | Self::Signalled => ctx.policy.grace,
             Self::Dismissed => DEAF_AFTER,
             Self::Killed => UNKILLABLE_AFTER,
         }
@@ -115,7 +115,7 @@ impl Stage {
             Self::Unstarted => Some(Action::Withdraw(worker)),
             Self::Draining => None,
             Self::Dismissed => Some(Action::Dismiss(worker)),
-            Self::Asked => Some(Action::Ask(worker)),
+            Self::Signalled => Some(Action::Ask(worker)),
             Self::Killed => Some(Action::Kill(worker)),
         }
     }
@@ -160,18 +160,12 @@ impl Stop {
     }
 
     /// Adds another reason to stop the worker, which may leave it less time.
-    pub(super) fn join(
-        &mut self,
-        why: StopReason,
-        drains: bool,
-        worker: WorkerId,
-        ctx: &mut StepContext<'_>,
-    ) {
+    pub(super) fn join(&mut self, why: StopReason, worker: WorkerId, ctx: &mut StepContext<'_>) {
         // A reason for which the worker is to blame is not replaced by another one.
         if !self.why.is_charge() {
             self.why = why;
         }
-        if !drains {
+        if ctx.urgency == Urgency::Now {
             self.escalate(StopNews::NoTime, worker, ctx);
         } else if self.stage == Stage::Draining {
             self.deadline = self.deadline.min(ctx.now + self.stage.time(ctx));
@@ -179,16 +173,16 @@ impl Stop {
     }
 
     /// The request that the worker has received; `None` at the stages before it receives one.
-    pub(super) fn asked(self) -> Option<Asked> {
+    pub(super) fn asked(self) -> Option<StopRequest> {
         match self.stage {
             Stage::Unstarted | Stage::Draining => None,
-            Stage::Dismissed | Stage::Asked | Stage::Killed => Some(self.as_asked()),
+            Stage::Dismissed | Stage::Signalled | Stage::Killed => Some(self.as_asked()),
         }
     }
 
     /// Why the worker is stopped, and whether it was killed.
-    pub(super) fn as_asked(self) -> Asked {
-        Asked { why: self.why, killed: self.stage == Stage::Killed }
+    pub(super) fn as_asked(self) -> StopRequest {
+        StopRequest { why: self.why, killed: self.stage == Stage::Killed }
     }
 
     fn enter(why: StopReason, stage: Stage, worker: WorkerId, ctx: &mut StepContext<'_>) -> Self {

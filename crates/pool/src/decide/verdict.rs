@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::policy::Policy;
 use crate::{
     command::Ran,
-    exit::{Asked, Cause, Certainty, Evidence, Sender, Status, StopReason},
+    exit::{Cause, Certainty, Evidence, Sender, Status, StopReason, StopRequest},
     limits::{Limits, Resource},
     signal::Signal,
 };
@@ -19,7 +19,7 @@ pub struct Circumstances<'a> {
     /// The stop signal.
     pub stop_signal: Signal,
     /// The supervisor's request to stop, if this process received one.
-    pub asked: Option<Asked>,
+    pub asked: Option<StopRequest>,
 }
 
 /// Judges the end of a process.
@@ -52,7 +52,7 @@ pub fn of_command(ran: &Ran, policy: &Policy) -> Cause {
 
 /// The cause of a requested end: the fault of the process for which it was stopped, or the request.
 #[must_use]
-pub fn of_asked(asked: Asked) -> Cause {
+pub fn of_asked(asked: StopRequest) -> Cause {
     match asked.why {
         StopReason::Timeout => Cause::Timeout,
         StopReason::Memory => Cause::Memory(Certainty::Sure),
@@ -63,13 +63,13 @@ pub fn of_asked(asked: Asked) -> Cause {
 
 /// The request that a process obeyed, if it did: it ended by any exit, or by exactly the signal
 /// that it was sent. A crash during the stop is still a crash.
-fn obeyed(status: Status, circumstances: Circumstances<'_>) -> Option<Asked> {
+fn obeyed(status: Status, circumstances: Circumstances<'_>) -> Option<StopRequest> {
     let asked = circumstances.asked?;
     match status {
-        Status::Code(_) => Some(Asked { killed: false, ..asked }),
+        Status::Code(_) => Some(StopRequest { killed: false, ..asked }),
         Status::Signal { signal: Signal::KILL, .. } if asked.killed => Some(asked),
         Status::Signal { signal, .. } if signal == circumstances.stop_signal => {
-            Some(Asked { killed: false, ..asked })
+            Some(StopRequest { killed: false, ..asked })
         }
         Status::Signal { .. } => None,
     }
@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn only_an_end_that_was_asked_for_counts_as_obeyed() {
-        let polite = Asked { why: StopReason::Shutdown, killed: false };
-        let killed = Asked { killed: true, ..polite };
+        let polite = StopRequest { why: StopReason::Shutdown, killed: false };
+        let killed = StopRequest { killed: true, ..polite };
         let obeyed = |asked| Cause::AskedToStop(asked);
         for (asked, status, expected) in [
             (polite, Status::Code(0), obeyed(polite)),

@@ -8,7 +8,8 @@ use super::{
     context::{Contact, Speech, StepContext},
     input::{Abilities, Memory, Reply, Tick},
     policy::Policy,
-    session::Session,
+    session::{FrameSize, Session},
+    shutdown::Urgency,
     stopping::{Stage, Stop, StopNews, is_replaced_at_once},
 };
 use crate::{
@@ -161,7 +162,7 @@ impl Worker {
         let Some(why) = self.session.on_time(ctx) else { return false };
         // After a timeout it gets the stop signal; after a protocol fault it is killed at once.
         let is_broken = matches!(why, StopReason::Protocol(_));
-        self.begin_stop(why, if is_broken { Stage::Killed } else { Stage::Asked }, ctx);
+        self.begin_stop(why, if is_broken { Stage::Killed } else { Stage::Signalled }, ctx);
         true
     }
 
@@ -232,8 +233,8 @@ impl Worker {
     }
 
     /// Takes the news that a job was not sent to it, because its frame would be too long.
-    pub(super) fn on_unsendable(&mut self, id: u64, sizes: [u64; 2], ctx: &mut StepContext<'_>) {
-        let read = self.session.on_unsendable(id, sizes, ctx);
+    pub(super) fn on_unsendable(&mut self, id: u64, size: FrameSize, ctx: &mut StepContext<'_>) {
+        let read = self.session.on_unsendable(id, size, ctx);
         self.after_replies(read, ctx);
     }
 
@@ -267,13 +268,18 @@ impl Worker {
         }
     }
 
-    /// Stops it for this reason. If `drains`, it may finish the job that it runs.
-    pub(super) fn stop(&mut self, why: StopReason, drains: bool, ctx: &mut StepContext<'_>) {
+    /// Stops it for this reason. It may finish its running job within the time that the urgency of
+    /// the shutdown leaves.
+    pub(super) fn stop(&mut self, why: StopReason, ctx: &mut StepContext<'_>) {
         let stage = match &mut self.phase {
-            WorkerPhase::Stopping(stop) => return stop.join(why, drains, self.id, ctx),
+            WorkerPhase::Stopping(stop) => return stop.join(why, self.id, ctx),
             WorkerPhase::Spawned => Stage::Unstarted,
-            WorkerPhase::Executed { .. } => Stage::Asked,
-            WorkerPhase::Ready { .. } if !drains || ctx.policy.jobs.is_none() => Stage::Asked,
+            WorkerPhase::Executed { .. } => Stage::Signalled,
+            WorkerPhase::Ready { .. }
+                if ctx.urgency == Urgency::Now || ctx.policy.jobs.is_none() =>
+            {
+                Stage::Signalled
+            }
             WorkerPhase::Ready { .. } if self.session.is_idle() => Stage::Dismissed,
             WorkerPhase::Ready { .. } => {
                 // Other workers, or a later run, do the jobs that wait behind the running one.

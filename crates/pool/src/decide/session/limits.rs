@@ -82,7 +82,7 @@ impl Session {
         let grace = if at_once { Duration::ZERO } else { self.grace(ctx) };
         let head = &mut self.in_flight.head;
         if self.abilities.cancels && !head.limit.is_cancelled() {
-            let (worker, id, why) = (self.worker, ctx.ledger.id(key), Cancelled::Asked);
+            let (worker, id, why) = (self.worker, ctx.ledger.id(key), Cancelled::ByUser);
             ctx.actions.push(Action::Cancel { worker, id, why });
         }
         let until = ctx.now + grace;

@@ -9,16 +9,16 @@ use super::{
         ledger::{JobKey, Sent},
         verdict,
     },
-    Link, Session,
+    FrameSize, Link, Session,
     head::{Head, Limit},
 };
 use crate::{
-    exit::{Asked, Cause, ProtocolFault, StopReason},
+    exit::{Cause, ProtocolFault, StopReason, StopRequest},
     job::{Attempt, AttemptEnd, Death, Failure, FailureKind, Payload},
 };
 
 /// The request to stop that a cancelled job counts as having received.
-const CANCELLED: Asked = Asked { why: StopReason::Cancelled, killed: false };
+const CANCELLED: StopRequest = StopRequest { why: StopReason::Cancelled, killed: false };
 
 impl Session {
     /// Takes replies, each for the job at the head of the queue.
@@ -79,7 +79,7 @@ impl Session {
     pub(in super::super) fn on_unsendable(
         &mut self,
         id: u64,
-        [bytes, bytes_max]: [u64; 2],
+        FrameSize { bytes, bytes_max }: FrameSize,
         ctx: &mut StepContext<'_>,
     ) -> Result<(), ProtocolFault> {
         let ledger = &*ctx.ledger;

@@ -26,7 +26,7 @@ pub(in super::super) enum Retraction {
     #[default]
     Off,
     /// The worker may not start more jobs. Which one it started last is not known yet.
-    Asked { asleep: Option<Asleep> },
+    Requested { asleep: Option<Asleep> },
     /// No job waits behind the running one, and none is sent until that one has ended.
     Answered,
     /// The worker is idle. Stale jobs may lie in its pipe, so a resume frame must precede the next
@@ -61,7 +61,9 @@ impl Retraction {
     pub(super) fn asleep(self) -> Option<Asleep> {
         match self {
             Self::Off | Self::Answered => None,
-            Self::Asked { asleep } | Self::Stale { asleep } | Self::Resumed { asleep } => asleep,
+            Self::Requested { asleep } | Self::Stale { asleep } | Self::Resumed { asleep } => {
+                asleep
+            }
         }
     }
 
@@ -72,7 +74,7 @@ impl Retraction {
 
     /// Whether no job may be sent at the moment.
     pub(super) fn bars_sending(self) -> bool {
-        matches!(self, Self::Asked { .. } | Self::Answered)
+        matches!(self, Self::Requested { .. } | Self::Answered)
     }
 
     /// When a retraction, or the check of a worker that is asleep, is due. The worker has `bytes`
@@ -80,7 +82,7 @@ impl Retraction {
     /// retracted.
     pub(super) fn due(self, may_stall: bool, heard: Tick, bytes: usize) -> Option<Tick> {
         match self.asleep() {
-            Some(_) if matches!(self, Self::Asked { .. }) => None,
+            Some(_) if matches!(self, Self::Requested { .. }) => None,
             Some(asleep) => Some(asleep.next_look),
             None => {
                 let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX);
@@ -90,14 +92,14 @@ impl Retraction {
     }
 
     pub(super) fn ask(&mut self) {
-        *self = Self::Asked { asleep: self.asleep() };
+        *self = Self::Requested { asleep: self.asleep() };
     }
 
     /// The worker replied, so it is awake.
     pub(super) fn wake(&mut self) {
         *self = match *self {
             Self::Off | Self::Resumed { .. } => Self::Off,
-            Self::Asked { .. } => Self::Asked { asleep: None },
+            Self::Requested { .. } => Self::Requested { asleep: None },
             Self::Answered => Self::Answered,
             Self::Stale { .. } => Self::Stale { asleep: None },
         }
@@ -133,7 +135,7 @@ impl Retraction {
     pub(in super::super) fn forget_sleep(&mut self) {
         match self {
             Self::Off | Self::Answered => {}
-            Self::Asked { asleep } | Self::Stale { asleep } | Self::Resumed { asleep } => {
+            Self::Requested { asleep } | Self::Stale { asleep } | Self::Resumed { asleep } => {
                 *asleep = None;
             }
         }

@@ -91,7 +91,7 @@ impl World {
         let stopping = self.processes.values().any(|process| process.stopping.is_some());
         assert!(!stopping || deadline.is_some(), "a stop always has its deadline");
         let slots = pool.slots.iter().filter_map(|slot| slot.deadline(&pool.policy, pool.contact));
-        if let Some(due) = slots.chain(pool.jobs_deadline(self.now)).min() {
+        if let Some(due) = slots.chain(pool.other_deadline(self.now)).min() {
             assert!(deadline.is_some_and(|at| at <= due), "the timer is late: {due:?}");
         }
     }

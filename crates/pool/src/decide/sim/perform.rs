@@ -243,7 +243,7 @@ impl World {
             Event::Ended(ended) => {
                 assert!(self.ended.insert(ended.worker), "{} ended twice", ended.worker);
                 if ended.cause == Cause::Timeout && self.is_to_blame(ended.worker) {
-                    let at_once = ended.next == Next::Again(Duration::ZERO);
+                    let at_once = ended.next == Next::Restart(Duration::ZERO);
                     assert!(!at_once, "{} took no job, and is started at once", ended.worker);
                 }
                 if self.dying.as_ref().is_some_and(|(_, process)| process.withdrawn) {
@@ -252,7 +252,7 @@ impl World {
                     let is_over = ended.next == Next::Done || may_come;
                     assert!(is_ours && is_over, "{} never was", ended.worker);
                 }
-                if let Next::Again(delay) = ended.next {
+                if let Next::Restart(delay) = ended.next {
                     self.to_start.insert(ended.worker.slot, self.now + delay);
                 }
             }
