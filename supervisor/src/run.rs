@@ -1,9 +1,9 @@
 //! The run: waits for news, lets the pool decide, and performs its actions. It is the only module
 //! that names every folder.
 //!
-//! [`Run`] is the state and never waits: [`Run::handle`] turns news into a response, and
-//! [`Run::step`] feeds an input to the pool. `wait.rs` waits for news, `closing.rs` brings a run to
-//! its end once all workers have ended, and `setup.rs` opens everything before the first step.
+//! `Run` is the state and never waits: `Run::handle` turns news into a response, and `Run::step`
+//! feeds an input to the pool. `wait.rs` waits for news, `closing.rs` brings a run to its end once
+//! all workers have ended, and `setup.rs` opens everything before the first step.
 
 mod closing;
 mod control;

@@ -1,6 +1,6 @@
 //! Sentences for people about how a process, an attempt, a job or a run ended.
 //!
-//! Programs read the names of [`names`](crate::names) instead.
+//! Programs read the names of [`names`] instead.
 
 use pool::{
     event::{Ended, Ending, ShutdownReason},

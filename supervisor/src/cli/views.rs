@@ -21,8 +21,8 @@ pub(super) struct Arguments {
     /// Show the run over HTTP at :PORT of this machine, HOST:PORT, or unix:PATH: a page at /,
     /// /metrics for Prometheus, /events, /healthz and /readyz
     ///
-    /// Port 0 takes a free port, which is printed on stderr. Nothing can be changed there, but all
-    /// who can connect see what is run and why it failed: listen on a HOST that only they reach.
+    /// Port 0 takes a free port, which is printed on stderr. Nothing can be changed there, but everybody
+    /// who can connect sees what is run and why it failed: listen only where trusted users connect.
     #[arg(long, value_name = "ADDR", help_heading = VIEWS)]
     serve: Option<Endpoint>,
 }

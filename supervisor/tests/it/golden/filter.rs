@@ -133,10 +133,10 @@ fn new_line(depth: usize, out: &mut String) {
 
 #[test]
 fn placeholders_keep_names_types_and_order() {
-    let record = r#"{"pid":17,"ms":0.5,"why":"2 ms, a: \"{\"","list":[],"below":[[1.5e-6,3]]}"#;
+    let record = r#"{"pid":17,"ms":0.5,"why":"2 ms, a: \"{\"","list":[],"buckets":[{"below_ns":1024,"count":3}]}"#;
     let expected = "{\n  \"pid\": <integer>,\n  \"ms\": <float>,\n  \"why\": \"<duration>, a: \
-                    \\\"{\\\"\",\n  \"list\": [],\n  \"below\": [\n    [\n      1.5e-6,\n      \
-                    <integer>\n    ]\n  ]\n}\n";
+                    \\\"{\\\"\",\n  \"list\": [],\n  \"buckets\": [\n    {\n      \"below_ns\": 1024,\n      \
+                    \"count\": <integer>\n    }\n  ]\n}\n";
     assert_eq!(pretty([record]), expected);
     let table = "worker    PID  code\nw1.1    13635     3\n1  2  3 jobs\n\n9  9  9";
     assert_eq!(stable(table), "worker  PID  code\nw1.1  <pid>  3\n1  <pid>  3 jobs\n\n9  9  9");
