@@ -9,7 +9,7 @@ use std::{
 };
 
 use pool::{
-    exit::{Asked, Cause, Evidence, StartFault},
+    exit::{Cause, Evidence, StartFault, StopRequest},
     signal::Signal,
     verdict::{self, Circumstances},
 };
@@ -122,7 +122,7 @@ impl Finished {
     }
 
     /// The log line about the end. `asked` is what the server asked of all processes by then.
-    pub(crate) fn line(&self, program: &Program, asked: Option<Asked>) -> String {
+    pub(crate) fn line(&self, program: &Program, asked: Option<StopRequest>) -> String {
         let name = self.client.name(self.pid);
         match (&self.end, asked) {
             (ProcessEnd::Ended(evidence), _) => {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use pool::{
-    exit::{Asked, StopReason},
+    exit::{StopReason, StopRequest},
     signal::{SAME_REQUEST, Signal},
 };
 
@@ -80,9 +80,9 @@ impl Drain {
     }
 
     /// What the server asked of every process, from which the cause of its end is judged.
-    pub(crate) fn asked(&self) -> Option<Asked> {
+    pub(crate) fn asked(&self) -> Option<StopRequest> {
         let stage = self.stage().filter(|stage| *stage >= Stage::Asked)?;
-        Some(Asked { why: StopReason::Shutdown, killed: stage >= Stage::Killed })
+        Some(StopRequest { why: StopReason::Shutdown, killed: stage >= Stage::Killed })
     }
 
     /// Handles a request to stop. Returns the stage that begins, if one does: requests within a
@@ -198,7 +198,7 @@ mod tests {
     fn without_a_grace_period_connections_are_asked_to_end_at_once() {
         let steps = [(7, Do::Request, Some(Stage::Finishing)), (7, Do::Tick, Some(Stage::Asked))];
         let drain = check(0, &steps);
-        assert_eq!(drain.asked(), Some(Asked { why: StopReason::Shutdown, killed: false }));
+        assert_eq!(drain.asked(), Some(StopRequest { why: StopReason::Shutdown, killed: false }));
         assert_eq!(drain.signal(), Some(Signal::TERM));
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use pool::{
     command::{Captured, Gap, Ran},
-    exit::{Asked, Cause, Evidence, Peak, Status},
+    exit::{Cause, Evidence, Peak, Status, StopRequest},
     job::{Attempt, AttemptEnd, Death, Failure, FailureKind, Payload},
     signal::Signal,
 };
@@ -53,7 +53,7 @@ struct StoredRan {
     #[serde(flatten)]
     evidence: Option<StoredEvidence>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    asked: Option<Asked>,
+    asked: Option<StopRequest>,
     #[serde(default, skip_serializing_if = "is_default")]
     stdout: u64,
     #[serde(default, skip_serializing_if = "is_default")]

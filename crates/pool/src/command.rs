@@ -3,24 +3,24 @@
 use std::ops::Range;
 
 use crate::{
-    exit::{Asked, Cause, Evidence},
+    exit::{Cause, Evidence, StopRequest},
     payload::Payload,
 };
 
-/// A command that was run, or could not be.
+/// A command that a launcher ran, or failed to start.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ran {
     /// Its process; 0 if there was none.
     pub pid: i32,
-    /// Why it ended, as the pool judges it.
+    /// Why it ended: the launcher's view, until the pool replaces it by its own judgement.
     pub cause: Cause,
     /// How it ended; `None` if it never ran.
     pub evidence: Option<Evidence>,
-    /// What its launcher asked of it, if anything.
-    pub asked: Option<Asked>,
+    /// How the launcher tried to stop it, if it did.
+    pub asked: Option<StopRequest>,
     /// What it wrote to stdout and stderr.
     pub output: Captured,
-    /// Whether a process that it left behind kept its output open.
+    /// Whether an orphan of the command kept its output open.
     pub leaked: bool,
 }
 
@@ -52,7 +52,7 @@ pub struct Gap {
 }
 
 impl Captured {
-    /// The output that lies in these places of a reply. Places beyond its end are empty.
+    /// The output that lies in these ranges of a reply. A range is cut off at the end of the reply.
     #[must_use]
     pub fn new(reply: Payload, streams: [Range<usize>; 2], gaps: [Gap; 2]) -> Self {
         let end = reply.len();

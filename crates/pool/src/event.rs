@@ -1,4 +1,5 @@
-//! What may be reported of a run: a closed list of events, from which every view is folded.
+//! The events of a run: a closed list of everything that is reported. Every view (log, terminal,
+//! metrics, reports) is computed from these events alone.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::{
 /// Something that happened in a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// A worker's program is executed.
+    /// A worker's program was executed.
     Started {
         /// The worker.
         worker: WorkerId,
@@ -26,17 +27,17 @@ pub enum Event {
     },
     /// A worker's process is gone.
     Ended(Ended),
-    /// A worker is to end, or is killed.
+    /// The supervisor begins to stop a worker, or kills it.
     Stopping {
         /// The worker.
         worker: WorkerId,
-        /// Why it is to end.
+        /// Why it is stopped.
         why: StopReason,
         /// Whether it is killed now.
         kill: bool,
     },
-    /// A worker was killed and is not gone: the kernel holds it. It is waited for no longer, and
-    /// its slot may have another worker.
+    /// A worker was sent SIGKILL and still exists, because the kernel cannot end it yet. The
+    /// supervisor stops waiting for it, and its slot may get another worker.
     Unkillable {
         /// The worker.
         worker: WorkerId,
@@ -46,12 +47,12 @@ pub enum Event {
         /// Why.
         reason: ShutdownReason,
     },
-    /// A roll ended before all workers were replaced, since a new worker did not stay up.
+    /// A roll ended before all workers were replaced, because a new worker died early.
     RollCancelled {
         /// The new worker.
         worker: WorkerId,
     },
-    /// The first worker has been up for 3 s and has not spoken the worker protocol.
+    /// A worker has been up for 3 s, and no worker of the run has spoken the worker protocol yet.
     StillSilent {
         /// The worker.
         worker: WorkerId,
@@ -62,36 +63,37 @@ pub enum Event {
         id: u64,
         /// The attempt that failed.
         attempt: Attempt,
-        /// When the next one comes.
+        /// When the next attempt starts.
         again: Again,
     },
-    /// How many jobs are where; reported at most once a step.
+    /// The number of jobs in each state; reported at most once a step.
     Jobs(Tally),
 }
 
-/// When a job is tried again.
+/// When a job gets its next attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Again {
     /// After this delay.
     After(Duration),
-    /// As soon as a fresh worker is there for it alone.
+    /// As soon as a fresh worker is free: the job runs alone in it (an isolated retry).
     Alone,
-    /// Before all younger jobs: the attempt was not charged to it.
+    /// Before all younger jobs: the attempt was not charged to the job.
     Next,
 }
 
-/// How many jobs are where.
+/// The number of jobs in each state.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Tally {
-    /// Jobs accepted so far. Each is also counted once in one of the other numbers but `retried`.
+    /// Jobs accepted so far. Each is also counted in exactly one of the other fields, except
+    /// `retried`.
     pub accepted: u64,
     /// Jobs that are done.
     pub ok: u64,
-    /// Jobs that failed for good, those that were too long included.
+    /// Jobs that failed for good, including those that were too long.
     pub failed: u64,
-    /// Jobs in quarantine: their workers died of them.
+    /// Jobs in quarantine: their workers died or were killed too often.
     pub crashed: u64,
-    /// Jobs that were left over when the run ended.
+    /// Jobs without a result when the run ended.
     pub not_run: u64,
     /// Jobs that wait to be sent, now or after a delay.
     pub queued: u64,
@@ -102,7 +104,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// The number of jobs that have ended, in whatever way.
+    /// The number of jobs that have ended, whether done, failed, quarantined or not run.
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.ok + self.failed + self.crashed + self.not_run
@@ -120,11 +122,11 @@ impl Tally {
 pub struct Ended {
     /// The worker.
     pub worker: WorkerId,
-    /// Its process; `None` if there never was one.
+    /// Its process; `None` if none was created.
     pub pid: Option<i32>,
     /// Why it ended.
     pub cause: Cause,
-    /// How it ended; `None` if its program never ran, or nobody saw the end.
+    /// How it ended; `None` if its program never ran, or its exit status was not observed.
     pub evidence: Option<Evidence>,
     /// What becomes of its slot.
     pub next: Next,
@@ -134,14 +136,14 @@ pub struct Ended {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
     /// A new worker starts after this delay.
-    Again(Duration),
+    Restart(Duration),
     /// The worker's successor already has the slot.
     Replaced,
-    /// The worker was to succeed another one, which is still there and keeps the slot.
+    /// The worker was the replacement of another one, which still serves and keeps the slot.
     NotNeeded,
     /// No worker follows: the policy says so, or the run stops.
     Done,
-    /// No worker follows: too many in a row died before they were ready.
+    /// No worker follows: too many early deaths in a row.
     GaveUp,
 }
 
@@ -154,7 +156,7 @@ pub enum ShutdownReason {
     OutputClosed,
     /// The output cannot be written: the error number.
     OutputFailed(i32),
-    /// A report cannot be written; a message said which and why.
+    /// A report cannot be written; a message on stderr names it and the reason.
     ReportFailed,
     /// The program cannot be started.
     CannotStart(StartFault),
@@ -162,17 +164,17 @@ pub enum ShutdownReason {
     NotAWorker(Silence),
     /// The time for the whole run is over.
     Deadline,
-    /// As many jobs have ended as `--halt` or `--max-fail` says.
+    /// The number of jobs that `--halt` or `--max-fail` sets has ended.
     Halted {
         /// Whether running jobs are stopped too.
         now: bool,
     },
-    /// The journal can no longer be written; a message said why.
+    /// The journal can no longer be written; a message on stderr gives the reason.
     JournalFailed,
-    /// The input can no longer be read; a message said why.
+    /// The input can no longer be read; a message on stderr gives the reason.
     SourceFailed,
-    /// A user asked for it by the control socket.
-    Asked(Ending),
+    /// A user requested it by the control socket.
+    ByUser(Ending),
 }
 
 /// How a user asks a run to end by the control socket.
@@ -180,7 +182,7 @@ pub enum ShutdownReason {
 pub enum Ending {
     /// Running jobs finish, however long that takes.
     Drain,
-    /// Running jobs have the grace period.
+    /// Running jobs may finish within the grace period.
     Stop,
     /// Running jobs are stopped at once.
     Now,
@@ -189,8 +191,8 @@ pub enum Ending {
 /// How a program showed that it does not speak the worker protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Silence {
-    /// Its workers ended before they had said anything.
+    /// Its workers ended before they wrote anything.
     Ended(Status),
-    /// Its workers broke the protocol, or said nothing.
+    /// Its workers broke the protocol, or wrote nothing.
     Fault(ProtocolFault),
 }

@@ -1,5 +1,5 @@
-//! How and why a process ended. [`Status`] is what the kernel reports, [`Evidence`] all that is
-//! known of the end, and [`Cause`] the verdict.
+//! How and why a process ended. [`Status`] is what the kernel reports, [`Evidence`] is everything
+//! that is known about the end, and [`Cause`] is the verdict.
 
 mod fault;
 
@@ -69,9 +69,9 @@ impl Status {
 pub enum Cause {
     /// It ended by itself, with the code in its status.
     Exit,
-    /// It was ended by a signal that the supervisor did not send.
+    /// A signal that the supervisor did not send ended it.
     Signal(Sender),
-    /// It needed more memory than it may have.
+    /// It needed more memory than its limit allows, or than the machine had.
     Memory(Certainty),
     /// It used up its CPU time.
     CpuLimit,
@@ -82,8 +82,8 @@ pub enum Cause {
     /// It broke the worker protocol, so the supervisor ended it.
     Protocol(ProtocolFault),
     /// It ended because the supervisor asked it to.
-    AskedToStop(Asked),
-    /// It is gone, and another process took its exit status.
+    AskedToStop(StopRequest),
+    /// It is gone, and another process collected its exit status.
     Unobserved,
 }
 
@@ -93,7 +93,7 @@ pub enum Cause {
 pub enum Sender {
     /// The kernel sent it for a fault of the program.
     Itself,
-    /// Some process sent it. The kernel does not tell which; a process may also kill itself.
+    /// Some process sent it. The kernel does not report which one; it may be the process itself.
     Outside,
 }
 
@@ -107,16 +107,16 @@ pub enum Certainty {
     Likely,
 }
 
-/// What was asked of a process that then ended.
+/// A request to stop that a process received before it ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Asked {
-    /// Why it was to end.
+pub struct StopRequest {
+    /// Why the supervisor stopped it.
     pub why: StopReason,
-    /// Whether it was killed: after the grace period, or because a user asked once more.
+    /// Whether it was killed: after the grace period, after a second request, or at once.
     pub killed: bool,
 }
 
-/// Why a worker is to end.
+/// Why the supervisor stops a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
@@ -126,26 +126,27 @@ pub enum StopReason {
     Roll,
     /// It has served long enough, by its number of jobs, its memory or its age.
     Recycle,
-    /// A job that killed a worker is tried once more, alone in a fresh one.
+    /// It makes way for a fresh worker, in which a job that killed a worker is retried alone. The
+    /// serialized name `second_opinion` dates from an earlier version; journals contain it.
     #[serde(rename = "second_opinion")]
     IsolatedRetry,
     /// Its job was cancelled.
     Cancelled,
     /// A user killed it by the control socket (`supervisor kill`).
     Killed,
-    /// There are to be fewer workers.
+    /// A user reduced the number of workers.
     Scale,
     /// There are no more jobs.
     Finished,
     /// Its job took too long.
     Timeout,
-    /// It held more memory than it may, with all processes below it.
+    /// It and all processes below it held more memory than the limit.
     Memory,
     /// It broke the protocol.
     Protocol(ProtocolFault),
 }
 
-/// What is known of the end of a process before it is judged.
+/// Everything that is known about the end of a process before the pool judges it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Evidence {
     /// How it ended, as the kernel reports it.
@@ -162,7 +163,7 @@ pub struct Evidence {
     pub says_out_of_memory: bool,
     /// Whether the kernel's OOM killer killed a process in the meantime, which may be this one.
     pub kernel_oom: bool,
-    /// The names of processes that it left behind. They were killed.
+    /// The names of its orphans: processes that it left behind and that the supervisor killed.
     pub left: Vec<String>,
 }
 
@@ -173,9 +174,9 @@ pub enum ProcessEnd {
     Ended(Evidence),
     /// The program was never executed: a step of its start failed.
     NeverStarted(StartFault),
-    /// The start was withdrawn before a process was made, because the pool asked for that.
+    /// The pool withdrew the start before a process was created.
     Withdrawn,
-    /// The program ran and is gone, but another process took its exit status.
+    /// The program ran and is gone, but another process collected its exit status.
     Unobserved {
         /// The error number of the wait.
         errno: i32,
@@ -199,7 +200,7 @@ pub struct Peak {
     /// Its size, in bytes.
     pub bytes: u64,
     /// Whether this is the peak of the process itself. A new process inherits the peak of the
-    /// image that spawned it, so below that figure it is only known that it used no more.
+    /// image that spawned it, so a peak below that one is only an upper bound.
     pub exact: bool,
 }
 
@@ -223,7 +224,7 @@ pub fn says_out_of_memory([stdout, stderr]: [&[u8]; 2]) -> bool {
 }
 
 impl StopReason {
-    /// Whether the reason is held against the worker.
+    /// Whether the worker is to blame for being stopped: it reached a limit or broke the protocol.
     #[must_use]
     pub fn is_charge(self) -> bool {
         matches!(self, Self::Timeout | Self::Memory | Self::Protocol(_))
@@ -231,7 +232,7 @@ impl StopReason {
 }
 
 impl Peak {
-    /// Takes into account that the process was seen to hold this many bytes.
+    /// Raises the peak to a sample of this many bytes, if that is larger.
     pub fn raise(&mut self, bytes: u64) {
         if bytes > self.bytes {
             *self = Self { bytes, exact: true };
@@ -252,13 +253,13 @@ impl fmt::Display for Cause {
             Self::Timeout => write!(f, "timeout"),
             Self::Protocol(fault) => write!(f, "protocol error: {fault}"),
             Self::Unobserved => write!(f, "unobserved"),
-            Self::AskedToStop(Asked { why: StopReason::Killed, .. }) => {
+            Self::AskedToStop(StopRequest { why: StopReason::Killed, .. }) => {
                 write!(f, "killed by a user")
             }
-            Self::AskedToStop(Asked { killed: true, .. }) => {
+            Self::AskedToStop(StopRequest { killed: true, .. }) => {
                 write!(f, "asked to stop: killed")
             }
-            Self::AskedToStop(Asked { why, .. }) => match why {
+            Self::AskedToStop(StopRequest { why, .. }) => match why {
                 StopReason::Roll => write!(f, "asked to stop: rolled"),
                 StopReason::Recycle => write!(f, "asked to stop: recycled"),
                 StopReason::IsolatedRetry => write!(f, "asked to stop: for a fresh one"),

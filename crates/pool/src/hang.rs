@@ -1,44 +1,45 @@
-//! What a job was doing when its time was over. It is examined twice, at half its time and at the
-//! end: what it used in between shows whether it computed, waited, or was kept from a processor.
+//! Describes what a job was doing when it reached its time limit. The supervisor examines the job
+//! twice, after half of its time limit and at its end. The difference shows whether the job
+//! computed, waited, or got no processor.
 
 use std::{fmt, time::Duration};
 
-/// What was seen of the processes of a job, just before it was ended.
+/// Observations of a job's processes, just before the supervisor stopped the job.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hang {
-    /// Time between the two looks.
+    /// Time between the two examinations.
     pub window: Duration,
     /// The processor time that all processes of the job used in the meantime.
     pub cpu: Duration,
-    /// How long threads of the job were ready to run and had no processor.
+    /// How long threads of the job waited for a processor between the two examinations.
     pub unserved: Duration,
     /// The processes of the job, the oldest first.
     pub processes: Vec<Seen>,
 }
 
-/// A process, as it was seen.
+/// A process at the second examination.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Seen {
-    /// Its number.
+    /// Its process id.
     pub pid: i32,
     /// The kernel's short name for its program.
     pub name: String,
     /// Its state: `R` runs, `S` sleeps, `D` waits for a disk, `T` is stopped, `Z` has ended.
     pub state: char,
-    /// The kernel function in which its first thread sleeps, if the supervisor may know that.
+    /// The kernel function in which its first thread sleeps, if the supervisor may read it.
     pub wchan: Option<String>,
-    /// The kernel stack of that thread, innermost first, if the supervisor may know that.
+    /// The kernel stack of that thread, innermost function first, if the supervisor may read it.
     pub stack: Vec<String>,
 }
 
-/// What a hang looks like.
+/// The kinds of hang.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// Every process was stopped.
     Stopped,
     /// The job computed.
     Busy,
-    /// The job was ready to run, and others had the processors.
+    /// The job was ready to run, but other processes used the processors.
     Starved,
     /// The job waited for a disk, or for a file system that does not answer.
     Disk,
@@ -47,10 +48,10 @@ pub enum Kind {
 }
 
 impl Hang {
-    /// One part in this many of the time decides what a hang looks like.
+    /// A job is busy (or starved) if it was so for at least `1 / SHARE` of the time.
     const SHARE: u32 = 2;
 
-    /// What the hang looks like.
+    /// The kind of this hang.
     #[must_use]
     pub fn kind(&self) -> Kind {
         let mut living = self.processes.iter().filter(|seen| seen.state != 'Z').peekable();
@@ -69,7 +70,7 @@ impl Hang {
         }
     }
 
-    /// The process that the others wait for: the youngest one that waits for no child.
+    /// The process that the others probably wait for: the youngest one that waits for no child.
     #[must_use]
     pub fn culprit(&self) -> Option<&Seen> {
         let waits = |seen: &&Seen| seen.wchan.as_deref() != Some("do_wait") && seen.state != 'Z';

@@ -1,4 +1,4 @@
-//! Jobs, their attempts and their outcomes: plain data, from the source to the sink.
+//! Jobs, their attempts and their outcomes: plain data that passes from the source to the sink.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,12 +22,12 @@ pub enum FailureKind {
     Panic,
 }
 
-/// Something to be done.
+/// A unit of work.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Job {
     /// The bytes that the worker gets.
     pub payload: Payload,
-    /// Where it stands in its input: the number of its line or argument, from 1.
+    /// Its position in the input: the number of its line or argument, from 1.
     pub position: u64,
 }
 
@@ -36,9 +36,9 @@ pub struct Job {
 pub struct Accepted {
     /// The job's number, which is the same in every view, and in a run that continues this one.
     pub id: u64,
-    /// The place of its outcome where outcomes come out in order, from 1.
+    /// Its sequence number in this run, from 1: its outcome's turn in ordered output.
     pub place: u64,
-    /// What is to be done.
+    /// The payload, and its position in the input.
     pub job: Job,
 }
 
@@ -47,11 +47,11 @@ pub struct Accepted {
 pub struct Outcome {
     /// The job's number.
     pub id: u64,
-    /// The place of this outcome where outcomes come out in order, from 1.
+    /// The job's sequence number in this run, from 1: the turn of this outcome in ordered output.
     pub place: u64,
-    /// Where the job stood in its input, from 1.
+    /// The job's position in the input, from 1.
     pub position: u64,
-    /// What was to be done.
+    /// The bytes that the worker got, or would have got.
     pub payload: Payload,
     /// How it ended.
     pub end: JobEnd,
@@ -59,7 +59,7 @@ pub struct Outcome {
     pub last: Option<Attempt>,
     /// The attempts before the last one, in order. Most jobs have none.
     pub earlier: Vec<Attempt>,
-    /// Whether a run that this one continues has written this outcome, or may have.
+    /// Whether the output may contain this outcome already, from a run that this one continues.
     pub again: bool,
 }
 
@@ -83,9 +83,10 @@ pub enum JobEnd {
     Ok(Payload),
     /// It failed or took too long, and has no retries left. Its last attempt says why.
     Failed,
-    /// It is in quarantine: its workers died of it. Its last attempt holds the evidence.
+    /// It is in quarantine: its workers died or were killed too often. Its last attempt holds the
+    /// evidence.
     Crashed,
-    /// It is longer than a frame may be, and was never tried.
+    /// It is longer than a frame may be, and was never sent.
     TooLong {
         /// The length of the job, in bytes.
         bytes: u64,
@@ -97,7 +98,7 @@ pub enum JobEnd {
 }
 
 impl JobEnd {
-    /// Whether the job has ended for good; else a run that continues this one may do it.
+    /// Whether the result is final; otherwise a run that continues this one runs the job again.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Ok(_) | Self::Failed | Self::Crashed)
@@ -117,10 +118,11 @@ pub struct Attempt {
     pub began: Duration,
     /// How long it ran.
     pub took: Duration,
-    /// The largest resident memory of its worker by then, in bytes, in this job or one before.
-    /// `None` where it was not measured: after short jobs that would cost more than the jobs.
+    /// The worker's peak resident memory at the end of the attempt, in bytes; it may stem from an
+    /// earlier job. `None` if not measured: measuring after a short job would cost more than the
+    /// job.
     pub peak_bytes: Option<u64>,
-    /// What it was doing when its time was over, if it was examined.
+    /// What it was doing when it reached its time limit, if it was examined.
     pub hang: Option<Box<Hang>>,
     /// How it ended.
     pub end: AttemptEnd,
@@ -135,24 +137,25 @@ pub enum AttemptEnd {
     Error(Box<Failure>),
     /// It reached its time limit.
     Timeout(Box<Death>),
-    /// The worker died of it.
+    /// The worker died, and the death is charged to the job.
     Crashed(Box<Death>),
-    /// The worker died or was stopped for another reason: the job is requeued and not charged.
+    /// The worker died or was stopped for a reason that is not charged to the job: the job is
+    /// requeued.
     Requeued(Box<Death>),
-    /// A command was run, and ended in some way.
+    /// A launcher ran a command, or failed to start it; the pool judges the result.
     Ran(Box<Ran>),
-    /// The supervisor died while it ran, so nobody knows how it ended.
+    /// The supervisor died while the attempt ran, so its end is unknown.
     Lost,
 }
 
-/// What a worker says of a job that failed.
+/// A worker's report of a job that failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
     /// Whether it was an error or a panic.
     pub kind: FailureKind,
     /// The message, for people.
     pub message: String,
-    /// The place in the worker's source, if the worker named one.
+    /// The location in the worker's source code, if the worker named one.
     pub place: Option<String>,
 }
 
@@ -161,7 +164,7 @@ pub struct Failure {
 pub struct Death {
     /// Why the worker died.
     pub cause: Cause,
-    /// How the worker died; `None` if it still lives, or nobody saw its end.
+    /// How the worker died; `None` if it still lives, or its end was not observed.
     pub evidence: Option<Evidence>,
     /// The last bytes that it wrote to stdout and stderr.
     pub last_output: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Every decision of a run, and the vocabulary in which it is made.
+//! Makes every decision of a run, and defines the types that the rest of the program shares.
 //!
 //! [`Pool::step`] takes what happened and when, and returns what to do about it. The crate does
 //! no IO: processes, pipes, clocks and randomness are inputs and actions, so that the simulator
@@ -20,6 +20,6 @@ pub mod signal;
 mod worker_id;
 
 pub use decide::{
-    Abilities, Action, Actions, Answer, Cancelled, Input, Jitter, Left, Memory, MemorySample, News,
-    Order, Policy, Pool, Reply, RunEnd, Running, Standing, Tick, verdict,
+    Abilities, Action, Actions, Answer, Cancelled, Input, Jitter, Memory, MemorySample, News,
+    Order, Policy, Pool, Remains, Reply, RunEnd, Running, Standing, Tick, verdict,
 };

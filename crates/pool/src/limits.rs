@@ -1,5 +1,5 @@
-//! The resource limits of workers, as `--limit name=value,…` writes them: for instance
-//! `data=512M,cpu=30s,nofile=256`. `unlimited` lifts a limit.
+//! The resource limits of workers, and the syntax of `--limit name=value,…`: for instance
+//! `data=512M,cpu=30s,nofile=256`. The value `unlimited` lifts a limit.
 
 use std::str::FromStr;
 
@@ -18,13 +18,13 @@ pub enum Resource {
     Cpu,
     /// Open files.
     OpenFiles,
-    /// Processes and threads of the user. It does not bind root.
+    /// The number of processes and threads of the user. The kernel does not apply it to root.
     Processes,
-    /// The size of a file that it writes, in bytes.
+    /// The size of a file that the process writes, in bytes.
     FileSize,
-    /// The size of its core dump, in bytes.
+    /// The size of the process's core dump, in bytes.
     Core,
-    /// The stack of its first thread, in bytes.
+    /// The stack of the process's first thread, in bytes.
     Stack,
 }
 
@@ -81,8 +81,8 @@ pub const UNLIMITED: u64 = u64::MAX;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Limits {
     of_process: Vec<(Resource, u64)>,
-    /// What a process and all processes below it may hold, in bytes. The kernel has no such limit:
-    /// the supervisor watches it.
+    /// The most resident memory that a process and all processes below it may hold together, in
+    /// bytes. The supervisor enforces it by sampling; the kernel has no such limit.
     tree_bytes: Option<u64>,
 }
 
@@ -93,8 +93,8 @@ impl Limits {
         self.of_process.push((resource, value));
     }
 
-    /// The limits of all `--limit` options, of which later ones win, and of `--memory`. That one
-    /// limits what a process and all processes below it hold, and sets `data` where no option does.
+    /// Combines all `--limit` options, where later values win, with `--memory` in bytes. `--memory`
+    /// limits a process and all processes below it together, and is the default for `data`.
     #[must_use]
     pub fn gather(given: &[Self], memory: Option<u64>) -> Self {
         let mut limits = Self { tree_bytes: memory, ..Self::default() };
@@ -107,13 +107,14 @@ impl Limits {
         limits
     }
 
-    /// What a process and all processes below it may hold, in bytes, if that is limited.
+    /// The most memory that a process and all processes below it may hold together, in bytes;
+    /// `None` if it is not limited.
     #[must_use]
     pub fn tree_bytes(&self) -> Option<u64> {
         self.tree_bytes
     }
 
-    /// The limit of a resource; `None` if there is none, or it was lifted.
+    /// The limit of a resource, in its unit; `None` if it is not set, or lifted.
     #[must_use]
     pub fn get(&self, resource: Resource) -> Option<u64> {
         let set = self.of_process.iter().find(|(known, _)| *known == resource);
@@ -147,7 +148,7 @@ pub enum LimitError {
     /// It is not of the form `name=value`.
     #[error("`{0}` sets no limit: write name=value, such as data=512M")]
     NoValue(String),
-    /// There is no limit of this name.
+    /// The name is unknown.
     #[error("`{0}` is not a limit: there are as, data, cpu, nofile, nproc, fsize, core and stack")]
     UnknownName(String),
     /// The value does not have the form that the limit takes.

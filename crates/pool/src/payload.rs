@@ -4,14 +4,15 @@ use std::{fmt, sync::Arc};
 
 /// The bytes of a job or a reply.
 ///
-/// Up to 30 bytes are kept in place, since an allocation costs more than all else that is done for
-/// a job. Clones of longer ones share the bytes.
+/// Up to 30 bytes are stored inline, because an allocation costs more than all other work for such
+/// a job. Longer payloads are reference-counted: a clone copies no bytes.
 #[derive(Clone)]
 pub struct Payload(Form);
 
-/// Up to this many bytes are kept in place.
+/// Up to this many bytes are stored inline.
 const SHORT_BYTES_MAX: usize = 30;
-/// From this many bytes on, a payload keeps the frame that it came in.
+/// A payload of at least this many bytes keeps the whole frame in which it arrived, so that its
+/// bytes are not copied.
 const LONG_BYTES_MIN: usize = 32 << 10;
 
 #[derive(Clone)]
@@ -44,7 +45,7 @@ impl Payload {
         Self(Form::Shared { frame: Arc::new(bytes.to_vec()), start: 0 })
     }
 
-    /// The bytes of `frame` from `start` on. Long ones are not copied.
+    /// The bytes of `frame` from `start` on. From 32 KiB on they are not copied.
     #[must_use]
     pub fn take(frame: Vec<u8>, start: usize) -> Self {
         let start = start.min(frame.len());
@@ -76,9 +77,10 @@ impl Payload {
         self.len() == 0
     }
 
-    /// Whether the payload is long, and best written from where it is.
+    /// Whether the payload is at least 32 KiB long, so that a writer should write it directly from
+    /// its shared frame instead of copying it.
     #[must_use]
-    pub fn is_shared(&self) -> bool {
+    pub fn is_frame_shared(&self) -> bool {
         matches!(self.0, Form::Shared { .. })
     }
 }

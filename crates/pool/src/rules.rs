@@ -1,17 +1,18 @@
-//! The rules of a run: restarts, rolls, retries, prefetch, halts and recycling.
+//! The rules that a user sets for a run: restarts, rolls, retries, prefetch, halts and recycling.
 
 use std::time::Duration;
 
 /// The rules for jobs.
 #[derive(Clone, Debug)]
 pub struct JobRules {
-    /// The number of further attempts of a job that failed.
+    /// The number of further attempts after a failure.
     pub retries: u32,
-    /// The delay from the first failure to the next attempt. It doubles each time, up to 30 s.
+    /// The delay from the first failure to the next attempt. It doubles with each failure, up to
+    /// 30 s.
     pub retry_delay: Duration,
     /// Which failures are followed by another attempt.
     pub retry_on: RetryOn,
-    /// The number of further attempts of a job that killed its worker, each alone in a fresh one.
+    /// The number of isolated retries of a job that killed its worker, each alone in a fresh one.
     pub crash_retries: u32,
     /// How long an attempt may take.
     pub timeout: Option<Duration>,
@@ -21,7 +22,7 @@ pub struct JobRules {
     pub prefetch: Prefetch,
     /// The shortest time between two jobs that are sent.
     pub delay: Duration,
-    /// When the run is stopped for how its jobs end.
+    /// Stops the run once enough jobs have ended in a given way.
     pub halt: Option<Halt>,
     /// How long a worker may take from its execution to its hello.
     pub start_timeout: Duration,
@@ -43,12 +44,12 @@ pub struct RetryOn {
 /// How many jobs a worker may have in flight: the running one and those that wait behind it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Prefetch {
-    /// About a millisecond of work, by the time that jobs take.
+    /// About a millisecond of work, by the measured time per job.
     Auto,
     /// As `Auto`, but at least two, so that the next job begins without waiting for the supervisor:
     /// for commands, which a launcher runs one after the other.
     Ahead,
-    /// Always this many.
+    /// A fixed number of jobs.
     Fixed(u32),
 }
 
@@ -64,7 +65,7 @@ pub struct Halt {
     pub now: bool,
     /// Which ends count.
     pub when: HaltWhen,
-    /// How many such ends stop the run.
+    /// The number of such ends that stops the run.
     pub count: HaltCount,
 }
 
@@ -79,27 +80,27 @@ pub enum HaltWhen {
     Done,
 }
 
-/// How many ends make a [`Halt`].
+/// The threshold of a [`Halt`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HaltCount {
-    /// This many.
+    /// This number of ends.
     Number(u64),
-    /// This percentage of the jobs that have ended, once three have, as in GNU parallel.
+    /// This percentage of the jobs that have ended, once three jobs have ended, as in GNU parallel.
     Percent(u64),
 }
 
 /// When a worker is replaced by a fresh one. The new one is ready before the old one ends.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Recycle {
-    /// After this many jobs.
+    /// After this number of jobs.
     pub jobs: Option<u64>,
-    /// Once its resident memory is this large, in bytes.
+    /// Once its resident memory reaches this size, in bytes.
     pub resident_bytes: Option<u64>,
-    /// Once it has been up for this long.
+    /// Once it has been up for this time.
     pub age: Option<Duration>,
 }
 
-/// When a worker that ended is started again.
+/// Whether a worker that ended is started again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Restart {
     /// Never.
@@ -115,6 +116,6 @@ pub enum Restart {
 pub enum Roll {
     /// The new worker is ready before the old one is asked to end.
     StartFirst,
-    /// The old worker is gone before the new one starts: for programs that own a port.
+    /// The old worker is gone before the new one starts: for programs that listen on a fixed port.
     StopFirst,
 }

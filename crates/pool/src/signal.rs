@@ -4,8 +4,8 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// Requests to end that come within this time count as one: `timeout`, shells and service managers
-/// send a signal to the process group and to its leader.
+/// Requests to stop within this time of each other count as one, because `timeout`, shells and
+/// service managers send a signal to both the process group and its leader.
 pub const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// A signal number, 1 to 64.
@@ -25,7 +25,7 @@ const RTMIN: u8 = 34;
 const MAX: u8 = 64;
 
 impl Signal {
-    /// The terminal closed, or a request to roll the workers.
+    /// The terminal closed; for the supervisor, a request to roll the workers.
     pub const HUP: Self = Self(1);
     /// Ctrl-C.
     pub const INT: Self = Self(2);
@@ -35,7 +35,7 @@ impl Signal {
     pub const ABRT: Self = Self(6);
     /// Ends a process, which cannot refuse it.
     pub const KILL: Self = Self(9);
-    /// A request to print what is running.
+    /// For the supervisor, a request to print the running jobs.
     pub const USR1: Self = Self(10);
     /// An access to an address that is not mapped.
     pub const SEGV: Self = Self(11);
@@ -54,7 +54,7 @@ impl Signal {
     /// A file would have grown beyond its limit.
     pub const XFSZ: Self = Self(25);
 
-    /// The signal of this number, if there is one.
+    /// The signal with this number; `None` outside of 1 to 64.
     #[must_use]
     pub fn from_number(number: i32) -> Option<Self> {
         u8::try_from(number).ok().filter(|n| (1..=MAX).contains(n)).map(Self)
@@ -66,8 +66,8 @@ impl Signal {
         i32::from(self.0)
     }
 
-    /// Whether the kernel sends it for what a program did itself: a fault, `abort`, a limit, a
-    /// closed pipe or a timer of its own.
+    /// Whether a program normally causes this signal itself: by a fault, `abort`, a limit, a closed
+    /// pipe or its own timer.
     #[must_use]
     pub fn is_own_fault(self) -> bool {
         const OWN: [&str; 12] = [
@@ -89,7 +89,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// The name of a signal that does not exist. `Display` says how to write one.
+/// An unknown signal name or number. The message explains the accepted forms.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a signal: write a name or a number from 1 to 64, such as TERM, SIGINT or 15")]
 pub struct UnknownSignal(String);

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-/// A worker: a slot and one generation in it. Written `w2.7`.
+/// The id of a worker: its slot and its generation, written `w2.7`.
 ///
-/// All that a worker says carries its id, so that late news of an earlier generation is recognized.
+/// All news about a worker carries this id, so that late news about an earlier generation is
+/// recognized.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct WorkerId {
     /// The slot's number, from 1.
     pub slot: u32,
-    /// The number of the worker among those of its slot, from 1.
+    /// The number of the worker within its slot, from 1.
     pub generation: u32,
 }
 

@@ -235,7 +235,7 @@ impl<'a> Event<'a> {
 
     fn ended(ended: &event::Ended) -> Self {
         let after_ms = match ended.next {
-            event::Next::Again(delay) => Some(delay.into()),
+            event::Next::Restart(delay) => Some(delay.into()),
             _ => None,
         };
         Self::Ended { ended: ended.into(), next: names::next(ended.next), after_ms }

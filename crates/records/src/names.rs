@@ -7,7 +7,7 @@
 use pool::{
     RunEnd,
     event::{Again, Ending, Next, ShutdownReason},
-    exit::{Asked, Cause, Certainty, Sender, StopReason},
+    exit::{Cause, Certainty, Sender, StopReason, StopRequest},
     hang::Kind,
     job::{AttemptEnd, FailureKind, JobEnd},
 };
@@ -45,7 +45,7 @@ pub fn cause(cause: Cause) -> &'static str {
         Cause::Timeout => "timeout",
         Cause::Protocol(_) => "protocol",
         Cause::Unobserved => "unobserved",
-        Cause::AskedToStop(Asked { why, .. }) => stop_reason(why),
+        Cause::AskedToStop(StopRequest { why, .. }) => stop_reason(why),
     }
 }
 
@@ -101,8 +101,8 @@ pub fn status(end: &JobEnd) -> &'static str {
 #[must_use]
 pub fn shutdown_reason(reason: ShutdownReason) -> &'static str {
     match reason {
-        ShutdownReason::Asked(Ending::Drain) => "drain",
-        ShutdownReason::Asked(Ending::Stop | Ending::Now) => "stop",
+        ShutdownReason::ByUser(Ending::Drain) => "drain",
+        ShutdownReason::ByUser(Ending::Stop | Ending::Now) => "stop",
         ShutdownReason::Signal(_) => "signal",
         ShutdownReason::OutputClosed => "output_closed",
         ShutdownReason::OutputFailed(_) => "output_failed",
@@ -131,7 +131,7 @@ pub fn run_status(end: RunEnd) -> &'static str {
 #[must_use]
 pub fn next(next: Next) -> &'static str {
     match next {
-        Next::Again(_) => "restart",
+        Next::Restart(_) => "restart",
         Next::Replaced => "replaced",
         Next::NotNeeded => "not_needed",
         Next::Done => "done",
@@ -208,7 +208,7 @@ mod tests {
     const FAULT: StartFault = StartFault { step: StartStep::Exec, errno: 2 };
 
     fn causes() -> Vec<Cause> {
-        let asked = STOPS.map(|why| Cause::AskedToStop(Asked { why, killed: true }));
+        let asked = STOPS.map(|why| Cause::AskedToStop(StopRequest { why, killed: true }));
         let others = [
             Cause::Exit,
             Cause::Signal(Sender::Itself),
@@ -244,7 +244,7 @@ mod tests {
         let names = ends.map(|end| status(&end));
         assert_eq!(names, ["ok", "failed", "quarantined", "too_long", "not_run"]);
         let next = [
-            Next::Again(Duration::ZERO),
+            Next::Restart(Duration::ZERO),
             Next::Replaced,
             Next::NotNeeded,
             Next::Done,
@@ -266,8 +266,8 @@ mod tests {
     #[test]
     fn golden_names_of_shutdown_reasons() {
         let reasons = [
-            ShutdownReason::Asked(Ending::Drain),
-            ShutdownReason::Asked(Ending::Stop),
+            ShutdownReason::ByUser(Ending::Drain),
+            ShutdownReason::ByUser(Ending::Stop),
             ShutdownReason::Signal(Signal::TERM),
             ShutdownReason::OutputClosed,
             ShutdownReason::OutputFailed(5),

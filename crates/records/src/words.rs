@@ -4,7 +4,7 @@
 
 use pool::{
     event::{Ended, Ending, ShutdownReason},
-    exit::{Asked, Cause, Evidence, Sender, StopReason},
+    exit::{Cause, Evidence, Sender, StopReason, StopRequest},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
 };
 use text::{escape::visible, units::show_duration};
@@ -25,9 +25,11 @@ pub fn cause(cause: Cause) -> String {
         Cause::Timeout => "timeout".into(),
         Cause::Unobserved => "unobserved".into(),
         Cause::Protocol(fault) => format!("protocol error: {fault}"),
-        Cause::AskedToStop(Asked { why: StopReason::Killed, .. }) => "killed by a user".into(),
-        Cause::AskedToStop(Asked { killed: true, .. }) => "asked to stop: killed".into(),
-        Cause::AskedToStop(Asked { why, killed: false }) => match why {
+        Cause::AskedToStop(StopRequest { why: StopReason::Killed, .. }) => {
+            "killed by a user".into()
+        }
+        Cause::AskedToStop(StopRequest { killed: true, .. }) => "asked to stop: killed".into(),
+        Cause::AskedToStop(StopRequest { why, killed: false }) => match why {
             StopReason::Roll => "asked to stop: rolled",
             StopReason::Recycle => "asked to stop: recycled",
             StopReason::IsolatedRetry => "asked to stop: for a fresh one",
@@ -103,7 +105,7 @@ pub fn failure(attempt: &Attempt) -> String {
 }
 
 fn is_cancelled(cause: Cause) -> bool {
-    matches!(cause, Cause::AskedToStop(Asked { why: StopReason::Cancelled, .. }))
+    matches!(cause, Cause::AskedToStop(StopRequest { why: StopReason::Cancelled, .. }))
 }
 
 fn timeout(attempt: &Attempt) -> String {
@@ -127,8 +129,8 @@ pub fn outcome(outcome: &Outcome) -> String {
 #[must_use]
 pub fn shutdown(reason: ShutdownReason) -> String {
     match reason {
-        ShutdownReason::Asked(Ending::Drain) => "asked to drain".into(),
-        ShutdownReason::Asked(Ending::Stop | Ending::Now) => "asked to stop".into(),
+        ShutdownReason::ByUser(Ending::Drain) => "asked to drain".into(),
+        ShutdownReason::ByUser(Ending::Stop | Ending::Now) => "asked to stop".into(),
         ShutdownReason::Signal(signal) => signal.to_string(),
         ShutdownReason::OutputClosed => "nobody reads the output".into(),
         ShutdownReason::OutputFailed(_) => "the output cannot be written".into(),

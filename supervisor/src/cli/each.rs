@@ -140,7 +140,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     views: views::Arguments,
 
-    /// The command, and its arguments; from COMMAND on, no option is ours, and after ::: each
+    /// The command and its arguments. Options after COMMAND belong to the command; after :::, each
     /// argument is an input
     #[arg(value_names = ["COMMAND", "ARGS"], num_args = 0.., trailing_var_arg = true)]
     argv: Vec<OsString>,

@@ -62,7 +62,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME=VALUE", value_parser = clap::builder::OsStringValueParser::new())]
     pub(super) env: Vec<OsString>,
 
-    /// Give no variable but those of --env and our own
+    /// Clear the environment except for --env and the variables that the supervisor sets
     #[arg(long)]
     pub(super) env_clear: bool,
 

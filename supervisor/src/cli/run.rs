@@ -65,8 +65,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     views: views::Arguments,
 
-    /// The program each worker runs, and its arguments; from PROGRAM on, no option is ours, and
-    /// after ::: each argument is a job
+    /// The program of each worker and its arguments. Options after PROGRAM belong to the program;
+    /// after :::, each argument is a job
     #[arg(value_names = ["PROGRAM", "ARGS"], num_args = 1.., trailing_var_arg = true)]
     argv: Vec<OsString>,
 }

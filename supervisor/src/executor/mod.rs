@@ -41,7 +41,7 @@ use self::{
 };
 use crate::{settings::Settings, sink::Outlet};
 use pool::{
-    Action, Cancelled, Input, Jitter, Left, News, Order, event::WorkerId, exit::ProcessEnd,
+    Action, Cancelled, Input, Jitter, News, Order, Remains, event::WorkerId, exit::ProcessEnd,
     signal::Signal,
 };
 use process::ProcessHandle;
@@ -264,8 +264,8 @@ impl Executor {
     }
 
     fn report_no_start(&mut self, worker: WorkerId, end: ProcessEnd) {
-        let (left, jitter) = (Left::default(), self.jitter());
-        let news = News::Ended { pid: None, end, left, jitter };
+        let (remains, jitter) = (Remains::default(), self.jitter());
+        let news = News::Ended { pid: None, end, remains, jitter };
         self.events.push(Input::Worker { worker, news });
     }
 
@@ -304,7 +304,7 @@ impl Executor {
         let Some(connection) = self.connection(worker) else { return };
         let reason = Cow::Borrowed(match why {
             Cancelled::Timeout => "timeout",
-            Cancelled::Asked => "cancelled",
+            Cancelled::ByUser => "cancelled",
             Cancelled::Memory => "memory",
         });
         connection.send_message(&ToWorker::Cancel { id, reason });

@@ -14,7 +14,7 @@ use super::{
     output::OutputStream,
 };
 use crate::sink::Outlet;
-use pool::{Left, Memory, News, Reply, event::WorkerId, exit::Pipe};
+use pool::{Memory, News, Remains, Reply, event::WorkerId, exit::Pipe};
 use process::proc;
 
 /// Shortest time between two memory samples of a worker that runs short jobs.
@@ -123,7 +123,7 @@ impl Channels {
     }
 
     /// Reads what a dead worker left, after its [`ReplyReader`] was aborted.
-    pub(super) fn finish(&self) -> Left {
+    pub(super) fn finish(&self) -> Remains {
         let mut received = Received::default();
         let output = self.output.each_ref().map(|stream| stream.tail()).concat();
         let (started, result) = self.connection.finish(&mut received);
@@ -131,7 +131,7 @@ impl Channels {
         self.forward_reports(&received);
         self.connection.kill_job_process();
         let (spoke, broken) = (received.hello.is_some(), result.err());
-        Left { spoke, replies: received.replies, started, broken, output }
+        Remains { spoke, replies: received.replies, started, broken, output }
     }
 }
 

@@ -260,7 +260,7 @@ fn a_worker_that_dies_with_a_job_reports_what_it_had_read() {
         executor.perform(&Action::Kill(WORKER));
         let left = loop {
             match next(&mut executor).await {
-                News::Ended { left, .. } => break left,
+                News::Ended { remains, .. } => break remains,
                 News::Closed(_) => {}
                 other => panic!("{other:?}"),
             }

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::sink::{Origin, Outlet, Stream};
 use pool::{
-    Jitter, Left, News,
+    Jitter, News, Remains,
     event::WorkerId,
     exit::{ProcessEnd, says_out_of_memory},
 };
@@ -90,7 +90,7 @@ impl WorkerTask {
             Err(fault) => {
                 // The process has reported the fault and exits at once, or is dead already.
                 let _ = process.ended().await;
-                (ProcessEnd::NeverStarted(fault), Left::default())
+                (ProcessEnd::NeverStarted(fault), Remains::default())
             }
         };
         if let (Some(orphans), Some(pid)) = (&orphans, pid) {
@@ -104,7 +104,7 @@ impl WorkerTask {
             orphans.remove_worker(pid);
         }
         output.iter().for_each(OutputStream::finish);
-        news.send(News::Ended { pid, end, left, jitter: self.jitter });
+        news.send(News::Ended { pid, end, remains: left, jitter: self.jitter });
     }
 }
 
@@ -116,7 +116,7 @@ async fn supervise(
     channels: Option<Channels>,
     watches_memory: bool,
     oom: &OomWatch,
-) -> (ProcessEnd, Left) {
+) -> (ProcessEnd, Remains) {
     let reader = channels
         .clone()
         .map(|channels| spawn_local(ReplyReader::new(channels, watches_memory).run()));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use pool::{
     command::{Captured, Gap, Ran},
-    exit::{Asked, Cause, Evidence, Peak, StartFault, Status, StopReason},
+    exit::{Cause, Evidence, Peak, StartFault, Status, StopReason, StopRequest},
     job::Payload,
     signal::Signal,
 };
@@ -142,7 +142,9 @@ pub(crate) fn read(reply: Payload) -> Option<Ran> {
             End::Ended(_) => Cause::Exit,
         },
         evidence: report.evidence(),
-        asked: report.stopped.map(|stop| Asked { why: why(stop.reason), killed: stop.killed }),
+        asked: report
+            .stopped
+            .map(|stop| StopRequest { why: why(stop.reason), killed: stop.killed }),
         output: Captured::new(reply, [0..stdout, stdout..both], report.gaps),
         leaked: report.leaked,
     })

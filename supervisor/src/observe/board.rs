@@ -157,7 +157,7 @@ impl Board {
     fn end(&mut self, ended: &Ended) {
         let Some(slot) = self.slot(ended.worker) else { return };
         slot.live.retain(|live| live.worker != ended.worker);
-        if matches!(ended.next, Next::Again(_) | Next::Replaced) {
+        if matches!(ended.next, Next::Restart(_) | Next::Replaced) {
             slot.restarts.add(names::cause(ended.cause));
         }
         // Another worker has the slot: this end is not the slot's last one.
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_worker_that_is_replaced_is_counted_by_its_cause() {
         let mut board = Board::new(1);
-        let again = |generation| ended(generation, Next::Again(Duration::ZERO));
+        let again = |generation| ended(generation, Next::Restart(Duration::ZERO));
         let events = [started(1), again(1), started(2), again(2), started(3), ended(3, Next::Done)];
         events.iter().for_each(|event| board.apply(Duration::ZERO, event));
         let restarts: Vec<_> = board.slots()[0].restarts.iter().collect();

@@ -29,7 +29,7 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
         Event::ShuttingDown { reason: ShutdownReason::Signal(signal) } => {
             format!("{signal}: stopping")
         }
-        Event::ShuttingDown { reason: ShutdownReason::Asked(ending) } => match ending {
+        Event::ShuttingDown { reason: ShutdownReason::ByUser(ending) } => match ending {
             Ending::Drain => "asked to drain: running jobs finish, no others are started".into(),
             Ending::Stop | Ending::Now => "asked to stop: stopping".into(),
         },
@@ -155,8 +155,8 @@ fn end(ended: &Ended, settings: &Settings) -> Option<String> {
         let _ = write!(text, "; {left}; killed");
     }
     match ended.next {
-        Next::Again(delay) if delay.is_zero() => text.push_str("; replaced at once"),
-        Next::Again(delay) => {
+        Next::Restart(delay) if delay.is_zero() => text.push_str("; replaced at once"),
+        Next::Restart(delay) => {
             let _ = write!(text, "; again in {}", show_duration(delay));
         }
         Next::Replaced => text.push_str("; its successor has the slot"),

@@ -98,7 +98,7 @@ impl Narrator {
     /// Whether the line about a job has said everything about its worker's end.
     fn is_reported(&self, ended: &Ended, settings: &Settings) -> bool {
         let goes_on = match ended.next {
-            Next::Again(delay) => delay.is_zero(),
+            Next::Restart(delay) => delay.is_zero(),
             Next::Replaced | Next::Done => true,
             Next::NotNeeded | Next::GaveUp => false,
         };

@@ -112,5 +112,5 @@ impl<E: Perform> Run<E> {
 }
 
 fn asked(ending: Ending) -> Input {
-    Input::Shutdown(ShutdownReason::Asked(ending))
+    Input::Shutdown(ShutdownReason::ByUser(ending))
 }

@@ -29,7 +29,7 @@ pub fn exit_status(end: RunEnd) -> u8 {
         ShutdownReason::OutputFailed(_)
         | ShutdownReason::ReportFailed
         | ShutdownReason::JournalFailed => OUTPUT_FAILED,
-        ShutdownReason::Halted { .. } | ShutdownReason::Asked(_) => STOPPED_EARLY,
+        ShutdownReason::Halted { .. } | ShutdownReason::ByUser(_) => STOPPED_EARLY,
         ShutdownReason::SourceFailed => OUR_FAILURE,
         ShutdownReason::Deadline => DEADLINE,
         ShutdownReason::NotAWorker(_) => USAGE,

@@ -16,7 +16,9 @@ use crate::identity::Digest;
 use pool::{
     command::{Captured, Gap, Ran},
     event::WorkerId,
-    exit::{Asked, Cause, Certainty, Evidence, Peak, ProtocolFault, Sender, Status, StopReason},
+    exit::{
+        Cause, Certainty, Evidence, Peak, ProtocolFault, Sender, Status, StopReason, StopRequest,
+    },
     job::{Attempt, AttemptEnd, Death, Failure, FailureKind, JobEnd, Payload},
     limits::{Limits, Resource},
     signal::Signal,
@@ -185,7 +187,8 @@ fn any_bytes() -> impl Strategy<Value = Vec<u8>> + Clone {
 }
 
 fn any_cause() -> impl Strategy<Value = Cause> + Clone {
-    let asked = Asked { why: StopReason::Protocol(ProtocolFault::FrameTooLong(7)), killed: true };
+    let asked =
+        StopRequest { why: StopReason::Protocol(ProtocolFault::FrameTooLong(7)), killed: true };
     prop::sample::select(vec![
         Cause::Exit,
         Cause::Signal(Sender::Outside),

@@ -1,4 +1,5 @@
-//! What the pool decides: a closed list of actions. Each holds all that it takes to perform it.
+//! The actions that the pool decides on: a closed list. Each action holds everything that the
+//! executor needs to perform it.
 
 use super::input::Tick;
 use crate::{
@@ -6,13 +7,13 @@ use crate::{
     job::{Outcome, Payload},
 };
 
-/// The decisions of one step. The caller empties both lists before the next one.
+/// The decisions of one step. The caller empties both lists before the next step.
 #[derive(Debug, Default)]
 pub struct Actions {
-    /// Actions, in the order in which they are to be performed.
+    /// Actions, which the caller performs in this order.
     pub list: Vec<Action>,
-    /// Jobs that have ended. Their outcomes are written before the actions are performed, so
-    /// before any event about them.
+    /// Outcomes of jobs that ended in this step. The caller writes them before it performs `list`,
+    /// so that an outcome is written before any event that depends on it is reported.
     pub settled: Vec<Outcome>,
 }
 
@@ -26,7 +27,7 @@ impl Actions {
     }
 }
 
-/// Something to do.
+/// Something that the executor does on behalf of the pool.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
     /// Start a worker's process.
@@ -35,48 +36,52 @@ pub enum Action {
     Send {
         /// The worker.
         worker: WorkerId,
-        /// Whether jobs that were retracted before are to be declared forgotten first.
+        /// Whether to send a resume frame first, at which the worker drops the retracted jobs that
+        /// it reads before it.
         resume: bool,
         /// The jobs, in order.
         orders: Vec<Order>,
     },
-    /// Keep a worker from starting more of the jobs that it was sent, and report which job it
-    /// started last.
+    /// Retract jobs: prevent a worker from starting any more of the jobs that it was sent, and
+    /// report which job it started last ([`News::Retracted`](super::input::News::Retracted)).
     Retract(WorkerId),
-    /// Record that a job that was sent was not begun, and is no longer with its worker.
+    /// Record in the journal that a job was sent to a worker, not started, and taken back.
     Requeued {
         /// The job's number.
         id: u64,
     },
-    /// Ask a worker to end the job that it runs.
+    /// Send a worker the request to end the job that it runs.
     Cancel {
         /// The worker.
         worker: WorkerId,
         /// The job's number.
         id: u64,
-        /// Why it is to end.
+        /// Why the job ends early.
         why: Cancelled,
     },
-    /// Look at what a worker does: at half the time of its job and when that time is over. What it
-    /// used in between shows what it is busy with.
+    /// Examine what the processes of a worker do: after half of the job's time limit and again at
+    /// its end. The difference between the two shows why the job hangs.
     Examine {
         /// The worker.
         worker: WorkerId,
         /// The job's number.
         id: u64,
-        /// Whether the job's time is over: then the second look is reported.
+        /// Whether this is the second examination, at the time limit. Only that one is answered,
+        /// with [`Input::Examined`](super::input::Input::Examined).
         is_over: bool,
     },
     /// Measure the memory of workers and all processes below them.
     SampleMemory {
         /// The workers.
         workers: Vec<WorkerId>,
-        /// What each may hold, in bytes. Above that, shared pages are to be counted exactly.
+        /// The limit of each, in bytes. For a worker above it, the executor measures the
+        /// proportional share of shared pages too.
         limit: u64,
     },
-    /// Tell a worker that there are no more jobs, and close the pipe that they came by.
+    /// Dismiss a worker: send it the end of its jobs and close its jobs pipe, so that it exits.
     Dismiss(WorkerId),
-    /// Do not start a worker after all, if its process has not been begun: that is its end then.
+    /// Withdraw a start: if the worker's process was not created yet, do not create it, and report
+    /// [`ProcessEnd::Withdrawn`](crate::exit::ProcessEnd::Withdrawn).
     Withdraw(WorkerId),
     /// Send the stop signal to a worker's process group.
     Ask(WorkerId),
@@ -86,25 +91,25 @@ pub enum Action {
     Emit(Event),
 }
 
-/// A job, as it is sent to a worker.
+/// One attempt of a job, as it is sent to a worker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Order {
     /// The job's number.
     pub id: u64,
-    /// Which attempt of it, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// What is to be done. A clone costs no allocation.
+    /// The job's bytes. A clone allocates nothing.
     pub payload: Payload,
 }
 
-/// Why a job is to end early.
+/// Why a job ends early.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cancelled {
-    /// Its time is over.
+    /// It reached its time limit.
     Timeout,
     /// A user cancelled it.
-    Asked,
-    /// Its command holds more memory than it may.
+    ByUser,
+    /// Its command holds more memory than the limit.
     Memory,
 }
 
@@ -115,19 +120,19 @@ pub struct Running<'a> {
     pub worker: WorkerId,
     /// The job's number.
     pub id: u64,
-    /// Which attempt of it, from 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// What is to be done.
+    /// The job's bytes.
     pub payload: &'a Payload,
-    /// When the attempt began, as far as the pool knows.
+    /// When the attempt began, as far as the pool can observe that.
     pub since: Tick,
 }
 
-/// Where a job is that is not settled.
+/// Where an unfinished job is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
-    /// It waits to be sent, or was sent and has not begun.
+    /// It is queued, or waits in a worker behind another job.
     Waiting,
-    /// This worker runs it, or is about to.
+    /// This worker runs it, or will start it next.
     Running(WorkerId),
 }

@@ -1,5 +1,5 @@
-//! What the rules of one step share: the moment, the policy, how far the run is, and where
-//! decisions go.
+//! The context that all rules of one step share: the current time, the policy, the phase of the
+//! run, the ledger, and the list of actions.
 
 use super::{
     action::Actions,
@@ -8,6 +8,7 @@ use super::{
     ledger::{JobKey, Ledger},
     memory_watch::MemoryWatch,
     policy::Policy,
+    shutdown::Urgency,
 };
 use crate::{
     event::{Again, Event},
@@ -19,12 +20,12 @@ use crate::{
 pub(super) struct StepContext<'a> {
     pub(super) now: Tick,
     pub(super) policy: &'a Policy,
-    /// The run is coming to its end.
+    /// The run is ending: nothing is started or sent.
     pub(super) is_stopping: bool,
-    /// Running jobs have no more than the grace period.
-    pub(super) is_urgent: bool,
+    /// How much time the shutdown leaves to running jobs; `None` without a shutdown.
+    pub(super) urgency: Urgency,
     pub(super) contact: &'a mut Contact,
-    /// Where memory is limited.
+    /// Present if memory is limited.
     pub(super) memory: Option<&'a mut MemoryWatch>,
     pub(super) ledger: &'a mut Ledger,
     pub(super) actions: &'a mut Actions,
@@ -33,7 +34,7 @@ pub(super) struct StepContext<'a> {
 /// Whether the program has shown that it can be executed, and that it speaks the protocol.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Contact {
-    /// Some worker's program was executed.
+    /// At least one worker's program was executed.
     pub(super) has_run: bool,
     pub(super) speech: Speech,
 }
@@ -43,7 +44,7 @@ pub(super) struct Contact {
 pub(super) enum Speech {
     #[default]
     Awaited,
-    /// None has, and that was reported.
+    /// No worker has, and [`Event::StillSilent`] was reported.
     Missed,
     Heard,
 }
@@ -53,23 +54,22 @@ impl StepContext<'_> {
         self.actions.emit(event);
     }
 
-    /// Whether a start failed before any other succeeded, and not for a passing reason.
+    /// Whether a start failed for a permanent reason, and no start of the run has succeeded.
     pub(super) fn is_hopeless(&self, fault: StartFault) -> bool {
         !self.contact.has_run && !fault.is_transient()
     }
 
-    /// Files an attempt that was in flight and failed. The job is tried again, or settled.
+    /// Adds a failed attempt to the history of a job in flight, and retries or settles the job.
     pub(super) fn file(&mut self, key: JobKey, attempt: Attempt) {
         let Some(rules) = &self.policy.jobs else { return };
         let id = self.ledger.id(key);
         let again = match self.ledger.add_attempt(key, attempt.clone(), rules) {
             Disposition::Settled(end) => return self.ledger.give_up(key, end, self.actions),
-            // There is no other attempt in this run; a run that continues it will find the job
-            // unfinished.
-            Disposition::Again(_) if self.is_stopping => {
+            // This run starts no further attempt; a run that continues it finds the job unfinished.
+            Disposition::Retry(_) if self.is_stopping => {
                 return self.ledger.give_up(key, JobEnd::NotRun, self.actions);
             }
-            Disposition::Again(again) => again,
+            Disposition::Retry(again) => again,
         };
         self.ledger.count_retry();
         match again {

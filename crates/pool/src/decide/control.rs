@@ -1,5 +1,5 @@
-//! What users ask of a run while it goes on, besides its end: to cancel a job, to kill workers, and
-//! to have more workers or fewer.
+//! Requests of users while a run goes on, other than stopping it: cancel a job, kill workers, and
+//! change the number of workers.
 
 use super::{
     action::{Actions, Standing},
@@ -10,7 +10,7 @@ use super::{
 use crate::{event::WorkerId, exit::StopReason};
 
 impl Pool {
-    /// Where this job stands; `None` if it is settled, or never was.
+    /// Where this job is; `None` if it is settled or unknown.
     #[must_use]
     pub fn standing(&self, id: u64) -> Option<Standing> {
         let key = self.ledger.find(id)?;
@@ -19,14 +19,14 @@ impl Pool {
         Some(worker.map_or(Standing::Waiting, Standing::Running))
     }
 
-    /// The number of workers that are wanted.
+    /// The wanted number of workers.
     #[must_use]
     pub fn workers(&self) -> u32 {
         self.policy.workers
     }
 
-    /// A job that waits is settled. One that runs is to end, and one that was sent and has not
-    /// begun is retracted first.
+    /// Cancels a job. A queued job is settled in this step. A running job is asked to end. A job
+    /// that waits in a worker is retracted first.
     pub(super) fn cancel(&mut self, now: Tick, id: u64, at_once: bool, actions: &mut Actions) {
         let Some(key) = self.ledger.find(id) else { return };
         self.ledger.cancel(key);
@@ -37,7 +37,7 @@ impl Pool {
         });
     }
 
-    /// A user kills workers. Those that are gone already are left out.
+    /// Kills workers at a user's request, and ignores those that are gone already.
     pub(super) fn kill(&mut self, now: Tick, workers: &[WorkerId], actions: &mut Actions) {
         for worker in workers {
             let Some(index) = self.slots.get(*worker) else { continue };
@@ -48,8 +48,8 @@ impl Pool {
         }
     }
 
-    /// Slots are added or taken up again; those beyond the new number finish what they do, and
-    /// their workers have no successors.
+    /// Changes the number of workers. Missing slots are added or used again. The workers of surplus
+    /// slots finish their running jobs and are not replaced.
     pub(super) fn scale(&mut self, now: Tick, workers: u32, actions: &mut Actions) {
         if self.phase.is_stopping() {
             return;
@@ -57,15 +57,14 @@ impl Pool {
         while self.slots.len() < workers as usize {
             self.slots.add();
         }
-        self.policy.workers = workers;
+        let before = std::mem::replace(&mut self.policy.workers, workers);
         self.each_slot(now, actions, |slot, ctx| {
-            let is_surplus = slot.number > workers;
-            if is_surplus == slot.is_surplus {
+            let (was_surplus, is_surplus) = (slot.number > before, slot.is_surplus(ctx.policy));
+            if was_surplus == is_surplus {
                 return;
             }
-            slot.is_surplus = is_surplus;
             if is_surplus {
-                slot.stop(StopReason::Scale, true, ctx);
+                slot.stop(StopReason::Scale, ctx);
             } else if matches!(slot.current, Occupant::Retired(Retired::Well)) {
                 slot.current = Occupant::Vacant { not_before: ctx.now };
             }

@@ -1,4 +1,5 @@
-//! One bound for all deadlines of a run, and the one way from the pool to a slot.
+//! Keeps one lower bound for all deadlines of a run, and gives access to a slot together with the
+//! context of a step. Every access marks the slot as changed, so that its deadline is read again.
 
 use super::{
     action::{Action, Actions},
@@ -12,7 +13,7 @@ use super::{
 };
 
 impl Pool {
-    /// Does what is due.
+    /// Acts on all deadlines that have passed, and computes the next one.
     pub(super) fn on_time(&mut self, now: Tick, actions: &mut Actions) {
         if self.deadline.is_none_or(|deadline| deadline > now) {
             return;
@@ -28,36 +29,33 @@ impl Pool {
         self.rolling.has_stale |= self.slots.iter().any(Slot::is_stale);
         let (policy, contact) = (&self.policy, self.contact);
         let slots = self.slots.iter().filter_map(|slot| slot.deadline(policy, contact));
-        self.deadline = slots.chain(self.jobs_deadline(now)).chain(self.sample_due()).min();
+        self.deadline = slots.chain(self.other_deadline(now)).min();
     }
 
-    /// Takes into account what this step has changed: it may be due earlier than all else.
+    /// Lowers the deadline to those that this step may have brought forward.
     pub(super) fn update_deadline(&mut self, now: Tick) {
         let mut deadline = self.deadline;
         for index in self.dirty_slots.drain(..) {
             let of_slot = self.slots[index].deadline(&self.policy, self.contact);
             deadline = deadline.into_iter().chain(of_slot).min();
         }
-        let retry = self.ledger.deadline().filter(|_| self.policy.jobs.is_some());
-        let others = retry.into_iter().chain(self.paced_until(now)).chain(self.sample_due());
-        self.deadline = deadline.into_iter().chain(others).min();
+        self.deadline = deadline.into_iter().chain(self.other_deadline(now)).min();
     }
 
-    fn sample_due(&self) -> Option<Tick> {
-        self.memory.as_ref().and_then(MemoryWatch::deadline)
-    }
-
-    /// When the next job may be sent, where one waits for that.
+    /// When the delay between two jobs ends, if a job waits for that.
     fn paced_until(&self, now: Tick) -> Option<Tick> {
         let is_any = self.ledger.ready() > 0 || self.ledger.has_isolated();
         let is_awaited = is_any && !self.phase.is_stopping() && self.send_after > now;
         is_awaited.then_some(self.send_after)
     }
 
-    pub(super) fn jobs_deadline(&self, now: Tick) -> Option<Tick> {
-        let rules = self.policy.jobs.as_ref()?;
+    /// The earliest deadline that belongs to no slot.
+    pub(super) fn other_deadline(&self, now: Tick) -> Option<Tick> {
+        let sample = self.memory.as_ref().and_then(MemoryWatch::deadline);
+        let Some(rules) = &self.policy.jobs else { return sample };
         let run = rules.deadline.filter(|at| *at > now && !self.phase.is_done());
-        self.ledger.deadline().into_iter().chain(run).chain(self.paced_until(now)).min()
+        let jobs = self.ledger.deadline().into_iter().chain(run).chain(self.paced_until(now));
+        jobs.chain(sample).min()
     }
 
     pub(super) fn each_slot(
@@ -72,7 +70,7 @@ impl Pool {
         }
     }
 
-    /// A slot that this step may change, and the context for that.
+    /// A slot that this step may change, and the step's context.
     pub(super) fn at<'a>(
         &'a mut self,
         now: Tick,
@@ -86,7 +84,7 @@ impl Pool {
             now,
             policy: &self.policy,
             is_stopping: self.phase.is_stopping(),
-            is_urgent: shutdown.is_some_and(|shutdown| shutdown.urgency > Urgency::None),
+            urgency: shutdown.map_or(Urgency::None, |shutdown| shutdown.urgency),
             contact: &mut self.contact,
             memory: self.memory.as_mut(),
             ledger: &mut self.ledger,

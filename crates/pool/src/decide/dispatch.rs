@@ -1,32 +1,32 @@
-//! Which worker gets which job: idle workers before busy ones, and each a fair share of what is
-//! there, so that no job waits behind another while a worker is idle.
+//! Decides which worker gets which jobs. Idle workers come before busy ones, and each gets a fair
+//! share of the queue, so that no job waits behind another one while a worker is idle.
 
 use std::time::Duration;
 
 use super::{
-    action::Actions, input::Tick, phase::Phase, pool::Pool, slot::Slot, slots::SlotIndex,
+    action::Actions, input::Tick, phase::RunPhase, pool::Pool, slot::Slot, slots::SlotIndex,
     worker::Worker,
 };
 use crate::exit::StopReason;
 
 impl Pool {
-    /// Whether more jobs are wanted from the source.
+    /// Whether the caller should read more jobs from the source.
     #[must_use]
     pub fn wants_jobs(&self) -> bool {
-        /// Enough to fill two workers to the longest prefetch at once.
+        /// Enough to fill two workers to the largest prefetch at once.
         const READY_MIN: usize = 2048;
-        /// Those that wait for their next attempt included.
+        /// Includes jobs that wait for their next attempt.
         const QUEUED_MAX: u64 = 64 << 10;
         const READY_BYTES_MAX: usize = 4 << 20;
         let enough = READY_MIN.max(self.slots.len() * 2);
         self.policy.jobs.is_some()
-            && matches!(self.phase, Phase::Open)
+            && matches!(self.phase, RunPhase::Open)
             && self.ledger.ready() < enough
             && self.ledger.tally().queued < QUEUED_MAX
             && self.ledger.ready_bytes() < READY_BYTES_MAX
     }
 
-    /// Sends all that can be sent.
+    /// Sends all jobs that can be sent now.
     pub(super) fn dispatch(&mut self, now: Tick, actions: &mut Actions) {
         let has_jobs = self.ledger.ready() > 0 || self.ledger.has_isolated();
         let Some(rules) = self.policy.jobs.as_ref().filter(|_| has_jobs) else { return };
@@ -48,14 +48,14 @@ impl Pool {
         if self.send_shares(now, delay, &asleep, actions) {
             return;
         }
-        // A worker that sleeps may sleep for ever. It gets a job only where no other worker will
-        // take one: then the job's time limit decides.
+        // A worker that is asleep may never wake up. It gets a job only if no other worker takes
+        // jobs, now or later; the job's time limit then ends the wait.
         if asleep.is_empty() || self.slots.iter_mut().any(Slot::may_take) {
             return;
         }
-        let sleeps_fast = |worker: &mut Worker| worker.session.sleeps_fast(now);
+        let is_long_asleep = |worker: &mut Worker| worker.session.is_long_asleep(now);
         for slot in asleep {
-            if self.slots[slot].taker().is_some_and(sleeps_fast)
+            if self.slots[slot].taker().is_some_and(is_long_asleep)
                 && self.send(now, slot, 1, actions)
                 && self.pace(now, delay)
             {
@@ -81,7 +81,7 @@ impl Pool {
                 if self.ledger.ready() == 0 {
                     return true;
                 }
-                // A worker that was idle is busy by the second round, and has had its share.
+                // A worker that was idle in the first round has its share and is busy by now.
                 let is_turn = self.slots[slot].taker().is_some_and(is_idle) == idle;
                 if !is_turn || asleep.contains(&slot) {
                     continue;
@@ -100,7 +100,7 @@ impl Pool {
         false
     }
 
-    /// A job was sent. Returns whether the next one has to wait.
+    /// Applies the delay after a job that was sent. Returns whether the next job has to wait.
     fn pace(&mut self, now: Tick, delay: Duration) -> bool {
         if !delay.is_zero() {
             self.send_after = now + delay;
@@ -108,7 +108,7 @@ impl Pool {
         !delay.is_zero()
     }
 
-    /// Sends up to `share` jobs. Returns whether there was one.
+    /// Sends up to `share` jobs to the worker of a slot. Returns whether it sent any.
     fn send(&mut self, now: Tick, slot: SlotIndex, share: usize, actions: &mut Actions) -> bool {
         let (slot, mut ctx) = self.at(now, slot, actions);
         let Some(rules) = &ctx.policy.jobs else { return false };
@@ -117,9 +117,9 @@ impl Pool {
         worker.session.send(count, &mut ctx)
     }
 
-    /// Isolated retries: each job that killed a worker is tried once more, alone in a fresh worker.
-    /// Where none is there or coming, the least busy worker makes way. Returns whether no more
-    /// jobs may be sent now.
+    /// Sends isolated retries: each job that killed a worker runs again, alone in a fresh worker.
+    /// If no fresh worker exists or is about to start, the least busy worker is replaced. Returns
+    /// whether no more jobs may be sent now.
     fn retry_isolated(&mut self, now: Tick, delay: Duration, actions: &mut Actions) -> bool {
         for nth in 0..self.ready.len() {
             let Some(slot) = self.ready.get(nth).filter(|_| self.ledger.has_isolated()) else {
@@ -146,9 +146,10 @@ impl Pool {
         false
     }
 
-    /// Once all jobs are known, no more workers are started than there are jobs.
+    /// Stops starts that are not needed: once the source has ended, there need not be more workers
+    /// than unfinished jobs.
     pub(super) fn drop_spare_starts(&mut self, now: Tick, actions: &mut Actions) {
-        if !matches!(self.phase, Phase::SourceEnded) {
+        if !matches!(self.phase, RunPhase::SourceEnded) {
             return;
         }
         let manned = self.slots.iter().filter(|slot| slot.is_manned()).count();
@@ -157,9 +158,9 @@ impl Pool {
         let spare: Vec<SlotIndex> = unbegun.take(manned.saturating_sub(open)).collect();
         for index in spare {
             let (slot, mut ctx) = self.at(now, index, actions);
-            slot.stop(StopReason::Finished, true, &mut ctx);
-            // It will not be the one that speaks.
-            slot.died_silent = true;
+            slot.stop(StopReason::Finished, &mut ctx);
+            // This slot will not send a hello.
+            slot.may_speak = false;
         }
     }
 }

@@ -1,14 +1,14 @@
-//! When a run ends: its jobs are done, enough of them have ended, somebody asks for it, or its
-//! program is of no use.
+//! Ends a run: when its jobs are done, when enough of them have ended, on request, or when its
+//! program cannot be started or does not speak the protocol.
 
 use super::{
     action::Actions,
     context::Speech,
     halt,
     input::Tick,
-    phase::Phase,
+    phase::RunPhase,
     pool::Pool,
-    shutdown::{Request, Shutdown, Urgency},
+    shutdown::{Request, Shutdown},
     slot::Slot,
     slots::SlotIndex,
 };
@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl Pool {
-    /// A worker died before it was ready. A program that does not speak the protocol is recognized
-    /// by this: the first worker of each slot has ended, and none has spoken.
+    /// Takes the early death of a worker. If a worker of each slot has died early and none has
+    /// spoken the protocol, the program does not speak it, and the run stops.
     pub(super) fn died_early(
         &mut self,
         now: Tick,
@@ -34,13 +34,13 @@ impl Pool {
         }
         let silence = match (cause, status) {
             (Cause::Protocol(fault), _) => Silence::Fault(fault),
-            // A kill from outside says nothing of the program.
+            // A kill from outside says nothing about the program.
             (Cause::Signal(Sender::Outside), _) => return,
             (_, Some(status)) => Silence::Ended(status),
             (_, None) => return,
         };
-        self.slots[index].died_silent = true;
-        if self.slots.iter().all(|slot| slot.died_silent) {
+        self.slots[index].may_speak = false;
+        if self.slots.iter().all(|slot| !slot.may_speak) {
             self.shut_down(now, ShutdownReason::NotAWorker(silence), actions);
         }
     }
@@ -51,14 +51,14 @@ impl Pool {
         }
     }
 
-    /// Stops the run early, or escalates a shutdown that is under way.
+    /// Stops the run early, or escalates the shutdown under way.
     pub(super) fn shut_down(&mut self, now: Tick, reason: ShutdownReason, actions: &mut Actions) {
         let is_done = self.phase.is_done();
         let request = match &mut self.phase {
-            Phase::Stopping { shutdown, .. } => shutdown.request(now, reason),
+            RunPhase::Stopping { shutdown, .. } => shutdown.request(now, reason),
             phase => {
                 let shutdown = Shutdown::begin(now, reason);
-                *phase = Phase::Stopping { shutdown, is_done };
+                *phase = RunPhase::Stopping { shutdown, is_done };
                 Some(Request::Stop)
             }
         };
@@ -67,36 +67,33 @@ impl Pool {
                 actions.emit(Event::ShuttingDown { reason });
                 self.cancel_roll();
                 self.ledger.abandon(actions);
-                let drains = Urgency::from(reason) < Urgency::Now;
-                self.each_slot(now, actions, |slot, ctx| {
-                    slot.stop(StopReason::Shutdown, drains, ctx);
-                });
+                self.each_slot(now, actions, |slot, ctx| slot.stop(StopReason::Shutdown, ctx));
             }
             Some(Request::Press) => self.each_slot(now, actions, Slot::press),
             None => {}
         }
     }
 
-    /// Ends the run if nothing is left to be done, or enough jobs have ended.
+    /// Ends the run if all jobs are settled, enough jobs have ended, or its deadline has passed.
     pub(super) fn end_jobs(&mut self, now: Tick, actions: &mut Actions) {
         let Some(rules) = &self.policy.jobs else { return };
         let is_late = rules.deadline.is_some_and(|deadline| deadline <= now);
         let halt = rules.halt.filter(|halt| halt::is_due(*halt, self.ledger.tally()));
         if self.phase.is_stopping() {
-            // Jobs that were requeued after the stop are left over as well.
+            // Jobs that were requeued after the stop are not run either.
             self.ledger.abandon(actions);
         }
         if is_late && !self.phase.is_done() {
             self.shut_down(now, ShutdownReason::Deadline, actions);
         } else if self.phase.is_stopping() {
-            // It ends already.
+            // The run is stopping already.
         } else if let Some(halt) = halt {
             self.shut_down(now, ShutdownReason::Halted { now: halt.now }, actions);
-        } else if matches!(self.phase, Phase::SourceEnded) && self.ledger.open() == 0 {
-            self.phase = Phase::Finishing;
-            self.each_slot(now, actions, |slot, ctx| slot.stop(StopReason::Finished, true, ctx));
+        } else if matches!(self.phase, RunPhase::SourceEnded) && self.ledger.open() == 0 {
+            self.phase = RunPhase::Finishing;
+            self.each_slot(now, actions, |slot, ctx| slot.stop(StopReason::Finished, ctx));
         } else if self.slots.iter().all(|slot| slot.retired().is_some()) {
-            // No worker stays up, and none is left.
+            // Every slot has given up, so no worker is left for the remaining jobs.
             self.ledger.abandon(actions);
         }
     }

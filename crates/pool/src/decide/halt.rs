@@ -1,14 +1,14 @@
-//! Whether enough jobs have ended in the way that stops the run: `--halt` and `--max-fail`.
+//! Decides when `--halt` and `--max-fail` stop a run: when enough jobs have ended in the given way.
 
 use crate::{
     event::Tally,
     rules::{Halt, HaltCount, HaltWhen},
 };
 
-/// A share counts once this many jobs have ended, as in GNU parallel.
+/// A percentage applies once this number of jobs has ended, as in GNU parallel.
 const SHARE_OF_MIN: u64 = 3;
 
-/// Whether the run is to be stopped.
+/// Whether the tally reaches the threshold of the halt.
 pub(super) fn is_due(halt: Halt, tally: Tally) -> bool {
     let bad = tally.failed + tally.crashed;
     let ended = match halt.when {

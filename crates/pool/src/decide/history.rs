@@ -1,7 +1,8 @@
-//! What a job went through, and what becomes of it when an attempt fails.
+//! Keeps the failed attempts of a job, and decides what follows a failed attempt.
 //!
-//! Failures and crashes spend budgets of their own, which never mix. What was no fault of the job
-//! spends neither.
+//! There are three separate budgets. Failures and timeouts spend `retries`. Deaths of a worker that
+//! are charged to the job spend `crash_retries`. An attempt that ended without being charged is
+//! requeued, at most `REQUEUES_MAX` times.
 
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use crate::{
     rules::JobRules,
 };
 
-/// A delay between attempts grows no further than this, unless it is longer to begin with.
+/// The delay between attempts grows up to this, or stays constant if the first one is longer.
 const DELAY_MAX: Duration = Duration::from_secs(30);
-/// A job that was requeued this many times, each time while it ran, is quarantined: whatever kills
-/// its workers from outside may do so because of the job.
+/// A job is quarantined when its attempts have ended uncharged this number of times: whatever kills
+/// its workers may do so because of the job.
 const REQUEUES_MAX: u32 = 5;
 
 /// The failed attempts of a job.
@@ -26,14 +27,14 @@ pub(super) struct AttemptHistory {
     failures: u32,
     crashes: u32,
     requeues: u32,
-    /// A user cancelled the job.
+    /// Whether a user cancelled the job: no attempt follows.
     pub(super) is_cancelled: bool,
 }
 
 /// What becomes of a job after a failed attempt.
 #[derive(Debug)]
 pub(super) enum Disposition {
-    Again(Again),
+    Retry(Again),
     Settled(JobEnd),
 }
 
@@ -42,15 +43,16 @@ impl AttemptHistory {
         u32::try_from(self.attempts.len()).map_or(u32::MAX, |earlier| earlier.saturating_add(1))
     }
 
-    /// Whether the job ever killed a worker. It runs alone from then on.
+    /// Whether a death was ever charged to the job. From then on it runs alone in fresh workers.
     pub(super) fn has_crashed(&self) -> bool {
         self.crashes > 0
     }
 
-    /// Adds a failed attempt. The job's number, `id`, seeds the jitter of its delays.
+    /// Adds a failed attempt and decides what follows. `id` is the job's number, which seeds the
+    /// jitter of its delays.
     pub(super) fn add(&mut self, attempt: Attempt, id: u64, rules: &JobRules) -> Disposition {
         let disposition = match &attempt.end {
-            // An attempt that is done is never added.
+            // Successful attempts are never added.
             AttemptEnd::Ok => Disposition::Settled(JobEnd::Failed),
             AttemptEnd::Error(failure) => self.failed(
                 id,
@@ -67,7 +69,7 @@ impl AttemptHistory {
                 if self.crashes > rules.crash_retries {
                     Disposition::Settled(JobEnd::Crashed)
                 } else {
-                    Disposition::Again(Again::Alone)
+                    Disposition::Retry(Again::Alone)
                 }
             }
             AttemptEnd::Requeued(_) | AttemptEnd::Lost => self.requeued(),
@@ -76,7 +78,8 @@ impl AttemptHistory {
         if self.is_cancelled { Disposition::Settled(JobEnd::Failed) } else { disposition }
     }
 
-    /// A command ended. However it did is its result, unless the supervisor stopped it.
+    /// Decides what follows a command that did not succeed. Its end counts as a failure of the job,
+    /// unless the supervisor stopped it: then the job is requeued.
     fn ran(&mut self, id: u64, rules: &JobRules, cause: Cause) -> Disposition {
         match cause {
             Cause::Timeout => self.failed(id, rules, rules.retry_on.timeout),
@@ -90,7 +93,7 @@ impl AttemptHistory {
         if self.requeues >= REQUEUES_MAX {
             Disposition::Settled(JobEnd::Crashed)
         } else {
-            Disposition::Again(Again::Next)
+            Disposition::Retry(Again::Next)
         }
     }
 
@@ -105,17 +108,18 @@ impl AttemptHistory {
         // Fibonacci hashing spreads the numbers of neighbouring jobs far apart.
         let random = (id ^ u64::from(self.failures) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let delay = Jitter::from_random(random >> 32).apply(delay).min(delay_max);
-        Disposition::Again(Again::After(delay))
+        Disposition::Retry(Again::After(delay))
     }
 }
 
-/// Whether a death is charged to the job that ran.
+/// Whether the death of a worker is charged to the job that ran: whether it spends one of the job's
+/// isolated retries.
 ///
-/// Exits, faults, memory and protocol errors are. Signals from outside, requests of the supervisor
-/// and CPU time, which adds up over all jobs of a worker, are not.
+/// Exits, faults, memory and protocol errors are charged. Signals from outside and requests of the
+/// supervisor are not, nor is the CPU limit, since CPU time adds up over all jobs of a worker.
 pub(super) fn is_charged(cause: Cause) -> bool {
     match cause {
-        // It is about a job that has ended before.
+        // The fault concerns an earlier job.
         Cause::Protocol(ProtocolFault::SecondReply { .. }) => false,
         Cause::Exit
         | Cause::Signal(Sender::Itself)
@@ -159,7 +163,7 @@ mod tests {
                 let mut history = AttemptHistory::default();
                 let delays: Vec<_> = (0..20)
                     .map(|_| match history.failed(id, &rules(first), true) {
-                        Disposition::Again(Again::After(delay)) => delay,
+                        Disposition::Retry(Again::After(delay)) => delay,
                         other => panic!("{other:?}"),
                     })
                     .collect();

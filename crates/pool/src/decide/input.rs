@@ -1,4 +1,4 @@
-//! What happened, as the pool hears of it: a closed list of inputs.
+//! The inputs of the pool: a closed list of everything that it learns about the world.
 
 use std::time::Duration;
 
@@ -10,24 +10,26 @@ use crate::{
     job::{Accepted, Failure, Payload},
 };
 
-/// A moment, as the time since the run began. Never a wall clock.
+/// A point in time, as the time since the run began. Never a wall-clock time.
 pub type Tick = Duration;
 
-/// Something that happened.
+/// Something that happened, or that a user requested.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Input {
     /// A deadline passed.
     Timer,
-    /// There is news of a worker. News of a worker that is gone is counted and dropped.
+    /// News about a worker. News about a worker that is gone is counted and dropped.
     Worker {
         /// The worker.
         worker: WorkerId,
         /// The news.
         news: News,
     },
-    /// The run is to stop. A further request escalates that: from stopping to killing.
+    /// A request to stop the run. If the run is stopping already, a more urgent reason shortens the
+    /// time that running jobs have; a repeated one, at least 1 s later, escalates each worker's
+    /// stop by one stage.
     Shutdown(ShutdownReason),
-    /// All workers are to be replaced, one by one.
+    /// A request to replace all workers, one by one.
     Roll,
     /// Jobs of the source, in order.
     Jobs(Vec<Accepted>),
@@ -35,30 +37,31 @@ pub enum Input {
     TooLong {
         /// The job's number.
         id: u64,
-        /// The place of its outcome where outcomes come out in order.
+        /// The job's sequence number in this run, from 1: its turn in ordered output.
         place: u64,
-        /// Where it stood in its input, from 1.
+        /// The job's position in the input, from 1.
         position: u64,
-        /// Its length, in bytes.
+        /// The job's length, in bytes.
         bytes: u64,
     },
     /// The source has no more jobs.
     SourceEnded,
-    /// A user cancels a job: it is to end, or not to begin.
+    /// A user cancels a job: it ends if it runs, and is not started otherwise.
     Cancel {
         /// The job's number.
         id: u64,
-        /// Whether it has no time to end by itself.
+        /// Whether the job is stopped at once, without the grace period.
         now: bool,
     },
     /// A user kills these workers. Their jobs are not charged.
     Kill {
-        /// The workers; those that are gone are left out.
+        /// The workers. The pool ignores those that are gone.
         workers: Vec<WorkerId>,
     },
     /// A user changes the number of workers.
     Scale(u32),
-    /// Whether outcomes have nowhere to go at the moment: then no job is begun.
+    /// Backpressure: `true` while the sink cannot take more outcomes, which stops new jobs from
+    /// being sent; `false` once it can.
     Hold(bool),
     /// The answer to the second [`Action::Examine`](super::action::Action::Examine) of a job.
     Examined {
@@ -66,47 +69,48 @@ pub enum Input {
         worker: WorkerId,
         /// The job's number.
         id: u64,
-        /// What was seen.
+        /// The observations of both examinations.
         hang: Box<Hang>,
     },
     /// The answer to [`Action::SampleMemory`](super::action::Action::SampleMemory).
     MemorySampled {
-        /// What each worker holds. Workers that are about to end are left out.
+        /// The memory of each worker. Workers whose processes are ending are missing.
         samples: Vec<(WorkerId, MemorySample)>,
         /// The processor time that this took.
         took: Duration,
     },
 }
 
-/// News of one worker.
+/// News about one worker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum News {
-    /// Its program is executed.
+    /// Its program was executed.
     Executed {
         /// The process.
         pid: i32,
     },
-    /// It speaks the worker protocol.
+    /// It said hello, so it speaks the worker protocol.
     Hello(Abilities),
-    /// Replies that one read brought, in order.
+    /// The replies of one read, in order.
     Replies {
         /// The replies, each for the job at the head of the worker's queue.
         replies: Vec<Reply>,
-        /// The worker's memory, where that was measured.
+        /// The worker's memory; `None` if it was not measured.
         memory: Option<Memory>,
-        /// Whether the worker wrote to its own streams since its last replies.
+        /// Whether the worker wrote to stdout or stderr since its last replies.
         printed: bool,
     },
     /// The answer to [`Action::Retract`](super::action::Action::Retract).
     Retracted {
-        /// Replies that were found on the way.
+        /// Replies that the executor read while it retracted.
         replies: Vec<Reply>,
-        /// The number of the last job that the worker started, counted in the order in which jobs
-        /// were sent to it. `None` while it has not come past the retraction before this one.
+        /// The sequence number of the last job that the worker started: jobs count from 1 in the
+        /// order in which they were sent to it. `None` if the worker has not read the resume frame
+        /// of the previous retraction yet.
         started: Option<u64>,
     },
     /// A job of [`Action::Send`](super::action::Action::Send) was not sent, since its frame would
-    /// be longer than a frame may be. It has no number in the order of the jobs that were sent.
+    /// be longer than a frame may be. It does not count in the worker's sequence of jobs.
     Unsendable {
         /// The job's number.
         id: u64,
@@ -115,18 +119,18 @@ pub enum News {
         /// The longest body that a frame may have, in bytes.
         bytes_max: u64,
     },
-    /// What it said was not the protocol.
+    /// It broke the worker protocol.
     Broken(ProtocolFault),
-    /// It has closed this pipe, or is about to end: nothing more is read or written there.
+    /// It has closed this pipe, or is ending: the executor no longer reads or writes the pipe.
     Closed(Pipe),
-    /// Its process is gone, or never came to be.
+    /// Its process is gone, or was never created.
     Ended {
         /// The process, if there was one.
         pid: Option<i32>,
-        /// How it ended, or what kept the program from running.
+        /// How it ended, or why its program never ran.
         end: ProcessEnd,
-        /// What it left of its work.
-        left: Left,
+        /// What the executor collected after the end.
+        remains: Remains,
         /// Randomness for the delay before the next start.
         jitter: Jitter,
     },
@@ -146,70 +150,70 @@ pub struct Memory {
 pub struct MemorySample {
     /// The sum of their resident memory, in bytes. Shared pages count once for each process.
     pub resident_bytes: u64,
-    /// The sum of their proportional shares (PSS), in bytes, where the other sum is above the
-    /// limit.
+    /// The sum of their proportional shares (PSS), in bytes. It is measured only if the other sum
+    /// is above the limit.
     pub proportional_bytes: Option<u64>,
 }
 
 impl MemorySample {
-    /// The best figure that is known, in bytes.
+    /// The more precise of the two sums that is known, in bytes.
     #[must_use]
     pub fn held_bytes(self) -> u64 {
         self.proportional_bytes.unwrap_or(self.resident_bytes)
     }
 }
 
-/// What a worker can do, as it says in its hello.
+/// What a worker supports, according to its hello.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Abilities {
-    /// It notes the job that it runs in the flight recorder, which survives its death, and can be
-    /// kept from starting the next one. A worker without is sent one job at a time.
+    /// Has a recorder: it notes each job that it starts in memory that survives its death, and its
+    /// jobs can be retracted. A worker without a recorder is sent one job at a time.
     pub recorder: bool,
-    /// It reads requests to cancel a job.
+    /// It handles requests to cancel a job.
     pub cancels: bool,
 }
 
-/// What a worker says of a job that ended.
+/// A worker's reply to a job.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reply {
     /// The job's number.
     pub id: u64,
     /// Which attempt of the job, from 1.
     pub attempt: u32,
-    /// How long it ran, in nanoseconds; 0 where that was not measured.
+    /// How long the job ran, in nanoseconds; 0 if not measured.
     pub service_ns: u64,
-    /// What came of it.
+    /// The result.
     pub answer: Answer,
 }
 
-/// What came of a job.
+/// The result of a job, as a worker reports it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// A result.
+    /// The job is done, with this result.
     Done(Payload),
-    /// No result, and why.
+    /// The job failed, for this reason.
     Failed(Box<Failure>),
-    /// A command was run for it. Whether that is success is for the pool to judge.
+    /// A launcher ran a command for the job. The pool judges whether it succeeded.
     Ran(Box<Ran>),
 }
 
-/// What was found of a worker's work after its end.
+/// What the executor collects of a worker's work after its end.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Left {
-    /// Whether its hello was found only now.
+pub struct Remains {
+    /// Whether its hello was read only after its end.
     pub spoke: bool,
-    /// Replies that were not read before.
+    /// Replies that were not read before its end.
     pub replies: Vec<Reply>,
-    /// The number of the last job that it started, by its flight recorder; without one, of the
-    /// last job of which it had read anything. `None` if it never came that far.
+    /// The sequence number of the last job that it started, according to its recorder; without a
+    /// recorder, of the last job of which it had read anything. `None` if it started none.
     pub started: Option<u64>,
-    /// How what it wrote broke the protocol, if it did.
+    /// How the collected data breaks the protocol, if it does.
     pub broken: Option<ProtocolFault>,
-    /// The last of its output.
+    /// The last bytes of its stdout and stderr.
     pub output: Vec<u8>,
 }
 
-/// Randomness as an input: the share by which a delay is stretched or shrunk.
+/// Randomness as an input: the share by which a delay is lengthened or shortened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Jitter(i16);
 
@@ -217,7 +221,7 @@ impl Jitter {
     /// The largest change of a delay, in thousandths: 20 %.
     pub const PERMILLE_MAX: u16 = 200;
 
-    /// The jitter that follows from any random number.
+    /// Derives the jitter from any random number.
     #[must_use]
     pub fn from_random(random: u64) -> Self {
         let span = u64::from(Self::PERMILLE_MAX) * 2 + 1;
@@ -225,7 +229,7 @@ impl Jitter {
         Self(drawn - Self::PERMILLE_MAX.cast_signed())
     }
 
-    /// A delay, changed by this jitter.
+    /// Applies the jitter to a delay.
     #[must_use]
     pub fn apply(self, delay: Duration) -> Duration {
         delay * (1000 + i32::from(self.0)).unsigned_abs() / 1000

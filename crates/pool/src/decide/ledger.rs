@@ -1,7 +1,9 @@
-//! The jobs of a run that are not settled, and where each is.
+//! Keeps the jobs of a run that are not settled, and where each one is.
 //!
-//! Every accepted job has one entry until it is settled, and is settled exactly once. A job is in
-//! one of the queues `ready`, `isolated` and `waiting`, or in flight with a worker.
+//! A job is settled when its outcome is final and handed to the caller. Every accepted job has one
+//! entry until then, and is settled exactly once. It is in one of the queues `ready`, `isolated`
+//! and `waiting`, or in flight: sent to a worker and not answered. To requeue a job is to move it
+//! from in flight back into a queue.
 
 use std::{
     cmp::Reverse,
@@ -24,28 +26,28 @@ use crate::{
 pub(super) struct Ledger {
     entries: Vec<Entry>,
     free: Vec<JobKey>,
-    /// Jobs for any worker, the oldest first.
+    /// Jobs for any worker, the oldest (the smallest sequence number) first.
     ready: VecDeque<JobKey>,
     /// The length of the payloads in `ready`, in bytes.
     ready_bytes: usize,
-    /// Jobs that crashed, each for a fresh worker alone, the oldest first.
+    /// Jobs that wait for an isolated retry: alone, in a fresh worker. The oldest comes first.
     isolated: VecDeque<JobKey>,
-    /// Jobs whose next attempt comes later.
+    /// Jobs that wait for the delay before their next attempt.
     waiting: BinaryHeap<Reverse<(Tick, JobKey)>>,
-    /// Cancelled jobs, to be settled once they are in a queue.
+    /// Cancelled jobs. Each is settled as soon as it is in a queue here.
     cancelled: Vec<JobKey>,
-    /// Outcomes have nowhere to go: only jobs that were sent before are sent.
+    /// Backpressure: see [`Ledger::hold`].
     hold: bool,
-    /// The largest place of a job that was ever sent.
+    /// The largest sequence number (`place`) of any job that was ever sent.
     sent_through: u64,
     tally: Tally,
 }
 
-/// A job that was sent, as its worker knows it.
+/// The data by which the reply to a job is recognized.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) id: u64,
-    /// Which attempt of the job.
+    /// The number of the attempt, from 1.
     pub(super) attempt: u32,
     /// The length of its payload, in bytes.
     pub(super) bytes: usize,
@@ -58,11 +60,11 @@ struct Entry {
     place: u64,
     position: u64,
     payload: Payload,
-    /// Its failed attempts. Most jobs never have any.
+    /// The job's failed attempts. Most jobs never have any.
     history: Option<Box<AttemptHistory>>,
 }
 
-/// The key of a job in the ledger, while it is not settled.
+/// The key of an unsettled job in the ledger. It is reused once the job is settled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct JobKey(u32);
 
@@ -73,7 +75,7 @@ impl Entry {
 }
 
 impl Ledger {
-    /// Accepts a job, behind all others.
+    /// Accepts a job at the end of the queue.
     pub(super) fn accept(&mut self, accepted: Accepted) {
         self.tally.accepted += 1;
         let Accepted { id, place, job: Job { payload, position } } = accepted;
@@ -102,14 +104,14 @@ impl Ledger {
         actions.settled.push(Outcome { id, place, position, payload, end, last, earlier, again });
     }
 
-    /// The job of this number, if it is not settled.
+    /// The unsettled job with this number.
     pub(super) fn find(&self, id: u64) -> Option<JobKey> {
         let keys = (0..).map(JobKey).zip(&self.entries);
         let mut same = keys.filter(|(_, entry)| entry.id == id).map(|(key, _)| key);
         same.find(|key| !self.free.contains(key))
     }
 
-    /// A job is to end, or not to begin. No further attempt follows.
+    /// Marks a job as cancelled: no further attempt follows.
     pub(super) fn cancel(&mut self, key: JobKey) {
         self.entries[index(key)].history.get_or_insert_default().is_cancelled = true;
         if !self.cancelled.contains(&key) {
@@ -117,7 +119,7 @@ impl Ledger {
         }
     }
 
-    /// Settles cancelled jobs that are in a queue, as left over.
+    /// Settles cancelled jobs that are in a queue, as not run.
     pub(super) fn settle_cancelled(&mut self, actions: &mut Actions) {
         for key in std::mem::take(&mut self.cancelled) {
             let is_same = |known: &JobKey| *known == key;
@@ -158,7 +160,7 @@ impl Ledger {
         !self.isolated.is_empty()
     }
 
-    /// When the next waiting job may be tried again.
+    /// When the next delayed job gets its next attempt.
     pub(super) fn deadline(&self) -> Option<Tick> {
         self.waiting.peek().map(|Reverse((due, _))| *due)
     }
@@ -167,13 +169,13 @@ impl Ledger {
         self.entries[index(key)].id
     }
 
-    /// What a worker knows of a job that it was sent.
+    /// The data by which the reply to a job is recognized.
     pub(super) fn sent(&self, key: JobKey) -> Sent {
         let entry = &self.entries[index(key)];
         Sent { id: entry.id, attempt: entry.next_attempt(), bytes: entry.payload.len() }
     }
 
-    /// What is sent for a job.
+    /// The order that is sent for a job.
     pub(super) fn order(&self, key: JobKey) -> Order {
         let entry = &self.entries[index(key)];
         Order { id: entry.id, attempt: entry.next_attempt(), payload: entry.payload.clone() }
@@ -188,13 +190,14 @@ impl Ledger {
         self.payload(key).len()
     }
 
-    /// Sets whether outcomes have nowhere to go: then no job is begun. A job that was sent before
-    /// is sent again all the same, since other outcomes may wait for its outcome.
+    /// Sets or lifts backpressure, under which no new job is sent. A job is new if its sequence
+    /// number is above the largest one that was ever sent. Older jobs, which were sent before and
+    /// requeued, are sent all the same: ordered output may be waiting for exactly their outcomes.
     pub(super) fn hold(&mut self, hold: bool) {
         self.hold = hold;
     }
 
-    /// Takes the next job to be sent. Returns the length of its payload, in bytes, too.
+    /// Takes the next job to send, and the length of its payload in bytes.
     pub(super) fn take_ready(&mut self) -> Option<(JobKey, usize)> {
         let key = *self.ready.front()?;
         let entry = &self.entries[index(key)];
@@ -209,7 +212,7 @@ impl Ledger {
         Some((key, bytes))
     }
 
-    /// Takes the next job to be sent to a fresh worker, alone.
+    /// Takes the next job for an isolated retry, and the length of its payload in bytes.
     pub(super) fn take_isolated(&mut self) -> Option<(JobKey, usize)> {
         let key = self.isolated.pop_front()?;
         self.count_sent();
@@ -221,7 +224,7 @@ impl Ledger {
         self.tally.in_flight += 1;
     }
 
-    /// Requeues a job that was not started, as if it had never been sent.
+    /// Requeues a job in flight that was not started. This counts as no attempt.
     pub(super) fn requeue(&mut self, key: JobKey, actions: &mut Actions) {
         self.tally.in_flight -= 1;
         self.tally.queued += 1;
@@ -229,7 +232,7 @@ impl Ledger {
         self.enqueue(key);
     }
 
-    /// Puts a job in its place in a queue: behind older jobs and before younger ones.
+    /// Inserts a job into its queue by its sequence number: behind older jobs, before younger ones.
     pub(super) fn enqueue(&mut self, key: JobKey) {
         let entry = &self.entries[index(key)];
         let queue = if entry.history.as_ref().is_some_and(|history| history.has_crashed()) {
@@ -242,13 +245,13 @@ impl Ledger {
         queue.insert(at, key);
     }
 
-    /// The next attempt of a job comes at this time.
+    /// Delays the next attempt of a job until `due`.
     pub(super) fn wait(&mut self, key: JobKey, due: Tick) {
         self.waiting.push(Reverse((due, key)));
     }
 
-    /// Adds an attempt in flight that failed to the job's history. Returns what becomes of the job,
-    /// which is queued again until that is done.
+    /// Adds the failed attempt of a job in flight to its history, and decides what follows. The
+    /// caller must requeue or settle the job; it counts as queued meanwhile.
     pub(super) fn add_attempt(
         &mut self,
         key: JobKey,
@@ -265,7 +268,7 @@ impl Ledger {
         self.tally.retried += 1;
     }
 
-    /// Queues the jobs whose time has come.
+    /// Queues the jobs whose delay is over.
     pub(super) fn on_time(&mut self, now: Tick) {
         while let Some(Reverse((due, key))) = self.waiting.peek().copied()
             && due <= now
@@ -287,13 +290,13 @@ impl Ledger {
         self.settle(key, JobEnd::Ok(reply), Some(attempt), actions);
     }
 
-    /// Settles a job whose last attempt is in its history already.
+    /// Settles a queued job. Its last attempt, if any, is in its history already.
     pub(super) fn give_up(&mut self, key: JobKey, end: JobEnd, actions: &mut Actions) {
         self.tally.queued -= 1;
         self.settle(key, end, None, actions);
     }
 
-    /// The run ends: settles all jobs that are not in flight, as left over.
+    /// Settles all jobs that are not in flight, as not run, because the run ends.
     pub(super) fn abandon(&mut self, actions: &mut Actions) {
         let ready = std::mem::take(&mut self.ready);
         self.ready_bytes = 0;
@@ -331,13 +334,13 @@ impl Ledger {
         actions.settled.push(Outcome { id, place, position, payload, end, last, earlier, again });
     }
 
-    /// For the invariants of the simulation.
+    /// For the simulator's checks: the number of jobs in the queues.
     #[cfg(test)]
     pub(super) fn queued_keys(&self) -> usize {
         self.ready.len() + self.isolated.len() + self.waiting.len()
     }
 
-    /// For the invariants of the simulation: whether no job waits behind a younger one.
+    /// For the simulator's checks: whether no job is queued behind a younger one.
     #[cfg(test)]
     pub(super) fn is_in_order(&self) -> bool {
         let place = |key: &JobKey| self.entries[index(*key)].place;

@@ -1,5 +1,5 @@
-//! When a worker's memory is sampled: when it could have reached its limit, and no sooner. Workers
-//! far from their limit cost next to nothing.
+//! Decides when the memory of each worker is sampled: when the worker could have reached its limit
+//! at the earliest. Workers far from their limit are sampled seldom, so that they cost little.
 //!
 //! # The rule
 //!
@@ -9,57 +9,61 @@
 //! safe = (limit - held) / GROWTH            GROWTH = 6 GiB/s
 //! ```
 //!
-//! so its next sample comes after `safe`, at least 2 ms and at most 60 s later. Two rules bound
-//! what sampling costs; `each` is what the last sample of one worker took, `n` the number of
-//! workers.
+//! so its next sample comes after `safe`, at least 2 ms and at most 60 s later. Two rules limit the
+//! processor time of sampling. In them, `each` is the time that the last sample took per worker,
+//! and `n` is the number of workers.
 //!
-//! - A worker that holds less than half of its limit may be sampled later: all workers together
-//!   write `GROWTH`, so each of `n` grows by an `n`-th of it. Its sample comes after
-//!   `max(safe, min(n * safe, 120 * n * each, 700 ms))`: such samples take 1/120 of the time.
-//! - After samples that took `cost` in all, of which 1/25 of the time since is forgiven, none comes
-//!   before `25 * (cost - 50 ms)` have passed: all samples take 1/25 of the time in the long run,
-//!   and at most 50 ms at once.
+//! - A worker that holds at most half of its limit may be sampled later than after `safe`. All
+//!   workers share the memory bandwidth, so if all grow, each grows by `GROWTH / n`. Its next
+//!   sample comes after `max(safe, min(n * safe, 120 * n * each, 700 ms))`. Samples of such workers
+//!   thus take at most 1/120 of the time of one processor, unless 700 ms is the shorter interval.
+//! - `cost` is a budget account: each sample adds the time that it took, and elapsed time divided
+//!   by 25 is subtracted. While `cost` is above 50 ms, no sample is taken until `25 * (cost - 50
+//!   ms)` after the last one. Samples thus take at most 1/25 of the time in the long run, with
+//!   bursts of up to 50 ms.
 //!
-//! At last the moment is rounded down to a grid of 1/16 to 1/8 of the interval, so that workers
-//! that are alike are sampled together.
+//! Finally, the time of the sample is rounded down to a multiple of 1/16 to 1/8 of the interval, so
+//! that workers with similar intervals are sampled together.
 //!
 //! # An example
 //!
-//! A hundred workers may hold 6 GiB each and hold 1.5 GiB; one sample takes 50 us. `safe` is
-//! 4.5 / 6 s = 750 ms, which is more than 120 * 100 * 50 us = 600 ms, so each is sampled every
-//! 750 ms (on a grid of 64 ms), which costs 100 * 50 us / 750 ms = 0.7 % of a processor. One that
-//! grows to 5.4 GiB has 0.6 / 6 s = 100 ms left, and is sampled after that; at 5.97 GiB, after 5 ms.
-//! With a limit of 1 GiB, a hundred idle workers have 167 ms each; since they can only grow together,
-//! each is sampled every 600 ms instead.
+//! A hundred workers have a limit of 6 GiB each and hold 1.5 GiB; a sample of one takes 50 us.
+//! `safe` is 4.5 / 6 s = 750 ms, which is more than 120 * 100 * 50 us = 600 ms, so each is sampled
+//! every 750 ms (rounded to 64 ms), which costs 100 * 50 us / 750 ms = 0.7 % of a processor. A
+//! worker that grows to 5.4 GiB needs at least 0.6 / 6 s = 100 ms to reach the limit, and is
+//! sampled after that; at 5.97 GiB, after 5 ms. With a limit of 1 GiB, `safe` of an idle worker is
+//! 167 ms; but it is far from its limit, so it is sampled every 600 ms instead.
 
 use std::time::Duration;
 
 use super::input::{MemorySample, Tick};
 use crate::event::WorkerId;
 
-/// No worker grows faster, in bytes per second: what two cores write to fresh pages.
+/// The highest growth of memory, in bytes per second: what two cores can write to fresh pages.
 const GROWTH: u64 = 6 << 30;
-/// No sample comes sooner after the last one: 12 MiB may be written in between.
+/// Minimum interval between two samples of a worker, in which it can grow by about 12 MiB.
 const INTERVAL_MIN: Duration = Duration::from_millis(2);
+/// Maximum interval between two samples of a worker.
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
-/// In the long run, samples take at most one part in this many of the time.
+/// Cost budget: in the long run, samples take at most 1 / `COST_SHARE` of the time.
 const COST_SHARE: u32 = 25;
-/// Samples of workers that hold less than half of their limit take at most one part in this many.
+/// Cost budget for workers that hold at most half of their limit: 1 / `COST_SHARE_FAR` of the time.
 const COST_SHARE_FAR: u32 = 120;
-/// But no worker waits longer than this for the sake of that share.
+/// The longest interval that the cost budget for such workers may enforce.
 const FAR_INTERVAL_MAX: Duration = Duration::from_millis(700);
-/// Samples may take this much at once, so that a fast allocation is seen before the limit.
+/// Allowed burst above the cost budget, so that a worker that allocates fast is sampled in time.
 const COST_AT_ONCE: Duration = Duration::from_millis(50);
 
 /// Decides when the memory of workers is sampled.
 #[derive(Debug)]
 pub(super) struct MemoryWatch {
-    /// What a worker may hold, with all processes below it, in bytes.
+    /// The most memory that a worker and all processes below it may hold, in bytes.
     limit: u64,
     watched: Vec<Watched>,
-    /// What a sample of one worker took, the last time.
+    /// The processor time per worker of the last samples.
     each: Duration,
-    /// What samples took, less what is forgiven, as of `cost_at`.
+    /// The budget account as of `cost_at`: the cost of samples so far, less the budget of the time
+    /// that has passed.
     cost: Duration,
     cost_at: Tick,
 }
@@ -67,7 +71,7 @@ pub(super) struct MemoryWatch {
 #[derive(Debug)]
 struct Watched {
     worker: WorkerId,
-    /// When to take a sample; `None` while one is being taken.
+    /// When to take the next sample; `None` while one is being taken.
     due: Option<Tick>,
 }
 
@@ -86,13 +90,13 @@ impl MemoryWatch {
         self.limit
     }
 
-    /// A worker's program runs.
+    /// Watches a worker, whose program was executed.
     pub(super) fn begin(&mut self, worker: WorkerId, now: Tick) {
         let due = Some(self.next_sample(0, now));
         self.watched.push(Watched { worker, due });
     }
 
-    /// A worker is gone.
+    /// Stops watching a worker, which is gone.
     pub(super) fn end(&mut self, worker: WorkerId) {
         self.watched.retain(|watched| watched.worker != worker);
     }
@@ -103,7 +107,7 @@ impl MemoryWatch {
         Some(due.max(self.rests_until()))
     }
 
-    /// Takes the workers that are to be sampled now.
+    /// Returns the workers whose samples are due, and marks them as being sampled.
     pub(super) fn take_due(&mut self, now: Tick) -> Vec<WorkerId> {
         if self.rests_until() > now {
             return Vec::new();
@@ -116,8 +120,8 @@ impl MemoryWatch {
         .collect()
     }
 
-    /// Takes samples, and the processor time that they took. Returns the workers that hold more
-    /// than the limit, and how many bytes they hold.
+    /// Takes samples and the processor time that they took. Returns the workers that hold more than
+    /// the limit, and the number of bytes that each holds.
     pub(super) fn sampled(
         &mut self,
         samples: &[(WorkerId, MemorySample)],
@@ -138,12 +142,12 @@ impl MemoryWatch {
         held.filter(|(_, held)| *held > self.limit).collect()
     }
 
-    /// No sample is taken before this: the last ones were expensive.
+    /// When sampling is within its cost budget again; no sample is taken before.
     fn rests_until(&self) -> Tick {
         self.cost_at + self.cost.saturating_sub(COST_AT_ONCE) * COST_SHARE
     }
 
-    /// When to sample a worker that holds this many bytes, by the rule of this module.
+    /// When to sample a worker that holds `held` bytes, by the rule in the module documentation.
     fn next_sample(&self, held: u64, now: Tick) -> Tick {
         let room = u128::from(self.limit.saturating_sub(held));
         let safe = room * 1_000_000 / u128::from(GROWTH);
@@ -222,7 +226,7 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(sample(10), INTERVAL_MIN);
         }
-        // 10 ms have passed since, of which 1/25 is forgiven: 0.4 ms.
+        // 10 ms have passed, which pays for 10 / 25 = 0.4 ms of the cost.
         assert_eq!(sample(4), Duration::from_millis(90));
         assert_eq!(sample(2), Duration::from_millis(50));
     }

@@ -1,12 +1,13 @@
 //! The decisions of a run: [`Pool::step`] takes what happened and when, and returns what to do.
 //!
-//! The pool knows slots, jobs, budgets, deadlines and the stages of a stop. It knows nothing of
+//! The pool knows slots, jobs, budgets, deadlines and the stages of a stop. It does not know
 //! processes, pipes, clocks, randomness or threads: those are inputs and actions, so that any
 //! schedule can be simulated (`sim/`) and any failure replayed from a seed.
 //!
-//! From the bottom up: `input`, `action` and `policy` say what goes in and out; `ledger` keeps the
-//! jobs and `history` their attempts; `session` keeps the jobs of one worker, `stopping` the way
-//! to its end, `worker` both; `slot` keeps at most two workers; `pool` keeps the slots.
+//! From the bottom up: `input`, `action` and `policy` define what goes in and out. `ledger` keeps
+//! the jobs, and `history` their failed attempts. `session` keeps the jobs of one worker,
+//! `stopping` the stages of its stop, and `worker` both. `slot` keeps at most two workers, and
+//! `pool` keeps the slots.
 
 mod action;
 mod context;
@@ -42,7 +43,7 @@ mod worker_end;
 
 pub use self::{
     action::{Action, Actions, Cancelled, Order, Running, Standing},
-    input::{Abilities, Answer, Input, Jitter, Left, Memory, MemorySample, News, Reply, Tick},
+    input::{Abilities, Answer, Input, Jitter, Memory, MemorySample, News, Remains, Reply, Tick},
     policy::Policy,
     pool::{Pool, RunEnd},
 };

@@ -1,14 +1,15 @@
-//! What news of a worker means for its slot, above all the end of a worker: what becomes of the
-//! slot then, and what is reported.
+//! Applies news about a worker to its slot. Above all, it handles the end of a worker: whether
+//! another one starts, when, and what is reported.
 
 use std::time::Duration;
 
 use super::{
     context::StepContext,
     input::{Jitter, Memory, News},
+    session::FrameSize,
     slot::{Occupant, Retired, Slot},
     stopping::is_replaced_at_once,
-    worker::{Due, Phase, READY_AFTER},
+    worker::{READY_AFTER, SlotNotice, WorkerPhase},
     worker_end::{Died, End},
 };
 use crate::{
@@ -17,19 +18,19 @@ use crate::{
     rules::Restart,
 };
 
-/// What the end of a worker means beyond its slot.
+/// What the end of a worker means for the run, beyond its slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Consequence {
     None,
-    /// The worker had not been ready; this is why it ended.
+    /// The worker died early or before it was ready; this is the cause.
     Early(Cause),
-    /// The program cannot be started, and another try would not change that.
+    /// The program cannot be started, and a retry would fail in the same way.
     CannotStart(StartFault),
 }
 
 impl Slot {
-    /// Takes news of a worker. `None` where the slot does not hold that worker, or the news cannot
-    /// be of it.
+    /// Takes news about a worker. Returns `None` if the slot does not hold that worker, or the news
+    /// is impossible in its phase.
     pub(super) fn on_news(
         &mut self,
         worker: WorkerId,
@@ -41,7 +42,7 @@ impl Slot {
         match news {
             News::Executed { pid } => held.on_executed(pid, ctx)?,
             News::Hello(abilities) => {
-                if held.on_hello(abilities, ctx)? == Due::Ready {
+                if held.on_hello(abilities, ctx)? == SlotNotice::Ready {
                     self.hand_over(ctx);
                 }
             }
@@ -54,20 +55,20 @@ impl Slot {
             }
             News::Retracted { replies, started } => held.on_retracted(started, replies, ctx),
             News::Unsendable { id, bytes, bytes_max } => {
-                held.on_unsendable(id, [bytes, bytes_max], ctx);
+                held.on_unsendable(id, FrameSize { bytes, bytes_max }, ctx);
             }
             News::Closed(pipe) => held.on_closed(pipe, ctx.now),
             News::Broken(fault) => held.break_off(fault, ctx),
-            News::Ended { pid, end, left, jitter } => {
-                return Some(self.on_ended(worker, End { pid, end, left }, jitter, ctx));
+            News::Ended { pid, end, remains, jitter } => {
+                return Some(self.on_ended(worker, End { pid, end, remains }, jitter, ctx));
             }
         }
         self.after_news(worker, sample, ctx);
         Some(Consequence::None)
     }
 
-    /// Forgives early deaths once a worker has answered a job, and recycles a worker that has
-    /// served long enough.
+    /// Resets the count of early deaths once a worker has answered a job, and recycles a worker
+    /// that has reached its limit of jobs or memory.
     fn after_news(&mut self, worker: WorkerId, memory: Option<Memory>, ctx: &StepContext<'_>) {
         let Some(current) = self.worker().filter(|current| current.id == worker) else { return };
         let (is_ready, has_answered) = (current.is_ready(), current.session.has_answered());
@@ -77,14 +78,14 @@ impl Slot {
             is_large || current.session.is_spent(rules)
         });
         if has_answered {
-            self.restarts.forgive();
+            self.early_deaths.forgive();
         }
         if is_ready && is_spent && ctx.now >= self.keep_until {
             self.recycle();
         }
     }
 
-    /// The process of a worker is gone.
+    /// Takes the end of a worker's process.
     fn on_ended(
         &mut self,
         worker: WorkerId,
@@ -108,22 +109,22 @@ impl Slot {
             return Consequence::Early(cause);
         }
         let lived = Lived::of(&died, ctx);
-        let next = self.next(&died, lived, jitter, ctx);
+        let successor = self.successor(&died, lived, jitter, ctx);
         let consequence = match died.end {
             ProcessEnd::NeverStarted(fault) if ctx.is_hopeless(fault) => {
                 Consequence::CannotStart(fault)
             }
-            _ if lived.is_unready || lived.is_early => Consequence::Early(died.cause),
+            _ if lived.life != Life::Settled => Consequence::Early(died.cause),
             _ => Consequence::None,
         };
-        let is_well = emit_end(died, next, ctx);
-        match next {
-            Next::Again(delay) if delay.is_zero() => self.spawn(ctx),
-            Next::Again(delay) => {
+        let is_well = emit_end(died, successor.into(), ctx);
+        match successor {
+            Successor::After(delay) if delay.is_zero() => self.spawn(ctx),
+            Successor::After(delay) => {
                 self.current = Occupant::Vacant { not_before: ctx.now + delay };
             }
-            Next::GaveUp => self.current = Occupant::Retired(Retired::GaveUp),
-            Next::Done | Next::Replaced | Next::NotNeeded => {
+            Successor::GaveUp => self.current = Occupant::Retired(Retired::GaveUp),
+            Successor::None => {
                 let how = if is_well { Retired::Well } else { Retired::Failed };
                 self.current = Occupant::Retired(how);
             }
@@ -131,21 +132,27 @@ impl Slot {
         consequence
     }
 
-    /// What becomes of the slot after the end of its current worker.
-    fn next(&mut self, died: &Died, lived: Lived, jitter: Jitter, ctx: &StepContext<'_>) -> Next {
+    /// Decides whether another worker follows the current one, which ended.
+    fn successor(
+        &mut self,
+        died: &Died,
+        lived: Lived,
+        jitter: Jitter,
+        ctx: &StepContext<'_>,
+    ) -> Successor {
         let stopped_for = match died.phase {
-            Phase::Stopping(stop) => Some(stop.why),
-            Phase::Spawned | Phase::Executed { .. } | Phase::Ready { .. } => None,
+            WorkerPhase::Stopping(stop) => Some(stop.why),
+            WorkerPhase::Spawned | WorkerPhase::Executed { .. } | WorkerPhase::Ready { .. } => None,
         };
-        let is_again = match &died.end {
+        let is_restarted = match &died.end {
             _ if ctx.is_stopping => false,
-            // There is nothing for a worker to do here, or no place.
-            _ if self.is_surplus || stopped_for == Some(StopReason::Finished) => false,
-            // Not so one that let its time pass and never took up a job.
-            _ if stopped_for.is_some_and(is_replaced_at_once) && !lived.is_early => {
-                return Next::Again(Duration::ZERO);
+            // The slot is surplus, or there are no more jobs.
+            _ if self.is_surplus(ctx.policy) || stopped_for == Some(StopReason::Finished) => false,
+            // Except one stopped for a timeout without starting any job: that is an early death.
+            _ if stopped_for.is_some_and(is_replaced_at_once) && lived.life != Life::Early => {
+                return Successor::After(Duration::ZERO);
             }
-            // Nothing ran, so this is no restart: any policy tries once more.
+            // The program never ran, so the next start is not a restart: every policy allows it.
             ProcessEnd::Withdrawn => true,
             ProcessEnd::NeverStarted(fault) if fault.is_transient() => true,
             ProcessEnd::NeverStarted(fault) if ctx.is_hopeless(*fault) => false,
@@ -154,36 +161,72 @@ impl Slot {
             }
             _ => ctx.policy.restart != Restart::Never,
         };
-        if !is_again {
-            return Next::Done;
+        if !is_restarted {
+            return Successor::None;
         }
-        self.restarts.delay(!lived.is_early, lived.up, jitter).map_or(Next::GaveUp, Next::Again)
+        self.early_deaths
+            .delay(lived.life == Life::Early, lived.up, jitter)
+            .map_or(Successor::GaveUp, Successor::After)
     }
 }
 
-/// How a worker lived that ended, as it is judged for a restart.
+/// The worker that follows one that ended.
+#[derive(Clone, Copy)]
+enum Successor {
+    /// One that starts after this delay.
+    After(Duration),
+    /// None, because of too many early deaths in a row.
+    GaveUp,
+    /// None, because of the policy or because the run stops.
+    None,
+}
+
+impl From<Successor> for Next {
+    fn from(successor: Successor) -> Self {
+        match successor {
+            Successor::After(delay) => Self::Restart(delay),
+            Successor::GaveUp => Self::GaveUp,
+            Successor::None => Self::Done,
+        }
+    }
+}
+
+/// The life of a worker that ended, as far as it matters for its restart.
 #[derive(Clone, Copy)]
 struct Lived {
     /// How long the program ran; zero for a worker that was being stopped.
     up: Duration,
-    /// It was not ready, and was not being stopped.
-    is_unready: bool,
-    /// Its death is the program's fault.
-    is_early: bool,
+    life: Life,
+}
+
+/// How far a worker came before its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// It died early: the slot backs off before the next start.
+    Early,
+    /// It was not ready, but ran for a second or more. The next worker starts without a delay.
+    Unready,
+    /// It was ready and ran for a second or did a job, or it was stopped without being to blame.
+    Settled,
 }
 
 impl Lived {
     fn of(died: &Died, ctx: &StepContext<'_>) -> Self {
         let (executed, makes_way) = match died.phase {
-            Phase::Spawned => (None, false),
-            Phase::Executed { at } | Phase::Ready { executed: at } => (Some(at), false),
-            Phase::Stopping(stop) => (None, !stop.why.is_charge()),
+            WorkerPhase::Spawned => (None, false),
+            WorkerPhase::Executed { at } | WorkerPhase::Ready { executed: at } => (Some(at), false),
+            WorkerPhase::Stopping(stop) => (None, !stop.why.is_charge()),
         };
         let up = executed.map_or(Duration::ZERO, |at| ctx.now.saturating_sub(at));
-        let is_unready = matches!(died.phase, Phase::Spawned | Phase::Executed { .. });
+        let is_unready = matches!(died.phase, WorkerPhase::Spawned | WorkerPhase::Executed { .. });
         let is_settled = up >= READY_AFTER || died.has_worked || makes_way;
         let is_early = if ctx.policy.jobs.is_some() { !is_settled } else { is_unready };
-        Self { up, is_unready, is_early }
+        let life = match (is_early, is_unready) {
+            (true, _) => Life::Early,
+            (false, true) => Life::Unready,
+            (false, false) => Life::Settled,
+        };
+        Self { up, life }
     }
 }
 
@@ -193,7 +236,7 @@ impl Died {
     }
 }
 
-/// Reports an end. Returns whether the worker ended well.
+/// Reports the end of a worker. Returns whether it succeeded, or ended as requested.
 fn emit_end(died: Died, next: Next, ctx: &mut StepContext<'_>) -> bool {
     let is_well = match died.cause {
         Cause::AskedToStop(asked) if asked.why != StopReason::Killed => true,

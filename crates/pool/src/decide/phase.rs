@@ -1,28 +1,28 @@
-//! How far a run is: from the first job to the last worker.
+//! The phase of a run: from the first job to the end of the last worker.
 
 use super::shutdown::Shutdown;
 use crate::event::ShutdownReason;
 
 /// The phase of a run.
 #[derive(Clone, Copy, Default, Debug)]
-pub(super) enum Phase {
+pub(super) enum RunPhase {
     /// Jobs may still come. A run without jobs stays in this phase until it stops.
     #[default]
     Open,
-    /// No more jobs come; those that are there are done.
+    /// The source has no more jobs; the remaining ones are being worked off.
     SourceEnded,
-    /// All jobs are settled, and the workers are dismissed.
+    /// All jobs are settled, and the workers are being dismissed.
     Finishing,
     /// The run stops early.
     Stopping {
         shutdown: Shutdown,
-        /// All jobs were settled before.
+        /// Whether all jobs were settled before the stop.
         is_done: bool,
     },
 }
 
-impl Phase {
-    /// Why the run stops early, if it does.
+impl RunPhase {
+    /// The shutdown, if the run stops early.
     pub(super) fn shutdown(self) -> Option<Shutdown> {
         match self {
             Self::Open | Self::SourceEnded | Self::Finishing => None,
@@ -34,17 +34,17 @@ impl Phase {
         self.shutdown().map(|shutdown| shutdown.reason)
     }
 
-    /// Whether the run is coming to its end: nothing is started or sent.
+    /// Whether the run is ending: nothing is started or sent.
     pub(super) fn is_stopping(self) -> bool {
         matches!(self, Self::Finishing | Self::Stopping { .. })
     }
 
-    /// Whether all jobs were settled while the run went on.
+    /// Whether all jobs were settled before the run began to stop.
     pub(super) fn is_done(self) -> bool {
         matches!(self, Self::Finishing | Self::Stopping { is_done: true, .. })
     }
 
-    /// The source has ended.
+    /// Notes that the source has no more jobs.
     pub(super) fn end_source(&mut self) {
         if matches!(self, Self::Open) {
             *self = Self::SourceEnded;

@@ -1,4 +1,4 @@
-//! The rules of a run: what the pool has to know of its settings.
+//! The settings of a run that the pool needs for its decisions.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::{
     signal::Signal,
 };
 
-/// The rules of a run.
+/// The settings of a run on which decisions depend.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// The number of workers that are wanted.
+    /// The wanted number of workers.
     pub workers: u32,
-    /// When a worker that ended is started again.
+    /// Whether a worker that ended is started again.
     pub restart: Restart,
     /// How workers are replaced one by one.
     pub roll: Roll,
@@ -21,12 +21,12 @@ pub struct Policy {
     pub grace: Duration,
     /// The stop signal.
     pub stop_signal: Signal,
-    /// The resource limits of the workers. They are evidence of why a worker ended.
+    /// The resource limits of the workers. They help to judge why a worker ended.
     pub limits: Limits,
-    /// The rules for jobs; `None` for a run without.
+    /// The rules for jobs; `None` for a run without jobs.
     pub jobs: Option<JobRules>,
-    /// Whether workers are launchers, so that the processes below a worker are one command's.
+    /// Whether workers are launchers, so that the processes below a worker belong to one command.
     pub runs_commands: bool,
-    /// The longest job, in bytes; named in the message about a longer one.
+    /// The largest allowed job, in bytes. It appears in the message about a longer one.
     pub job_bytes_max: u64,
 }

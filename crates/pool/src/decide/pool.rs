@@ -1,4 +1,4 @@
-//! The state of a run, and the step that takes it from one input to the next.
+//! The state of a run, and the step that applies one input to it.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{
     ledger::{Ledger, Sent},
     memory_watch::MemoryWatch,
     news::Consequence,
-    phase::Phase,
+    phase::RunPhase,
     policy::Policy,
     ready_set::ReadySet,
     rolling::Rolling,
@@ -25,11 +25,11 @@ use crate::{
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RunEnd {
-    /// Every worker, or every job, ended well.
+    /// Every job is done; without jobs, the last worker of every slot ended well.
     Well,
-    /// The last end of some worker was a failure, or that of some job.
+    /// A job failed; without jobs, the last worker of a slot failed.
     Failed,
-    /// The program does not stay up: a slot was given up, or with jobs all were.
+    /// The program does not stay up: with jobs, every slot was given up; without jobs, some slot.
     GaveUp,
     /// The run was stopped before its workers or its jobs ended by themselves.
     Stopped(ShutdownReason),
@@ -39,32 +39,32 @@ pub enum RunEnd {
 #[derive(Debug)]
 pub struct Pool {
     pub(super) policy: Policy,
-    pub(super) phase: Phase,
+    pub(super) phase: RunPhase,
     pub(super) slots: Slots,
     pub(super) rolling: Rolling,
     pub(super) contact: Contact,
     pub(super) ledger: Ledger,
     /// The tally as it was last reported.
     reported: Tally,
-    /// Where memory is limited.
+    /// Present if memory is limited.
     pub(super) memory: Option<MemoryWatch>,
-    /// No job is sent before this: `--delay`.
+    /// No job is sent before this time, because of `--delay`.
     pub(super) send_after: Tick,
     /// Slots that may have room for jobs.
     pub(super) ready: ReadySet,
     /// Slots whose deadline this step may have changed.
     pub(super) dirty_slots: Vec<SlotIndex>,
-    /// Nothing is due before this; perhaps nothing is due then either.
+    /// A lower bound: nothing is due before this time.
     pub(super) deadline: Option<Tick>,
     late_news: u64,
 }
 
 impl Pool {
-    /// A run that has not begun. Its first step, whichever that is, starts the workers.
+    /// A run that has not begun. Its first step starts the workers, whatever the input.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self {
-            phase: Phase::default(),
+            phase: RunPhase::default(),
             slots: Slots::new(policy.workers),
             rolling: Rolling::default(),
             contact: Contact::default(),
@@ -80,7 +80,7 @@ impl Pool {
         }
     }
 
-    /// Takes one input and appends what to do about it. `now` never goes back.
+    /// Takes one input and appends the resulting actions. `now` must not decrease between steps.
     pub fn step(&mut self, now: Tick, input: Input, actions: &mut Actions) {
         self.take(now, input, actions);
         loop {
@@ -93,7 +93,7 @@ impl Pool {
             }
             self.dispatch(now, actions);
             self.update_deadline(now);
-            // What was just begun may be due at once: a grace period of no time.
+            // Something may be due at once: a grace period of 0 s, for instance.
             if self.deadline.is_none_or(|deadline| deadline > now) {
                 break;
             }
@@ -145,13 +145,14 @@ impl Pool {
         }
     }
 
-    /// When [`Input::Timer`] is due, whatever else happens; never late, at times too early.
+    /// When the caller must send [`Input::Timer`], at the latest. The step may then find that
+    /// nothing is due yet.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
         self.deadline
     }
 
-    /// The job that each worker runs, or is about to run.
+    /// The job that each worker runs, or will start next.
     pub fn running(&self) -> impl Iterator<Item = Running<'_>> {
         let ledger = &self.ledger;
         self.slots.iter().flat_map(Slot::running).map(|(worker, key, since)| {
@@ -160,7 +161,7 @@ impl Pool {
         })
     }
 
-    /// How the run ended; `None` while it goes on.
+    /// How the run ended; `None` while it is under way.
     #[must_use]
     pub fn end(&self) -> Option<RunEnd> {
         let retired: Option<Vec<_>> = self.slots.iter().map(Slot::retired).collect();
@@ -177,19 +178,19 @@ impl Pool {
         })
     }
 
-    /// Whether workers are being replaced, or are to be.
+    /// Whether a roll is under way, or workers are being recycled.
     #[must_use]
     pub fn is_rolling(&self) -> bool {
         self.rolling.is_under_way()
     }
 
-    /// How much news came of workers that were gone already, and was dropped.
+    /// The number of news items that were dropped because their worker was gone already.
     #[must_use]
     pub fn late_news(&self) -> u64 {
         self.late_news
     }
 
-    /// Takes news of a worker. Returns false where its slot does not hold that worker.
+    /// Takes news about a worker. Returns false if it was dropped, because the worker is gone.
     fn take_news(
         &mut self,
         now: Tick,
@@ -218,7 +219,7 @@ impl Pool {
         true
     }
 
-    /// Takes samples of memory. Workers that hold more than they may end.
+    /// Takes samples of memory, and stops workers or commands that hold more than the limit.
     fn take_samples(
         &mut self,
         now: Tick,

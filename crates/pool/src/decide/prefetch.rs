@@ -1,15 +1,16 @@
-//! How many jobs a worker may have in flight: as many as it does in about a millisecond, so that
-//! short jobs stream and hardly any wait behind a long one.
+//! Adapts the prefetch: the number of jobs that a worker may have in flight. It is the number that
+//! the worker does in about a millisecond, so that short jobs stream, and few wait behind a long
+//! one.
 
 use std::time::Duration;
 
 use crate::rules::Prefetch;
 
-/// How much work may wait in a worker.
+/// The amount of work that a worker may have in flight.
 const AHEAD: Duration = Duration::from_millis(1);
 
-/// A worker that printed gets one job at a time for this many batches of replies: it is likely to
-/// print again.
+/// The number of batches of replies for which a worker that printed gets one job at a time. It is
+/// likely to print again.
 const APART_BATCHES: u32 = 64;
 
 /// The prefetch of one worker, as it adapts.
@@ -18,7 +19,7 @@ pub(super) struct AdaptivePrefetch {
     /// How long a job takes, as a moving average in nanoseconds.
     service_ns: u64,
     jobs: u32,
-    /// For how many more batches the worker gets one job at a time.
+    /// The number of further batches for which the worker gets one job at a time.
     apart: u32,
 }
 
@@ -46,8 +47,8 @@ impl AdaptivePrefetch {
 
     /// Learns from a batch of jobs that took this long together.
     ///
-    /// Longer jobs count at once, shorter ones little by little: jobs that were sent too far ahead
-    /// must be retracted, while jobs that were not cost a little idling.
+    /// A longer mean counts at once, a shorter one gradually: too many jobs in flight must be
+    /// retracted, while too few only cost a little idle time.
     pub(super) fn learn(&mut self, jobs: u64, service_ns: u64) {
         if jobs == 0 {
             return;

@@ -1,5 +1,5 @@
-//! The slots that may have room for jobs. A step looks at these and at no others, so that its cost
-//! follows what happened and not the size of the pool.
+//! The set of slots that may have room for jobs. A step visits only these, so that its cost does
+//! not grow with the number of slots.
 
 use super::slots::SlotIndex;
 
@@ -7,7 +7,7 @@ use super::slots::SlotIndex;
 #[derive(Debug, Default)]
 pub(super) struct ReadySet {
     slots: Vec<SlotIndex>,
-    /// By slot, whether it is in `slots`.
+    /// For each slot index, whether it is in `slots`.
     is_in: Vec<bool>,
 }
 
@@ -36,7 +36,7 @@ impl ReadySet {
         self.slots.len()
     }
 
-    /// The slot at this place of the set, if the set is that long.
+    /// The slot at this index of the set.
     pub(super) fn get(&self, nth: usize) -> Option<SlotIndex> {
         self.slots.get(nth).copied()
     }

@@ -1,16 +1,19 @@
-//! Which worker is replaced next. One new worker at a time has to come up, so that a program that
-//! no longer does costs one start. A new worker that is up need not wait for the old one before
-//! it to finish its jobs.
+//! Decides which stale worker is replaced next. A worker is stale if a roll or the recycling rules
+//! replace it.
+//!
+//! Only one new worker comes up at a time, so that a program that no longer starts costs a single
+//! start. The next replacement begins once the new worker is ready, even while the old one still
+//! finishes its jobs.
 
 use super::{
     action::Actions, input::Tick, pool::Pool, rolling::Rolling, slot::Slot, slots::SlotIndex,
 };
 
-/// The most workers that finish their jobs at a time while they are replaced.
+/// The largest number of replaced workers that finish their jobs at the same time.
 const DRAINING_MAX: usize = 4;
 
 impl Pool {
-    /// Goes on to the next slots of a roll, as far as it may.
+    /// Begins to replace stale workers, as far as the rules of a roll allow.
     pub(super) fn continue_roll(&mut self, now: Tick, actions: &mut Actions) {
         let slots = &self.slots;
         self.rolling.slots.retain(|index| !slots[*index].is_settled());
@@ -31,28 +34,28 @@ impl Pool {
         if !rolling.iter().all(|index| self.slots[*index].is_draining()) {
             return None;
         }
-        // Never all at once.
+        // Never all workers at once.
         let slots = self.slots.len();
         let may_drain = rolling.len() < DRAINING_MAX.min(slots - 1).max(1);
-        // A worker that may take no more jobs has none to finish, and is of no use until it is
-        // replaced.
+        // A worker at its limit of jobs takes no more, so it is replaced without further delay.
         let rules = self.policy.jobs.as_ref();
         let is_spent = |slot: &Slot| {
             let session = slot.worker().map(|worker| &worker.session);
             rules.zip(session).is_some_and(|(rules, session)| session.is_spent(rules))
         };
-        // Onward from the last one: else slots that soon are stale again would come first always.
+        // The search continues after the last slot. Otherwise slots at the front that soon become
+        // stale again would always come first.
         (*from..from + slots).map(|at| self.slots.wrap(at)).find(|index| {
             let slot = &self.slots[*index];
             slot.may_roll() && (may_drain || is_spent(slot))
         })
     }
 
-    /// Begins with no further slot. Replacements that are under way still settle.
+    /// Begins no further replacement. Those under way are completed.
     pub(super) fn cancel_roll(&mut self) {
         self.slots.iter_mut().for_each(Slot::unmark_stale);
         self.rolling.has_stale = false;
-        // The age of workers that were to be replaced counts again.
+        // The recycling deadlines of workers that are no longer stale apply again.
         self.dirty_slots.extend(self.slots.indices());
     }
 }

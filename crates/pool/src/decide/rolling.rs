@@ -1,15 +1,15 @@
-//! How far a roll is: the slots whose worker is being replaced, and where to go on.
+//! The progress of a roll: the slots whose worker is being replaced, and where to continue.
 
 use super::slots::SlotIndex;
 
-/// How far a roll is.
+/// The progress of a roll.
 #[derive(Debug, Default)]
 pub(super) struct Rolling {
     /// The slots whose worker is being replaced.
     pub(super) slots: Vec<SlotIndex>,
     /// Where the search for the next slot begins.
     pub(super) from: usize,
-    /// Whether some worker is to be replaced.
+    /// Whether any worker may be stale.
     pub(super) has_stale: bool,
 }
 

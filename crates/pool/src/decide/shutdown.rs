@@ -1,5 +1,6 @@
-//! How a run stops early: why, and how much time is left to the jobs that run. Each further
-//! request escalates the shutdown, at most once a second.
+//! The shutdown of a run that stops early: its reason, and the time that running jobs have left. A
+//! more urgent request shortens that time. A repeated request, at least a second after the last
+//! one, escalates the stop of each worker by one stage.
 
 use super::input::Tick;
 use crate::{
@@ -7,23 +8,24 @@ use crate::{
     signal::SAME_REQUEST,
 };
 
-/// What a request brings about.
+/// The effect of a request to stop the run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Request {
-    /// Every worker is to end.
+    /// Stop every worker.
     Stop,
-    /// Every worker that is still there goes on to its next stage.
+    /// Escalate the stop of every remaining worker by one stage.
     Press,
 }
 
-/// How much time is left to the jobs that run.
+/// How much time running jobs have left.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Urgency {
-    /// All that they need.
+    /// As much as they need.
     None,
     /// The grace period.
     Grace,
-    /// None: their outcomes would go nowhere, or the time of the run is over.
+    /// No time: their outcomes cannot be written, the deadline of the run has passed, or a user or
+    /// rule demands it.
     Now,
 }
 
@@ -32,10 +34,10 @@ impl From<ShutdownReason> for Urgency {
         match reason {
             ShutdownReason::SourceFailed
             | ShutdownReason::Halted { now: false }
-            | ShutdownReason::Asked(Ending::Drain) => Self::None,
-            ShutdownReason::Signal(_) | ShutdownReason::Asked(Ending::Stop) => Self::Grace,
+            | ShutdownReason::ByUser(Ending::Drain) => Self::None,
+            ShutdownReason::Signal(_) | ShutdownReason::ByUser(Ending::Stop) => Self::Grace,
             ShutdownReason::Halted { now: true }
-            | ShutdownReason::Asked(Ending::Now)
+            | ShutdownReason::ByUser(Ending::Now)
             | ShutdownReason::Deadline
             | ShutdownReason::NotAWorker(_)
             | ShutdownReason::CannotStart(_)
@@ -50,7 +52,7 @@ impl From<ShutdownReason> for Urgency {
 /// A shutdown under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shutdown {
-    /// The first reason that was given. The exit status follows from it.
+    /// The first reason, which determines the exit status.
     pub(super) reason: ShutdownReason,
     pub(super) urgency: Urgency,
     /// When the shutdown was last escalated.
@@ -62,11 +64,12 @@ impl Shutdown {
         Self { reason, urgency: Urgency::from(reason), at: now }
     }
 
-    /// Takes a further request. Returns what it brings about, if anything.
+    /// Takes a further request. Returns its effect, if it has any.
     pub(super) fn request(&mut self, now: Tick, reason: ShutdownReason) -> Option<Request> {
         let wanted = Urgency::from(reason);
         let request = match self.urgency {
-            // Ctrl-C also ends the process that reads the output: that is no second request.
+            // Ctrl-C also ends the process that reads the output. The closed output is then a
+            // consequence of the first request, not a second one.
             Urgency::Grace if Urgency::Grace < wanted && reason != ShutdownReason::Deadline => {
                 return None;
             }

@@ -1,5 +1,5 @@
-//! A numbered place for a worker. A slot holds at most two processes: its current worker and,
-//! while that one comes up, the retiring worker that it replaces.
+//! A slot: a numbered position for one worker at a time. While a worker is replaced, the slot holds
+//! two: the current worker, and the retiring worker that it replaces.
 
 use std::time::Duration;
 
@@ -8,14 +8,13 @@ use super::{
     input::Tick,
     ledger::JobKey,
     policy::Policy,
-    restart::Record,
+    restart::EarlyDeaths,
     stopping::is_replaced_at_once,
-    worker::{Due, Phase, Worker},
+    worker::{SlotNotice, Worker, WorkerPhase},
 };
 use crate::{event::WorkerId, exit::StopReason, rules::Restart};
 
-/// A worker whose replacement did not come up is not replaced again for its age or size within
-/// this time.
+/// For this time after a replacement did not come up, the reinstated worker is not recycled.
 const KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// A slot.
@@ -25,32 +24,32 @@ pub(super) struct Slot {
     /// Workers started so far; each is one generation.
     pub(super) generations: u32,
     pub(super) current: Occupant,
-    /// The worker whose replacement is `current`. It serves until that is ready.
+    /// The worker that `current` replaces. It serves until `current` is ready.
     pub(super) retiring: Option<Worker>,
-    pub(super) restarts: Record,
+    pub(super) early_deaths: EarlyDeaths,
     pub(super) stale: Stale,
-    /// No worker is replaced for its age or size before this.
+    /// No worker is recycled before this time.
     pub(super) keep_until: Tick,
-    /// There are to be fewer slots: no other worker follows.
-    pub(super) is_surplus: bool,
-    /// It has lost a worker, or was never needed, while no worker had spoken the protocol.
-    pub(super) died_silent: bool,
+    /// Whether the pool still waits for a hello from this slot before it decides that the program
+    /// does not speak the protocol. False after an early death, in an added slot, and after a start
+    /// that was not needed.
+    pub(super) may_speak: bool,
 }
 
 /// What a slot holds besides a retiring worker.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "a slot nearly always holds a worker")]
 pub(super) enum Occupant {
-    /// Nothing; a worker starts at that time.
+    /// No worker; the next one starts at that time.
     Vacant {
         not_before: Tick,
     },
     Worker(Worker),
-    /// Nothing, and no worker follows.
+    /// No worker, and none follows.
     Retired(Retired),
 }
 
-/// The workers of a slot that are to be replaced.
+/// The workers of a slot that a roll or the recycling rules replace.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stale {
     /// All generations up to this one; 0 for none.
@@ -58,14 +57,14 @@ pub(super) struct Stale {
     pub(super) why: StopReason,
 }
 
-/// How a slot came to rest.
+/// The final state of a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Retired {
-    /// Its last worker ended well, or as it was asked to.
+    /// Its last worker succeeded, ended as requested, or was not needed.
     Well,
     /// Its last worker failed.
     Failed,
-    /// Too many workers died before they were ready.
+    /// Too many early deaths in a row.
     GaveUp,
 }
 
@@ -76,15 +75,19 @@ impl Slot {
             generations: 0,
             current: Occupant::Vacant { not_before: Tick::ZERO },
             retiring: None,
-            restarts: Record::default(),
+            early_deaths: EarlyDeaths::default(),
             stale: Stale { through: 0, why: StopReason::Roll },
             keep_until: Tick::ZERO,
-            is_surplus: false,
-            died_silent: false,
+            may_speak: true,
         }
     }
 
-    /// How the slot came to rest; `None` while it has a process or will have one.
+    /// Whether the number of workers was reduced below this slot's number: no worker follows.
+    pub(super) fn is_surplus(&self, policy: &Policy) -> bool {
+        self.number > policy.workers
+    }
+
+    /// The final state of the slot; `None` while it has a process or will have one.
     pub(super) fn retired(&self) -> Option<Retired> {
         match self.current {
             Occupant::Retired(how) if self.retiring.is_none() => Some(how),
@@ -130,12 +133,12 @@ impl Slot {
         self.workers_mut().find(|known| known.id == worker)
     }
 
-    /// The worker that takes jobs: the retiring one until its replacement is ready.
+    /// The worker that takes jobs: the current one, or the retiring one until that is ready.
     pub(super) fn taker(&mut self) -> Option<&mut Worker> {
         self.workers_mut().find(|worker| worker.is_ready())
     }
 
-    /// The job that each of its workers runs, or is about to run, and since when.
+    /// The job that each of its workers runs or will start next, and since when.
     pub(super) fn running(&self) -> impl Iterator<Item = (WorkerId, JobKey, Tick)> {
         self.workers().filter_map(|worker| {
             let (key, since) = worker.session.running()?;
@@ -143,12 +146,12 @@ impl Slot {
         })
     }
 
-    /// The number of the last worker that was started or reinstated.
+    /// The generation of the current worker, or of the last one that was started.
     pub(super) fn generation(&self) -> u32 {
         self.worker().map_or(self.generations, |worker| worker.id.generation)
     }
 
-    /// When something is due.
+    /// The earliest deadline of the slot and its workers.
     pub(super) fn deadline(&self, policy: &Policy, contact: Contact) -> Option<Tick> {
         let vacant = match self.current {
             Occupant::Vacant { not_before } => Some(not_before),
@@ -158,39 +161,39 @@ impl Slot {
         workers.chain(vacant).chain(self.recycle_due(policy)).min()
     }
 
-    /// Does what is due.
+    /// Acts on the deadlines that have passed.
     pub(super) fn on_time(&mut self, ctx: &mut StepContext<'_>) {
         let due = match &mut self.current {
             Occupant::Vacant { not_before } if *not_before <= ctx.now => {
                 self.spawn(ctx);
-                Due::Nothing
+                SlotNotice::Nothing
             }
             Occupant::Worker(worker) => worker.on_time(ctx),
-            Occupant::Vacant { .. } | Occupant::Retired(_) => Due::Nothing,
+            Occupant::Vacant { .. } | Occupant::Retired(_) => SlotNotice::Nothing,
         };
         match due {
-            Due::Nothing => {}
-            Due::Ready => self.hand_over(ctx),
-            Due::Unkillable => self.abandon(ctx),
+            SlotNotice::Nothing => {}
+            SlotNotice::Ready => self.hand_over(ctx),
+            SlotNotice::Unkillable => self.abandon(ctx),
         }
         if self.recycle_due(ctx.policy).is_some_and(|due| due <= ctx.now) {
             self.recycle();
         }
-        if self.retiring.as_mut().is_some_and(|old| old.on_time(ctx) == Due::Unkillable)
+        if self.retiring.as_mut().is_some_and(|old| old.on_time(ctx) == SlotNotice::Unkillable)
             && let Some(old) = self.retiring.take()
         {
             old.abandon(ctx);
         }
     }
 
-    /// The current worker is ready: it takes over from the retiring one.
+    /// Stops the retiring worker, because the current one is ready to take over.
     pub(super) fn hand_over(&mut self, ctx: &mut StepContext<'_>) {
         if let Some(old) = &mut self.retiring {
-            old.stop(self.stale.why, true, ctx);
+            old.stop(self.stale.why, ctx);
         }
     }
 
-    /// The current worker was killed, and the kernel holds it. It is waited for no longer.
+    /// Stops waiting for the current worker, which was killed and which the kernel cannot end yet.
     fn abandon(&mut self, ctx: &mut StepContext<'_>) {
         let failed = Occupant::Retired(Retired::Failed);
         let Occupant::Worker(worker) = std::mem::replace(&mut self.current, failed) else { return };
@@ -203,12 +206,13 @@ impl Slot {
             Some(why) => is_replaced_at_once(why),
             None => false,
         };
-        if is_replaced && !ctx.is_stopping && !self.is_surplus {
+        if is_replaced && !ctx.is_stopping && !self.is_surplus(ctx.policy) {
             self.spawn(ctx);
         }
     }
 
-    /// The replacement did not come up. A retiring worker that still serves keeps the slot.
+    /// Makes the retiring worker, if it still serves, the current one again, because its
+    /// replacement did not come up. Returns whether it did.
     pub(super) fn reinstate(&mut self, now: Tick) -> bool {
         let Some(mut old) = self.retiring.take_if(|old| old.is_ready()) else { return false };
         old.session.renew();
@@ -218,21 +222,21 @@ impl Slot {
         true
     }
 
-    /// All workers are to end for this reason, and no other follows. Where `drains`, they may
-    /// finish the jobs that they have started.
-    pub(super) fn stop(&mut self, why: StopReason, drains: bool, ctx: &mut StepContext<'_>) {
+    /// Stops all workers for this reason. They may finish their running jobs within the
+    /// time that the urgency of the shutdown leaves.
+    pub(super) fn stop(&mut self, why: StopReason, ctx: &mut StepContext<'_>) {
         if matches!(self.current, Occupant::Vacant { .. }) {
             self.current = Occupant::Retired(Retired::Well);
         }
         if let Some(worker) = self.worker_mut() {
-            worker.stop(why, drains, ctx);
+            worker.stop(why, ctx);
         }
         if let Some(old) = &mut self.retiring {
-            old.stop(why, drains, ctx);
+            old.stop(why, ctx);
         }
     }
 
-    /// A user asked once more for the end.
+    /// Escalates the stop of each worker by one stage, because a user repeated the request.
     pub(super) fn press(&mut self, ctx: &mut StepContext<'_>) {
         if let Some(worker) = self.worker_mut() {
             worker.press(ctx);
@@ -248,12 +252,12 @@ impl Slot {
         self.current = Occupant::Worker(Worker::spawn(id, ctx));
     }
 
-    /// Whether the slot takes jobs, or will, sooner or later.
+    /// Whether the slot takes jobs now or will later.
     pub(super) fn may_take(&mut self) -> bool {
         self.is_coming() || self.taker().is_some_and(|worker| worker.session.is_reliable())
     }
 
-    /// Whether a fresh worker is there or on its way.
+    /// Whether a fresh worker exists or is about to start.
     pub(super) fn is_coming(&self) -> bool {
         match &self.current {
             Occupant::Vacant { .. } => true,
@@ -262,13 +266,13 @@ impl Slot {
         }
     }
 
-    /// Whether the slot holds nothing but a worker whose program was not executed yet.
+    /// Whether the slot holds only a worker whose program was not executed yet.
     pub(super) fn is_unbegun(&self) -> bool {
-        let is_spawned = |worker: &Worker| matches!(worker.phase, Phase::Spawned);
+        let is_spawned = |worker: &Worker| matches!(worker.phase, WorkerPhase::Spawned);
         self.retiring.is_none() && self.worker().is_some_and(is_spawned)
     }
 
-    /// Whether the slot has a worker that can be counted on, or will have one.
+    /// Whether the slot has a worker that does jobs now or later, or will have one.
     pub(super) fn is_manned(&self) -> bool {
         match &self.current {
             Occupant::Vacant { .. } => true,
@@ -281,10 +285,10 @@ impl Slot {
         self.ready_worker().is_some() && self.retiring.is_none()
     }
 
-    /// The current worker makes way for a fresh one once it has finished what it has started.
+    /// Stops the current worker after its running job, so that a fresh one replaces it.
     pub(super) fn make_way(&mut self, ctx: &mut StepContext<'_>) {
         if let Some(worker) = self.worker_mut() {
-            worker.stop(StopReason::IsolatedRetry, true, ctx);
+            worker.stop(StopReason::IsolatedRetry, ctx);
         }
     }
 }

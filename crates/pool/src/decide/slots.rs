@@ -1,11 +1,11 @@
-//! The slots of a pool, and the one way from a worker's id to its slot.
+//! The slots of a pool, and the lookup of a worker's slot by the worker's id.
 
 use std::ops::{Index, IndexMut};
 
 use super::slot::Slot;
 use crate::event::WorkerId;
 
-/// The place of a slot in a [`Slots`].
+/// The index of a slot in a [`Slots`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct SlotIndex(usize);
 
@@ -24,13 +24,13 @@ impl Slots {
         Self((1..=count).map(Slot::new).collect())
     }
 
-    /// The slot of a worker; `None` where there never was such a slot.
+    /// The slot of a worker; `None` if no slot ever had its number.
     pub(super) fn get(&self, worker: WorkerId) -> Option<SlotIndex> {
         let index = usize::try_from(worker.slot).ok()?.checked_sub(1)?;
         (index < self.0.len()).then_some(SlotIndex(index))
     }
 
-    /// The slot at this place, counted on from the first one after the last.
+    /// The slot at this index, modulo the number of slots.
     pub(super) fn wrap(&self, at: usize) -> SlotIndex {
         SlotIndex(at % self.0.len().max(1))
     }
@@ -39,11 +39,11 @@ impl Slots {
         self.0.len()
     }
 
-    /// Adds a slot whose worker is not awaited to speak the protocol.
+    /// Adds a slot. The pool does not wait for its worker's hello to judge the program.
     pub(super) fn add(&mut self) {
         let number = u32::try_from(self.0.len() + 1).unwrap_or(u32::MAX);
         let mut slot = Slot::new(number);
-        slot.died_silent = true;
+        slot.may_speak = false;
         self.0.push(slot);
     }
 

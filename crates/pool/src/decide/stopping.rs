@@ -1,33 +1,37 @@
-//! The stop ladder: how a worker is brought to its end.
+//! The stages of stopping a worker.
 //!
-//! A worker that takes jobs finishes the one that it runs and is dismissed. Any other is asked by
-//! a signal, and killed when its grace period is over. What the kernel holds even then is waited
-//! for no longer.
+//! A worker that takes jobs drains: it finishes the job that it runs. Then it is dismissed: the
+//! supervisor sends it the end of its jobs, at which it exits. Any other worker is signalled: it
+//! gets the stop signal. It is killed with SIGKILL when the grace period is over. If the kernel
+//! cannot end the process even then, it is unkillable, and the supervisor stops waiting for it.
 //!
-//! | stage | its time is over, or the stop is pressed | idle | executed | no time left | kill |
+//! A user who repeats a request to stop presses: every worker goes on to its next stage. Before its
+//! program is executed, a worker would miss a signal, so its start is withdrawn instead.
+//!
+//! | stage | time over, or pressed | idle | executed | no time left | kill |
 //! |---|---|---|---|---|---|
-//! | `Unstarted` | `Killed` | | `Asked` | | `Killed` |
-//! | `Draining` | `Asked` | `Dismissed` | | `Asked` | `Killed` |
-//! | `Dismissed` | `Asked` | | | `Asked` | `Killed` |
-//! | `Asked` | `Killed` | | | | `Killed` |
+//! | `Unstarted` | `Killed` | | `Signalled` | | `Killed` |
+//! | `Draining` | `Signalled` | `Dismissed` | | `Signalled` | `Killed` |
+//! | `Dismissed` | `Signalled` | | | `Signalled` | `Killed` |
+//! | `Signalled` | `Killed` | | | | `Killed` |
 //! | `Killed` | unkillable; pressed: nothing | | | | |
 
 use std::time::Duration;
 
-use super::{action::Action, context::StepContext, input::Tick};
+use super::{action::Action, context::StepContext, input::Tick, shutdown::Urgency};
 use crate::{
     event::{Event, WorkerId},
-    exit::{Asked, StopReason},
+    exit::{StopReason, StopRequest},
 };
 
-/// A killed process that is still there after this long is held by the kernel, perhaps for ever.
+/// A process that still exists this long after SIGKILL counts as unkillable.
 const UNKILLABLE_AFTER: Duration = Duration::from_secs(2);
-/// A worker that is still there this long after it was dismissed does not listen.
+/// A worker that still runs this long after it was dismissed gets the stop signal.
 const DEAF_AFTER: Duration = Duration::from_secs(2);
-/// A century: the time of a worker that may drain for as long as it likes.
+/// A century: the time limit of a worker that may drain without a limit.
 const UNLIMITED: Duration = Duration::from_secs(100 * 366 * 86_400);
 
-/// A worker's way to its end.
+/// The stop of a worker that is under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stop {
     pub(super) why: StopReason,
@@ -38,14 +42,14 @@ pub(super) struct Stop {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
-    /// Its program is not executed yet, so it would not hear a signal.
+    /// Its start was withdrawn: its program is not executed yet, so a signal would be lost.
     Unstarted,
-    /// It finishes the jobs that it has started.
+    /// It finishes the job that it runs.
     Draining,
     /// It was sent the end of its jobs.
     Dismissed,
     /// It was sent the stop signal.
-    Asked,
+    Signalled,
     /// It was sent SIGKILL.
     Killed,
 }
@@ -53,31 +57,31 @@ pub(super) enum Stage {
 /// What happens to a worker that is being stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum StopNews {
-    /// The time of its stage is over.
+    /// The time limit of its stage is over.
     TimeOver,
-    /// A user asked once more.
+    /// A user repeated the request to stop.
     Pressed,
-    /// It has nothing left to finish.
+    /// It has no jobs in flight.
     Idle,
-    /// Its program is executed now.
+    /// Its program was executed.
     Executed,
-    /// It is to stop for another reason, which leaves its jobs no time.
+    /// There is another reason to stop it, which leaves its jobs no time.
     NoTime,
-    /// It is to be killed at once.
+    /// A user kills it.
     Kill,
 }
 
-/// What follows from it.
+/// The effect of [`StopNews`] on a stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Escalation {
     Stay,
     To(Stage),
-    /// Nothing more can be done: the kernel holds the process.
+    /// No stage is left: the kernel cannot end the process yet.
     Unkillable,
 }
 
 impl Stage {
-    /// The stop ladder, as a whole.
+    /// The table in the module documentation.
     pub(super) fn after(self, news: StopNews) -> Escalation {
         use Escalation::{Stay, To, Unkillable};
         use StopNews::{Executed, Idle, Kill, NoTime, Pressed, TimeOver};
@@ -85,22 +89,22 @@ impl Stage {
             (Self::Killed, TimeOver) => Unkillable,
             (Self::Killed, _) => Stay,
             (_, Kill) => To(Self::Killed),
-            (Self::Unstarted | Self::Asked, TimeOver | Pressed) => To(Self::Killed),
-            (Self::Draining | Self::Dismissed, TimeOver | Pressed | NoTime) => To(Self::Asked),
+            (Self::Unstarted | Self::Signalled, TimeOver | Pressed) => To(Self::Killed),
+            (Self::Draining | Self::Dismissed, TimeOver | Pressed | NoTime) => To(Self::Signalled),
             (Self::Draining, Idle) => To(Self::Dismissed),
-            (Self::Unstarted, Executed) => To(Self::Asked),
-            (Self::Unstarted | Self::Asked, Idle | NoTime)
+            (Self::Unstarted, Executed) => To(Self::Signalled),
+            (Self::Unstarted | Self::Signalled, Idle | NoTime)
             | (Self::Dismissed, Idle)
-            | (Self::Draining | Self::Dismissed | Self::Asked, Executed) => Stay,
+            | (Self::Draining | Self::Dismissed | Self::Signalled, Executed) => Stay,
         }
     }
 
     /// How long a worker may stay at this stage.
     fn time(self, ctx: &StepContext<'_>) -> Duration {
         match self {
-            // Nobody waits for it: its jobs have all the time that they may take.
-            Self::Draining if !ctx.is_urgent => UNLIMITED,
-            Self::Unstarted | Self::Draining | Self::Asked => ctx.policy.grace,
+            // Nothing waits for the worker, so only the time limit of its job applies.
+            Self::Draining if ctx.urgency == Urgency::None => UNLIMITED,
+            Self::Unstarted | Self::Draining | Self::Signalled => ctx.policy.grace,
             Self::Dismissed => DEAF_AFTER,
             Self::Killed => UNKILLABLE_AFTER,
         }
@@ -111,14 +115,14 @@ impl Stage {
             Self::Unstarted => Some(Action::Withdraw(worker)),
             Self::Draining => None,
             Self::Dismissed => Some(Action::Dismiss(worker)),
-            Self::Asked => Some(Action::Ask(worker)),
+            Self::Signalled => Some(Action::Ask(worker)),
             Self::Killed => Some(Action::Kill(worker)),
         }
     }
 }
 
 impl Stop {
-    /// Decides to stop a worker, beginning at this stage.
+    /// Begins to stop a worker, at this stage.
     pub(super) fn begin(
         why: StopReason,
         stage: Stage,
@@ -129,7 +133,7 @@ impl Stop {
         Self::enter(why, stage, worker, ctx)
     }
 
-    /// Goes on as the ladder says. Returns false where nothing more can be done.
+    /// Moves to the next stage, if the news demands it. Returns false if the process is unkillable.
     pub(super) fn escalate(
         &mut self,
         news: StopNews,
@@ -155,36 +159,30 @@ impl Stop {
         true
     }
 
-    /// The worker is to stop for another reason too, and perhaps sooner.
-    pub(super) fn join(
-        &mut self,
-        why: StopReason,
-        drains: bool,
-        worker: WorkerId,
-        ctx: &mut StepContext<'_>,
-    ) {
-        // What is held against the worker stays the reason of its end.
+    /// Adds another reason to stop the worker, which may leave it less time.
+    pub(super) fn join(&mut self, why: StopReason, worker: WorkerId, ctx: &mut StepContext<'_>) {
+        // A reason for which the worker is to blame is not replaced by another one.
         if !self.why.is_charge() {
             self.why = why;
         }
-        if !drains {
+        if ctx.urgency == Urgency::Now {
             self.escalate(StopNews::NoTime, worker, ctx);
         } else if self.stage == Stage::Draining {
             self.deadline = self.deadline.min(ctx.now + self.stage.time(ctx));
         }
     }
 
-    /// What was asked of the worker so far; `None` at the first stages, where nothing was.
-    pub(super) fn asked(self) -> Option<Asked> {
+    /// The request that the worker has received; `None` at the stages before it receives one.
+    pub(super) fn asked(self) -> Option<StopRequest> {
         match self.stage {
             Stage::Unstarted | Stage::Draining => None,
-            Stage::Dismissed | Stage::Asked | Stage::Killed => Some(self.as_asked()),
+            Stage::Dismissed | Stage::Signalled | Stage::Killed => Some(self.as_asked()),
         }
     }
 
     /// Why the worker is stopped, and whether it was killed.
-    pub(super) fn as_asked(self) -> Asked {
-        Asked { why: self.why, killed: self.stage == Stage::Killed }
+    pub(super) fn as_asked(self) -> StopRequest {
+        StopRequest { why: self.why, killed: self.stage == Stage::Killed }
     }
 
     fn enter(why: StopReason, stage: Stage, worker: WorkerId, ctx: &mut StepContext<'_>) -> Self {
@@ -193,7 +191,8 @@ impl Stop {
     }
 }
 
-/// Whether a worker that was stopped for this makes way for another, which is no restart.
+/// Whether a worker that was stopped for this reason is replaced at once, without counting as a
+/// restart.
 pub(super) fn is_replaced_at_once(why: StopReason) -> bool {
     match why {
         StopReason::Roll

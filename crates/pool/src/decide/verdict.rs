@@ -1,26 +1,25 @@
-//! Judges from evidence why a process ended. The exit status alone does not tell: a program that
-//! runs out of memory ends with code 1, or by SIGABRT, SIGSEGV, SIGTRAP or SIGKILL.
+//! Judges from evidence why a process ended. The exit status alone is ambiguous: a program that
+//! runs out of memory may end with code 1, or by SIGABRT, SIGSEGV, SIGTRAP or SIGKILL.
 
 use std::time::Duration;
 
 use super::policy::Policy;
 use crate::{
     command::Ran,
-    exit::{Asked, Cause, Certainty, Evidence, Sender, Status, StopReason},
+    exit::{Cause, Certainty, Evidence, Sender, Status, StopReason, StopRequest},
     limits::{Limits, Resource},
     signal::Signal,
 };
 
-/// What the supervisor did to a process, and the limits of that process: the other half of the
-/// evidence.
+/// The circumstances of an end: the limits of the process, and how the supervisor tried to stop it.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
     /// The limits in force.
     pub limits: &'a Limits,
-    /// The signal that asks a worker to end.
+    /// The stop signal.
     pub stop_signal: Signal,
-    /// What the supervisor asked of this process.
-    pub asked: Option<Asked>,
+    /// The supervisor's request to stop, if this process received one.
+    pub asked: Option<StopRequest>,
 }
 
 /// Judges the end of a process.
@@ -40,7 +39,7 @@ pub fn cause(evidence: &Evidence, circumstances: Circumstances<'_>) -> Cause {
     }
 }
 
-/// Judges the end of a command. Its launcher asked what the supervisor wanted of it.
+/// Judges the end of a command, which its launcher stopped if anybody did.
 #[must_use]
 pub fn of_command(ran: &Ran, policy: &Policy) -> Cause {
     let (limits, stop_signal) = (&policy.limits, policy.stop_signal);
@@ -51,9 +50,9 @@ pub fn of_command(ran: &Ran, policy: &Policy) -> Cause {
     }
 }
 
-/// The cause of an end that was asked for: what is held against the process, or the request.
+/// The cause of a requested end: the fault of the process for which it was stopped, or the request.
 #[must_use]
-pub fn of_asked(asked: Asked) -> Cause {
+pub fn of_asked(asked: StopRequest) -> Cause {
     match asked.why {
         StopReason::Timeout => Cause::Timeout,
         StopReason::Memory => Cause::Memory(Certainty::Sure),
@@ -62,21 +61,21 @@ pub fn of_asked(asked: Asked) -> Cause {
     }
 }
 
-/// Whether a process ended in the way it was asked to: by any exit, or by exactly the signal that
-/// it was sent. A crash on the way out is still a crash.
-fn obeyed(status: Status, circumstances: Circumstances<'_>) -> Option<Asked> {
+/// The request that a process obeyed, if it did: it ended by any exit, or by exactly the signal
+/// that it was sent. A crash during the stop is still a crash.
+fn obeyed(status: Status, circumstances: Circumstances<'_>) -> Option<StopRequest> {
     let asked = circumstances.asked?;
     match status {
-        Status::Code(_) => Some(Asked { killed: false, ..asked }),
+        Status::Code(_) => Some(StopRequest { killed: false, ..asked }),
         Status::Signal { signal: Signal::KILL, .. } if asked.killed => Some(asked),
         Status::Signal { signal, .. } if signal == circumstances.stop_signal => {
-            Some(Asked { killed: false, ..asked })
+            Some(StopRequest { killed: false, ..asked })
         }
         Status::Signal { .. } => None,
     }
 }
 
-/// Memory is the verdict only where a limit is in force or the kernel counted an OOM kill.
+/// Memory is the cause only if a limit is set or the kernel counted an OOM kill.
 fn memory(evidence: &Evidence, limits: &Limits) -> Option<Certainty> {
     if evidence.status.is_success() {
         return None;
@@ -86,7 +85,7 @@ fn memory(evidence: &Evidence, limits: &Limits) -> Option<Certainty> {
         return Some(Certainty::Likely);
     }
     let limit = limits.memory()?;
-    // An allocation that fails leaves the peak below the limit by its own size.
+    // A failed allocation does not add to the peak, so the peak may stay below the limit.
     let near = evidence.peak.exact && evidence.peak.bytes >= limit / 8 * 7;
     let crashed = matches!(evidence.status, Status::Signal { signal, .. } if signal.is_own_fault());
     match (evidence.says_out_of_memory, near) {
@@ -97,8 +96,8 @@ fn memory(evidence: &Evidence, limits: &Limits) -> Option<Certainty> {
     }
 }
 
-/// The kernel sends SIGXCPU at the soft limit, and SIGKILL at the hard one to a program that
-/// ignores that.
+/// The kernel sends SIGXCPU at the soft limit, and SIGKILL at the hard limit if the program ignores
+/// SIGXCPU.
 fn cpu_limit(evidence: &Evidence, limits: &Limits) -> bool {
     let Some(seconds) = limits.get(Resource::Cpu) else { return false };
     match evidence.status {
@@ -121,8 +120,8 @@ mod tests {
         Status::Signal { signal, core: false }
     }
 
-    /// An end with a peak of `peak_mib` MiB and `cpu_s` s of CPU time; `says` whether the program's
-    /// last output says that memory ran out.
+    /// An end with a peak of `peak_mib` MiB and `cpu_s` s of CPU time; `says` sets whether the
+    /// program's last output says that memory ran out.
     fn end(status: Status, peak_mib: u64, cpu_s: u64, says: bool) -> Evidence {
         Evidence {
             status,
@@ -171,8 +170,8 @@ mod tests {
 
     #[test]
     fn only_an_end_that_was_asked_for_counts_as_obeyed() {
-        let polite = Asked { why: StopReason::Shutdown, killed: false };
-        let killed = Asked { killed: true, ..polite };
+        let polite = StopRequest { why: StopReason::Shutdown, killed: false };
+        let killed = StopRequest { killed: true, ..polite };
         let obeyed = |asked| Cause::AskedToStop(asked);
         for (asked, status, expected) in [
             (polite, Status::Code(0), obeyed(polite)),

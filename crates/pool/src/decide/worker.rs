@@ -1,5 +1,5 @@
-//! One worker process, from the decision to start it to its end. A slot holds at most two; every
-//! rule about a worker is here once, whichever of the two it is.
+//! One worker process, from the decision to start it to its end. The rules apply in the same way to
+//! both workers that a slot may hold, the current one and the retiring one.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use super::{
     context::{Contact, Speech, StepContext},
     input::{Abilities, Memory, Reply, Tick},
     policy::Policy,
-    session::Session,
+    session::{FrameSize, Session},
+    shutdown::Urgency,
     stopping::{Stage, Stop, StopNews, is_replaced_at_once},
 };
 use crate::{
@@ -17,40 +18,40 @@ use crate::{
     rules::JobRules,
 };
 
-/// Without the protocol, a worker counts as ready this long after its program was executed. With
-/// it, a worker that dies sooner and has answered nothing died of the program.
+/// Without jobs, a worker is ready this long after its program was executed. With jobs, the end of
+/// a worker within this time, without having done a job, is an early death.
 pub(super) const READY_AFTER: Duration = Duration::from_secs(1);
-/// When the silence of the first worker is reported, counted from its execution.
+/// A worker that has not said hello this long after its execution is reported, if none has before.
 const SILENCE_NOTED_AFTER: Duration = Duration::from_secs(3);
 
 /// One worker.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) id: WorkerId,
-    pub(super) phase: Phase,
+    pub(super) phase: WorkerPhase,
     pub(super) session: Session,
 }
 
-/// How far a worker is.
+/// The phase of a worker.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Phase {
-    /// Its process is to be started, and its program is not executed yet.
+pub(super) enum WorkerPhase {
+    /// Its start was decided, and its program is not executed yet.
     Spawned,
-    /// Its program is executed, and it is not ready.
+    /// Its program is executed, and it is not ready yet.
     Executed { at: Tick },
-    /// It serves. Its program was executed then.
+    /// It serves. `executed` is when its program was executed.
     Ready { executed: Tick },
-    /// It is to end.
+    /// It is being stopped.
     Stopping(Stop),
 }
 
-/// What happened to a worker that concerns its slot.
+/// A change of a worker on which its slot must act.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Due {
+pub(super) enum SlotNotice {
     Nothing,
     /// It became ready.
     Ready,
-    /// It was killed, and the kernel holds it.
+    /// It was killed, and the kernel cannot end it yet.
     Unkillable,
 }
 
@@ -58,17 +59,17 @@ impl Worker {
     /// Starts a worker.
     pub(super) fn spawn(id: WorkerId, ctx: &mut StepContext<'_>) -> Self {
         ctx.actions.push(Action::Spawn(id));
-        Self { id, phase: Phase::Spawned, session: Session::new(id) }
+        Self { id, phase: WorkerPhase::Spawned, session: Session::new(id) }
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        matches!(self.phase, Phase::Ready { .. })
+        matches!(self.phase, WorkerPhase::Ready { .. })
     }
 
     pub(super) fn stop_under_way(&self) -> Option<Stop> {
         match self.phase {
-            Phase::Stopping(stop) => Some(stop),
-            Phase::Spawned | Phase::Executed { .. } | Phase::Ready { .. } => None,
+            WorkerPhase::Stopping(stop) => Some(stop),
+            WorkerPhase::Spawned | WorkerPhase::Executed { .. } | WorkerPhase::Ready { .. } => None,
         }
     }
 
@@ -76,72 +77,73 @@ impl Worker {
         self.stop_under_way().is_some_and(|stop| stop.stage == Stage::Draining)
     }
 
-    /// Whether it serves, or finishes what it does. Jobs of any other worker will be requeued.
+    /// Whether it serves or drains. The jobs of a worker in any other phase are requeued at its
+    /// end.
     pub(super) fn works(&self) -> bool {
         self.is_ready() || self.is_draining()
     }
 
-    /// Whether it can be counted on to serve, now or later, itself or by its successor.
+    /// Whether the worker or its replacement serves, now or later.
     pub(super) fn is_counted_on(&self) -> bool {
         match self.phase {
-            Phase::Spawned | Phase::Executed { .. } => true,
-            Phase::Ready { .. } => self.session.is_reliable(),
-            Phase::Stopping(stop) => stop.why != StopReason::Finished,
+            WorkerPhase::Spawned | WorkerPhase::Executed { .. } => true,
+            WorkerPhase::Ready { .. } => self.session.is_reliable(),
+            WorkerPhase::Stopping(stop) => stop.why != StopReason::Finished,
         }
     }
 
-    /// Whether it is a fresh worker, or makes way for one.
+    /// Whether it is a fresh worker, or is being replaced by one.
     pub(super) fn is_fresh_or_replaced(&self) -> bool {
         match self.phase {
-            Phase::Spawned | Phase::Executed { .. } => true,
-            Phase::Ready { .. } => self.session.is_fresh(),
-            Phase::Stopping(stop) => is_replaced_at_once(stop.why),
+            WorkerPhase::Spawned | WorkerPhase::Executed { .. } => true,
+            WorkerPhase::Ready { .. } => self.session.is_fresh(),
+            WorkerPhase::Stopping(stop) => is_replaced_at_once(stop.why),
         }
     }
 
-    /// When something is due about it.
+    /// The earliest deadline of the worker.
     pub(super) fn deadline(&self, policy: &Policy, contact: Contact) -> Option<Tick> {
         let rules = policy.jobs.as_ref();
         let session = || rules.and_then(|rules| self.session.deadline(rules));
         match self.phase {
-            Phase::Spawned => None,
-            Phase::Executed { at } => Some(at + ready_within(rules, contact)),
-            Phase::Ready { .. } => session(),
-            Phase::Stopping(stop) if stop.stage == Stage::Draining => {
+            WorkerPhase::Spawned => None,
+            WorkerPhase::Executed { at } => Some(at + ready_within(rules, contact)),
+            WorkerPhase::Ready { .. } => session(),
+            WorkerPhase::Stopping(stop) if stop.stage == Stage::Draining => {
                 Some(session().map_or(stop.deadline, |job| job.min(stop.deadline)))
             }
-            Phase::Stopping(stop) => Some(stop.deadline),
+            WorkerPhase::Stopping(stop) => Some(stop.deadline),
         }
     }
 
-    /// Does what is due.
-    pub(super) fn on_time(&mut self, ctx: &mut StepContext<'_>) -> Due {
+    /// Acts on the deadlines that have passed.
+    pub(super) fn on_time(&mut self, ctx: &mut StepContext<'_>) -> SlotNotice {
         match self.phase {
-            Phase::Spawned => Due::Nothing,
-            Phase::Executed { at } => self.not_ready_on_time(at, ctx),
-            Phase::Ready { .. } => {
+            WorkerPhase::Spawned => SlotNotice::Nothing,
+            WorkerPhase::Executed { at } => self.not_ready_on_time(at, ctx),
+            WorkerPhase::Ready { .. } => {
                 self.session_on_time(ctx);
-                Due::Nothing
+                SlotNotice::Nothing
             }
-            Phase::Stopping(stop) => {
+            WorkerPhase::Stopping(stop) => {
                 if stop.stage == Stage::Draining && self.session_on_time(ctx) {
-                    return Due::Nothing;
+                    return SlotNotice::Nothing;
                 }
                 if stop.deadline > ctx.now || self.escalate(StopNews::TimeOver, ctx) {
-                    Due::Nothing
+                    SlotNotice::Nothing
                 } else {
-                    Due::Unkillable
+                    SlotNotice::Unkillable
                 }
             }
         }
     }
 
-    fn not_ready_on_time(&mut self, executed: Tick, ctx: &mut StepContext<'_>) -> Due {
+    fn not_ready_on_time(&mut self, executed: Tick, ctx: &mut StepContext<'_>) -> SlotNotice {
         let up = ctx.now.saturating_sub(executed);
         match &ctx.policy.jobs {
             None if up >= READY_AFTER => {
                 self.become_ready(executed, ctx);
-                return Due::Ready;
+                return SlotNotice::Ready;
             }
             Some(rules) if up >= rules.start_timeout => {
                 self.break_off(ProtocolFault::Silence, ctx);
@@ -152,31 +154,33 @@ impl Worker {
             }
             _ => {}
         }
-        Due::Nothing
+        SlotNotice::Nothing
     }
 
-    /// Does what is due about its job. Returns whether it must be stopped for that, and is.
+    /// Acts on the deadlines of its job. Returns whether that began to stop the worker.
     fn session_on_time(&mut self, ctx: &mut StepContext<'_>) -> bool {
         let Some(why) = self.session.on_time(ctx) else { return false };
-        // It is asked where its job took too long, and killed where it cannot be trusted.
+        // After a timeout it gets the stop signal; after a protocol fault it is killed at once.
         let is_broken = matches!(why, StopReason::Protocol(_));
-        self.begin_stop(why, if is_broken { Stage::Killed } else { Stage::Asked }, ctx);
+        self.begin_stop(why, if is_broken { Stage::Killed } else { Stage::Signalled }, ctx);
         true
     }
 
     fn become_ready(&mut self, executed: Tick, ctx: &mut StepContext<'_>) {
-        self.phase = Phase::Ready { executed };
+        self.phase = WorkerPhase::Ready { executed };
         ctx.emit(Event::Ready { worker: self.id });
     }
 
-    /// Its program is executed. `None` where that cannot be.
+    /// Takes the news that its program was executed. `None` if that is impossible in its phase.
     pub(super) fn on_executed(&mut self, pid: i32, ctx: &mut StepContext<'_>) -> Option<()> {
         match self.phase {
-            Phase::Spawned => self.phase = Phase::Executed { at: ctx.now },
-            Phase::Stopping(Stop { stage: Stage::Unstarted | Stage::Killed, .. }) => {
+            WorkerPhase::Spawned => self.phase = WorkerPhase::Executed { at: ctx.now },
+            WorkerPhase::Stopping(Stop { stage: Stage::Unstarted | Stage::Killed, .. }) => {
                 self.escalate(StopNews::Executed, ctx);
             }
-            Phase::Stopping(_) | Phase::Executed { .. } | Phase::Ready { .. } => return None,
+            WorkerPhase::Stopping(_) | WorkerPhase::Executed { .. } | WorkerPhase::Ready { .. } => {
+                return None;
+            }
         }
         self.session.set_pid(pid);
         ctx.contact.has_run = true;
@@ -187,26 +191,26 @@ impl Worker {
         Some(())
     }
 
-    /// It speaks the protocol, and is ready by that. `None` where it cannot have spoken.
+    /// Takes its hello, which makes it ready. `None` if it cannot have sent one in its phase.
     pub(super) fn on_hello(
         &mut self,
         abilities: Abilities,
         ctx: &mut StepContext<'_>,
-    ) -> Option<Due> {
+    ) -> Option<SlotNotice> {
         let due = match self.phase {
-            Phase::Spawned => return None,
-            Phase::Executed { at } => {
+            WorkerPhase::Spawned => return None,
+            WorkerPhase::Executed { at } => {
                 self.session.introduce(abilities);
                 self.become_ready(at, ctx);
-                Due::Ready
+                SlotNotice::Ready
             }
-            Phase::Ready { .. } | Phase::Stopping(_) => Due::Nothing,
+            WorkerPhase::Ready { .. } | WorkerPhase::Stopping(_) => SlotNotice::Nothing,
         };
         ctx.contact.speech = Speech::Heard;
         Some(due)
     }
 
-    /// It answers.
+    /// Takes replies of the worker.
     pub(super) fn on_replies(
         &mut self,
         replies: Vec<Reply>,
@@ -217,7 +221,7 @@ impl Worker {
         self.after_replies(read, ctx);
     }
 
-    /// It answers to a retraction.
+    /// Takes the answer to a retraction.
     pub(super) fn on_retracted(
         &mut self,
         started: Option<u64>,
@@ -228,9 +232,9 @@ impl Worker {
         self.after_replies(read, ctx);
     }
 
-    /// A job was not sent to it, since no frame can hold it.
-    pub(super) fn on_unsendable(&mut self, id: u64, sizes: [u64; 2], ctx: &mut StepContext<'_>) {
-        let read = self.session.on_unsendable(id, sizes, ctx);
+    /// Takes the news that a job was not sent to it, because its frame would be too long.
+    pub(super) fn on_unsendable(&mut self, id: u64, size: FrameSize, ctx: &mut StepContext<'_>) {
+        let read = self.session.on_unsendable(id, size, ctx);
         self.after_replies(read, ctx);
     }
 
@@ -242,19 +246,19 @@ impl Worker {
         }
     }
 
-    /// It has closed a pipe, or is about to end.
+    /// Takes the news that it has closed a pipe, or is ending.
     pub(super) fn on_closed(&mut self, pipe: Pipe, now: Tick) {
         self.session.close(pipe, now);
     }
 
-    /// It broke the protocol: it is killed.
+    /// Kills the worker, because it broke the protocol.
     pub(super) fn break_off(&mut self, fault: ProtocolFault, ctx: &mut StepContext<'_>) {
         self.session.break_off();
         self.kill_for(StopReason::Protocol(fault), ctx);
     }
 
-    /// It holds more memory than it may, with all processes below it. A launcher's command ends
-    /// for that; any other worker is killed.
+    /// Acts on a worker that holds more memory than the limit, with all processes below it. A
+    /// launcher is asked to end its command; any other worker is killed.
     pub(super) fn on_overweight(&mut self, bytes: u64, ctx: &mut StepContext<'_>) {
         if ctx.policy.runs_commands {
             self.session.end_overweight(bytes, ctx);
@@ -264,16 +268,21 @@ impl Worker {
         }
     }
 
-    /// It is to end for this reason. Where `drains`, it may finish the jobs that it has started.
-    pub(super) fn stop(&mut self, why: StopReason, drains: bool, ctx: &mut StepContext<'_>) {
+    /// Stops it for this reason. It may finish its running job within the time that the urgency of
+    /// the shutdown leaves.
+    pub(super) fn stop(&mut self, why: StopReason, ctx: &mut StepContext<'_>) {
         let stage = match &mut self.phase {
-            Phase::Stopping(stop) => return stop.join(why, drains, self.id, ctx),
-            Phase::Spawned => Stage::Unstarted,
-            Phase::Executed { .. } => Stage::Asked,
-            Phase::Ready { .. } if !drains || ctx.policy.jobs.is_none() => Stage::Asked,
-            Phase::Ready { .. } if self.session.is_idle() => Stage::Dismissed,
-            Phase::Ready { .. } => {
-                // What waits behind the running job is for other workers, or for another run.
+            WorkerPhase::Stopping(stop) => return stop.join(why, self.id, ctx),
+            WorkerPhase::Spawned => Stage::Unstarted,
+            WorkerPhase::Executed { .. } => Stage::Signalled,
+            WorkerPhase::Ready { .. }
+                if ctx.urgency == Urgency::Now || ctx.policy.jobs.is_none() =>
+            {
+                Stage::Signalled
+            }
+            WorkerPhase::Ready { .. } if self.session.is_idle() => Stage::Dismissed,
+            WorkerPhase::Ready { .. } => {
+                // Other workers, or a later run, do the jobs that wait behind the running one.
                 self.session.retract_waiting(ctx);
                 Stage::Draining
             }
@@ -281,45 +290,44 @@ impl Worker {
         self.begin_stop(why, stage, ctx);
     }
 
-    /// A user kills it. The reason why it was to end already stays the reason.
+    /// Kills it at a user's request. If it is being stopped already, the reason does not change.
     pub(super) fn kill(&mut self, ctx: &mut StepContext<'_>) {
         match self.phase {
-            Phase::Spawned => self.begin_stop(StopReason::Killed, Stage::Unstarted, ctx),
-            Phase::Executed { .. } | Phase::Ready { .. } => {
+            WorkerPhase::Spawned => self.begin_stop(StopReason::Killed, Stage::Unstarted, ctx),
+            WorkerPhase::Executed { .. } | WorkerPhase::Ready { .. } => {
                 return self.begin_stop(StopReason::Killed, Stage::Killed, ctx);
             }
-            Phase::Stopping(_) => {}
+            WorkerPhase::Stopping(_) => {}
         }
         self.escalate(StopNews::Kill, ctx);
     }
 
-    /// It is killed for what is held against it, whatever it does.
+    /// Kills it for a fault of its own, in whatever phase it is.
     fn kill_for(&mut self, why: StopReason, ctx: &mut StepContext<'_>) {
         if self.stop_under_way().is_none_or(|stop| stop.stage != Stage::Killed) {
             self.begin_stop(why, Stage::Killed, ctx);
         }
     }
 
-    /// A user asked once more for its end.
+    /// Escalates its stop by one stage, because a user repeated the request.
     pub(super) fn press(&mut self, ctx: &mut StepContext<'_>) {
         self.escalate(StopNews::Pressed, ctx);
     }
 
     fn begin_stop(&mut self, why: StopReason, stage: Stage, ctx: &mut StepContext<'_>) {
-        self.phase = Phase::Stopping(Stop::begin(why, stage, self.id, ctx));
+        self.phase = WorkerPhase::Stopping(Stop::begin(why, stage, self.id, ctx));
     }
 
-    /// Goes on with its stop, if it is being stopped. Returns false where nothing more can be
-    /// done.
+    /// Takes news about its stop, if it is being stopped. Returns false if it is unkillable.
     fn escalate(&mut self, news: StopNews, ctx: &mut StepContext<'_>) -> bool {
         match &mut self.phase {
-            Phase::Stopping(stop) => stop.escalate(news, self.id, ctx),
-            Phase::Spawned | Phase::Executed { .. } | Phase::Ready { .. } => true,
+            WorkerPhase::Stopping(stop) => stop.escalate(news, self.id, ctx),
+            WorkerPhase::Spawned | WorkerPhase::Executed { .. } | WorkerPhase::Ready { .. } => true,
         }
     }
 }
 
-/// The next thing due about a worker that is executed and not ready, counted from its execution.
+/// The time from the execution of a worker that is not ready to its next deadline.
 fn ready_within(rules: Option<&JobRules>, contact: Contact) -> Duration {
     match (rules, contact.speech) {
         (None, _) => READY_AFTER,

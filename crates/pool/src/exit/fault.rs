@@ -1,4 +1,5 @@
-//! What goes wrong between the supervisor and a worker: a step of its start, or the protocol.
+//! Faults between the supervisor and a worker: failed steps of a start, and violations of the
+//! worker protocol.
 
 use std::{fmt, io};
 
@@ -13,7 +14,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProtocolFault {
-    /// It said nothing within the start timeout.
+    /// It sent no hello within the start timeout.
     Silence,
     /// Its first frame is not a hello.
     Hello,
@@ -21,11 +22,11 @@ pub enum ProtocolFault {
     Version(u32),
     /// It announced a frame of this many bytes, which is over the cap.
     FrameTooLong(u32),
-    /// It closed this pipe and lives on.
+    /// It closed this pipe and kept running.
     Closed(Pipe),
     /// It sent a frame that is not a message.
     Garbage,
-    /// It replied to another job than the one that it had to do next.
+    /// It replied to a job that is not the next one in its queue.
     WrongReply {
         /// The number of the job that it names.
         id: u64,
@@ -35,7 +36,7 @@ pub enum ProtocolFault {
         /// The job's number.
         id: u64,
     },
-    /// Its flight recorder holds an impossible value.
+    /// Its recorder holds an impossible value.
     Recorder,
 }
 
@@ -49,7 +50,7 @@ pub enum Pipe {
     Replies,
 }
 
-/// A failed step of a start, between the decision and the program's first instruction.
+/// A failed step of a worker's start, before its program was executed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub struct StartFault {
     /// The step that failed.
@@ -61,11 +62,11 @@ pub struct StartFault {
 /// The steps of a start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub enum StartStep {
-    /// Making pipes and the process.
+    /// Creating the pipes and the process.
     Spawn,
     /// Receiving the launch and its descriptors.
     Receive,
-    /// Putting descriptors in their places.
+    /// Moving descriptors to their numbers.
     Descriptors,
     /// Giving the process a session of its own.
     Session,
@@ -75,9 +76,9 @@ pub enum StartStep {
     Limit(Resource),
     /// Restoring the user's own limit of open files.
     OpenFiles,
-    /// Having the process end with the supervisor.
+    /// Making the kernel kill the process when the supervisor dies.
     ParentDeath,
-    /// Giving up new privileges.
+    /// Setting `no_new_privs`.
     Privileges,
     /// Executing the program.
     Exec,

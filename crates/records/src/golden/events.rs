@@ -87,7 +87,7 @@ fn golden_events_of_workers() {
 #[test]
 fn golden_ends_of_workers() {
     let how = r#""worker":2,"generation":7,"pid":5,"cause":"signal","sender":"outside","code":139,"signal":"SIGSEGV","core":true,"wall_ms":5.0,"cpu_ms":3.25,"left_behind":["sleep"],"peak_bytes":99,"peak_exact":true"#;
-    let again = event::Event::Ended(ended(Next::Again(Duration::from_millis(100))));
+    let again = event::Event::Ended(ended(Next::Restart(Duration::from_millis(100))));
     let golden =
         format!(r#"{{"type":"ended","at_ms":12.3,{how},"next":"restart","after_ms":100.0}}"#);
     assert_eq!(line(|out| event(NOW, &again, out)), golden);

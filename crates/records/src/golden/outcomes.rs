@@ -3,7 +3,7 @@
 use pool::{
     command::{Captured, Gap, Ran},
     event::WorkerId,
-    exit::{Asked, Certainty, ProtocolFault, StartFault, StartStep, StopReason},
+    exit::{Certainty, ProtocolFault, StartFault, StartStep, StopReason, StopRequest},
     hang::{Hang, Seen},
     limits::Limits,
 };
@@ -100,7 +100,7 @@ fn seen_without() -> Seen {
 
 #[test]
 fn golden_causes_of_attempts() {
-    let asked = Asked { why: StopReason::Cancelled, killed: true };
+    let asked = StopRequest { why: StopReason::Cancelled, killed: true };
     let fault = StartFault { step: StartStep::Exec, errno: 2 };
     let without_evidence = |cause| {
         let ran = Ran { evidence: None, leaked: false, output: Captured::none(), ..ran(cause) };

@@ -122,7 +122,7 @@ impl Connection {
                 match writer.queue.push_job(codec, order, self.frame_bytes_max) {
                     Ok(()) => {
                         in_flight.push(order.id);
-                        is_large |= order.payload.is_shared();
+                        is_large |= order.payload.is_frame_shared();
                     }
                     Err(fault) => unsendable.push(News::Unsendable {
                         id: order.id,

@@ -74,7 +74,7 @@ impl Reader {
         let mut buffer = ReadBuf::new(&mut buffer);
         match ready!(Pin::new(&mut self.pipe).poll_read(cx, &mut buffer)) {
             Ok(()) if !buffer.filled().is_empty() => {
-                // Many short replies may come at once: the list shall not grow step by step.
+                // Many short replies may come at once: reserve room for all of them, not step by step.
                 let replies_max = buffer.filled().len() / REPLY_BYTES_MIN;
                 received.replies.reserve(in_flight.min(replies_max));
                 Poll::Ready(Some(self.decoder.decode_from_pipe(buffer.filled(), received)))

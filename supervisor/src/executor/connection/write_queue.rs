@@ -89,7 +89,7 @@ impl WriteQueue {
         let Order { id, attempt, payload } = order;
         let (id, attempt) = (*id, *attempt);
         let before = self.added;
-        if codec == Codec::Bincode && payload.is_shared() {
+        if codec == Codec::Bincode && payload.is_frame_shared() {
             let head =
                 protocol::codec::job_frame_head(id, attempt, payload.len(), frame_bytes_max)?;
             self.push_frame(&head);

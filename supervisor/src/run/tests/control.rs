@@ -17,7 +17,7 @@ fn name(text: &str) -> WorkerName {
 }
 
 fn asked(ending: Ending) -> Option<Input> {
-    Some(Input::Shutdown(ShutdownReason::Asked(ending)))
+    Some(Input::Shutdown(ShutdownReason::ByUser(ending)))
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_failed_job_is_run_again_under_its_number() {
     assert_eq!(done, Done::Retried { job: 1 });
     let Some(Input::Jobs(jobs)) = &input else { panic!("{input:?}") };
     assert_eq!((jobs[0].id, jobs[0].place), (1, 3));
-    run.step(Input::Shutdown(ShutdownReason::Asked(Ending::Drain)));
+    run.step(Input::Shutdown(ShutdownReason::ByUser(Ending::Drain)));
     assert_eq!(run.command(&ControlCommand::Retry { job: 1 }), Err(Refusal::Stopping));
 }
 

@@ -1,8 +1,8 @@
-//! The end of a worker with jobs in flight: the job that ran, by the record that outlives the
-//! worker, has this death, and no other job has.
+//! The end of a worker with jobs in flight. The recorder, which survives the worker, shows which
+//! job was running. Only that job gets an attempt that ends with this death.
 
 use super::{
-    super::{context::StepContext, history, input::Left},
+    super::{context::StepContext, history, input::Remains},
     Session,
     head::Limit,
 };
@@ -12,27 +12,27 @@ use crate::{
 };
 
 impl Session {
-    /// The worker died. Replies that it left count; the job that ran, if any, has this death; and
-    /// jobs that were not started are requeued as if they had never been sent. Returns whether the
-    /// worker ever did a job, or died of one.
+    /// Ends the session of a worker that died. Replies that it wrote before its death count. The
+    /// attempt that was running, if any, ends with this death. Jobs that were not started are
+    /// requeued. Returns whether the worker ever answered a job, or was running one when it died.
     pub(in super::super) fn on_death(
         mut self,
         cause: Cause,
         evidence: Option<&Evidence>,
-        left: Left,
+        remains: Remains,
         ctx: &mut StepContext<'_>,
     ) -> bool {
-        // The worker is gone: a last reply that makes no sense is ignored.
-        let _ = self.on_replies(left.replies, None, ctx);
-        let was_running = self.in_flight.was_running(left.started);
+        // The worker is gone, so a last reply that breaks the protocol is ignored.
+        let _ = self.on_replies(remains.replies, None, ctx);
+        let was_running = self.in_flight.was_running(remains.started);
         self.requeue_behind(u64::from(was_running), ctx);
         let Some(key) = self.in_flight.first() else { return self.has_answered() };
         let head = std::mem::take(&mut self.in_flight.head);
-        let death = Death { cause, evidence: evidence.cloned(), last_output: left.output };
+        let death = Death { cause, evidence: evidence.cloned(), last_output: remains.output };
         let death = Box::new(death);
         let end = match cause {
             Cause::Timeout if head.limit != Limit::NotReached => AttemptEnd::Timeout(death),
-            // The job before it took too long, and ended after all.
+            // The stop was for the previous job, whose reply then arrived.
             Cause::Timeout => AttemptEnd::Requeued(death),
             cause if history::is_charged(cause) => AttemptEnd::Crashed(death),
             _ => AttemptEnd::Requeued(death),

@@ -1,6 +1,6 @@
-//! Facts about the job at the head of a worker's queue: the one that it runs, or is about to run.
+//! The state of the job at the head of a worker's queue: the job that it runs or will start next.
 //!
-//! They are one value, so that dropping it when the job leaves the head resets them all.
+//! All of it is one value, so that replacing the value resets everything when the head changes.
 
 use std::time::Duration;
 
@@ -10,32 +10,32 @@ use crate::{hang::Hang, rules::JobRules};
 /// The job at the head.
 #[derive(Debug, Default)]
 pub(super) struct Head {
-    /// When the job began, as far as the pool knows.
+    /// When the job began, as far as the pool can observe that.
     pub(super) since: Tick,
     pub(super) limit: Limit,
-    /// The job has crashed before, and runs alone in a fresh worker.
+    /// Whether this is an isolated retry: the job runs alone in a fresh worker.
     pub(super) is_isolated: bool,
-    /// The first look at what the job does, at half its time, was taken.
+    /// Whether the first examination, at half of the job's time limit, was requested.
     pub(super) is_examined: bool,
-    /// What the second look found, when the job's time was over.
+    /// The result of the second examination, at the time limit.
     pub(super) hang: Option<Box<Hang>>,
-    /// How many bytes the job's command was seen to hold, where that was over the limit.
+    /// The largest sample of the command's memory that was over the limit, in bytes.
     pub(super) overweight: Option<u64>,
 }
 
-/// Whether a job is to end early.
+/// Whether a job must end early.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) enum Limit {
     #[default]
     NotReached,
-    /// Its time is over. It may end by itself until then.
+    /// It reached its time limit. It may end by itself before `until`.
     TimedOut { until: Tick },
-    /// A user cancelled it. It may end by itself until then.
+    /// A user cancelled it. It may end by itself before `until`.
     Cancelled { until: Tick },
 }
 
 impl Limit {
-    /// The job may end by itself until then; `None` where it need not end.
+    /// When the worker is stopped unless the job has ended; `None` if the job need not end.
     pub(super) fn until(self) -> Option<Tick> {
         match self {
             Self::NotReached => None,
@@ -53,14 +53,15 @@ impl Head {
         Self { since, ..Self::default() }
     }
 
-    /// When something is due about the job: a look at what it does, or its end.
+    /// The next deadline of the job: an examination, its time limit, or the stop of its worker.
     pub(super) fn deadline(&self, rules: &JobRules) -> Option<Tick> {
         let part = if self.is_examined { 1 } else { 2 };
         let limit = rules.timeout.map(|timeout| self.since + timeout / part);
         self.limit.until().or(limit)
     }
 
-    /// Whether a share of the job's time is over, one part in `part`, and it need not end yet.
+    /// Whether `1 / part` of the job's time limit has passed, and the job has not been asked to
+    /// end.
     pub(super) fn is_past(&self, part: u32, timeout: Option<Duration>, now: Tick) -> bool {
         let timeout = timeout.filter(|_| self.limit == Limit::NotReached);
         timeout.is_some_and(|timeout| self.since + timeout / part <= now)

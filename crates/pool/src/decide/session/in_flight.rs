@@ -1,7 +1,8 @@
-//! The jobs that were sent to one worker and not answered, in the order in which it does them.
+//! The jobs in flight of one worker: sent and not answered, in the order in which it does them.
 //!
-//! Jobs are numbered from 1 in the order in which they are sent to the worker, as its flight
-//! recorder numbers them. The numbers of the jobs in flight are consecutive.
+//! Each worker's jobs have sequence numbers from 1, in the order in which they are sent. The worker
+//! counts in the same way and notes in its recorder the number of the job that it starts. The
+//! numbers of the jobs in flight are consecutive.
 
 use std::collections::VecDeque;
 
@@ -16,13 +17,13 @@ pub(super) struct InFlight {
     jobs: VecDeque<JobKey>,
     /// The length of their payloads, in bytes.
     bytes: usize,
-    /// Facts about the first of them.
+    /// The state of the first of them.
     pub(super) head: Head,
-    /// How many jobs were sent to this worker so far.
+    /// The number of jobs that were sent to this worker so far.
     sent: u64,
-    /// The number of the last job in flight; that of the last one before, if there is none.
+    /// The sequence number of the last job in flight; if none is, of the last one that was.
     last: u64,
-    /// The number of the last job that was answered; 0 if there is none.
+    /// The sequence number of the last answered job; 0 if there is none.
     answered_through: u64,
 }
 
@@ -57,12 +58,12 @@ impl InFlight {
         self.jobs.front().copied()
     }
 
-    /// The number of the first job in flight, if there is one.
+    /// The sequence number of the first job in flight; if none is, of the next one.
     fn first_number(&self) -> u64 {
         self.last + 1 - self.jobs.len() as u64
     }
 
-    /// A job of this many bytes is sent.
+    /// Adds a job with a payload of `bytes` bytes, which is being sent.
     pub(super) fn push(&mut self, key: JobKey, bytes: usize, now: Tick) {
         if self.jobs.is_empty() {
             self.head = Head::begin(now);
@@ -73,8 +74,8 @@ impl InFlight {
         self.last = self.sent;
     }
 
-    /// The first job was answered, and the next one takes its place. When that one began is for
-    /// the caller to say: a batch of replies has one time.
+    /// Removes the first job, which was answered. The caller sets when the next one began, because
+    /// a batch of replies has a single time.
     pub(super) fn pop_answered(&mut self, bytes: usize) {
         self.answered_through = self.first_number();
         self.jobs.pop_front();
@@ -82,7 +83,7 @@ impl InFlight {
         self.head = Head::begin(self.head.since);
     }
 
-    /// Takes out the last job, which was not begun.
+    /// Removes the last job, which was not started.
     pub(super) fn pop_last(&mut self, bytes: impl Fn(JobKey) -> usize) -> Option<JobKey> {
         let key = self.jobs.pop_back()?;
         self.last -= 1;
@@ -93,7 +94,7 @@ impl InFlight {
         Some(key)
     }
 
-    /// Takes out a job that was never sent after all. Those behind it move up by one number.
+    /// Removes a job that could not be sent. The jobs behind it move up by one sequence number.
     pub(super) fn remove_unsent(
         &mut self,
         is_it: impl Fn(JobKey) -> bool,
@@ -111,8 +112,9 @@ impl InFlight {
         Some(key)
     }
 
-    /// How many jobs are begun, where the worker's record says that it started this one last;
-    /// `None` if that cannot be. Replies to jobs before that one may still be on their way.
+    /// How many of the jobs in flight are started, if job `started` was the last one to be started
+    /// according to the recorder; `None` if that is impossible. Replies to earlier jobs may not
+    /// have arrived yet.
     pub(super) fn begun(&self, started: u64) -> Option<u64> {
         let first = self.first_number();
         match started {
@@ -122,23 +124,23 @@ impl InFlight {
         }
     }
 
-    /// Whether the first job was running when the worker died, by its record.
+    /// Whether the first job was running when the worker died, according to the recorder.
     ///
-    /// All jobs before it are answered, since replies outlive their worker. So a record at the job
-    /// before it means that the worker died between two jobs. One at the job itself, or none that
-    /// makes sense, means that the job ran.
+    /// All jobs before it are answered, because replies survive their worker. If the recorder holds
+    /// the job before it, the worker died between two jobs. If it holds the job itself or an
+    /// impossible value, the job counts as running.
     pub(super) fn was_running(&self, started: Option<u64>) -> bool {
         !self.jobs.is_empty() && started != Some(self.answered_through)
     }
 
-    /// For the simulation: whether bytes and numbers add up.
+    /// For the simulator: whether bytes and numbers are consistent.
     #[cfg(test)]
     pub(super) fn makes_sense(&self, bytes: usize) -> bool {
         let is_in_order = self.answered_through < self.first_number() && self.last <= self.sent;
         bytes == self.bytes && is_in_order
     }
 
-    /// For the simulation: a job that was not sent is counted as if it had been.
+    /// For the simulator: counts a job that was not sent as if it had been.
     #[cfg(test)]
     pub(super) fn miscount(&mut self) {
         self.sent += 1;

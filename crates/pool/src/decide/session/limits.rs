@@ -1,7 +1,8 @@
-//! The limits of a job: its time, a user's cancellation, and the memory of its command.
+//! Ends jobs early: at their time limit, on a user's request, or when a command holds too much
+//! memory.
 //!
-//! A job that is over a limit is first examined, then asked to end where its worker hears that,
-//! and at last its worker is stopped.
+//! At its time limit a job is examined. Then the worker is asked to end the job, if it handles such
+//! requests. If the job does not end within the grace period, the worker is stopped.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::{
 };
 
 impl Session {
-    /// When something is due about the running job, or about the worker's silence.
+    /// The next deadline: of the running job, of a retraction, or of a worker that closed a pipe.
     pub(in super::super) fn deadline(&self, rules: &JobRules) -> Option<Tick> {
         if let Link::Closed { gone_by, .. } = self.link {
             return Some(gone_by);
@@ -31,8 +32,7 @@ impl Session {
         head.into_iter().chain(self.retraction_due()).min()
     }
 
-    /// Does what is due about the running job. Returns why the worker must be stopped, where
-    /// nothing else helps.
+    /// Acts on the deadlines that have passed. Returns a reason if the worker must be stopped.
     pub(in super::super) fn on_time(&mut self, ctx: &mut StepContext<'_>) -> Option<StopReason> {
         if let Link::Closed { pipe, gone_by } = self.link {
             let closed = StopReason::Protocol(ProtocolFault::Closed(pipe));
@@ -60,13 +60,13 @@ impl Session {
         }
     }
 
-    /// Time from asking a job to end to stopping its worker.
+    /// The time from the request to end a job to the stop of its worker.
     fn grace(&self, ctx: &StepContext<'_>) -> Duration {
         if self.abilities.cancels { ctx.policy.grace } else { Duration::ZERO }
     }
 
-    /// Cancels a job: if the worker runs it, it is to end as if its time were over; if it waits in
-    /// the worker, it is retracted.
+    /// Cancels a job. If the worker runs it, it is asked to end; if it waits in the worker, it is
+    /// retracted.
     pub(in super::super) fn cancel(
         &mut self,
         key: JobKey,
@@ -82,7 +82,7 @@ impl Session {
         let grace = if at_once { Duration::ZERO } else { self.grace(ctx) };
         let head = &mut self.in_flight.head;
         if self.abilities.cancels && !head.limit.is_cancelled() {
-            let (worker, id, why) = (self.worker, ctx.ledger.id(key), Cancelled::Asked);
+            let (worker, id, why) = (self.worker, ctx.ledger.id(key), Cancelled::ByUser);
             ctx.actions.push(Action::Cancel { worker, id, why });
         }
         let until = ctx.now + grace;
@@ -90,15 +90,15 @@ impl Session {
         head.limit = Limit::Cancelled { until };
     }
 
-    /// Keeps what the second look at a job found.
+    /// Keeps the result of the second examination of a job.
     pub(in super::super) fn examined(&mut self, id: u64, hang: Box<Hang>, ledger: &Ledger) {
         if self.in_flight.first().is_some_and(|head| ledger.id(head) == id) {
             self.in_flight.head.hang = Some(hang);
         }
     }
 
-    /// Ends the running command, since it holds this many bytes. Where none runs, what was
-    /// measured is left of one that is ending.
+    /// Asks the launcher to end the running command, because it holds `bytes` bytes. If no command
+    /// runs, the sample was of one that has just ended, and is ignored.
     pub(in super::super) fn end_overweight(&mut self, bytes: u64, ctx: &mut StepContext<'_>) {
         if let Some(key) = self.in_flight.first() {
             let (worker, id, why) = (self.worker, ctx.ledger.id(key), Cancelled::Memory);

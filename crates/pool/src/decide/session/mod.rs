@@ -1,5 +1,5 @@
-//! The jobs of one worker, from its hello to its end: what it is sent, what it answers, which job
-//! it runs, and how far it can be trusted.
+//! The jobs of one worker, from its hello to its end: which jobs it is sent, what it answers, which
+//! job it runs, and whether it can be relied on.
 
 mod death;
 mod head;
@@ -26,8 +26,8 @@ use crate::{
     rules::JobRules,
 };
 
-/// A worker that dies closes its pipes a moment before it is gone. One that is still there after
-/// this long has closed them and lives on.
+/// A dying worker closes its pipes a moment before its end is observed. One that still runs this
+/// long after it closed a pipe has broken the protocol.
 const GONE_AFTER: Duration = Duration::from_secs(1);
 
 /// The jobs of one worker.
@@ -42,28 +42,37 @@ pub(super) struct Session {
     pub(super) link: Link,
     prefetch: AdaptivePrefetch,
     replies: Replies,
-    /// When the worker was last sent something or heard of.
+    /// When the worker was last sent jobs, or last replied.
     last_heard: Tick,
-    /// How many bytes the worker was seen to hold, where that was over its limit.
+    /// The largest sample of the worker's memory that was over its limit, in bytes.
     overweight: Option<u64>,
 }
 
-/// How far what the worker says counts.
+/// Whether messages of the worker still count.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) enum Link {
     #[default]
     Open,
-    /// It has closed this pipe, and is to be gone by then.
+    /// It has closed this pipe, and must have ended by `gone_by`.
     Closed { pipe: Pipe, gone_by: Tick },
-    /// It broke the protocol: nothing that it says since then counts.
+    /// It broke the protocol: its later messages are ignored.
     Broken,
+}
+
+/// The size of a frame that is too long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FrameSize {
+    /// The length of the frame's body, in bytes.
+    pub(super) bytes: u64,
+    /// The longest body that a frame may have, in bytes.
+    pub(super) bytes_max: u64,
 }
 
 /// The replies of one worker.
 #[derive(Debug, Default)]
 struct Replies {
     count: u64,
-    /// How many of them do not count for recycling, since the worker was not replaced after them.
+    /// The number of jobs answered before a failed replacement, which do not count for recycling.
     uncounted: u64,
     recent: Recent,
 }
@@ -84,12 +93,12 @@ impl Session {
         }
     }
 
-    /// The worker's program is executed in this process.
+    /// Sets the process in which the worker's program is executed.
     pub(super) fn set_pid(&mut self, pid: i32) {
         self.pid = pid;
     }
 
-    /// The worker said hello.
+    /// Notes what the worker supports, according to its hello.
     pub(super) fn introduce(&mut self, abilities: Abilities) {
         self.abilities = abilities;
     }
@@ -103,17 +112,17 @@ impl Session {
         self.in_flight.len()
     }
 
-    /// The job that the worker runs, or is about to run, and since when.
+    /// The job that the worker runs or will start next, and since when.
     pub(super) fn running(&self) -> Option<(JobKey, Tick)> {
         Some((self.in_flight.first()?, self.in_flight.head.since))
     }
 
-    /// Whether the worker lives, as far as the pool knows.
+    /// Whether the worker can be expected to do jobs: it is not asleep, and its pipes are open.
     pub(super) fn is_reliable(&self) -> bool {
         !self.is_asleep() && self.link == Link::Open
     }
 
-    /// Whether the worker has never had a job.
+    /// Whether the worker was never sent a job.
     pub(super) fn is_fresh(&self) -> bool {
         self.in_flight.sent() == 0
     }
@@ -123,79 +132,79 @@ impl Session {
         self.replies.count > 0
     }
 
-    /// Whether the worker must not be relied on: it had jobs, was silent, had not started any of
-    /// them, and was not heard of since.
+    /// Whether the worker is asleep: it had jobs, was silent, had started none of them when they
+    /// were retracted, and has not replied since. A stopped process is asleep, for instance.
     pub(super) fn is_asleep(&self) -> bool {
         self.retraction.asleep().is_some()
     }
 
-    /// Whether it has been asleep for longer than a scheduler keeps a process waiting.
-    pub(super) fn sleeps_fast(&self, now: Tick) -> bool {
-        self.retraction.sleeps_fast(now)
+    /// Whether the worker has been asleep for longer than a busy machine explains.
+    pub(super) fn is_long_asleep(&self, now: Tick) -> bool {
+        self.retraction.is_long_asleep(now)
     }
 
-    /// Whether the worker has done as many jobs as it may.
+    /// Whether the worker has reached its limit of jobs.
     pub(super) fn is_spent(&self, rules: &JobRules) -> bool {
         rules.recycle.jobs.is_some_and(|max| self.jobs_left(max) == 0)
     }
 
-    /// How many more jobs the worker may do, those in flight included, where it may do `max`.
+    /// How many more jobs the worker may answer, if its limit is `max`. Includes jobs in flight.
     fn jobs_left(&self, max: u64) -> u64 {
         (self.replies.uncounted + max).saturating_sub(self.replies.count)
     }
 
-    /// The worker's replacement did not come up: it may do as many jobs again.
+    /// Restarts the count of jobs for recycling, because the worker's replacement did not come up.
     pub(super) fn renew(&mut self) {
         self.replies.uncounted = self.replies.count;
     }
 
-    /// The worker prints. It gets one job at a time for a while: only then is it certain which job
-    /// a line of output belongs to.
+    /// Sends the worker one job at a time for a while, because it writes to stdout or stderr. Only
+    /// then is it certain to which job a line of output belongs.
     pub(super) fn keep_apart(&mut self) {
         self.prefetch.keep_apart();
     }
 
-    /// The worker has closed a pipe, or is about to end.
+    /// Notes that the worker has closed a pipe, or is ending.
     pub(super) fn close(&mut self, pipe: Pipe, now: Tick) {
         if self.link == Link::Open {
             self.link = Link::Closed { pipe, gone_by: now + GONE_AFTER };
         }
     }
 
-    /// The worker broke the protocol.
+    /// Notes that the worker broke the protocol.
     pub(super) fn break_off(&mut self) {
         self.link = Link::Broken;
     }
 
-    /// The worker was seen to hold this many bytes, which is over its limit.
+    /// Notes a sample of the worker's memory that is over its limit.
     pub(super) fn note_overweight(&mut self, bytes: u64) {
         self.overweight = self.overweight.max(Some(bytes));
     }
 
-    /// How many bytes the worker or its command was seen to hold, where that was over the limit.
+    /// The largest sample, of the worker or its command, that was over the limit, in bytes.
     pub(super) fn overweight(&self) -> Option<u64> {
         self.overweight.max(self.in_flight.head.overweight)
     }
 
-    /// An attempt of this worker that took this long and ends now.
+    /// An attempt in this worker that took `took` and ends now.
     fn attempt(&self, number: u32, took: Duration, now: Tick, end: AttemptEnd) -> Attempt {
         let (worker, pid, began) = (self.worker, self.pid, now.saturating_sub(took));
         Attempt { number, worker, pid, began, took, peak_bytes: None, hang: None, end }
     }
 
-    /// For the simulation: whether its bytes and numbers add up.
+    /// For the simulator: whether bytes and numbers are consistent.
     #[cfg(test)]
     pub(super) fn makes_sense(&self, ledger: &super::ledger::Ledger) -> bool {
         self.in_flight.makes_sense(self.keys().map(|key| ledger.bytes(key)).sum())
     }
 
-    /// For the simulation: the jobs in flight.
+    /// For the simulator: the jobs in flight.
     #[cfg(test)]
     pub(super) fn keys(&self) -> impl Iterator<Item = JobKey> {
         self.in_flight.keys()
     }
 
-    /// For the simulation: a job that was not sent is counted as if it had been.
+    /// For the simulator: counts a job that was not sent as if it had been.
     #[cfg(test)]
     pub(super) fn miscount(&mut self) {
         self.in_flight.miscount();

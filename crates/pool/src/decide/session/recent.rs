@@ -1,18 +1,18 @@
-//! The last jobs that a worker answered, by which a second reply for one of them is recognized.
+//! Remembers the last jobs that a worker answered, so that a second reply to one is recognized.
 
-/// A second reply for a job is recognized if fewer jobs than these were answered since the first.
+/// A second reply is recognized if fewer than this number of jobs were answered since the first.
 const RECENT_MAX: usize = 16;
 
-/// A ring of jobs and attempts. An attempt's number is never 0, so an empty place is like none.
+/// A ring of job and attempt numbers. Attempt numbers begin at 1, so zeros mark unused entries.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     jobs: [(u64, u32); RECENT_MAX],
-    /// How many jobs were answered.
+    /// The number of jobs that were answered.
     count: usize,
 }
 
 impl Recent {
-    /// This attempt of this job was answered.
+    /// Notes that this attempt of this job was answered.
     pub(super) fn push(&mut self, job: u64, attempt: u32) {
         self.jobs[self.count % RECENT_MAX] = (job, attempt);
         self.count = self.count.wrapping_add(1);

@@ -1,4 +1,4 @@
-//! What a worker answers, and what becomes of the jobs that it answers.
+//! Takes a worker's replies, and settles or retries the jobs that they answer.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use super::{
         ledger::{JobKey, Sent},
         verdict,
     },
-    Link, Session,
+    FrameSize, Link, Session,
     head::{Head, Limit},
 };
 use crate::{
-    exit::{Asked, Cause, ProtocolFault, StopReason},
+    exit::{Cause, ProtocolFault, StopReason, StopRequest},
     job::{Attempt, AttemptEnd, Death, Failure, FailureKind, Payload},
 };
 
-/// Why a cancelled job ends.
-const CANCELLED: Asked = Asked { why: StopReason::Cancelled, killed: false };
+/// The request to stop that a cancelled job counts as having received.
+const CANCELLED: StopRequest = StopRequest { why: StopReason::Cancelled, killed: false };
 
 impl Session {
     /// Takes replies, each for the job at the head of the queue.
     ///
     /// # Errors
-    /// A reply for another job: the worker cannot be trusted any more.
+    /// The worker replied to another job than the one at the head.
     pub(in super::super) fn on_replies(
         &mut self,
         replies: Vec<Reply>,
@@ -44,7 +44,7 @@ impl Session {
             self.replies.count += 1;
             let took_ns = match reply.service_ns {
                 0 => nanoseconds(ctx.now.saturating_sub(self.in_flight.head.since)),
-                // Whatever the worker says, no job has run for longer than the run.
+                // A worker may report any time, but no job has run for longer than the run.
                 measured => measured.min(now_ns),
             };
             count += 1;
@@ -71,15 +71,15 @@ impl Session {
         }
     }
 
-    /// Takes out a job that was not sent, since no frame can hold it. It failed, and has no
-    /// number in the order of the jobs that were sent.
+    /// Removes a job that was not sent, because its frame would be too long, and fails its attempt.
+    /// The job does not count in the worker's sequence of jobs.
     ///
     /// # Errors
-    /// The worker has answered the job, which it never had: it cannot be trusted any more.
+    /// The job is not in flight: the worker has answered it, although it was never sent.
     pub(in super::super) fn on_unsendable(
         &mut self,
         id: u64,
-        [bytes, bytes_max]: [u64; 2],
+        FrameSize { bytes, bytes_max }: FrameSize,
         ctx: &mut StepContext<'_>,
     ) -> Result<(), ProtocolFault> {
         let ledger = &*ctx.ledger;
@@ -99,14 +99,14 @@ impl Session {
         Ok(())
     }
 
-    /// Takes note of it if nothing is left in flight.
+    /// Updates the retraction if no job is in flight any more.
     pub(super) fn rest(&mut self) {
         if self.is_idle() {
             self.retraction.on_idle();
         }
     }
 
-    /// Settles the job at the head, or files its attempt, by what came of it.
+    /// Settles the job at the head, or adds its failed attempt, according to the reply.
     fn settle(
         &mut self,
         key: JobKey,
@@ -128,7 +128,7 @@ impl Session {
             (Answer::Failed(failure), Limit::NotReached) => {
                 ctx.file(key, attempt(AttemptEnd::Error(failure)));
             }
-            // It gave up when it heard that its time was over.
+            // It failed because it was asked to end at its time limit.
             (Answer::Failed(_), Limit::TimedOut { .. }) => {
                 ctx.file(key, attempt(AttemptEnd::Timeout(stopped(Cause::Timeout))));
             }
@@ -156,7 +156,7 @@ impl Session {
     }
 }
 
-/// The end of a job that ended early, and whose worker lives on.
+/// The death of an attempt that ended early, although its worker still lives.
 fn stopped(cause: Cause) -> Box<Death> {
     Box::new(Death { cause, evidence: None, last_output: Vec::new() })
 }

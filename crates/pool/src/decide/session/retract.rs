@@ -1,4 +1,4 @@
-//! Retracting jobs from a worker that falls silent: those that it has not started go to others.
+//! Retracts jobs from a worker that is silent: jobs that it has not started go to other workers.
 
 use super::{
     super::{
@@ -12,7 +12,7 @@ use super::{
 use crate::exit::ProtocolFault;
 
 impl Session {
-    /// When jobs are due to be retracted.
+    /// When jobs are due to be retracted, or a worker that is asleep is due to be checked.
     pub(super) fn retraction_due(&self) -> Option<Tick> {
         self.retraction.due(self.may_stall(), self.last_heard, self.in_flight.bytes())
     }
@@ -22,7 +22,7 @@ impl Session {
             return;
         }
         if self.retraction.resume(ctx.now) {
-            // Once it has read this, a further retraction finds it awake.
+            // The next retraction shows whether the worker has read this: then it is awake.
             let (worker, orders) = (self.worker, Vec::new());
             ctx.actions.push(Action::Send { worker, resume: true, orders });
         } else {
@@ -30,7 +30,7 @@ impl Session {
         }
     }
 
-    /// Retracts what the worker has not started, if anything waits behind the running job.
+    /// Retracts the jobs that wait behind the running one, if there are any.
     pub(in super::super) fn retract_waiting(&mut self, ctx: &mut StepContext<'_>) {
         if self.may_stall() {
             self.retract(ctx);
@@ -47,10 +47,10 @@ impl Session {
         ctx.actions.push(Action::Retract(self.worker));
     }
 
-    /// Takes the answer to a retraction: jobs that are not started are requeued.
+    /// Takes the answer to a retraction, and requeues the jobs that are not started.
     ///
     /// # Errors
-    /// The worker's record says what cannot be.
+    /// The worker's recorder holds an impossible value, or a reply breaks the protocol.
     pub(in super::super) fn on_retracted(
         &mut self,
         started: Option<u64>,
@@ -69,7 +69,7 @@ impl Session {
         let begun = self.in_flight.begun(started).ok_or(ProtocolFault::Recorder)?;
         let was_idle = self.in_flight.is_empty();
         self.requeue_behind(begun, ctx);
-        // A worker that answers this was past the retraction before it, so it has woken up.
+        // The worker has read the resume frame of the previous retraction, so it has woken up.
         let has_woken = self.is_asleep();
         self.retraction = Retraction::Answered;
         self.rest();
@@ -79,7 +79,7 @@ impl Session {
         Ok(())
     }
 
-    /// Requeues all jobs but the first `kept`, as if they had never been sent.
+    /// Requeues all jobs in flight but the first `kept`. They were not started.
     pub(super) fn requeue_behind(&mut self, kept: u64, ctx: &mut StepContext<'_>) {
         while self.in_flight.len() as u64 > kept
             && let Some(key) = self.in_flight.pop_last(|key| ctx.ledger.bytes(key))

@@ -1,51 +1,55 @@
-//! The state of retracting jobs: what waits in a worker behind a long job goes to another worker.
+//! The state of a retraction: taking back jobs that wait in a worker behind a long job, so that
+//! other workers do them.
 //!
-//! The worker shares one atomic word with the supervisor, in which "start nothing more" and "job
-//! number n is started" exclude each other. After "start nothing more", jobs that lie unread in
-//! the worker's pipe are stale. They have to be declared forgotten before others are sent.
+//! The recorder has one atomic word that the worker shares with the supervisor. In it, "start no
+//! more jobs" and "job number n is started" exclude each other. After "start no more jobs", the
+//! jobs that lie unread in the worker's pipe are stale, and the worker must drop them. A resume
+//! frame marks where they end, and is sent before any other job.
 
 use std::time::Duration;
 
 use super::super::input::Tick;
 
-/// A worker that is silent for this long while jobs wait behind the one that it runs must not
-/// start them: another worker gets them, and replies that it holds back are fetched.
+/// If jobs wait behind the running one and the worker is silent for this time, they are retracted,
+/// and replies that the worker has buffered are fetched.
 const STALLED_AFTER: Duration = Duration::from_millis(1);
-/// Added for each KiB in flight: while a large job or reply is being moved, a worker is not
-/// silent, and what is retracted must be moved twice.
+/// Added to that time for each KiB in flight, because transferring a large job or reply takes time,
+/// and a retracted job has to be transferred twice.
 const MOVED_PER_KIB: Duration = Duration::from_micros(8);
-/// The longest time between two looks at whether a sleeping worker has woken up.
+/// The longest time between two checks of whether a worker that is asleep has woken up.
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
 
-/// How far a worker is with a retraction.
+/// The state of a worker's retraction.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(in super::super) enum Retraction {
-    /// Jobs are sent ahead.
+    /// None is under way, and jobs may be prefetched.
     #[default]
     Off,
-    /// The worker must start nothing more; which job it started last is not known yet.
-    Asked { asleep: Option<Asleep> },
-    /// Nothing waits behind the running job, and nothing is sent until that has ended.
+    /// The worker may not start more jobs. Which one it started last is not known yet.
+    Requested { asleep: Option<Asleep> },
+    /// No job waits behind the running one, and none is sent until that one has ended.
     Answered,
-    /// The worker is idle. Stale jobs may lie in its pipe: they are to be declared forgotten
-    /// before others are sent.
+    /// The worker is idle. Stale jobs may lie in its pipe, so a resume frame must precede the next
+    /// jobs.
     Stale { asleep: Option<Asleep> },
-    /// Stale jobs were declared forgotten, and nothing was heard of the worker since: it is sent
-    /// one job at a time, since a second one could not be retracted.
+    /// A resume frame was sent, and the worker has not replied since. It is sent one job at a time,
+    /// because a second one could not be retracted until it has read the resume frame.
     Resumed { asleep: Option<Asleep> },
 }
 
-/// A worker that had jobs, was silent, and had not started any of them.
+/// A worker that is asleep: it was silent and had started none of its jobs when they were
+/// retracted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in super::super) struct Asleep {
     since: Tick,
-    /// When to look at it again.
+    /// When to check again whether it has woken up.
     next_look: Tick,
 }
 
 impl Asleep {
-    /// It sleeps still. The next look comes after as long as it has slept: a worker that only
-    /// waits for a processor soon has jobs again, and one that is stopped costs nothing.
+    /// The worker is still asleep. The time to the next check equals the time that it has been
+    /// asleep, from 1 ms to 1 s. So a worker that only waited for a processor soon gets jobs again,
+    /// and a stopped one costs almost nothing.
     fn again(known: Option<Self>, now: Tick) -> Self {
         let since = known.map_or(now, |asleep| asleep.since);
         let pause = (now - since).clamp(STALLED_AFTER, LOOK_EVERY_MAX);
@@ -57,25 +61,28 @@ impl Retraction {
     pub(super) fn asleep(self) -> Option<Asleep> {
         match self {
             Self::Off | Self::Answered => None,
-            Self::Asked { asleep } | Self::Stale { asleep } | Self::Resumed { asleep } => asleep,
+            Self::Requested { asleep } | Self::Stale { asleep } | Self::Resumed { asleep } => {
+                asleep
+            }
         }
     }
 
-    /// Whether the worker has been asleep for longer than a scheduler keeps a process waiting.
-    pub(super) fn sleeps_fast(self, now: Tick) -> bool {
+    /// Whether the worker has been asleep for longer than a busy machine explains: 1 s.
+    pub(super) fn is_long_asleep(self, now: Tick) -> bool {
         self.asleep().is_some_and(|asleep| asleep.since + LOOK_EVERY_MAX <= now)
     }
 
-    /// Whether no job may be sent.
+    /// Whether no job may be sent at the moment.
     pub(super) fn bars_sending(self) -> bool {
-        matches!(self, Self::Asked { .. } | Self::Answered)
+        matches!(self, Self::Requested { .. } | Self::Answered)
     }
 
-    /// When a worker with `bytes` in flight that was heard of last at `heard` is due for a
-    /// retraction; `may_stall` says whether jobs wait that can be retracted.
+    /// When a retraction, or the check of a worker that is asleep, is due. The worker has `bytes`
+    /// in flight and last replied at `heard`; `may_stall` is whether jobs wait that can be
+    /// retracted.
     pub(super) fn due(self, may_stall: bool, heard: Tick, bytes: usize) -> Option<Tick> {
         match self.asleep() {
-            Some(_) if matches!(self, Self::Asked { .. }) => None,
+            Some(_) if matches!(self, Self::Requested { .. }) => None,
             Some(asleep) => Some(asleep.next_look),
             None => {
                 let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX);
@@ -85,14 +92,14 @@ impl Retraction {
     }
 
     pub(super) fn ask(&mut self) {
-        *self = Self::Asked { asleep: self.asleep() };
+        *self = Self::Requested { asleep: self.asleep() };
     }
 
-    /// The worker was heard of.
+    /// The worker replied, so it is awake.
     pub(super) fn wake(&mut self) {
         *self = match *self {
             Self::Off | Self::Resumed { .. } => Self::Off,
-            Self::Asked { .. } => Self::Asked { asleep: None },
+            Self::Requested { .. } => Self::Requested { asleep: None },
             Self::Answered => Self::Answered,
             Self::Stale { .. } => Self::Stale { asleep: None },
         }
@@ -105,29 +112,30 @@ impl Retraction {
         }
     }
 
-    /// Whether what is sent now must come behind the declaration that stale jobs are forgotten.
+    /// Returns whether a resume frame must precede the jobs that are sent now, and assumes that it
+    /// is sent.
     pub(super) fn resume(&mut self, now: Tick) -> bool {
         let Self::Stale { asleep } = *self else { return false };
         *self = Self::Resumed { asleep: asleep.map(|known| Asleep::again(Some(known), now)) };
         true
     }
 
-    /// The worker has not come past the retraction before this one.
+    /// The worker has not read the resume frame of the previous retraction, so it is still asleep.
     pub(super) fn sleeps_on(&mut self, now: Tick) {
         *self = Self::Resumed { asleep: Some(Asleep::again(self.asleep(), now)) };
     }
 
-    /// The worker had started nothing of what it was sent.
+    /// The worker had started none of its jobs, so it is asleep.
     pub(super) fn falls_asleep(&mut self, now: Tick) {
         *self = Self::Stale { asleep: Some(Asleep { since: now, next_look: now }) };
     }
 
-    /// For the simulation: the worker is taken to be awake.
+    /// For the simulator: treats the worker as awake.
     #[cfg(test)]
     pub(in super::super) fn forget_sleep(&mut self) {
         match self {
             Self::Off | Self::Answered => {}
-            Self::Asked { asleep } | Self::Stale { asleep } | Self::Resumed { asleep } => {
+            Self::Requested { asleep } | Self::Stale { asleep } | Self::Resumed { asleep } => {
                 *asleep = None;
             }
         }

@@ -1,4 +1,4 @@
-//! Sending jobs to a worker: how many it may have in flight, and in which order they go.
+//! Sends jobs to a worker, as many as it may have in flight.
 
 use super::{
     super::{action::Action, context::StepContext},
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::rules::JobRules;
 
-/// Beyond this many bytes in flight nothing is sent ahead.
+/// A worker with at least this number of bytes in flight is sent no further job.
 const AHEAD_BYTES_MAX: usize = 2 << 20;
 
 impl Session {
@@ -26,12 +26,12 @@ impl Session {
         left.and_then(|left| usize::try_from(left).ok()).map_or(free, |left| left.min(free))
     }
 
-    /// Whether jobs may wait in the worker: only where they can be retracted.
+    /// Whether jobs may be prefetched into the worker: only if they can be retracted.
     fn streams(&self) -> bool {
         self.abilities.recorder && self.retraction == Retraction::Off
     }
 
-    /// Sends up to `count` of the jobs that are ready; whether there was one.
+    /// Sends up to `count` of the ready jobs. Returns whether it sent any.
     pub(in super::super) fn send(&mut self, count: usize, ctx: &mut StepContext<'_>) -> bool {
         let before = self.len();
         while self.len() - before < count
@@ -47,7 +47,7 @@ impl Session {
         is_any
     }
 
-    /// Sends one of the jobs that run alone in a fresh worker; whether there was one.
+    /// Sends one job for an isolated retry. Returns whether there was one.
     pub(in super::super) fn send_isolated(&mut self, ctx: &mut StepContext<'_>) -> bool {
         let Some((key, bytes)) = ctx.ledger.take_isolated() else { return false };
         let before = self.len();
@@ -59,7 +59,7 @@ impl Session {
 
     /// Sends the jobs in flight behind the first `before`.
     fn send_behind(&mut self, before: usize, ctx: &mut StepContext<'_>) {
-        // Each order is written where it stays: moving it would cost more than all else here.
+        // The orders are collected in place: moving each one would dominate the cost of this step.
         let orders = self.in_flight.behind(before).map(|key| ctx.ledger.order(key)).collect();
         self.last_heard = ctx.now;
         let (worker, resume) = (self.worker, self.retraction.resume(ctx.now));

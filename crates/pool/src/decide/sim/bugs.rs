@@ -1,9 +1,8 @@
-//! Proof that the simulation finds the bugs that it is there to find: each of these is planted in
-//! one world, and found.
+//! Tests the simulator itself: each of these bugs is planted in simulated worlds, and the checks
+//! must find it.
 //!
-//! The production code knows nothing of them. A bug is planted from outside: the pool hears
-//! something else than what happened, forgets part of its state between two steps, or decides
-//! something else than it did.
+//! The product code does not contain the bugs. They are planted from outside: by changing an input
+//! before the pool gets it, the pool's state between two steps, or an action of the pool.
 
 use std::time::Duration;
 
@@ -22,30 +21,30 @@ use crate::{
     signal::Signal,
 };
 
-/// A mistake that the pool can be made to make.
+/// A bug that the simulator can plant in the pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Bug {
     /// A death charges all jobs in flight.
     ChargesAll,
     /// Replies that a worker left when it died are dropped.
     DropsTail,
-    /// A worker that ends with code 0 is taken to have done its job.
+    /// A job counts as done when its worker ends with code 0.
     EndIsDone,
-    /// A job is charged for what an operator did to its worker.
+    /// A job is charged when a user kills its worker.
     ChargesOperator,
-    /// A job is charged for an end that nobody saw.
+    /// A job is charged for an end that was not observed.
     ChargesUnobserved,
-    /// A start that was withdrawn is taken for one that failed.
+    /// A withdrawn start counts as a failed one.
     FaultsWithdrawn,
-    /// A job that was not sent keeps its number.
+    /// A job that was not sent counts in the worker's sequence of jobs.
     CountsUnsent,
-    /// Retracted jobs are not declared forgotten.
+    /// No resume frame is sent after a retraction.
     NeverResumes,
     /// A worker whose jobs were retracted is sent more, behind the job that it runs.
     SendsBehind,
-    /// A worker that had started nothing is sent jobs like any other.
+    /// A worker that is asleep is sent jobs like any other.
     TrustsSleepers,
-    /// What a worker says after it broke the protocol counts.
+    /// Messages of a worker count even after it broke the protocol.
     TrustsLiars,
 }
 
@@ -64,16 +63,16 @@ pub(super) const ALL: [Bug; 11] = [
 ];
 
 impl Bug {
-    /// What the pool hears in place of an input.
+    /// The input that the pool gets instead of the real one.
     pub(super) fn misheard(self, mut input: Input, dying: Option<&Process>) -> Input {
-        let Input::Worker { news: News::Ended { end, left, .. }, .. } = &mut input else {
+        let Input::Worker { news: News::Ended { end, remains, .. }, .. } = &mut input else {
             return input;
         };
         match self {
-            Self::DropsTail => left.replies.clear(),
+            Self::DropsTail => remains.replies.clear(),
             Self::EndIsDone if ended_well(end) => {
                 let head = dying.and_then(|process| process.line.front());
-                left.replies.extend(head.map(|head| Reply {
+                remains.replies.extend(head.map(|head| Reply {
                     id: head.id,
                     attempt: head.attempt,
                     service_ns: 0,
@@ -104,7 +103,7 @@ impl Bug {
         input
     }
 
-    /// What the pool forgets after a step.
+    /// Corrupts the pool's state after a step.
     pub(super) fn forget(self, pool: &mut Pool, unsent: Option<WorkerId>) {
         let workers = pool.slots.iter_mut().flat_map(Slot::workers_mut);
         workers.for_each(|worker| {
@@ -125,8 +124,8 @@ impl Bug {
         }
     }
 
-    /// What is decided in place of what the pool decided, where a worker is dying. `tried` is the
-    /// number of attempts of the job before.
+    /// Changes an action of the pool, while a worker is dying. `tried` is the number of earlier
+    /// attempts of the job.
     pub(super) fn misdecided(self, action: &mut Action, dying: Option<WorkerId>, tried: usize) {
         match (self, &mut *action, dying) {
             (Self::NeverResumes, Action::Send { resume, orders, .. }, _) => {

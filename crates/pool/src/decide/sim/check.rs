@@ -56,7 +56,7 @@ impl World {
         assert_eq!(self.pool.end().is_some(), self.finished(), "the run ends when all is at rest");
     }
 
-    /// One new worker at a time comes up, and few old ones finish at a time, never all.
+    /// In a roll, only one new worker comes up at a time, and only a few old ones drain, never all.
     fn check_rolls(&self) {
         let slots = &self.pool.slots;
         let comes = |slot: &&Slot| slot.retiring.as_ref().is_some_and(Worker::is_ready);
@@ -69,7 +69,7 @@ impl World {
         assert!(count <= most, "{count} finish their jobs");
     }
 
-    /// Once all jobs are known, no worker is started for which there is none.
+    /// Once the source has ended, no worker is started without a job for it.
     fn check_starts(&self) {
         let slots = &self.pool.slots;
         let manned = slots.iter().filter(|slot| slot.is_manned()).count() as u64;
@@ -80,7 +80,7 @@ impl World {
         assert!(!is_known || !is_more || !unbegun, "a worker is started for nothing");
     }
 
-    /// Whether the world is at rest: there is no process, and none follows.
+    /// Whether no process exists and none will start.
     fn finished(&self) -> bool {
         self.processes.is_empty() && (self.to_start.is_empty() || self.is_done())
     }
@@ -91,12 +91,12 @@ impl World {
         let stopping = self.processes.values().any(|process| process.stopping.is_some());
         assert!(!stopping || deadline.is_some(), "a stop always has its deadline");
         let slots = pool.slots.iter().filter_map(|slot| slot.deadline(&pool.policy, pool.contact));
-        if let Some(due) = slots.chain(pool.jobs_deadline(self.now)).min() {
+        if let Some(due) = slots.chain(pool.other_deadline(self.now)).min() {
             assert!(deadline.is_some_and(|at| at <= due), "the timer is late: {due:?}");
         }
     }
 
-    /// Exactly those attempts have ended that must have.
+    /// Exactly the expected attempts have ended in this step.
     fn check_attempts(&mut self) {
         for expected in std::mem::take(&mut self.expected) {
             let answer = self.answers.get(&expected.id);
@@ -114,7 +114,7 @@ impl World {
         assert!(self.fresh.is_empty(), "attempts that did not end so: {:?}", self.fresh);
     }
 
-    /// Each worker has those jobs in flight that the pool believes, in that order.
+    /// The pool and the world agree on the jobs in flight of each worker, and on their order.
     fn check_hands(&self) {
         for Worker { id: worker, session, .. } in self.pool.slots.iter().flat_map(Slot::workers) {
             let believed = session.keys().map(|key| self.pool.ledger.id(key));
@@ -157,7 +157,7 @@ impl World {
         let queued = self.pool.ledger.ready() > 0 && !self.hold && !paced;
         for (worker, process) in &self.processes {
             let idle = process.ready && process.stopping.is_none() && process.line.is_empty();
-            let free = idle && !process.recall_asked && !process.killed && !process.closed_heard;
+            let free = idle && !process.retract_asked && !process.killed && !process.closed_heard;
             let free = free && process.asleep.is_none_or(|asleep| self.may_wake(asleep));
             let has_all = |max| process.answered >= max;
             let free = free && !rules.recycle.jobs.is_some_and(has_all);
@@ -165,11 +165,11 @@ impl World {
             let current = slot.and_then(Slot::worker);
             let turn = current.is_some_and(|current| current.id == *worker);
             assert!(over || !queued || !free || !turn, "{worker} is idle, and jobs wait");
-            let recalled = process.recall_asked || process.stalled || process.stopping.is_some();
+            let retracted = process.retract_asked || process.stalled || process.stopping.is_some();
             let asleep = process.asleep.is_some();
             assert!(!asleep || process.line.len() < 2 || process.lied, "{worker} sleeps on many");
-            let recalled = recalled || asleep || process.closed_heard;
-            let stalls = process.abilities.recorder && process.line.len() > 1 && !recalled;
+            let retracted = retracted || asleep || process.closed_heard;
+            let stalls = process.abilities.recorder && process.line.len() > 1 && !retracted;
             let since = process.last_heard + Duration::from_millis(1);
             assert!(!stalls || self.now < since, "{worker} stalls, and jobs wait behind");
         }
@@ -192,7 +192,7 @@ impl World {
         }
     }
 
-    /// The run has ended: so has every worker and every job.
+    /// When the run has ended, every worker and every job has ended.
     pub(super) fn check_ends(&self) {
         for (slot, begun) in &self.generations {
             for generation in 1..=*begun {

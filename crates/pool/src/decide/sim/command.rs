@@ -1,4 +1,4 @@
-//! Users cancel jobs, kill workers and change their number, by chance.
+//! Random requests of users: cancelling jobs, killing workers and changing their number.
 
 use super::world::World;
 use crate::{
@@ -23,7 +23,7 @@ impl World {
         Input::Cancel { id, now: self.chance.one_in(2) }
     }
 
-    /// A user kills one or two workers, perhaps such that are gone.
+    /// A user kills one or two workers, perhaps some that are gone.
     pub(super) fn kill_some(&mut self) -> Input {
         let mut workers: Vec<WorkerId> = self.processes.keys().copied().collect();
         workers.extend(self.ended.iter().next_back());
@@ -38,15 +38,15 @@ impl World {
         Input::Kill { workers }
     }
 
-    /// Workers that a user wanted killed are killed in the same step.
+    /// Workers that a user kills are killed in the same step.
     pub(super) fn check_condemned(&self) {
         for (worker, process) in &self.processes {
             assert!(process.killed || !process.condemned, "{worker} was to be killed");
         }
     }
 
-    /// A user changes the number of workers: a slot that comes starts a worker, and one that goes
-    /// has no other.
+    /// A user changes the number of workers. An added slot starts a worker, and a surplus slot
+    /// starts no further one.
     pub(super) fn scale_by_chance(&mut self) -> Input {
         let workers = 1 + u32::try_from(self.chance.below(8)).unwrap();
         let before = if self.scale > 0 { self.scale } else { self.policy.workers };

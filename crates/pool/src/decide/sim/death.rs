@@ -1,10 +1,10 @@
-//! The end of a simulated process, and what is found after it.
+//! The end of a simulated process, and the data that is collected after it.
 
 use std::time::Duration;
 
 use super::{Chance, ends::evidence, nature::Nature, process::Process};
 use crate::{
-    decide::{Jitter, Left, News},
+    decide::{Jitter, News, Remains},
     exit::{ProcessEnd, Status},
     signal::Signal,
 };
@@ -36,19 +36,19 @@ impl Process {
         self.end = Some(ProcessEnd::Ended(evidence(status)));
     }
 
-    /// Its start is withdrawn, unless its process was begun already.
-    pub(super) fn retract(&mut self, chance: &mut Chance) {
+    /// The pool withdraws its start, which has an effect only if its process was not created yet.
+    pub(super) fn withdraw(&mut self, chance: &mut Chance) {
         if self.executed || self.end.is_some() || self.held || chance.one_in(3) {
             return;
         }
-        (self.retracted, self.noticed) = (true, true);
+        (self.withdrawn, self.noticed) = (true, true);
         let end = ProcessEnd::Withdrawn;
         self.end = Some(end.clone());
-        let (left, jitter) = (Left::default(), Jitter::from_random(chance.draw()));
-        self.news.push_back(News::Ended { pid: None, end, left, jitter });
+        let (remains, jitter) = (Remains::default(), Jitter::from_random(chance.draw()));
+        self.news.push_back(News::Ended { pid: None, end, remains, jitter });
     }
 
-    /// The supervisor sees that it is dead, and collects what it left.
+    /// The supervisor observes its end, and collects its remains.
     pub(super) fn notice(&mut self, nature: &Nature, chance: &mut Chance) {
         if self.noticed || !nature.obedient && chance.one_in(2) {
             return;
@@ -58,16 +58,16 @@ impl Process {
         if matches!(end, ProcessEnd::Ended(_)) && self.executed && chance.one_in(nature.stolen) {
             end = ProcessEnd::Unobserved { errno: 10 };
         }
-        let mut left = Left::default();
+        let mut remains = Remains::default();
         if self.executed {
-            left.started = self.spoken.then_some(self.started);
-            left.broken = self.broken;
+            remains.started = self.spoken.then_some(self.started);
+            remains.broken = self.broken;
             if self.broken.is_none() {
-                left.replies.append(&mut self.pipe);
-                left.replies.append(&mut self.tail);
+                remains.replies.append(&mut self.pipe);
+                remains.replies.append(&mut self.tail);
             }
         }
         let jitter = Jitter::from_random(chance.draw());
-        self.news.push_back(News::Ended { pid: Some(7), end, left, jitter });
+        self.news.push_back(News::Ended { pid: Some(7), end, remains, jitter });
     }
 }

@@ -1,5 +1,5 @@
-//! Delivers news to the pool. Before that, the world works out from what it knows which attempts
-//! end by it, and how.
+//! Delivers news to the pool. Before that, the world derives from its own knowledge which attempts
+//! must end because of the news, and how.
 
 use super::{
     expected::{Expected, Kind, charges},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl World {
-    /// Takes the next news of a process.
+    /// Takes the next news item of a process.
     pub(super) fn deliver(&mut self, worker: WorkerId) -> Option<News> {
         let process = self.processes.get_mut(&worker)?;
         let news = process.news.pop_front()?;
@@ -30,9 +30,9 @@ impl World {
                 self.process(worker).fault_heard |= !whole;
             }
             News::Unsendable { id, .. } => self.unsendable(worker, *id),
-            News::Retracted { replies, started } => self.recalled(worker, replies, *started),
-            News::Ended { end, left, .. } => {
-                self.hear(worker, &left.replies);
+            News::Retracted { replies, started } => self.on_retracted(worker, replies, *started),
+            News::Ended { end, remains, .. } => {
+                self.hear(worker, &remains.replies);
                 match end {
                     ProcessEnd::Ended(evidence) => self.dies(worker, Some(evidence)),
                     ProcessEnd::Unobserved { .. } => self.dies(worker, None),
@@ -49,8 +49,7 @@ impl World {
         Some(news)
     }
 
-    /// Takes replies, each for the job at the head of the queue. Returns false at the first reply
-    /// that is not.
+    /// Takes replies. Returns false at the first one that is not for the job at the head.
     fn hear(&mut self, worker: WorkerId, replies: &[Reply]) -> bool {
         let now = self.now;
         if self.process(worker).fault_heard {
@@ -78,7 +77,7 @@ impl World {
                 Answer::Failed(_) if unwanted => Kind::Requeued,
                 Answer::Failed(_) if cancelled => Kind::Timeout,
                 Answer::Failed(_) => Kind::Error,
-                // What was asked of it decides, whenever it ended.
+                // The request to stop decides, whenever the command ended.
                 Answer::Ran(ran) => match (ran.asked, ran.evidence.as_ref()) {
                     (Some(_), _) if unwanted => Kind::Requeued,
                     (Some(_), _) => Kind::Timeout,
@@ -95,13 +94,13 @@ impl World {
         true
     }
 
-    /// A job was not sent after all, and failed for that.
+    /// A job could not be sent, so its attempt fails.
     fn unsendable(&mut self, worker: WorkerId, id: u64) {
         let now = self.now;
         let process = self.process(worker);
         let at = process.line.iter().position(|sent| sent.id == id);
         let Some(sent) = at.and_then(|at| process.line.remove(at)) else {
-            // It was answered, and never sent.
+            // The worker answered it, although it was never sent.
             assert!(process.lied, "{worker} has no job {id}");
             process.fault_heard = true;
             return;
@@ -116,10 +115,10 @@ impl World {
         self.give_back([sent].iter());
     }
 
-    fn recalled(&mut self, worker: WorkerId, replies: &[Reply], started: Option<u64>) {
+    fn on_retracted(&mut self, worker: WorkerId, replies: &[Reply], started: Option<u64>) {
         let now = self.now;
         let process = self.process(worker);
-        process.recall_asked = false;
+        process.retract_asked = false;
         process.last_heard = now;
         if process.fault_heard {
             return;
@@ -156,14 +155,14 @@ impl World {
         }
     }
 
-    /// A worker dies. The job that it ran is charged, or not; jobs behind that one never are.
+    /// A worker dies. The job that it ran may be charged; jobs behind it never are.
     fn dies(&mut self, worker: WorkerId, evidence: Option<&Evidence>) {
         let limited = self.policy.limits.get(Resource::Cpu).is_some();
         let process = self.process(worker);
         let Some(head) = process.line.front().copied() else { return };
         let end = verdict(process, evidence, limited);
         let end = match end {
-            // Another job took too long.
+            // The timeout was that of another job.
             Kind::Timeout if process.overdue != Some(head.id) => Kind::Requeued,
             end => end,
         };
@@ -176,7 +175,7 @@ impl World {
         self.expected.push(Expected { id, attempt, worker, end, perhaps });
     }
 
-    /// The kernel holds a worker, and it is waited for no longer: the job that it ran is over.
+    /// The pool stops waiting for an unkillable worker: the attempt that it ran ends.
     pub(super) fn abandon(&mut self, worker: WorkerId) {
         let process = self.process(worker);
         assert!(process.killed, "{worker} abandoned but not killed");

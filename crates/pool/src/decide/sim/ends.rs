@@ -5,13 +5,13 @@ use std::time::Duration;
 use crate::{
     command::{Captured, Ran},
     decide::Answer,
-    exit::{Asked, Cause, Evidence, Peak, Status, StopReason},
+    exit::{Cause, Evidence, Peak, Status, StopReason, StopRequest},
 };
 
-/// The answer of a launcher whose command ended like this answer.
+/// Converts the answer of a worker into the answer of a launcher whose command ended likewise.
 pub(super) fn ran(answer: &Answer, cancelled: bool) -> Answer {
     let code = u8::from(!matches!(answer, Answer::Done(_)));
-    let asked = Asked { why: StopReason::Timeout, killed: false };
+    let asked = StopRequest { why: StopReason::Timeout, killed: false };
     Answer::Ran(Box::new(Ran {
         pid: 9,
         cause: Cause::Exit,

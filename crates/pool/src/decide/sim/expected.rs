@@ -1,4 +1,4 @@
-//! The ends of attempts that the world expects.
+//! The ends of attempts that the world expects in a step.
 
 use crate::{
     event::WorkerId,
@@ -13,7 +13,7 @@ pub(super) struct Expected {
     pub(super) attempt: u32,
     pub(super) worker: WorkerId,
     pub(super) end: Kind,
-    /// Its worker has lied: it may end otherwise.
+    /// Whether its worker has lied, so that the attempt may end differently.
     pub(super) perhaps: bool,
 }
 

@@ -1,11 +1,11 @@
-//! Inputs of the simulated world, by chance: time passes, jobs come, users press keys, and news
-//! arrives, some of it too late.
+//! Random inputs: time passes, jobs arrive, users make requests, and news arrives, sometimes too
+//! late.
 
 use std::time::Duration;
 
 use super::world::{Record, World};
 use crate::{
-    decide::{Input, Jitter, Left, News, Tick},
+    decide::{Input, Jitter, News, Remains, Tick},
     event::{ShutdownReason, WorkerId},
     exit::{ProcessEnd, ProtocolFault, StartFault, StartStep},
     job::{Accepted, Job, Payload},
@@ -120,12 +120,12 @@ impl World {
             2 if self.nature.jobs => News::Retracted { replies: Vec::new(), started: Some(1) },
             3 if self.nature.jobs => News::Broken(ProtocolFault::Garbage),
             4 if self.nature.jobs => News::Unsendable { id: 1, bytes: 2000, bytes_max: 1000 },
-            _ => News::Ended { pid: Some(7), end, left: Left::default(), jitter },
+            _ => News::Ended { pid: Some(7), end, remains: Remains::default(), jitter },
         };
         Input::Worker { worker, news }
     }
 
-    /// The next news of some process, if any has news.
+    /// The next news item of a random process, if any has one.
     pub(super) fn news(&mut self) -> Option<Input> {
         let talkers = self.processes.iter().filter(|(_, process)| !process.news.is_empty());
         let talkers: Vec<WorkerId> = talkers.map(|(worker, _)| *worker).collect();

@@ -1,5 +1,5 @@
-//! The memory of simulated processes, by chance. A process that holds more than its limit dies for
-//! that, and no other does.
+//! Random memory samples of simulated processes, and the check that exactly the processes above
+//! their limit are killed for it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl World {
-    /// These workers are to be sampled; some time later they are.
+    /// Takes the pool's request to sample workers, which is answered some time later.
     pub(super) fn sample(&mut self, workers: Vec<WorkerId>, limit: u64) {
         assert_eq!(self.policy.limits.tree_bytes(), Some(limit));
         for worker in &workers {
@@ -23,7 +23,7 @@ impl World {
         self.sampling.push_back(workers);
     }
 
-    /// The samples of the workers that were to be sampled first.
+    /// The answer to the oldest request for samples.
     pub(super) fn samples(&mut self) -> Option<Input> {
         let workers = self.sampling.pop_front()?;
         let limit = self.policy.limits.tree_bytes().unwrap_or(0);
@@ -31,14 +31,14 @@ impl World {
         let mut samples = Vec::new();
         for worker in workers {
             let is_there = self.processes.get(&worker).is_some_and(|process| process.end.is_none());
-            // A worker that is gone may still have been sampled before.
+            // A worker that is gone may have been sampled before its end.
             if !is_there && self.chance.one_in(2) {
                 continue;
             }
             let is_heavy = self.chance.one_in(20);
             let light = self.chance.below(limit + 1);
             let held = if is_heavy { limit + 1 + light } else { light };
-            // Below the limit, shared pages count once for each process.
+            // Up to the limit, shared pages are counted once per process.
             let sum = held + self.chance.below(limit);
             let exactly = (sum > limit).then_some(held);
             samples
@@ -53,7 +53,7 @@ impl World {
         Some(Input::MemorySampled { samples, took: Duration::from_micros(self.chance.below(4000)) })
     }
 
-    /// Workers that were seen to hold too much are killed in the same step.
+    /// Workers with a sample above the limit are killed in the same step.
     pub(super) fn check_samples(&mut self) {
         for worker in std::mem::take(&mut self.too_heavy) {
             let killed = self.processes.get(&worker).is_none_or(|process| process.killed);

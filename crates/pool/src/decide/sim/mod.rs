@@ -1,5 +1,5 @@
-//! A simulated world for the pool. Its processes obey, ignore, crash, lie, linger and send stale
-//! news, by chance from a seed; every promise of the pool is checked after every step.
+//! Simulates a world for the pool. From a seed, its processes randomly obey, ignore requests,
+//! crash, lie, linger and send late news. Every promise of the pool is checked after every step.
 //!
 //! A failure prints its seed; `SUPERVISOR_SIM_SEED=n cargo test -p pool sim` replays it.
 //! `SUPERVISOR_SIM_SEEDS=n` sets the number of seeds.
@@ -25,7 +25,7 @@ use self::{bugs::Bug, world::World};
 
 const SEEDS: u64 = 3000;
 const STEPS: u32 = 500;
-/// A planted bug is found within this many seeds.
+/// The number of seeds within which every planted bug must be found.
 const BUG_SEEDS_MAX: u64 = 20_000;
 const SEEDS_VARIABLE: &str = "SUPERVISOR_SIM_SEEDS";
 const SEED_VARIABLE: &str = "SUPERVISOR_SIM_SEED";

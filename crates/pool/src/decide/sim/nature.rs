@@ -1,4 +1,4 @@
-//! The kind of a world: its policy and the habits of its processes, by chance.
+//! The random parameters of a world: its policy, and how its processes behave.
 
 use std::time::Duration;
 
@@ -10,30 +10,30 @@ use crate::{
     signal::Signal,
 };
 
-/// What all processes of a world have in common.
+/// The behaviour that all processes of a world have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Nature {
     pub(super) jobs: bool,
     pub(super) has_timeout: bool,
-    /// They are launchers.
+    /// Whether the workers are launchers.
     pub(super) launches: bool,
-    /// Their own memory is measured after replies.
+    /// Whether replies carry a measurement of the worker's memory.
     pub(super) sampled: bool,
-    /// One step in this many is a fault.
+    /// A process misbehaves in one of this number of steps.
     pub(super) trouble: u64,
-    /// One start in this many fails.
+    /// One of this number of starts fails.
     pub(super) stillborn: u64,
-    /// Of one end in this many, another process takes the exit status.
+    /// For one of this number of ends, another process collects the exit status.
     pub(super) stolen: u64,
-    /// One job in this many makes a frame that is too long.
+    /// One of this number of jobs makes a frame that is too long.
     pub(super) bulky: u64,
-    /// Only signals from outside end them.
+    /// Whether processes end only by signals from outside.
     pub(super) killed: bool,
-    /// One worker in this many never says hello.
+    /// One of this number of workers never says hello.
     pub(super) silent: u64,
-    /// Some lie.
+    /// Whether some processes break the protocol.
     pub(super) vile: bool,
-    /// At the end of the run all obey.
+    /// Whether all processes behave well from now on, so that the run ends.
     pub(super) obedient: bool,
 }
 

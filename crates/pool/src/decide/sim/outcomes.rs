@@ -37,7 +37,7 @@ impl World {
         self.fresh.push((id, attempt.clone()));
     }
 
-    /// Keeps what a journal keeps: each attempt that is begun ends, or its job is requeued.
+    /// Checks what a journal records: each attempt that begins also ends, or its job is requeued.
     pub(super) fn begun(&mut self, id: u64, is_begun: bool) {
         let is_new = if is_begun { self.begun.insert(id) } else { self.begun.remove(&id) };
         assert!(is_new, "job {id}: begun {is_begun}, again");

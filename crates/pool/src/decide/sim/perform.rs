@@ -1,4 +1,4 @@
-//! Performs the actions of the pool, and checks that each may be performed at that moment.
+//! Performs the actions of the pool, and checks that each is allowed at that time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     decide::{
         Action, Cancelled, News, Order, Tick,
         slot::Slot,
-        worker::{Phase, Worker},
+        worker::{Worker, WorkerPhase},
     },
     event::{Event, Next, ShutdownReason, WorkerId},
     exit::{Cause, StopReason},
@@ -24,7 +24,7 @@ impl World {
             Action::Spawn(worker) => self.spawn(worker),
             Action::Send { worker, resume, orders } => {
                 let process = self.live(worker);
-                assert!(!process.recall_asked, "{worker} is being recalled, and is sent jobs");
+                assert!(!process.retract_asked, "{worker} is being retracted, and is sent jobs");
                 if resume {
                     process.resumed = true;
                     process.read(Frame::Resume);
@@ -36,16 +36,16 @@ impl World {
             }
             Action::Retract(worker) => {
                 let process = self.live(worker);
-                assert!(process.abilities.recorder, "{worker} could not hear a recall");
-                assert!(!process.recall_asked, "{worker} recalled twice");
+                assert!(process.abilities.recorder, "{worker} could not hear a retraction");
+                assert!(!process.retract_asked, "{worker} retracted twice");
                 if let Some((since, looked)) = process.asleep {
                     let pause = (looked - since).min(Duration::from_secs(1));
                     let due = looked + pause.max(Duration::from_millis(1));
                     assert!(due <= now, "{worker} sleeps, and is looked at again too soon");
                 }
-                process.recall_asked = true;
+                process.retract_asked = true;
                 let Some(process) = self.processes.get_mut(&worker) else { return };
-                process.recall(&mut self.chance);
+                process.retract_jobs(&mut self.chance);
             }
             Action::Cancel { worker, id, why } => {
                 assert_ne!(why, Cancelled::Memory, "only commands are ended for their memory");
@@ -81,7 +81,7 @@ impl World {
                 let process = self.live(worker);
                 assert!(!process.heard && process.stopping.is_some(), "{worker} is wanted");
                 let Some(process) = self.processes.get_mut(&worker) else { return };
-                process.retract(&mut self.chance);
+                process.withdraw(&mut self.chance);
             }
             Action::Kill(worker) => self.kill(worker),
             Action::Requeued { .. } => {}
@@ -99,7 +99,8 @@ impl World {
         let (now, grace, pressed) = (self.now, self.policy.grace, self.pressed);
         let process = self.live(worker);
         let Some((why, since)) = process.stopping else { panic!("{worker} killed for nothing") };
-        // A worker cannot be asked before it is executed: its grace counts from the decision.
+        // A worker gets no stop signal before it is executed: its grace period counts from the
+        // decision to stop it.
         let asked = process.asked.filter(|_| process.ready).unwrap_or(since);
         let due = asked + grace <= now;
         let is_fault = matches!(why, StopReason::Protocol(_)) || self.is_too_heavy(worker, why);
@@ -140,7 +141,7 @@ impl World {
         assert!(process.ready, "{worker} has not said hello");
         assert!(process.stopping.is_none(), "{worker} is to end, and is sent jobs");
         assert!(!process.fault_heard, "{worker} broke the protocol, and is sent jobs");
-        assert!(!process.stalled, "{worker} was recalled, and is sent jobs behind its long one");
+        assert!(!process.stalled, "{worker} was retracted, and is sent jobs behind its long one");
         let depth = if process.abilities.recorder { depth } else { 1 };
         assert!(process.line.len() + jobs.len() <= depth, "{worker} has more than its depth");
         let depth = if process.resumed { 1 } else { depth };
@@ -165,7 +166,7 @@ impl World {
         }
     }
 
-    /// One of `count` jobs that are sent together.
+    /// Sends one of `count` jobs of the same action.
     fn send_one(&mut self, worker: WorkerId, order: &Order, count: usize) {
         let (id, attempt, now, hold) = (order.id, order.attempt, self.now, self.hold);
         if self.job(id).crashes() > 0 {
@@ -193,16 +194,18 @@ impl World {
         self.begun(id, true);
     }
 
-    /// Whether a worker that has slept since then may have a job: no other takes any, or will.
+    /// Whether a worker that has been asleep since then may be sent a job: only if no other worker
+    /// takes jobs, now or later.
     pub(super) fn may_wake(&self, (since, _): (Tick, Tick)) -> bool {
         let serves = |process: &Process| {
             let serves = process.ready && process.stopping.is_none() && !process.killed;
             serves && process.asleep.is_none() && !process.closed_heard
         };
-        // A worker that this step has still to start does not count.
+        // A worker whose start is not among the actions performed so far does not count.
         let is_there = |slot: &&Slot| {
             slot.worker().is_none_or(|worker: &Worker| {
-                let is_starting = matches!(worker.phase, Phase::Spawned | Phase::Executed { .. });
+                let is_starting =
+                    matches!(worker.phase, WorkerPhase::Spawned | WorkerPhase::Executed { .. });
                 !is_starting || self.processes.contains_key(&worker.id)
             })
         };
@@ -211,7 +214,7 @@ impl World {
         !helped && since + Duration::from_secs(1) <= self.now
     }
 
-    /// A job is examined twice: when half of its time is over, and when all of it is.
+    /// A job is examined twice: after half of its time limit, and at its end.
     fn on_time_of(&mut self, worker: WorkerId, id: u64, is_over: bool) {
         let timeout = self.policy.jobs.as_ref().and_then(|rules| rules.timeout).unwrap();
         let (now, part) = (self.now, if is_over { 1 } else { 2 });
@@ -240,16 +243,16 @@ impl World {
             Event::Ended(ended) => {
                 assert!(self.ended.insert(ended.worker), "{} ended twice", ended.worker);
                 if ended.cause == Cause::Timeout && self.is_to_blame(ended.worker) {
-                    let at_once = ended.next == Next::Again(Duration::ZERO);
+                    let at_once = ended.next == Next::Restart(Duration::ZERO);
                     assert!(!at_once, "{} took no job, and is started at once", ended.worker);
                 }
-                if self.dying.as_ref().is_some_and(|(_, process)| process.retracted) {
+                if self.dying.as_ref().is_some_and(|(_, process)| process.withdrawn) {
                     let is_ours = matches!(ended.cause, Cause::AskedToStop(_));
                     let may_come = self.dying.as_ref().is_some_and(|(_, it)| it.condemned);
                     let is_over = ended.next == Next::Done || may_come;
                     assert!(is_ours && is_over, "{} never was", ended.worker);
                 }
-                if let Next::Again(delay) = ended.next {
+                if let Next::Restart(delay) = ended.next {
                     self.to_start.insert(ended.worker.slot, self.now + delay);
                 }
             }
@@ -300,7 +303,7 @@ impl World {
         process.stopping = Some((why, since));
     }
 
-    /// Whether a dying worker never did a job and died of none.
+    /// Whether a dying worker never answered a job and was running none.
     fn is_to_blame(&self, worker: WorkerId) -> bool {
         let dying = self.dying.as_ref().filter(|(dying, _)| *dying == worker);
         let idle = dying.is_some_and(|(_, process)| process.done == 0);

@@ -1,5 +1,5 @@
-//! A simulated process. It lives in steps as small as the places at which it can die: it reads a
-//! frame, starts a job, ends it, writes the reply.
+//! A simulated process. It advances in small steps, after each of which it may die: it reads a
+//! frame, starts a job, ends the job, writes the reply.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -19,7 +19,7 @@ pub(super) enum Frame {
     End,
 }
 
-/// What becomes of a running job.
+/// How a running job will end.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Ok,
@@ -34,7 +34,7 @@ pub(super) struct Run {
     fate: Fate,
 }
 
-/// A job in flight, as far as the pool can know.
+/// A job in flight, as the pool can know it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) nth: u64,
@@ -45,32 +45,32 @@ pub(super) struct Sent {
 /// A process of the simulated world.
 #[derive(Debug, Default)]
 pub(super) struct Process {
-    /// The kernel holds it: no signal ends it.
+    /// Whether it is unkillable: no signal ends it.
     pub(super) held: bool,
-    /// It never says hello.
+    /// Whether it never says hello.
     silent: bool,
-    /// It ignores the stop signal and the end of its jobs.
+    /// Whether it ignores the stop signal and its dismissal.
     deaf: bool,
-    /// It does not read what it is sent, like a process that is stopped.
+    /// Whether it reads no frames, like a stopped process.
     blind: bool,
-    /// It may lie.
+    /// Whether it may break the protocol.
     vile: bool,
-    /// It has lied: its replies may be wrong.
+    /// Whether it has broken the protocol, so that its replies may be wrong.
     pub(super) lied: bool,
-    /// The job that it runs and that was cancelled.
+    /// The running job, if it was cancelled.
     pub(super) cancelled: Option<u64>,
-    /// The looks that were taken: at which job, since when that ran, and whether its time was over.
+    /// The examinations so far: the job, since when it ran, and whether it was at its time limit.
     pub(super) examined: BTreeSet<(u64, Tick, bool)>,
     pub(super) abilities: Abilities,
 
     pub(super) executed: bool,
     pub(super) spoken: bool,
     inbox: VecDeque<Frame>,
-    /// Job frames that it has read.
+    /// The number of job frames that it has read.
     came: u64,
-    /// The last job that it started, by its recorder.
+    /// The sequence number in its recorder: that of the last job that it started.
     pub(super) started: u64,
-    recalled: bool,
+    jobs_retracted: bool,
     pub(super) running: Option<Run>,
     cancel: Option<u64>,
     /// Replies that it has not written.
@@ -78,22 +78,22 @@ pub(super) struct Process {
     /// Replies that it has written and the supervisor has not read.
     pub(super) pipe: Vec<Reply>,
     pub(super) broken: Option<ProtocolFault>,
-    /// It has closed the pipe of its replies.
+    /// Whether it has closed the pipe of its replies.
     closed: bool,
     pub(super) end: Option<ProcessEnd>,
     pub(super) noticed: bool,
-    /// News that the pool has not heard yet.
+    /// News that was not delivered to the pool yet.
     pub(super) news: VecDeque<News>,
 
-    /// The pool has heard that it is executed.
+    /// Whether the pool knows that its program is executed.
     pub(super) heard: bool,
     pub(super) ready: bool,
     pub(super) fault_heard: bool,
     pub(super) closed_heard: bool,
-    pub(super) retracted: bool,
-    /// The pool has heard that it holds too much memory.
+    pub(super) withdrawn: bool,
+    /// Whether the pool knows that it holds too much memory.
     pub(super) heavy: bool,
-    /// A user wants it to be killed.
+    /// Whether a user killed it in this step.
     pub(super) condemned: bool,
     pub(super) stopping: Option<(StopReason, Tick)>,
     pub(super) dismissed: bool,
@@ -105,13 +105,13 @@ pub(super) struct Process {
     pub(super) answered: u64,
     pub(super) head_since: Tick,
     pub(super) last_heard: Tick,
-    pub(super) recall_asked: bool,
-    /// Its jobs were retracted, and the one that it runs is to end before it gets another.
+    pub(super) retract_asked: bool,
+    /// Whether its jobs were retracted and the running one must end before it gets another.
     pub(super) stalled: bool,
-    /// Its jobs were retracted, it had started none, and it was not heard of since: since when, and
-    /// when it was last looked at.
+    /// Present if it is asleep: its jobs were retracted, it had started none, and it has not
+    /// replied since. The times are when it fell asleep and when it was last checked.
     pub(super) asleep: Option<(Tick, Tick)>,
-    /// Stale jobs were declared forgotten, and nothing was heard of it since.
+    /// Whether it was sent a resume frame and has not replied since.
     pub(super) resumed: bool,
     pub(super) overdue: Option<u64>,
 }
@@ -138,14 +138,14 @@ impl Process {
         self.cancel = Some(id);
     }
 
-    /// One small step of its life.
+    /// Advances it by one small step.
     pub(super) fn live(&mut self, nature: &Nature, chance: &mut Chance) {
         let tame = nature.obedient;
         self.blind &= !chance.one_in(100);
         if self.end.is_some() {
             self.notice(nature, chance);
         } else if self.held && !tame {
-            // No signal moves it.
+            // No signal ends it.
         } else if self.killed && !self.executed && chance.one_in(2) {
             let fault = StartFault { step: StartStep::Receive, errno: 0 };
             self.end = Some(ProcessEnd::NeverStarted(fault));
@@ -246,7 +246,7 @@ impl Process {
         match frame {
             Frame::Job { id, attempt } => {
                 self.came += 1;
-                if self.abilities.recorder && self.recalled {
+                if self.abilities.recorder && self.jobs_retracted {
                     return;
                 }
                 self.started = self.came;
@@ -259,13 +259,13 @@ impl Process {
                 };
                 self.running = Some(Run { id, attempt, fate });
             }
-            Frame::Resume => self.recalled = false,
+            Frame::Resume => self.jobs_retracted = false,
             Frame::End if self.deaf && !nature.obedient => {}
             Frame::End => self.die(Status::Code(0)),
         }
     }
 
-    /// The supervisor reads what it has written.
+    /// The supervisor reads replies that it has written.
     fn be_heard(&mut self, nature: &Nature, chance: &mut Chance) {
         if self.broken.is_some() || self.closed {
             return;
@@ -291,13 +291,13 @@ impl Process {
             5 => self.close(),
             0 => self.break_off(ProtocolFault::Garbage),
             1 => self.started = chance.below(20),
-            2 => self.recalled = !self.recalled,
+            2 => self.jobs_retracted = !self.jobs_retracted,
             3 if !self.pipe.is_empty() => self.pipe.push(self.pipe[0].clone()),
             _ => self.pipe.push(nonsense),
         }
     }
 
-    /// It breaks the protocol. What it wrote before counts.
+    /// It breaks the protocol. Replies that it wrote before still count.
     fn break_off(&mut self, fault: ProtocolFault) {
         self.lied = true;
         if self.closed || self.broken.replace(fault).is_some() {
@@ -307,7 +307,7 @@ impl Process {
         self.news.push_back(News::Broken(fault));
     }
 
-    /// It closes the pipe of its replies. What it wrote before counts.
+    /// It closes the pipe of its replies. Replies that it wrote before still count.
     fn close(&mut self) {
         if self.broken.is_some() || std::mem::replace(&mut self.closed, true) {
             return;
@@ -323,16 +323,16 @@ impl Process {
         }
     }
 
-    /// Its jobs are retracted, and its replies are collected from wherever they are.
-    pub(super) fn recall(&mut self, chance: &mut Chance) {
+    /// Its jobs are retracted, and its replies are read from the pipe and from its buffer.
+    pub(super) fn retract_jobs(&mut self, chance: &mut Chance) {
         if self.noticed {
             return;
         }
-        if self.recalled {
+        if self.jobs_retracted {
             self.news.push_back(News::Retracted { replies: Vec::new(), started: None });
             return;
         }
-        self.recalled = true;
+        self.jobs_retracted = true;
         let mut replies = std::mem::take(&mut self.pipe);
         match self.broken {
             Some(fault) => {
@@ -340,14 +340,14 @@ impl Process {
                 self.news.push_back(News::Broken(fault));
                 return;
             }
-            // It has just written the rest: the pipe brings them.
+            // It has just written its buffer, so these replies arrive by the pipe.
             None if chance.one_in(8) => self.pipe.append(&mut self.tail),
             None => replies.append(&mut self.tail),
         }
         self.news.push_back(News::Retracted { replies, started: Some(self.started) });
     }
 
-    /// Whether nothing more comes of it unless something is done to it.
+    /// Whether it does nothing more unless it is sent a frame or a signal.
     pub(super) fn is_quiet(&self) -> bool {
         let idle = self.running.is_none() && self.inbox.is_empty() && self.tail.is_empty();
         let heard = self.news.is_empty() && self.pipe.is_empty();

@@ -1,5 +1,5 @@
-//! The simulated world. Time passes, processes live, news arrives late but in order, jobs come and
-//! users press keys, all by chance.
+//! The simulated world. Time passes, processes advance, news arrives late but in order, jobs arrive
+//! and users make requests, all at random.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -21,12 +21,12 @@ use crate::{
     signal::SAME_REQUEST,
 };
 
-/// A job, as the world knows it.
+/// The world's knowledge of a job.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) position: u64,
     pub(super) holder: Option<WorkerId>,
-    /// It was ever sent to a worker.
+    /// Whether it was ever sent to a worker.
     pub(super) was_sent: bool,
     pub(super) not_before: Tick,
     pub(super) attempts: Vec<Attempt>,
@@ -39,24 +39,24 @@ pub(super) struct World {
     pub(super) policy: Policy,
     pub(super) nature: Nature,
     pub(super) now: Tick,
-    /// How fast time passes, and how many steps processes take in between.
+    /// How fast time passes; `bustle` is how many steps processes take in between.
     pub(super) pace: Duration,
     bustle: u64,
     pub(super) processes: BTreeMap<WorkerId, Process>,
-    /// The worker whose end the pool hears of in this step.
+    /// The worker whose end is reported to the pool in this step.
     pub(super) dying: Option<(WorkerId, Process)>,
     pub(super) abandoned: BTreeSet<WorkerId>,
     pub(super) generations: BTreeMap<u32, u32>,
-    /// Starts that were announced, by slot, and when each may come.
+    /// Announced starts by slot, and the earliest time of each.
     pub(super) to_start: BTreeMap<u32, Tick>,
     pub(super) ended: BTreeSet<WorkerId>,
     pub(super) transient: BTreeSet<u32>,
-    /// When the shutdown was last escalated, and whether a user asked more than once.
+    /// When the shutdown was last escalated; `pressed` is whether a user repeated the request.
     pub(super) climbed: Option<Tick>,
     pub(super) pressed: bool,
-    /// Since when jobs have no longer than the grace period.
+    /// When running jobs began to have no more than the grace period.
     pub(super) hurries: Option<Tick>,
-    /// Jobs have no time at all.
+    /// Whether running jobs have no time left.
     pub(super) at_once: bool,
     pub(super) stopping: Option<ShutdownReason>,
     pub(super) stale_news: u64,
@@ -72,23 +72,23 @@ pub(super) struct World {
     /// When a job was last sent.
     pub(super) sent: Option<Tick>,
     pub(super) source_ended: bool,
-    /// A worker was started in this step.
+    /// Whether a worker was started in this step.
     pub(super) spawned: bool,
-    /// All jobs were settled before this step.
+    /// Whether all jobs were settled before this step.
     pub(super) was_done: bool,
     /// Jobs that were cancelled.
     pub(super) cancelled: BTreeSet<u64>,
-    /// Jobs with an attempt that was begun and has not ended, as a journal would know.
+    /// Jobs with an attempt that has begun and not ended, as a journal would record it.
     pub(super) begun: BTreeSet<u64>,
     /// The number of workers that a user asked for last; 0 before that.
     pub(super) scale: u32,
     /// Workers whose memory is being sampled.
     pub(super) sampling: VecDeque<Vec<WorkerId>>,
-    /// Workers that hold too much, by the samples of this step.
+    /// Workers above their limit, according to the samples of this step.
     pub(super) too_heavy: BTreeSet<WorkerId>,
     /// The bug that is planted in the pool.
     pub(super) bug: Option<Bug>,
-    /// Jobs that the source still has.
+    /// The number of jobs that the source still has.
     pub(super) to_come: u64,
     pub(super) position: u64,
 }
@@ -149,7 +149,7 @@ impl World {
         self.step(Input::Timer);
     }
 
-    /// Time passes, processes live, and one input comes.
+    /// Lets time pass and processes advance, and gives the pool one input.
     pub(super) fn go_on(&mut self) {
         for _ in 0..self.bustle {
             self.let_live();
@@ -183,7 +183,7 @@ impl World {
             self.misdecide(bug, &mut actions);
         }
         for action in &actions.list {
-            // First of all: outcomes of this step come after these.
+            // The outcomes of this step follow after these attempts.
             match action {
                 Action::Emit(Event::Unkillable { worker }) => self.abandon(*worker),
                 Action::Emit(Event::Retried { id, attempt, again }) => {
@@ -240,8 +240,8 @@ impl World {
         }
     }
 
-    /// Brings the run to its end. Either it is asked to stop, and ends soon whatever its processes
-    /// do; or the processes obey, and all jobs get done.
+    /// Brings the run to its end. Either it is requested to stop, and ends soon whatever its
+    /// processes do; or the processes behave well, and all jobs are done.
     pub(super) fn wind_down(&mut self) {
         let asks = !self.nature.jobs || self.chance.one_in(2);
         self.nature.obedient = !self.nature.jobs || !asks || self.chance.one_in(2);
@@ -277,9 +277,9 @@ impl World {
         self.step(Input::SourceEnded);
     }
 
-    /// Lets the run end. Time passes only where nothing else happens.
+    /// Lets the run end. Time passes only if nothing else happens.
     fn run_out(&mut self) {
-        /// Processes that say nothing for this many turns will say nothing more.
+        /// Processes that are silent for this number of turns stay silent.
         const SILENCE: u32 = 40;
         let (mut turns, mut silent) = (0, 0);
         while self.pool.end().is_none() {
