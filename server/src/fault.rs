@@ -18,11 +18,11 @@ pub(crate) enum Fault {
     #[error("{0}")]
     Usage(String),
     /// The kernel refused something.
-    #[error("cannot {what}: {source}")]
-    Refused { what: &'static str, source: io::Error },
+    #[error("cannot {what}: {reason}")]
+    Refused { what: &'static str, reason: io::Error },
     /// The server cannot listen on the address.
-    #[error("cannot listen on {address}: {source}; {remedy}")]
-    CannotListen { address: String, source: io::Error, remedy: &'static str },
+    #[error("cannot listen on {address}: {reason}; {remedy}")]
+    CannotListen { address: String, reason: io::Error, remedy: &'static str },
     /// A limit is set twice.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -36,7 +36,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     pub(crate) fn refused(what: &'static str) -> impl Fn(io::Error) -> Self {
-        move |source| Self::Refused { what, source }
+        move |reason| Self::Refused { what, reason }
     }
 
     pub(crate) fn cannot_start(fault: StartFault, program: &Program) -> Self {
@@ -44,9 +44,9 @@ impl Fault {
         Self::CannotStart { text, status: fault.exit_status() }
     }
 
-    pub(crate) fn cannot_listen(address: &str, source: io::Error) -> Self {
+    pub(crate) fn cannot_listen(address: &str, reason: io::Error) -> Self {
         use io::ErrorKind::{AddrInUse, AddrNotAvailable, InvalidInput, PermissionDenied};
-        let remedy = match source.kind() {
+        let remedy = match reason.kind() {
             InvalidInput => {
                 return Self::Usage(format!(
                     "`{address}` is no address to listen on: write HOST:PORT, such as \
@@ -58,7 +58,7 @@ impl Fault {
             PermissionDenied => "ports below 1024 are for root: choose a higher one",
             _ => "write HOST:PORT, such as 127.0.0.1:8080",
         };
-        Self::CannotListen { address: address.into(), source, remedy }
+        Self::CannotListen { address: address.into(), reason, remedy }
     }
 
     /// The exit status of the server.

@@ -152,7 +152,7 @@ impl<'a> Round<'a> {
         } else {
             let by = struck.by.map_or("nothing", Ending::name);
             self.misconduct(format!(
-                "it ended as {:?} after {by}; it stderr: {stderr}",
+                "it ended as {:?} after {by}; its stderr: {stderr}",
                 struck.end
             ));
         }

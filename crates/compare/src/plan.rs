@@ -79,12 +79,6 @@ impl Work {
     pub fn is_online(self) -> bool {
         matches!(self, Self::Http | Self::Mixed)
     }
-
-    /// Whether jobs wait more than they compute.
-    #[must_use]
-    pub fn is_waiting(self) -> bool {
-        matches!(self, Self::Http | Self::Sleep)
-    }
 }
 
 impl Fault {

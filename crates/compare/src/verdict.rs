@@ -381,7 +381,7 @@ mod tests {
             computing_text.contains("as fast, within 15 %: one after another."),
             "{computing_text}"
         );
-        // Nothing to compare with, nothing to be text.
+        // Without another way there is nothing to compare with.
         assert_eq!(text(&computing[..1]), "");
     }
 

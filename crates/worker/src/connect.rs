@@ -34,12 +34,12 @@ pub enum ServeError {
     #[error("{VARIABLE} is `{0}`, not PID:JOBS:REPLIES:RECORDER")]
     Variable(String),
     /// A descriptor that the variable names cannot be used.
-    #[error("descriptor {number} of {VARIABLE}: {source}")]
+    #[error("descriptor {number} of {VARIABLE}: {reason}")]
     Descriptor {
         /// The number of the descriptor.
         number: RawFd,
         /// The error of the system call.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The supervisor speaks this other version of the protocol.
     #[error("the supervisor speaks version {0} of the protocol, this worker version {VERSION}")]
@@ -55,10 +55,17 @@ pub enum ServeError {
     NoJob,
     /// A message from the supervisor cannot be decoded, or one to it cannot be encoded.
     #[error("on the wire: {0}")]
-    Codec(#[from] CodecError),
+    Codec(CodecError),
     /// A pipe cannot be read or written.
     #[error("on the wire: {0}")]
     Io(io::Error),
+}
+
+// The message repeats the error, so the error is no source as well.
+impl From<CodecError> for ServeError {
+    fn from(error: CodecError) -> Self {
+        Self::Codec(error)
+    }
 }
 
 /// Same as [`fmt::Display`], because a `main` that returns the error prints it with `Debug`.
@@ -115,7 +122,7 @@ impl Wire {
             return Err(ServeError::Twice);
         }
         let adopt =
-            |number| sys::adopt(number).map_err(|source| ServeError::Descriptor { number, source });
+            |number| sys::adopt(number).map_err(|reason| ServeError::Descriptor { number, reason });
         Ok(Self {
             jobs: adopt(announced.jobs)?,
             replies: adopt(announced.replies)?,

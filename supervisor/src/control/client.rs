@@ -59,7 +59,7 @@ pub enum ClientError {
     Silent(String),
     /// The answer does not follow the protocol.
     #[error("the run is of another version, or not a run at all: {0}")]
-    Garbled(#[from] serde_json::Error),
+    Garbled(serde_json::Error),
 }
 
 impl From<io::Error> for ClientError {
@@ -118,6 +118,13 @@ pub fn run(wanted: Option<&str>) -> Result<Found, ClientError> {
         1 => Ok(live.swap_remove(0)),
         0 => Err(ClientError::NoRun),
         _ => Err(ClientError::Several { live: names }),
+    }
+}
+
+// The message repeats the reason, so the reason is no source as well.
+impl From<serde_json::Error> for ClientError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Garbled(error)
     }
 }
 

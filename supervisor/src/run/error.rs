@@ -53,3 +53,20 @@ impl RunError {
         move |reason| Self::Refused { what, reason }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_printed_reason_is_not_a_source_as_well() {
+        let error = RunError::refused("read the clock")(io::Error::from_raw_os_error(libc::EPERM));
+        assert_eq!(
+            error.to_string(),
+            "cannot read the clock: Operation not permitted (os error 1)"
+        );
+        assert!(error.source().is_none());
+    }
+}

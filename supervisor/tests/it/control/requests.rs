@@ -236,7 +236,7 @@ fn malformed_and_silent_clients_do_not_disturb_the_run() {
         (&b"nonsense\n"[..], "invalid request"),
         (b"{\"schema\":1,\"ask\":\"tea\"}\n", "invalid request"),
         (b"{\"schema\":9,\"ask\":\"look\"}\n", "speaks version 1, and not 9"),
-        (&[b'x'; 10_000], "4096 bytes at most"),
+        (&[b'x'; 10_000], "at most 4096 bytes"),
         (b"\xff\xfe\n", "invalid request"),
         (b"\n", "invalid request"),
     ] {

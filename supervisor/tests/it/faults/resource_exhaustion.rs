@@ -73,7 +73,7 @@ fn a_reused_pid_is_never_signalled() {
     let printed = String::from_utf8_lossy(&output.stdout);
     assert_eq!(
         printed,
-        "the other has ended\nthe innocent generations\n",
+        "the other has ended\nthe innocent lives\n",
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );

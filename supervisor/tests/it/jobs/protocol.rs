@@ -219,8 +219,7 @@ fn a_mute_worker_is_replaced_while_the_other_does_the_jobs() {
 #[test]
 fn a_first_worker_killed_before_its_hello_does_not_condemn_the_program() {
     for signal in ["KILL", "TERM"] {
-        let script =
-            format!("[ -s generations ] && exec \"$0\"; echo 1 > generations; kill -{signal} $$");
+        let script = format!("[ -s lives ] && exec \"$0\"; echo 1 > lives; kill -{signal} $$");
         let words = ["sh".into(), "-c".into(), script, crate::support::fixture("echo")];
         let run = Run::of(words).with("--workers 1").jsonl();
         run.scratch.file("lives", "", 0o644);

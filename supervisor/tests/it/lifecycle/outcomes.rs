@@ -308,7 +308,7 @@ fn failure_messages_are_limited_to_a_thousand_a_second() {
     let lines = run.messages().iter().filter(|line| line.contains(" failed: x ")).count();
     let more = run.messages().into_iter().filter_map(|line| {
         let (count, _) =
-            line.strip_prefix("supervisor: ")?.split_once(" more failures of jobs, ")?;
+            line.strip_prefix("supervisor: ")?.split_once(" more failures of jobs: ")?;
         count.parse::<usize>().ok()
     });
     assert_eq!(lines + more.sum::<usize>(), 20_000, "{lines} lines");
