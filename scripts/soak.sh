@@ -14,7 +14,7 @@ minutes=${1:-10}
 cargo build --workspace --bins --examples
 cargo test --workspace --no-run
 echo "+ simulation, 200000 seeds"
-SUPERVISOR_SIM_SEEDS=200000 cargo test -p supervisor --lib pool::sim --release -- --nocapture
+SUPERVISOR_SIM_SEEDS=200000 cargo test -p pool --release sim -- --nocapture
 
 echo "+ a run with a journal, killed a thousand times"
 KILL_CYCLES=1000 cargo test -p supervisor --test it every_job_is_accounted_for -- --nocapture
