@@ -3,6 +3,7 @@
 mod cpu;
 mod fields;
 mod oom;
+pub(crate) mod read;
 mod stat;
 
 use std::fs;
@@ -29,11 +30,21 @@ pub fn pids() -> impl Iterator<Item = i32> {
 }
 
 /// Whether a process was executed with this pair, `NAME=value`, in its environment. (A process may
-/// overwrite what is read here.)
+/// overwrite what is read here.) `None` where it shows no environment: it is ending or gone, is
+/// executing a program just now, was executed without an environment, or belongs to another user.
+#[must_use]
+pub fn find_variable(pid: i32, pair: &[u8]) -> Option<bool> {
+    let path = format!("/proc/{pid}/environ");
+    let environment = read::bytes(path, read::ENVIRONMENT_BYTES_MAX)?;
+    let is_there = || environment.split(|byte| *byte == 0).any(|entry| entry == pair);
+    (!environment.is_empty()).then(is_there)
+}
+
+/// Whether a process was executed with this pair, `NAME=value`, in its environment. False where it
+/// shows no environment.
 #[must_use]
 pub fn has_variable(pid: i32, pair: &[u8]) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|entry| entry == pair)
+    find_variable(pid, pair).unwrap_or(false)
 }
 
 #[cfg(test)]

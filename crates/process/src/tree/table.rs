@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt::Write,
-    fs, mem,
+    mem,
 };
 
 use nix::{
@@ -13,7 +13,7 @@ use nix::{
     sys::stat::Mode,
 };
 
-use crate::proc::Stat;
+use crate::proc::{Stat, read};
 
 /// All processes, and which are the children of which.
 #[derive(Debug, Default)]
@@ -52,6 +52,12 @@ impl ProcessTable {
             |pid: i32| if from < to { from < pid && pid <= to } else { pid > from || pid <= to };
         self.update(is_new);
         true
+    }
+
+    /// The process with this number.
+    #[must_use]
+    pub fn get(&self, pid: i32) -> Option<&Stat> {
+        self.all.get(&pid)
     }
 
     /// The children of a process, including those that have ended and are not reaped.
@@ -106,7 +112,7 @@ impl ProcessTable {
 
 /// proc_loadavg(5): the last field is the process id that the kernel assigned last.
 fn last_pid() -> Option<i32> {
-    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    let text = read::text("/proc/loadavg")?;
     text.split_ascii_whitespace().nth(4)?.parse().ok()
 }
 
