@@ -1,6 +1,7 @@
 //! Facts that the kernel reports below `/proc`, each parsed in one place.
 
 mod cpu;
+mod environment;
 mod fields;
 mod oom;
 pub(crate) mod read;
@@ -10,6 +11,7 @@ use std::fs;
 
 pub use self::{
     cpu::thread_cpu_time,
+    environment::{Found, VariableSearch},
     fields::Fields,
     oom::{OomWatch, oom_kills},
     stat::Stat,
@@ -29,22 +31,11 @@ pub fn pids() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// Whether a process was executed with this pair, `NAME=value`, in its environment. (A process may
-/// overwrite what is read here.) `None` where it shows no environment: it is ending or gone, is
-/// executing a program just now, was executed without an environment, or belongs to another user.
-#[must_use]
-pub fn find_variable(pid: i32, pair: &[u8]) -> Option<bool> {
-    let path = format!("/proc/{pid}/environ");
-    let environment = read::bytes(path, read::ENVIRONMENT_BYTES_MAX)?;
-    let is_there = || environment.split(|byte| *byte == 0).any(|entry| entry == pair);
-    (!environment.is_empty()).then(is_there)
-}
-
 /// Whether a process was executed with this pair, `NAME=value`, in its environment. False where it
 /// shows no environment.
 #[must_use]
 pub fn has_variable(pid: i32, pair: &[u8]) -> bool {
-    find_variable(pid, pair).unwrap_or(false)
+    VariableSearch::new(pid, pair).finish() == Found::Yes
 }
 
 #[cfg(test)]
