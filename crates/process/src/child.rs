@@ -23,7 +23,7 @@ use crate::{
     descriptors::poll_readable,
     proc::{OomWatch, Stat, oom_kills},
     signals::KillScope,
-    spawn::{HelperMessage, SentSpec, SpawnSpec, exec_helper::VERB},
+    spawn::{HelperMessage, SentSpec, SpawnSpec, exec_helper::VERB, limits::CpuLimits},
     wait::{Exit, examine, pidfd},
 };
 
@@ -219,11 +219,13 @@ impl Process {
         let cpu = exit.cpu.saturating_sub(self.inherited_cpu);
         let killed = matches!(exit.status, Status::Signal { signal: Signal::KILL, .. });
         let own_cpu = self.pid().and_then(Stat::read).and_then(|stat| stat.cpu_time());
+        let cpu_limits = self.pid().and_then(CpuLimits::of);
         Evidence {
             status: exit.status,
             wall: self.began.elapsed(),
             cpu,
             own_cpu: own_cpu.unwrap_or(cpu),
+            cpu_limit: cpu_limits.and_then(|limits| limits.behind(exit.status)),
             peak: Peak {
                 bytes: exit.peak_kib.max(self.inherited_peak_kib) * 1024,
                 exact: exit.peak_kib > self.inherited_peak_kib,
