@@ -26,7 +26,12 @@ use pool::{
     exit::{StartFault, StartStep},
 };
 use process::Process;
-use process::{KillScope, Program, descriptors::OpenFiles, proc::OomWatch, spawn::SpawnSpec};
+use process::{
+    KillScope, Program,
+    descriptors::{OpenFiles, output_pipe},
+    proc::OomWatch,
+    spawn::SpawnSpec,
+};
 
 /// The environment variable that holds the number of the worker's slot.
 const SLOT_VARIABLE: &str = "SUPERVISOR_WORKER";
@@ -96,8 +101,8 @@ impl Starter {
             Connection::open(worker, frame_bytes_max, self.starts_launchers(), buffer)
         };
         let connection = self.frame_bytes_max.map(open).transpose().map_err(spawn_fault)?;
-        let (stdout, worker_stdout) = output_pipe().map_err(spawn_fault)?;
-        let (stderr, worker_stderr) = output_pipe().map_err(spawn_fault)?;
+        let (stdout, worker_stdout) = open_output().map_err(spawn_fault)?;
+        let (stderr, worker_stderr) = open_output().map_err(spawn_fault)?;
         let launch = self.launch(worker).map_err(spawn_fault)?;
         let passed = connection.as_ref().map(|(_, far)| far.descriptors());
         let passed: &[BorrowedFd<'_>] = passed.as_ref().map_or(&[], |passed| passed);
@@ -149,7 +154,7 @@ impl Starter {
 }
 
 /// A pipe for a worker's output. The supervisor's end does not block, the worker's end does.
-fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
-    let (read, write) = io::pipe()?;
+fn open_output() -> io::Result<(pipe::Receiver, OwnedFd)> {
+    let (read, write) = output_pipe()?;
     Ok((pipe::Receiver::from_owned_fd(read.into())?, write.into()))
 }

@@ -12,7 +12,9 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 pub use self::{
     open_files::{OpenFiles, TooFewFiles},
-    pipes::{bytes_waiting, look_ahead, read_waiting, wait_writable, write, write_over},
+    pipes::{
+        bytes_waiting, look_ahead, output_pipe, read_waiting, wait_writable, write, write_over,
+    },
 };
 
 /// Registers a descriptor with the runtime, which then waits until it is readable. The caller must
