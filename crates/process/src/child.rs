@@ -96,34 +96,28 @@ impl Process {
         stderr: Stdio,
         scope: KillScope,
     ) -> Result<Self, StartFault> {
-        Self::try_start(spec, passed, stdout, stderr, scope)
-            .map_err(|error| StartFault::new(StartStep::Spawn, &error))
-    }
-
-    fn try_start(
-        spec: &SpawnSpec,
-        passed: &[BorrowedFd<'_>],
-        stdout: Stdio,
-        stderr: Stdio,
-        scope: KillScope,
-    ) -> io::Result<Self> {
+        let at = |step| move |error: io::Error| StartFault::new(step, &error);
         let began = Instant::now();
         // The specification is sent before the spawn, so that the helper need not wait for it.
-        let (sent, helper_end) = SentSpec::send(spec, passed)?;
+        let (sent, helper_end) = SentSpec::send(spec, passed).map_err(at(StartStep::Spawn))?;
         let mut child = Command::new("/proc/self/exe")
             .arg(VERB)
             .env_clear()
             .stdin(helper_end)
             .stdout(stdout)
             .stderr(stderr)
-            .spawn()?;
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or(io::ErrorKind::Other)?;
+            .spawn()
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => StartFault::new(StartStep::OwnFile, &error),
+                _ => StartFault::new(StartStep::Spawn, &error),
+            })?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
         let pidfd = match pidfd(pid).and_then(poll_readable) {
             Ok(pidfd) => pidfd,
             Err(error) => {
                 // The runtime reaps a child that is dropped.
                 let _ = child.start_kill();
-                return Err(error);
+                return Err(StartFault::new(StartStep::Pidfd, &error));
             }
         };
         let pid = Rc::new(Cell::new(Some(pid)));

@@ -76,6 +76,14 @@ impl Recorder {
         Ok((Self(Page::map(memory.as_fd())?), memory))
     }
 
+    /// Creates a page that no worker can map, for a worker that is offered no recorder.
+    ///
+    /// # Errors
+    /// The kernel has no memory left.
+    pub fn unshared() -> io::Result<Self> {
+        Ok(Self(Page(Mapping::private(PAGE_BYTES)?)))
+    }
+
     /// Retracts all jobs that the worker has not started. Returns the sequence number of the job
     /// that runs at this moment or ran last; 0 if the worker has not started any. Returns `None` if
     /// an earlier retraction is still in force, because the worker has not read its `Resume` yet.

@@ -1,10 +1,6 @@
 //! Starts the processes of workers.
 
-use std::{
-    io,
-    os::fd::{BorrowedFd, OwnedFd},
-    rc::Rc,
-};
+use std::{io, os::fd::OwnedFd, rc::Rc};
 
 use protocol::wire;
 use tokio::net::unix::pipe;
@@ -103,11 +99,10 @@ impl Starter {
         let connection = self.frame_bytes_max.map(open).transpose().map_err(spawn_fault)?;
         let (stdout, worker_stdout) = open_output().map_err(spawn_fault)?;
         let (stderr, worker_stderr) = open_output().map_err(spawn_fault)?;
-        let launch = self.launch(worker).map_err(spawn_fault)?;
-        let passed = connection.as_ref().map(|(_, far)| far.descriptors());
-        let passed: &[BorrowedFd<'_>] = passed.as_ref().map_or(&[], |passed| passed);
+        let passed = connection.as_ref().map(|(_, far)| far.descriptors()).unwrap_or_default();
+        let launch = self.launch(worker, passed.len()).map_err(spawn_fault)?;
         let (stdout_end, stderr_end) = (worker_stdout.into(), worker_stderr.into());
-        let process = Process::start(&launch, passed, stdout_end, stderr_end, self.kill_scope)?;
+        let process = Process::start(&launch, &passed, stdout_end, stderr_end, self.kill_scope)?;
         if let (Some(orphans), Some(pid)) = (&self.orphans, process.pid()) {
             orphans.add_worker(pid);
         }
@@ -132,17 +127,17 @@ impl Starter {
         })
     }
 
-    fn launch(&self, worker: WorkerId) -> io::Result<SpawnSpec> {
-        let takes_jobs = self.frame_bytes_max.is_some();
-        let fds = if takes_jobs { &CONNECTION_FDS[..] } else { &[] };
+    /// The specification of a worker that is given the first `passed` descriptors of a connection.
+    fn launch(&self, worker: WorkerId, passed: usize) -> io::Result<SpawnSpec> {
+        let fds = &CONNECTION_FDS[..passed];
         let mut launch = SpawnSpec::new(&self.program, self.open_files, fds);
         launch.set_env(SLOT_VARIABLE, &worker.slot.to_string());
         if let Some(commands) = &self.commands {
             let limits = launch.take_limits();
             let config = Config::new(commands, limits, worker.slot, self.workers);
             launch.make_built_in(config.to_bytes().map_err(io::Error::other)?);
-        } else if takes_jobs {
-            let [jobs, replies, recorder] = CONNECTION_FDS;
+        } else if let [jobs, replies, recorder @ ..] = fds {
+            let recorder = recorder.first().map_or("-".into(), i32::to_string);
             launch.announce(wire::VARIABLE, &format!(":{jobs}:{replies}:{recorder}"));
         }
         if let Some(orphans) = &self.orphans {

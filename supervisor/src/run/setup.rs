@@ -30,12 +30,17 @@ use crate::{
 use pool::{Actions, Policy, Pool};
 use process::{
     descriptors::OpenFiles,
-    memory,
+    memory, proc,
     signals::{Request, Requests},
     stdout,
     warden::Ward,
 };
 use records::RunInfo;
+
+/// What does not work where `/proc` shows other processes, and the remedy.
+const FOREIGN_PROC: &str = "supervisor: /proc belongs to another PID namespace: the memory of a \
+    worker's children is not limited, hangs are not explained, and processes that workers leave \
+    behind are not found; mount a /proc for this one (`unshare --mount-proc`)\n";
 
 /// What a run has opened before its runtime starts.
 pub(super) struct Setup {
@@ -77,6 +82,9 @@ impl Setup {
         let (observers, text) =
             listeners.serve().map_err(RunError::refused("start the thread for observers"))?;
         writer.push(Stream::Stderr, text.into_bytes());
+        if proc::is_foreign() {
+            writer.push(Stream::Stderr, FOREIGN_PROC.into());
+        }
         let (observers, stream) = observers.unzip();
         let readiness = connect_service_manager(settings, &writer);
         let info = Arc::new(info);

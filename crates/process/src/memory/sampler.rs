@@ -36,7 +36,10 @@ use super::{
     shares::Shares,
     swap::{is_swap_used, swapped_bytes},
 };
-use crate::{proc::Fields, tree::ProcessTable};
+use crate::{
+    proc::{self, Fields},
+    tree::ProcessTable,
+};
 
 /// How often the shares of a tree are read in one sample, if processes are born meanwhile.
 const READS_MAX: u32 = 3;
@@ -194,7 +197,7 @@ impl MemorySampler {
 
     /// A thread that shows the memory of its process, and the resident bytes.
     fn other_thread(&self, pid: i32) -> Option<(i32, u64)> {
-        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let threads = fs::read_dir(proc::path(pid, "task")?).into_iter().flatten().flatten();
         let threads = threads.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let resident = |thread| Some((thread, self.resident_bytes(&statm(thread)?)?));
         let mut found = threads.filter(|thread| *thread != pid).take(THREADS_MAX);
@@ -225,7 +228,7 @@ impl MemorySampler {
 }
 
 fn statm(thread: i32) -> Option<File> {
-    File::open(format!("/proc/{thread}/statm")).ok()
+    File::open(proc::path(thread, "statm")?).ok()
 }
 
 #[cfg(test)]

@@ -7,6 +7,30 @@ use std::{io, ptr, time::Duration};
 use nix::sys::resource::{Resource as Kernel, getrlimit, setrlimit};
 
 use pool::{exit::Status, limits::Resource, signal::Signal};
+use text::units::show_size;
+
+/// The stack that the programs of this workspace need, in bytes.
+const STACK_BYTES_MIN: u64 = 128 << 10;
+
+/// The stack of this process is too small; the message names the remedy.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the stack is limited to {} and at least {} are needed: raise the limit with `ulimit -s`",
+    show_size(*.0),
+    show_size(STACK_BYTES_MIN)
+)]
+pub struct StackTooSmall(u64);
+
+/// Checks that the stack of this process suffices. An overflow would end it without a message.
+///
+/// # Errors
+/// The limit is too low.
+pub fn check_stack() -> Result<(), StackTooSmall> {
+    match getrlimit(Kernel::RLIMIT_STACK) {
+        Ok((soft, _)) if soft < STACK_BYTES_MIN => Err(StackTooSmall(soft)),
+        _ => Ok(()),
+    }
+}
 
 /// The soft and the hard limit of a process on its CPU time, inherited or not.
 #[derive(Clone, Copy, Debug)]

@@ -17,7 +17,7 @@ use pool::signal::Signal;
 
 use super::table::ProcessTable;
 use crate::{
-    proc::Stat,
+    proc::{Stat, is_own},
     signals::signal_child,
     wait::{Children, reap_any, signal_if_same},
 };
@@ -43,6 +43,10 @@ pub fn kill_descendants(sigchld: &SignalFd) -> io::Result<Vec<Stat>> {
     while Instant::now() < until {
         // Processes that have ended already need not be listed.
         if let Children::None = reap_any(|_| {})? {
+            break;
+        }
+        if !is_own() {
+            // The descendants cannot be found.
             break;
         }
         let table = ProcessTable::read();

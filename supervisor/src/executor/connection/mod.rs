@@ -60,13 +60,27 @@ pub(super) struct Connection {
 pub(super) struct FarEnd {
     jobs: OwnedFd,
     replies: OwnedFd,
-    recorder: OwnedFd,
+    /// `None` where the kernel refuses memory that processes share.
+    recorder: Option<OwnedFd>,
 }
 
 impl FarEnd {
     /// The descriptors in the order in which the worker is given them.
-    pub(super) fn descriptors(&self) -> [BorrowedFd<'_>; 3] {
-        [self.jobs.as_fd(), self.replies.as_fd(), self.recorder.as_fd()]
+    pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let pipes = [self.jobs.as_fd(), self.replies.as_fd()];
+        pipes.into_iter().chain(self.recorder.as_ref().map(AsFd::as_fd)).collect()
+    }
+}
+
+/// Creates a recorder. Where the kernel refuses memory that processes share, because of a sandbox or
+/// a limit on file sizes, the worker is offered none.
+fn create_recorder() -> io::Result<(Recorder, Option<OwnedFd>)> {
+    match Recorder::create() {
+        Ok((recorder, memory)) => Ok((recorder, Some(memory))),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => Err(error),
+            _ => Ok((Recorder::unshared()?, None)),
+        },
     }
 }
 
@@ -83,7 +97,7 @@ impl Connection {
     ) -> io::Result<(Self, FarEnd)> {
         let (jobs_read, jobs_write) = io::pipe()?;
         let (replies_read, replies_write) = io::pipe()?;
-        let (recorder, memory) = Recorder::create()?;
+        let (recorder, memory) = create_recorder()?;
         let jobs = Sender::from_owned_fd(jobs_write.into())?;
         let replies = Receiver::from_owned_fd(replies_read.into())?;
         let hello = SupervisorHello {
@@ -94,7 +108,10 @@ impl Connection {
         };
         let mut queue = WriteQueue::default();
         queue.push_frame(&hello.to_frame());
-        let decoder = Decoder::new(frame_bytes_max, is_launcher);
+        let mut decoder = Decoder::new(frame_bytes_max, is_launcher);
+        if memory.is_none() {
+            decoder.deny_recorder();
+        }
         let connection = Self {
             writer: RefCell::new(Some(Writer::new(jobs, queue))),
             reader: RefCell::new(Reader::new(replies, decoder, buffer)),

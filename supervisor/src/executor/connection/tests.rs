@@ -37,7 +37,7 @@ impl Pair {
             connection: Rc::new(connection),
             jobs: far.jobs.into(),
             replies: far.replies.into(),
-            recorder: far.recorder.into(),
+            recorder: far.recorder.unwrap().into(),
             hello_bytes: 0,
         }
     }
