@@ -17,8 +17,8 @@ use nix::{
 
 use crate::proc::{Stat, is_own, read};
 
-/// How often a whole reading is repeated, at most, while processes are born.
-const READS_MAX: u32 = 4;
+/// How often the list of processes is read for a whole reading, while processes are born.
+const READS_MAX: u32 = 2;
 
 /// All processes, and which are the children of which.
 #[derive(Debug, Default)]
