@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     descriptors::poll_readable,
     proc::{OomWatch, Stat, oom_kills},
-    signals::KillScope,
+    signals::{KillScope, block_terminal},
     spawn::{HelperMessage, SentSpec, SpawnSpec, exec_helper::VERB, limits::CpuLimits},
     wait::{Exit, examine, pidfd},
 };
@@ -100,17 +100,19 @@ impl Process {
         let began = Instant::now();
         // The specification is sent before the spawn, so that the helper need not wait for it.
         let (sent, helper_end) = SentSpec::send(spec, passed).map_err(at(StartStep::Spawn))?;
-        let mut child = Command::new("/proc/self/exe")
+        let mask = block_terminal().ok();
+        let child = Command::new("/proc/self/exe")
             .arg(VERB)
             .env_clear()
             .stdin(helper_end)
             .stdout(stdout)
             .stderr(stderr)
-            .spawn()
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => StartFault::new(StartStep::OwnFile, &error),
-                _ => StartFault::new(StartStep::Spawn, &error),
-            })?;
+            .spawn();
+        let _ = mask.map(|mask| mask.thread_set_mask());
+        let mut child = child.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StartFault::new(StartStep::OwnFile, &error),
+            _ => StartFault::new(StartStep::Spawn, &error),
+        })?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
         let pidfd = match pidfd(pid).and_then(poll_readable) {
             Ok(pidfd) => pidfd,

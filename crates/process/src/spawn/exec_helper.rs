@@ -41,6 +41,7 @@ use super::{
     lookup::{DEFAULT_PATH, candidates},
     spec::SpawnSpec,
 };
+use crate::signals::ignore_terminal;
 use pool::exit::{StartFault, StartStep};
 
 /// The hidden verb that makes an executable of this workspace run as an exec helper.
@@ -107,8 +108,9 @@ fn prepare(
     socket: &mut UnixStream,
 ) -> Result<(), StartFault> {
     arrange(spec, passed, socket)?;
-    reset_signals();
+    ignore_terminal();
     unistd::setsid().map_err(io::Error::from).map_err(at(StartStep::Session))?;
+    reset_signals();
     if let Some(directory) = &spec.directory {
         enter(directory).map_err(at(StartStep::Directory))?;
     }
