@@ -28,7 +28,11 @@ use super::{
     kill::{contains, kill_descendants, names},
     table::ProcessTable,
 };
-use crate::{descriptors::poll_readable, proc::Stat, wait};
+use crate::{
+    descriptors::poll_readable,
+    proc::{self, Stat},
+    wait,
+};
 
 /// Longest time spent on killing the orphans of one worker. A process that is stuck in the kernel
 /// for longer is given up.
@@ -145,7 +149,7 @@ impl Orphans {
     async fn kill(&self, is_wanted: impl Fn(&Stat) -> bool) -> Vec<Stat> {
         let until = Instant::now() + KILL_TIMEOUT;
         let mut killed: Vec<Stat> = Vec::new();
-        while Instant::now() < until {
+        while self.may_exist() && Instant::now() < until {
             let table = self.scan().await;
             let mut dying = Vec::new();
             for orphan in self.orphans(&table) {
@@ -183,6 +187,13 @@ impl Orphans {
             }
             child_ended.await;
         }
+    }
+
+    /// Whether there may be any orphan. This costs much less than the process table, and usually
+    /// there is none.
+    fn may_exist(&self) -> bool {
+        let workers = self.workers.borrow();
+        proc::children().is_none_or(|children| children.iter().any(|pid| !workers.contains(pid)))
     }
 
     fn orphans<'a>(&self, table: &'a ProcessTable) -> impl Iterator<Item = &'a Stat> {
