@@ -1,5 +1,6 @@
-//! Text for people: formats and parses sizes and durations, and escapes text of unknown origin that
-//! may contain control characters.
+//! Text for people: formats and parses sizes, durations and addresses, and escapes text of unknown
+//! origin that may contain control characters.
 
+pub mod address;
 pub mod escape;
 pub mod units;
