@@ -11,6 +11,6 @@ pub use self::{
     activity::{Spent, Tree, Usage},
     kill::{contains, kill_descendants, names},
     orphans::Orphans,
-    suspend::Suspended,
+    suspend::suspend_all,
     table::ProcessTable,
 };
