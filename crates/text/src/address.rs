@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::escape::is_obeyed;
+
 /// The host of an address without one. It is a number, since the name `localhost` may resolve to
 /// another address.
 const LOOPBACK: &str = "127.0.0.1";
@@ -29,11 +31,14 @@ impl FromStr for HostPort {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = match (host, bare) {
             ("", _) => LOOPBACK,
-            (_, Some(host)) => host,
-            // An IPv6 address without brackets, whose last part looks like a port.
-            (host, None) if host.contains(':') => return Err(AddressError),
-            (host, None) => host,
+            // Brackets are for an IPv6 address, whose last part would look like a port without them.
+            (_, Some(host)) if host.contains(':') => host,
+            (host, None) if !host.contains(':') => host,
+            _ => return Err(AddressError),
         };
+        if host.contains(['[', ']']) || host.contains(is_obeyed) {
+            return Err(AddressError);
+        }
         Ok(Self { host: host.into(), port })
     }
 }
@@ -60,7 +65,7 @@ mod tests {
             assert_eq!(text.parse(), Ok(HostPort { host: host.into(), port }), "{text}");
         }
         assert_eq!(HostPort::from_str("[::1]:9").unwrap().to_string(), "[::1]:9");
-        for text in ["", "9000", ":", ":x", ":65536", "::1:9000", "host"] {
+        for text in ["", "9000", ":", ":x", ":65536", "::1:9000", "host", "[]:9", "[a]:9"] {
             assert_eq!(text.parse::<HostPort>(), Err(AddressError), "{text}");
         }
     }
