@@ -224,6 +224,8 @@ pub fn quote(word: &[u8], out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

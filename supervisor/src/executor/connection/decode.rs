@@ -258,4 +258,6 @@ fn into_failure(failure: wire::Failure<'_>) -> Failure {
 }
 
 #[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
 mod tests;
