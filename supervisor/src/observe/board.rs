@@ -18,6 +18,8 @@ use records::names;
 pub struct Board {
     slots: Vec<SlotView>,
     jobs: Tally,
+    /// Jobs among these whose ends could not be recorded.
+    unrecorded: Tally,
     settled: Settled,
     history: History,
     stopping: Option<ShutdownReason>,
@@ -87,10 +89,23 @@ impl Board {
         &self.slots
     }
 
-    /// The counters of jobs.
+    /// The counters of jobs. A job whose end could not be recorded counts as not run.
     #[must_use]
     pub fn jobs(&self) -> Tally {
-        self.jobs
+        let (jobs, lost) = (self.jobs, self.unrecorded);
+        Tally {
+            ok: jobs.ok.saturating_sub(lost.ok),
+            failed: jobs.failed.saturating_sub(lost.failed),
+            crashed: jobs.crashed.saturating_sub(lost.crashed),
+            not_run: jobs.not_run + lost.settled(),
+            ..jobs
+        }
+    }
+
+    /// Takes out jobs whose ends could not be recorded: a run that continues this one runs them
+    /// again.
+    pub fn without(&mut self, unrecorded: Tally) {
+        self.unrecorded = unrecorded;
     }
 
     /// The jobs that have ended.
@@ -130,7 +145,8 @@ impl Board {
         }
         let live = self.slots.iter().flat_map(|slot| &slot.live);
         let memory_bytes = live.filter_map(|live| live.memory_bytes).reduce(u64::saturating_add);
-        let (settled, failed) = (self.jobs.settled(), self.jobs.failed + self.jobs.crashed);
+        let jobs = self.jobs();
+        let (settled, failed) = (jobs.settled(), jobs.failed + jobs.crashed);
         self.history.sample(now, Sample { at: now, settled, failed, memory_bytes });
     }
 
