@@ -23,6 +23,7 @@ pub struct Board {
     settled: Settled,
     history: History,
     stopping: Option<ShutdownReason>,
+    is_paused: bool,
 }
 
 /// The state of a slot.
@@ -126,6 +127,12 @@ impl Board {
         self.stopping
     }
 
+    /// Whether a user paused the run.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
     /// Takes in jobs that have ended.
     pub fn settle(&mut self, now: Duration, outcomes: &[Outcome]) {
         self.settled.add(now, outcomes);
@@ -166,6 +173,8 @@ impl Board {
             Event::Ended(ended) => self.end(ended),
             Event::Jobs(tally) => self.jobs = *tally,
             Event::ShuttingDown { reason } => self.stopping = Some(*reason),
+            Event::Paused => self.is_paused = true,
+            Event::Resumed => self.is_paused = false,
             Event::RollCancelled { .. } | Event::StillSilent { .. } | Event::Retried { .. } => {}
         }
     }
