@@ -24,7 +24,7 @@ use nix::{
 };
 
 use super::{
-    kind, mode, output,
+    kind, mode,
     place::{Place, Trust},
     refused, socket, stat,
 };
@@ -158,7 +158,7 @@ impl Directory {
     /// # Errors
     /// The file cannot be written, or another user prepared it.
     pub fn create(&self, name: &str) -> io::Result<File> {
-        output::create_at(&Place::below(self.opened.as_fd(), name)?, OFlag::O_RDWR)
+        Place::below(self.opened.as_fd(), name)?.create(OFlag::O_RDWR)
     }
 
     /// Removes a file, if it exists.

@@ -5,10 +5,10 @@ use std::{fs::File, io, os::fd::OwnedFd, path::Path};
 use nix::{
     errno::Errno,
     fcntl::{OFlag, openat},
-    sys::stat::{Mode, SFlag, mkdirat},
+    sys::stat::{Mode, mkdirat},
 };
 
-use super::{Directory, Place, kind, place::Trust, stat};
+use super::{Directory, Place, place::Trust};
 
 /// Creates the file at a path, or empties the one that is there. Links are followed, as a user
 /// expects of `/dev/stdout` or of a log, unless another user could have led this process to a file
@@ -21,15 +21,7 @@ pub fn create(path: &Path) -> io::Result<File> {
     if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(Errno::EISDIR.into());
     }
-    create_at(&place, OFlag::O_WRONLY)
-}
-
-pub(super) fn create_at(place: &Place, access: OFlag) -> io::Result<File> {
-    let (file, is_new) = place.open(access, Mode::from_bits_truncate(0o666))?;
-    if !is_new && kind(&stat(&file)?) == SFlag::S_IFREG {
-        file.set_len(0)?;
-    }
-    Ok(file)
+    place.create(OFlag::O_WRONLY)
 }
 
 /// Opens a directory that the user names for output, and creates it and those above it if they do

@@ -169,7 +169,7 @@ impl Place {
         }
     }
 
-    /// Opens the file at this place for reading, whoever it belongs to; `None` if there is none.
+    /// Opens the file at this place for reading, whatever user it belongs to; `None` if there is none.
     /// Does not wait for the other end of a pipe.
     ///
     /// # Errors
@@ -223,6 +223,18 @@ impl Place {
             }
         }
         Ok(false)
+    }
+
+    /// Opens the file at this place for output: creates it, or empties it.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or other users led this process to it.
+    pub(super) fn create(&self, access: OFlag) -> io::Result<File> {
+        let (file, is_new) = self.open(access, Mode::from_bits_truncate(0o666))?;
+        if !is_new && kind(&stat(&file)?) == SFlag::S_IFREG {
+            file.set_len(0)?;
+        }
+        Ok(file)
     }
 
     /// Opens the file at this place, without changing its content, or creates it. Returns whether

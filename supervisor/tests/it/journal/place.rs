@@ -35,7 +35,7 @@ fn a_journal_of_another_directory_skips_no_work_silently() {
     assert_eq!((code, out.as_str()), (Some(2), ""), "{error}");
     let change = format!("directory: was {}, is {}", a.display(), b.display());
     assert!(error.contains(&change) && error.contains("--accept-change"), "{error}");
-    // It is run as told, and said.
+    // With the option it goes on, and says so.
     let accept =
         ["each", "--journal", "../journal", "--accept-change", "cat", ":::", "x", "/dev/null"];
     let (code, _, error) = supervisor(&b, &accept);
