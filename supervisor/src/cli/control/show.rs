@@ -2,14 +2,17 @@
 
 use std::{
     fmt::Write as _,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use records::{
     AbsentRun, Attempt, Failure, LogLine, Millis, SCHEMA, Snapshot, Worker, json, names,
 };
 use supervisor::{
-    control::{client::Found, wire::Query},
+    control::{
+        client::{ANSWER_TIMEOUT, Found, share},
+        wire::Query,
+    },
     model::WorkerName,
 };
 use text::escape::visible;
@@ -23,10 +26,12 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
     let mut rows =
         vec![["run", "PID", "state", "workers", "jobs", "age", "what"].map(String::from)];
     let mut records = String::new();
+    let (until, mut left) = (Instant::now() + ANSWER_TIMEOUT, runs.len());
     for run in runs {
         let (label, info) = (run.label(), run.info.clone());
-        let is_gone = run.stream.is_none();
-        let snapshot = run.ask::<Snapshot>(Query::Snapshot).ok();
+        let is_gone = run.is_gone();
+        let snapshot = run.ask_within::<Snapshot>(Query::Snapshot, share(until, left)).ok();
+        left -= 1;
         let state = match &snapshot {
             Some(snapshot) => snapshot.state.to_string(),
             None if is_gone => "gone".into(),
@@ -71,7 +76,8 @@ pub(super) fn run(snapshot: &Snapshot) -> String {
         "run {}{name}, PID {}, {} for {}: {}\n",
         info.id,
         info.pid,
-        snapshot.state,
+        // The time is that of the run and not that of the pause.
+        if snapshot.state == "paused" { "paused, running" } else { &snapshot.state },
         show_duration(snapshot.at_ms.into()),
         visible(info.title.as_bytes())
     );
