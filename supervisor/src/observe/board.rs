@@ -17,6 +17,8 @@ use records::names;
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     slots: Vec<SlotView>,
+    /// The wanted number of workers.
+    workers: u32,
     jobs: Tally,
     /// Jobs among these whose ends could not be recorded.
     unrecorded: Tally,
@@ -72,16 +74,23 @@ impl Board {
     #[must_use]
     pub fn new(workers: u32) -> Self {
         let mut board = Self::default();
-        board.grow(workers);
+        board.scale(workers);
         board
     }
 
-    /// Adds slots until there are this many.
-    pub fn grow(&mut self, workers: u32) {
+    /// Changes the wanted number of workers, and adds slots until there are as many.
+    pub fn scale(&mut self, workers: u32) {
+        self.workers = workers;
         let there = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let view =
             |slot| SlotView { slot, live: Vec::new(), last: None, restarts: Counts::default() };
         self.slots.extend((there + 1..=workers).map(view));
+    }
+
+    /// The wanted number of workers.
+    #[must_use]
+    pub fn workers(&self) -> u32 {
+        self.workers
     }
 
     /// The slots, in order of their numbers.

@@ -182,7 +182,7 @@ impl<E: Perform> Run<E> {
         files
             .suffice_for(wanted.get(), Executor::CONNECTION_FILES, 0, "workers", "scale")
             .map_err(|error| Refusal::TooFewOpenFiles { workers, reason: error.to_string() })?;
-        self.views.board.grow(wanted.get());
+        self.views.board.scale(wanted.get());
         Ok((Done::Scaled { workers }, Some(Input::Scale(wanted.get()))))
     }
 
