@@ -68,6 +68,11 @@ fn is_sticky(directory: &FileStat) -> bool {
     mode(directory).contains(Mode::S_ISVTX)
 }
 
+/// Whether this is a directory like `/tmp`, in which users who do not work together create files.
+fn is_public(directory: &FileStat) -> bool {
+    mode(directory).contains(Mode::S_IWOTH) || (is_shared(directory) && is_sticky(directory))
+}
+
 /// Whether an untrusted user can replace entries of this directory.
 fn is_changeable(directory: &FileStat) -> bool {
     !is_trusted(directory.st_uid) || (is_shared(directory) && !is_sticky(directory))

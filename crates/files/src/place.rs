@@ -19,7 +19,7 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::{is_changeable, is_shared, is_trusted, kind, refused, stat};
+use super::{is_changeable, is_public, is_shared, is_trusted, kind, refused, stat};
 
 /// The number of symbolic links in a path at which the kernel gives up as well.
 const LINKS_MAX: usize = 40;
@@ -119,7 +119,7 @@ impl Place {
         };
         let facts = stat(&file)?;
         if kind(&facts) == SFlag::S_IFLNK {
-            return Err(refused("another process replaced it by a symbolic link".into()));
+            return Err(refused(format!("`{}` is a symbolic link", self.name.display())));
         }
         Ok(Some((file, facts)))
     }
@@ -142,7 +142,7 @@ impl Place {
             return Ok(());
         }
         let (owner, is_of_directory) = (file.st_uid, file.st_uid == directory.st_uid);
-        if is_shared(&directory) && !is_trusted(owner) && !is_of_directory {
+        if is_public(&directory) && !is_trusted(owner) && !is_of_directory {
             let reason = "in a directory where others create files as well";
             return Err(refused(format!("it belongs to another user (uid {owner}), {reason}")));
         }
@@ -157,7 +157,10 @@ impl Place {
     /// Checks that no link of another user leads to a directory that is not theirs, before a file
     /// is created there.
     pub(super) fn check_new(&self) -> io::Result<()> {
-        self.check_guide(stat(&self.directory)?.st_uid)
+        match self.guide {
+            Some(_) => self.check_guide(stat(&self.directory)?.st_uid),
+            None => Ok(()),
+        }
     }
 
     fn check_guide(&self, owner: u32) -> io::Result<()> {

@@ -76,3 +76,36 @@ fn beside(journal: &Place, ending: &str) -> io::Result<Place> {
     name.push(ending);
     journal.beside(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+
+    #[test]
+    fn a_journal_that_was_replaced_while_it_was_opened_is_refused() {
+        let place = crate::tests::Place::new();
+        let journal = place.path("journal");
+        let checked = Checked::new(&journal).unwrap();
+        let open =
+            [File::create(&journal).unwrap(), File::create(place.path("journal-wal")).unwrap()];
+        checked.confirm(&journal).unwrap();
+        fs::rename(&journal, place.path("away")).unwrap();
+        fs::write(&journal, "another").unwrap();
+        let error = checked.confirm(&journal).unwrap_err().to_string();
+        assert!(error.contains("another process replaced it while it was opened"), "{error}");
+        drop(open);
+    }
+
+    #[test]
+    fn nothing_but_files_may_be_at_the_place_of_a_journal_and_beside_it() {
+        let place = crate::tests::Place::new();
+        let journal = place.path("journal");
+        assert!(!Checked::new(&journal).unwrap().is_empty);
+        fs::write(&journal, "").unwrap();
+        assert!(Checked::new(&journal).unwrap().is_empty);
+        std::os::unix::fs::symlink("away", place.path("journal-wal")).unwrap();
+        assert!(Checked::new(&journal).is_err());
+    }
+}

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::{Run, SUPERVISOR, Value, files::Scratch};
+use crate::support::{Run, SUPERVISOR, files::Scratch};
 
 /// Runs the supervisor in a directory and returns its status, stdout and stderr.
 fn supervisor(directory: &Path, words: &[&str]) -> (Option<i32>, String, String) {
@@ -70,7 +70,7 @@ fn a_retry_that_cannot_run_its_program_records_nothing() {
     let runs = || {
         let (_, out, _) =
             supervisor(scratch.path(), &["journal", "show", "journal", "--format", "jsonl"]);
-        out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).count()
+        out.lines().count()
     };
     fs::rename(a.join("prog"), a.join("away")).unwrap();
     let (code, _, error) = supervisor(scratch.path(), &["journal", "retry", "journal", "1"]);
