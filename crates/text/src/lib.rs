@@ -1,5 +1,6 @@
-//! Text for people: formats and parses sizes and durations, and escapes text of unknown origin that
-//! may contain control characters.
+//! Text for people: formats and parses sizes and durations, arranges tables for a terminal, and escapes
+//! text of unknown origin that may contain control characters.
 
+pub mod columns;
 pub mod escape;
 pub mod units;

@@ -22,6 +22,8 @@ use supervisor::{
     run::status::OUTPUT_FAILED,
 };
 
+use text::columns::wrap;
+
 use super::print;
 
 #[derive(Debug, Subcommand)]
@@ -211,7 +213,12 @@ fn perform(verb: Verb) -> Result<(), Fault> {
                     show::worker(&snapshot, worker, why.common.format == Format::Jsonl)
                 }
             };
-            put(&text.map_err(Fault::NotThere)?)
+            let text = text.map_err(Fault::NotThere)?;
+            put(&if why.common.format == Format::Jsonl {
+                text
+            } else {
+                wrap(&text, print::width())
+            })
         }
         Verb::Logs(logs) => tail(&logs),
         Verb::Events(which) => {
@@ -253,12 +260,12 @@ fn ps(common: &Common) -> Result<(), Fault> {
         if live != 1 || runs.len() != 1 {
             // A run that is gone is listed once.
             runs.iter().filter(|run| run.stream.is_none()).for_each(Found::forget);
-            return put(&show::runs(runs, is_jsonl));
+            return put(&show::runs(runs, is_jsonl, print::width()));
         }
     }
     let found = find(&common.which)?;
     let snapshot: Snapshot = found.ask(Query::Snapshot)?;
-    put(&if is_jsonl { json::line(&snapshot) } else { show::run(&snapshot) })
+    put(&if is_jsonl { json::line(&snapshot) } else { show::run(&snapshot, print::width()) })
 }
 
 fn tail(logs: &Logs) -> Result<(), Fault> {

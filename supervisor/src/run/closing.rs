@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     executor::Executor,
-    observe::{summary::summary, table::table},
+    observe::summary::summary,
     sink::{Stream, reports::RunOver},
     source::Source,
 };
@@ -169,7 +169,7 @@ impl<E: Perform> Run<E> {
     /// The table or the summary that a run ends with.
     fn final_text(&mut self, took: Duration) -> String {
         if self.settings.jobs.is_none() {
-            return table(&self.views.board, &HashMap::new());
+            return self.table(&HashMap::new());
         }
         let is_whole = !self.edges.input.source.as_mut().is_some_and(Source::has_more);
         let mut text = summary(self.views.board.jobs(), is_whole, took);

@@ -12,16 +12,42 @@ use supervisor::{
     control::{client::Found, wire::Query},
     model::WorkerName,
 };
-use text::escape::visible;
-use text::units::{show_duration, show_size};
+use text::{
+    columns::{Column, table, wrap},
+    escape::visible,
+    units::{show_duration, show_size},
+};
+
+/// The columns of the list of runs.
+const RUNS: [Column; 7] = [
+    Column::word("run"),
+    Column::number("PID"),
+    Column::word("state"),
+    Column::number("workers").omitted_by_rank(2),
+    Column::text("jobs"),
+    Column::number("age").omitted_by_rank(1),
+    Column::text("what"),
+];
+
+/// The columns of the list of workers. The last three are omitted if the run has no jobs.
+const WORKERS: [Column; 9] = [
+    Column::word("worker"),
+    Column::number("PID"),
+    Column::word("state"),
+    Column::number("up").omitted_by_rank(2),
+    Column::number("memory").omitted_by_rank(1),
+    Column::number("restarts").omitted_by_rank(3),
+    Column::number("job"),
+    Column::number("for"),
+    Column::text("input"),
+];
 
 /// Lists all runs, with the counters of those that are live.
-pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
+pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool, width: Option<usize>) -> String {
     if runs.is_empty() && !is_jsonl {
         return "no run is live\n".into();
     }
-    let mut rows =
-        vec![["run", "PID", "state", "workers", "jobs", "age", "what"].map(String::from)];
+    let mut rows = Vec::new();
     let mut records = String::new();
     for run in runs {
         let (label, info) = (run.label(), run.info.clone());
@@ -55,7 +81,7 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
             of(info.map(|info| visible(info.title.as_bytes()))),
         ]);
     }
-    if is_jsonl { records } else { table(&rows) }
+    if is_jsonl { records } else { table(&RUNS, &rows, width) }
 }
 
 /// Returns the final status of a run that has ended, or why it is stopping.
@@ -64,7 +90,7 @@ pub(super) fn why(snapshot: &Snapshot) -> Option<String> {
 }
 
 /// Shows a run and its workers.
-pub(super) fn run(snapshot: &Snapshot) -> String {
+pub(super) fn run(snapshot: &Snapshot, width: Option<usize>) -> String {
     let info = &snapshot.run;
     let name = info.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
     let mut text = format!(
@@ -81,12 +107,9 @@ pub(super) fn run(snapshot: &Snapshot) -> String {
     if info.has_jobs {
         let _ = writeln!(text, "jobs: {}", jobs(snapshot));
     }
-    let head = ["worker", "PID", "state", "up", "memory", "restarts", "job", "since", "input"];
-    let mut rows = vec![head.map(String::from)];
-    for worker in &snapshot.workers {
-        rows.push(row(worker, snapshot.at_ms));
-    }
-    text + &table(&rows)
+    let rows: Vec<_> = snapshot.workers.iter().map(|worker| row(worker, snapshot.at_ms)).collect();
+    let columns = if info.has_jobs { &WORKERS[..] } else { &WORKERS[..6] };
+    wrap(&text, width) + &table(columns, &rows, width)
 }
 
 fn row(worker: &Worker, at_ms: Millis) -> [String; 9] {
@@ -268,17 +291,4 @@ fn short(input: &str) -> String {
 fn age(began_unix_ms: Millis) -> String {
     let age = Millis::since_epoch(SystemTime::now()).since(began_unix_ms);
     show_duration(Duration::from_secs(age.as_secs()))
-}
-
-/// Aligns the rows in columns, each as wide as its widest cell.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
 }
