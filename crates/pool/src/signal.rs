@@ -49,6 +49,8 @@ impl Signal {
     pub const STOP: Self = Self(19);
     /// Ctrl-Z.
     pub const TSTP: Self = Self(20);
+    /// The size of the terminal changed. Programs ignore it by default.
+    pub const WINCH: Self = Self(28);
     /// The CPU limit was reached.
     pub const XCPU: Self = Self(24);
     /// A file would have grown beyond its limit.

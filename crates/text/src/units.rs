@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use crate::escape::visible;
+
 /// Why a size or a duration was refused. `Display` names the text, the reason and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a {kind}: {reason}; write {example}")]
@@ -49,7 +51,7 @@ const SIZE_BYTES_MAX: f64 = 9_007_199_254_740_992.0;
 /// The text has no digits or an unknown unit, or the size is above 2^53 bytes.
 pub fn parse_size(text: &str) -> Result<u64, QuantityError> {
     let fault = |reason| QuantityError {
-        text: text.into(),
+        text: visible(text.as_bytes()),
         kind: "size",
         reason,
         example: "bytes or a 1024-based unit, such as 64k, 512M or 1.5G",
@@ -73,7 +75,7 @@ pub fn parse_size(text: &str) -> Result<u64, QuantityError> {
 /// century.
 pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
     let fault = |reason| QuantityError {
-        text: text.into(),
+        text: visible(text.as_bytes()),
         kind: "duration",
         reason,
         example: "seconds or units of ms, s, m, h, d, such as 30s, 200ms, 1.5h or 1h30m",

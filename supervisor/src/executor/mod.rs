@@ -12,7 +12,6 @@
 mod connection;
 mod diagnostics;
 mod event_queue;
-mod orphans;
 mod output;
 mod random;
 mod reply_reader;
@@ -35,7 +34,6 @@ use self::{
     connection::{Connection, Received},
     diagnostics::Diagnostics,
     event_queue::{EventQueue, NewsSender},
-    orphans::Orphans,
     random::Random,
     start::Starter,
 };
@@ -45,7 +43,7 @@ use pool::{
     signal::Signal,
 };
 use process::ProcessHandle;
-use process::{KillScope, descriptors::OpenFiles};
+use process::{KillScope, descriptors::OpenFiles, tree::Orphans};
 
 /// The worker processes of a run.
 #[derive(Debug)]

@@ -12,7 +12,6 @@ use tokio::net::unix::pipe;
 use super::{
     connection::{Connection, ReadBuffer, read_buffer},
     event_queue::NewsSender,
-    orphans::Orphans,
     worker_task::WorkerTask,
 };
 use crate::{
@@ -26,7 +25,9 @@ use pool::{
     exit::{StartFault, StartStep},
 };
 use process::Process;
-use process::{KillScope, Program, descriptors::OpenFiles, proc::OomWatch, spawn::SpawnSpec};
+use process::{
+    KillScope, Program, descriptors::OpenFiles, proc::OomWatch, spawn::SpawnSpec, tree::Orphans,
+};
 
 /// The environment variable that holds the number of the worker's slot.
 const SLOT_VARIABLE: &str = "SUPERVISOR_WORKER";

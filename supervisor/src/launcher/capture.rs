@@ -13,8 +13,9 @@ use memchr::memrchr;
 use worker::{ServeError, Worker};
 
 use super::{STREAMS, report::CommandReport, stdio::Pipe};
-use crate::{model::TAIL_BYTES, settings};
+use crate::settings;
 use pool::{command::Gap, exit::says_out_of_memory};
+use process::descriptors::TAIL_BYTES;
 
 /// Bytes that are read from one stream before the others have their turn.
 const PIECE_BYTES: usize = 256 << 10;

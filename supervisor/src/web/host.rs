@@ -15,9 +15,9 @@ pub(super) struct Hosts {
 
 impl Hosts {
     pub(super) fn of(endpoint: &Endpoint) -> Self {
-        let Endpoint::Tcp { host, .. } = endpoint else { return Self { names: None } };
+        let Endpoint::Tcp(address) = endpoint else { return Self { names: None } };
         let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let names = ["localhost", host, machine.trim()];
+        let names = ["localhost", &address.host, machine.trim()];
         let names = names.into_iter().filter(|name| !name.is_empty()).map(str::to_lowercase);
         Self { names: Some(names.collect()) }
     }

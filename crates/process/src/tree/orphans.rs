@@ -1,13 +1,15 @@
-//! Finds and kills the processes that workers leave behind.
+//! Finds and kills the processes that workers leave behind. A worker is a process that this program
+//! starts and watches: a worker of a pool, or the process of a connection.
 //!
-//! The supervisor is a child subreaper: a descendant whose parent dies becomes a child of the
-//! supervisor, although the supervisor did not spawn it. Such an orphan is attributed to a worker
-//! by its session, or by a variable that the orphan has inherited in its environment. It is killed
-//! when that worker has ended.
+//! This process is a child subreaper: a descendant whose parent dies becomes a child of it, although
+//! it did not spawn that descendant. Such an orphan is attributed to a worker by its session, or by
+//! a variable that the orphan has inherited in its environment. It is killed when that worker has
+//! ended.
 
 use std::{
     cell::RefCell,
     collections::HashSet,
+    fmt::Display,
     io,
     rc::Rc,
     time::{Duration, Instant},
@@ -20,11 +22,15 @@ use tokio::{
     time::timeout,
 };
 
-use pool::{event::WorkerId, signal::Signal};
-use process::{
+use pool::signal::Signal;
+
+use super::{
+    kill::{contains, kill_descendants, names},
+    table::ProcessTable,
+};
+use crate::{
     descriptors::poll_readable,
-    proc::Stat,
-    tree::{ProcessTable, contains, kill_descendants, names},
+    proc::{self, Stat},
     wait,
 };
 
@@ -34,9 +40,9 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time after which the process table is read again, even if no child has ended.
 const RESCAN_AFTER: Duration = Duration::from_millis(20);
 
-/// The children of the supervisor that it did not spawn.
+/// The children of this process that it did not spawn.
 #[derive(Debug)]
-pub(super) struct Orphans {
+pub struct Orphans {
     own_pid: i32,
     /// The workers that are not reaped yet. The runtime reaps them.
     workers: RefCell<HashSet<i32>>,
@@ -52,7 +58,10 @@ pub(super) struct Orphans {
 impl Orphans {
     /// Must be called in the runtime. `run` is a random number that tells this run from others;
     /// `child_news` receives SIGCHLD.
-    pub(super) fn new(child_news: SignalFd, run: u64) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn new(child_news: SignalFd, run: u64) -> io::Result<Self> {
         Ok(Self {
             own_pid: std::process::id().cast_signed(),
             workers: RefCell::default(),
@@ -65,24 +74,25 @@ impl Orphans {
 
     /// The variable that a worker and all its descendants inherit. Its name is unique to this
     /// run, and its value names the worker.
-    pub(super) fn mark(&self, worker: WorkerId) -> (&str, String) {
+    #[must_use]
+    pub fn mark(&self, worker: impl Display) -> (&str, String) {
         (&self.mark, worker.to_string())
     }
 
     /// Excludes a worker from the orphans until it is reaped.
-    pub(super) fn add_worker(&self, pid: i32) {
+    pub fn add_worker(&self, pid: i32) {
         self.workers.borrow_mut().insert(pid);
     }
 
     /// Forgets a worker that the runtime has reaped.
-    pub(super) fn remove_worker(&self, pid: i32) {
+    pub fn remove_worker(&self, pid: i32) {
         self.workers.borrow_mut().remove(&pid);
         // The zombie of the worker may have hidden an orphan that ended after it.
         self.reap_ended();
     }
 
     /// Reaps orphans as they end. Never returns.
-    pub(super) async fn reap_all(self: Rc<Self>) {
+    pub async fn reap_all(self: Rc<Self>) {
         while let Ok(mut ready) = self.child_news.readable().await {
             while let Ok(Some(_)) = ready.get_inner().read_signal() {}
             ready.clear_ready();
@@ -107,9 +117,9 @@ impl Orphans {
     /// Kills the processes that a worker has left, after it has ended and before it is reaped.
     /// Returns their names. If the group of the worker `was_signalled`, its members are not named,
     /// because they were to end with the worker.
-    pub(super) async fn kill_left_by(
+    pub async fn kill_left_by(
         &self,
-        worker: WorkerId,
+        worker: impl Display,
         pid: i32,
         was_signalled: bool,
     ) -> Vec<String> {
@@ -122,12 +132,12 @@ impl Orphans {
     }
 
     /// Kills all orphans of the run and returns their names.
-    pub(super) async fn kill_all(&self) -> Vec<String> {
+    pub async fn kill_all(&self) -> Vec<String> {
         names(self.kill(|_| true).await)
     }
 
-    /// Kills all descendants of the supervisor, workers included, and blocks until they are gone.
-    pub(super) fn kill_descendants(&self) {
+    /// Kills all descendants of this process, workers included, and blocks until they are gone.
+    pub fn kill_descendants(&self) {
         let _ = kill_descendants(self.child_news.get_ref());
     }
 
@@ -139,7 +149,7 @@ impl Orphans {
     async fn kill(&self, is_wanted: impl Fn(&Stat) -> bool) -> Vec<Stat> {
         let until = Instant::now() + KILL_TIMEOUT;
         let mut killed: Vec<Stat> = Vec::new();
-        while Instant::now() < until {
+        while self.may_exist() && Instant::now() < until {
             let table = self.scan().await;
             let mut dying = Vec::new();
             for orphan in self.orphans(&table) {
@@ -177,6 +187,13 @@ impl Orphans {
             }
             child_ended.await;
         }
+    }
+
+    /// Whether there may be any orphan. This costs much less than the process table, and usually
+    /// there is none.
+    fn may_exist(&self) -> bool {
+        let workers = self.workers.borrow();
+        proc::children().is_none_or(|children| children.iter().any(|pid| !workers.contains(pid)))
     }
 
     fn orphans<'a>(&self, table: &'a ProcessTable) -> impl Iterator<Item = &'a Stat> {
