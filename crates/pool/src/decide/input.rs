@@ -145,21 +145,24 @@ pub struct Memory {
     pub peak_bytes: u64,
 }
 
-/// The memory of a worker and all processes below it.
+/// The memory of a worker and all processes below it, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MemorySample {
-    /// The sum of their resident memory, in bytes. Shared pages count once for each process.
-    pub resident_bytes: u64,
-    /// The sum of their proportional shares (PSS), in bytes. It is measured only if the other sum
-    /// is above the limit.
-    pub proportional_bytes: Option<u64>,
+pub enum MemorySample {
+    /// They hold this much: up to the limit the sum of their resident memory, in which shared pages
+    /// count once for each process, and otherwise the sum of their proportional shares (PSS).
+    Held(u64),
+    /// The sum of their proportional shares is this much, which is above the limit. But it may be
+    /// too high, because processes ended or began to share memory while it was read.
+    Doubtful(u64),
 }
 
 impl MemorySample {
-    /// The more precise of the two sums that is known, in bytes.
+    /// The sum, in bytes.
     #[must_use]
-    pub fn held_bytes(self) -> u64 {
-        self.proportional_bytes.unwrap_or(self.resident_bytes)
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::Held(bytes) | Self::Doubtful(bytes) => bytes,
+        }
     }
 }
 
