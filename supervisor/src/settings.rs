@@ -48,12 +48,30 @@ pub struct Settings {
     pub jobs: Option<Jobs>,
     /// Files to write beside stdout.
     pub reports: Vec<Report>,
-    /// Address at which to serve the run over HTTP.
-    pub serve: Option<Endpoint>,
+    /// Where to serve the run over HTTP.
+    pub serve: Option<Serve>,
     /// Name under which the run can be controlled, in addition to its id.
     pub name: Option<String>,
-    /// Socket of the service manager to notify.
-    pub notify: Option<OsString>,
+    /// The service manager that started the supervisor.
+    pub notify: Option<Notify>,
+}
+
+/// Where a run is served over HTTP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Serve {
+    /// The address.
+    pub endpoint: Endpoint,
+    /// Names of the host in addition to those that the server knows.
+    pub hosts: Vec<String>,
+}
+
+/// What a service manager wants to know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notify {
+    /// Its socket.
+    pub socket: OsString,
+    /// The longest time between two signs of life; `None` if it wants none.
+    pub watchdog: Option<Duration>,
 }
 
 /// Settings of a run with jobs.

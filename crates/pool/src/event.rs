@@ -47,6 +47,10 @@ pub enum Event {
         /// Why.
         reason: ShutdownReason,
     },
+    /// A user paused the run: jobs that run finish, and no other job begins.
+    Paused,
+    /// A user resumed the run.
+    Resumed,
     /// A roll ended before all workers were replaced, because a new worker died early.
     RollCancelled {
         /// The new worker.

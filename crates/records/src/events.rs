@@ -94,6 +94,10 @@ pub enum Event<'a> {
     Unkillable(WorkerRef),
     /// `roll_cancelled`: a roll ended early, since this new worker did not stay up.
     RollCancelled(WorkerRef),
+    /// `paused`: a user paused the run; running jobs finish, and no other job begins.
+    Paused,
+    /// `resumed`: a user resumed the run.
+    Resumed,
     /// `silent`: the first worker has been up for a while and has not spoken the protocol.
     Silent(WorkerRef),
     /// `retried`: an attempt did not succeed, and there will be another.
@@ -197,6 +201,8 @@ impl<'a> Event<'a> {
             Self::Ended { .. } => "ended",
             Self::Unkillable(_) => names::UNKILLABLE,
             Self::RollCancelled(_) => "roll_cancelled",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
             Self::Silent(_) => "silent",
             Self::Retried { .. } => "retried",
             Self::Job(_) => "job",
@@ -217,6 +223,8 @@ impl<'a> Event<'a> {
             event::Event::Ready { worker } => Self::Ready(of(*worker, None)),
             event::Event::Unkillable { worker } => Self::Unkillable(of(*worker, None)),
             event::Event::RollCancelled { worker } => Self::RollCancelled(of(*worker, None)),
+            event::Event::Paused => Self::Paused,
+            event::Event::Resumed => Self::Resumed,
             event::Event::StillSilent { worker } => Self::Silent(of(*worker, None)),
             event::Event::Stopping { worker, why, kill } => Self::Stopping {
                 worker: of(*worker, None),

@@ -165,7 +165,7 @@ fn nothing(workspace: &Workspace) -> Option<PathBuf> {
 /// Runs a supervisor in this process, with the given number of bytes resident, that runs `true` for
 /// each line of a file. Prints the duration of the run in seconds.
 pub(crate) fn run_with_ballast(words: &[String]) {
-    let ward = warden::split(true).expect("a warden");
+    let ward = warden::split(true, None).expect("a warden");
     let ballast = vec![1u8; words[0].parse().unwrap()];
     let all = RetryOn { error: true, panic: true, timeout: true };
     let reading = Reading { shell: false, replace: None, inputs: 1, append: true };

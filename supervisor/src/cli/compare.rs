@@ -1,7 +1,6 @@
 //! `supervisor compare`: the arguments and the output. The crate `compare` runs the comparison.
 
 use std::{
-    fs,
     io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
@@ -259,7 +258,8 @@ impl Arguments {
         }
         if let Some(path) = &self.html {
             let page = html::page(&machine, plan, (runs, &rows), (&tables, &verdict));
-            if let Err(error) = fs::write(path, page) {
+            let created = files::create(path);
+            if let Err(error) = created.and_then(|mut file| file.write_all(page.as_bytes())) {
                 let path = path.display();
                 print::message(&format!("--html {path}: {error}; name a file that can be written"));
                 return status::OUTPUT_FAILED.into();

@@ -213,7 +213,7 @@ impl Arguments {
             reports: self.reports(),
             serve: self.views.serve(),
             name: self.views.name(),
-            notify: program::notify_socket(),
+            notify: program::service_manager(),
             program,
             jobs: Some(Jobs {
                 source,

@@ -193,6 +193,21 @@ impl Executor {
         }
     }
 
+    /// Sends a signal of a user to a worker's process, or to the command that a launcher runs.
+    ///
+    /// # Errors
+    /// There is no such process, or the system refused it.
+    pub fn signal_worker(&self, worker: WorkerId, signal: Signal) -> io::Result<()> {
+        let gone = || io::Error::other("it has ended");
+        let handle = self.workers.get(&worker).ok_or_else(gone)?;
+        match &handle.connection {
+            Some(connection) if self.starter.starts_launchers() => {
+                connection.signal_job_process(signal)
+            }
+            _ => handle.leader.signal_leader(signal),
+        }
+    }
+
     /// The supervisor's limits of open files.
     #[must_use]
     pub fn open_files(&self) -> OpenFiles {

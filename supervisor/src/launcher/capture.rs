@@ -6,9 +6,9 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     mem,
     os::fd::{AsFd, BorrowedFd},
-    path::Path,
 };
 
+use files::Directory;
 use memchr::memrchr;
 use worker::{ServeError, Worker};
 
@@ -30,6 +30,8 @@ pub(super) struct Capture {
     how: settings::Capture,
     pipes: Option<[Pipe; 2]>,
     files: Option<[File; 2]>,
+    /// The directory of the files, once a command has written there.
+    directory: Option<Directory>,
     streams: [Kept; 2],
     /// The incomplete last line of each stream.
     held: [Vec<u8>; 2],
@@ -61,6 +63,7 @@ impl Capture {
             how,
             pipes: None,
             files: None,
+            directory: None,
             streams: [kept(), kept()],
             held: [Vec::new(), Vec::new()],
             prefix: Vec::new(),
@@ -88,7 +91,11 @@ impl Capture {
     /// Opens the files or pipes that the command writes its two streams to.
     pub(super) fn open(&mut self) -> io::Result<[BorrowedFd<'_>; 2]> {
         if let settings::Capture::Files(directory) = &self.how {
-            let files = open_files(directory, &self.name)?;
+            let directory = match self.directory.take() {
+                Some(directory) => directory,
+                None => files::create_directory(directory)?,
+            };
+            let files = open_files(self.directory.insert(directory), &self.name)?;
             return Ok(self.files.insert(files).each_ref().map(AsFd::as_fd));
         }
         let pipes = match self.pipes.take() {
@@ -255,10 +262,13 @@ impl Kept {
     }
 }
 
-fn open_files(directory: &Path, name: &str) -> io::Result<[File; 2]> {
+fn open_files(directory: &Directory, name: &str) -> io::Result<[File; 2]> {
     let open = |stream: &str| {
-        let path = directory.join(format!("{name}.{stream}"));
-        File::options().read(true).write(true).create(true).truncate(true).open(path)
+        // A fault of a start has an error number.
+        directory.create(&format!("{name}.{stream}")).map_err(|error| match error.raw_os_error() {
+            Some(_) => error,
+            None => io::Error::from_raw_os_error(libc::EPERM),
+        })
     };
     Ok([open("stdout")?, open("stderr")?])
 }

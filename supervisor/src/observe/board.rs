@@ -17,10 +17,15 @@ use records::names;
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     slots: Vec<SlotView>,
+    /// The wanted number of workers.
+    workers: u32,
     jobs: Tally,
+    /// Jobs among these whose ends could not be recorded.
+    unrecorded: Tally,
     settled: Settled,
     history: History,
     stopping: Option<ShutdownReason>,
+    is_paused: bool,
 }
 
 /// The state of a slot.
@@ -69,16 +74,23 @@ impl Board {
     #[must_use]
     pub fn new(workers: u32) -> Self {
         let mut board = Self::default();
-        board.grow(workers);
+        board.scale(workers);
         board
     }
 
-    /// Adds slots until there are this many.
-    pub fn grow(&mut self, workers: u32) {
+    /// Changes the wanted number of workers, and adds slots until there are as many.
+    pub fn scale(&mut self, workers: u32) {
+        self.workers = workers;
         let there = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let view =
             |slot| SlotView { slot, live: Vec::new(), last: None, restarts: Counts::default() };
         self.slots.extend((there + 1..=workers).map(view));
+    }
+
+    /// The wanted number of workers.
+    #[must_use]
+    pub fn workers(&self) -> u32 {
+        self.workers
     }
 
     /// The slots, in order of their numbers.
@@ -87,10 +99,23 @@ impl Board {
         &self.slots
     }
 
-    /// The counters of jobs.
+    /// The counters of jobs. A job whose end could not be recorded counts as not run.
     #[must_use]
     pub fn jobs(&self) -> Tally {
-        self.jobs
+        let (jobs, lost) = (self.jobs, self.unrecorded);
+        Tally {
+            ok: jobs.ok.saturating_sub(lost.ok),
+            failed: jobs.failed.saturating_sub(lost.failed),
+            crashed: jobs.crashed.saturating_sub(lost.crashed),
+            not_run: jobs.not_run + lost.settled(),
+            ..jobs
+        }
+    }
+
+    /// Takes out jobs whose ends could not be recorded: a run that continues this one runs them
+    /// again.
+    pub fn without(&mut self, unrecorded: Tally) {
+        self.unrecorded = unrecorded;
     }
 
     /// The jobs that have ended.
@@ -109,6 +134,12 @@ impl Board {
     #[must_use]
     pub fn stopping(&self) -> Option<ShutdownReason> {
         self.stopping
+    }
+
+    /// Whether a user paused the run.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
     }
 
     /// Takes in jobs that have ended.
@@ -130,7 +161,8 @@ impl Board {
         }
         let live = self.slots.iter().flat_map(|slot| &slot.live);
         let memory_bytes = live.filter_map(|live| live.memory_bytes).reduce(u64::saturating_add);
-        let (settled, failed) = (self.jobs.settled(), self.jobs.failed + self.jobs.crashed);
+        let jobs = self.jobs();
+        let (settled, failed) = (jobs.settled(), jobs.failed + jobs.crashed);
         self.history.sample(now, Sample { at: now, settled, failed, memory_bytes });
     }
 
@@ -150,6 +182,8 @@ impl Board {
             Event::Ended(ended) => self.end(ended),
             Event::Jobs(tally) => self.jobs = *tally,
             Event::ShuttingDown { reason } => self.stopping = Some(*reason),
+            Event::Paused => self.is_paused = true,
+            Event::Resumed => self.is_paused = false,
             Event::RollCancelled { .. } | Event::StillSilent { .. } | Event::Retried { .. } => {}
         }
     }

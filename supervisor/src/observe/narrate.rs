@@ -26,6 +26,8 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
         Event::RollCancelled { worker } => {
             format!("roll called off: the new {worker} did not stay up")
         }
+        Event::Paused => "paused: running jobs finish, no others are started".into(),
+        Event::Resumed => "resumed".into(),
         Event::ShuttingDown { reason: ShutdownReason::Signal(signal) } => {
             format!("{signal}: stopping")
         }

@@ -115,10 +115,11 @@ impl View {
     /// One of [`names::RUN_STATES`].
     fn state(&self) -> &'static str {
         let is_up = |live: &Live| live.state == State::Ready;
-        let [starting, running, stopping, ended] = names::RUN_STATES;
+        let [starting, running, paused, stopping, ended] = names::RUN_STATES;
         match self.board.stopping() {
             _ if self.end.is_some() => ended,
             Some(_) => stopping,
+            None if self.board.is_paused() => paused,
             None if self.live().any(is_up) || self.board.jobs().settled() > 0 => running,
             None => starting,
         }

@@ -36,9 +36,8 @@ impl Run<Executor> {
         let took = self.begin_closing(end);
         let orphans = self.executor.kill_orphans().await;
         self.report_orphans(&orphans);
-        let text = (!is_quiet(end)).then(|| self.final_text(took));
         // Left early or not, what follows is the same.
-        let _ = self.write_rest(&mut waits, text, took).await;
+        let _ = self.write_rest(&mut waits, !is_quiet(end), took).await;
         let end = self.judge_output();
         let end = self.close_recording(&mut waits, end).await;
         self.take_leave(end).await;
@@ -52,19 +51,20 @@ impl Run<Executor> {
         }
     }
 
-    /// Waits until every outcome and the text are written.
+    /// Waits until every outcome and the final text, if there is one, are written.
     async fn write_rest(
         &mut self,
         waits: &mut Waits,
-        text: Option<String>,
+        has_text: bool,
         took: Duration,
     ) -> Result<(), Left> {
         let outlet = Rc::clone(&self.edges.outlet);
         self.until_committed(waits).await?;
         self.until(waits, outlet.settled()).await?;
-        self.complete_reports(took, text.is_some());
-        if let Some(text) = text {
-            let text = text + &self.dropped_bytes();
+        self.complete_reports(took, has_text);
+        if has_text {
+            // Only now is it known how many ends could be recorded.
+            let text = self.final_text(took) + &self.dropped_bytes();
             outlet.writer().push(Stream::Stderr, text.into_bytes());
         }
         self.until(waits, outlet.writer().flushed()).await?;

@@ -60,6 +60,13 @@ pub enum Input {
     },
     /// A user changes the number of workers.
     Scale(u32),
+    /// A user replaces these workers as a roll does.
+    Restart {
+        /// The workers. The pool ignores those that are gone.
+        workers: Vec<WorkerId>,
+    },
+    /// A user pauses the run (`true`): no job begins until it is resumed (`false`).
+    Pause(bool),
     /// Backpressure: `true` while the sink cannot take more outcomes, which stops new jobs from
     /// being sent; `false` once it can.
     Hold(bool),

@@ -76,6 +76,8 @@ fn golden_events_of_workers() {
         (event::Event::Ready { worker: WORKER }, of("ready")),
         (event::Event::Unkillable { worker: WORKER }, of("unkillable")),
         (event::Event::RollCancelled { worker: WORKER }, of("roll_cancelled")),
+        (event::Event::Paused, r#"{"type":"paused","at_ms":12.3}"#.into()),
+        (event::Event::Resumed, r#"{"type":"resumed","at_ms":12.3}"#.into()),
         (event::Event::StillSilent { worker: WORKER }, of("silent")),
         (stopping(false), of("stopping").replace('}', r#","reason":"recycled"}"#)),
         (stopping(true), of("stopping").replace('}', r#","reason":"recycled","killed":true}"#)),

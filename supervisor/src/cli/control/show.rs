@@ -2,18 +2,21 @@
 
 use std::{
     fmt::Write as _,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use records::{
     AbsentRun, Attempt, Failure, LogLine, Millis, SCHEMA, Snapshot, Worker, json, names,
 };
 use supervisor::{
-    control::{client::Found, wire::Query},
+    control::{
+        client::{ANSWER_TIMEOUT, Found, share},
+        wire::Query,
+    },
     model::WorkerName,
 };
 use text::{
-    columns::{Column, table, wrap},
+    columns::{Column, table},
     escape::visible,
     units::{show_duration, show_size},
 };
@@ -49,10 +52,12 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool, width: Option<usize>) -> St
     }
     let mut rows = Vec::new();
     let mut records = String::new();
+    let (until, mut left) = (Instant::now() + ANSWER_TIMEOUT, runs.len());
     for run in runs {
         let (label, info) = (run.label(), run.info.clone());
-        let is_gone = run.stream.is_none();
-        let snapshot = run.ask::<Snapshot>(Query::Snapshot).ok();
+        let is_gone = run.is_gone();
+        let snapshot = run.ask_within::<Snapshot>(Query::Snapshot, share(until, left)).ok();
+        left -= 1;
         let state = match &snapshot {
             Some(snapshot) => snapshot.state.to_string(),
             None if is_gone => "gone".into(),
@@ -97,7 +102,8 @@ pub(super) fn run(snapshot: &Snapshot, width: Option<usize>) -> String {
         "run {}{name}, PID {}, {} for {}: {}\n",
         info.id,
         info.pid,
-        snapshot.state,
+        // The time is that of the run and not that of the pause.
+        if snapshot.state == "paused" { "paused, running" } else { &snapshot.state },
         show_duration(snapshot.at_ms.into()),
         visible(info.title.as_bytes())
     );
@@ -109,7 +115,7 @@ pub(super) fn run(snapshot: &Snapshot, width: Option<usize>) -> String {
     }
     let rows: Vec<_> = snapshot.workers.iter().map(|worker| row(worker, snapshot.at_ms)).collect();
     let columns = if info.has_jobs { &WORKERS[..] } else { &WORKERS[..6] };
-    wrap(&text, width) + &table(columns, &rows, width)
+    text + &table(columns, &rows, width)
 }
 
 fn row(worker: &Worker, at_ms: Millis) -> [String; 9] {

@@ -1,6 +1,6 @@
 //! The options of `supervisor each` about the output of commands.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use supervisor::settings::{Capture, Report};
 use text::units::show_size;
@@ -24,8 +24,8 @@ pub(super) enum OutputArgument {
 /// start in another directory.
 pub(super) fn with_directory(capture: Capture) -> Result<Capture, Faults> {
     let Capture::Files(directory) = capture else { return Ok(capture) };
-    let created = fs::create_dir_all(&directory).and_then(|()| fs::canonicalize(&directory));
-    created.map(Capture::Files).map_err(|error| {
+    let created = files::create_directory(&directory);
+    created.map(|created| Capture::Files(created.path().to_owned())).map_err(|error| {
         format!("--output files:{}: {error}: name another", directory.display()).into()
     })
 }

@@ -37,7 +37,7 @@ pub(super) use self::{
     decode::Received,
     reader::{ReadBuffer, read_buffer},
 };
-use pool::{News, Order, event::WorkerId, exit::ProtocolFault};
+use pool::{News, Order, event::WorkerId, exit::ProtocolFault, signal::Signal};
 
 /// Capacity, in bytes, of the pipes of a worker that exchanges large frames.
 const LARGE_PIPE_BYTES: i32 = 1 << 20;
@@ -277,6 +277,14 @@ impl Connection {
     /// The id of the job that the worker runs, or runs next.
     pub(super) fn current_job(&self) -> Option<u64> {
         self.in_flight.borrow().current(self.running())
+    }
+
+    /// Sends a signal to the process that the worker started for its current job.
+    ///
+    /// # Errors
+    /// There is none, or the system refused it.
+    pub(super) fn signal_job_process(&self, signal: Signal) -> io::Result<()> {
+        self.job_process.borrow().signal(signal)
     }
 
     /// Applies the worker's messages about the process of its current job.

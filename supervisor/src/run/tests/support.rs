@@ -51,6 +51,11 @@ impl Perform for Recorder {
         Some(pid(worker))
     }
 
+    fn signal(&self, worker: WorkerId, _: Signal) -> std::io::Result<()> {
+        // The first slot has a process that takes signals.
+        (worker.slot == 1).then_some(()).ok_or_else(|| std::io::Error::other("it runs no command"))
+    }
+
     fn current_jobs(&self) -> HashMap<WorkerId, u64> {
         HashMap::new()
     }
@@ -291,7 +296,7 @@ pub(super) fn run(settings: Settings, log: Option<ListLog>) -> (Run<Recorder>, S
 
 /// The same, with two workers that are ready for jobs.
 pub(super) fn ready(log: Option<ListLog>) -> (Run<Recorder>, Shown) {
-    let (mut run, shown) = run(settings(Restart::OnFailure, true), log);
+    let (mut run, shown) = run(settings(Restart::Always, true), log);
     run.step(Input::Timer);
     for worker in [ONE, TWO] {
         run.worker_news(worker, WorkerNews::Executed { pid: pid(worker) });

@@ -150,6 +150,12 @@ impl Run {
         self
     }
 
+    /// Adds a command between the one that starts the run and the supervisor.
+    pub(crate) fn inside(mut self, command: impl IntoIterator<Item = String>) -> Self {
+        self.before.extend(command.into_iter().map(OsString::from));
+        self
+    }
+
     /// Starts the run by a shell that runs this script first.
     pub(crate) fn after(self, shell: &str) -> Self {
         self.under(["sh", "-c", &format!("{shell}\nexec \"$0\" \"$@\"")])

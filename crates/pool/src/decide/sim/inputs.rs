@@ -43,6 +43,8 @@ impl World {
             10..=14 => self.samples().unwrap_or(Input::Timer),
             15 if self.nature.jobs && !self.jobs.is_empty() => self.cancel_some(),
             17 if self.chance.one_in(4) => self.kill_some(),
+            18 if self.nature.jobs && self.chance.one_in(3) => self.pause_or_resume(),
+            19 if self.chance.one_in(4) => self.restart_some(),
             16 if self.nature.jobs && self.chance.one_in(rarely) => self.scale_by_chance(),
             5..=9 if self.nature.jobs => self.job_input(),
             _ => self.news().unwrap_or(Input::Timer),

@@ -131,6 +131,7 @@ impl World {
 
     fn send(&mut self, worker: WorkerId, jobs: &[Order]) {
         assert!(self.stopping.is_none(), "{worker} is sent jobs, and the run stops");
+        assert!(!self.paused, "{worker} is sent jobs, and the run is paused");
         let depth = self.policy.jobs.as_ref().map_or(0, depth);
         let now = self.now;
         let delay = self.policy.jobs.as_ref().map_or(Duration::ZERO, |rules| rules.delay);
@@ -280,6 +281,9 @@ impl World {
                 assert!(!rolled, "{worker} made way, and its roll is called off");
             }
             Event::Jobs(tally) => self.reported = tally,
+            Event::Paused | Event::Resumed => {
+                assert_eq!(event == Event::Paused, self.paused, "the event says what is asked");
+            }
             Event::Unkillable { .. }
             | Event::Retried { .. }
             | Event::Started { .. }
