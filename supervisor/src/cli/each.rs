@@ -17,7 +17,7 @@ use supervisor::{
     dry_run::dry_run,
     model::TAIL_BYTES,
     settings::{
-        Capture, CommandSettings, JobSource, Jobs, Linked, Output, Report, Settings, Workers,
+        Capture, CommandSettings, JobSource, Jobs, Linked, Output, Report, Settings, Wire, Workers,
     },
     template::{Reading, Template},
 };
@@ -221,6 +221,7 @@ impl Arguments {
                 separator: self.rules.separator(),
                 keep_order: self.rules.keep_order,
                 progress: self.rules.progress(),
+                wire: Wire::Frames,
                 frame_bytes_max,
                 commands: Some(commands),
                 journal,
