@@ -85,7 +85,9 @@ pub struct Jobs {
     pub keep_order: bool,
     /// How progress is shown.
     pub progress: Progress,
-    /// Longest frame to or from a worker, in bytes.
+    /// How workers are sent jobs and answer them.
+    pub wire: Wire,
+    /// Longest frame or line to or from a worker, in bytes.
     pub frame_bytes_max: usize,
     /// Rules about attempts, retries and limits.
     pub rules: JobRules,
@@ -123,6 +125,15 @@ impl Jobs {
     pub fn job_bytes_max(&self) -> usize {
         self.frame_bytes_max.saturating_sub(Self::AROUND_JOB_BYTES)
     }
+}
+
+/// How workers are sent jobs and answer them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wire {
+    /// In the frames of the worker protocol.
+    Frames,
+    /// As lines: a job on the worker's stdin, and its reply on the worker's stdout.
+    Lines,
 }
 
 /// How progress is shown on stderr.

@@ -16,7 +16,7 @@ use process::{descriptors::TAIL_BYTES, spawn::lookup};
 use supervisor::{
     dry_run::dry_run,
     settings::{
-        Capture, CommandSettings, JobSource, Jobs, Linked, Output, Report, Settings, Workers,
+        Capture, CommandSettings, JobSource, Jobs, Linked, Output, Report, Settings, Wire, Workers,
     },
     template::{Reading, Template},
 };
@@ -220,6 +220,7 @@ impl Arguments {
                 separator: self.rules.separator(),
                 keep_order: self.rules.keep_order,
                 progress: self.rules.progress(),
+                wire: Wire::Frames,
                 frame_bytes_max,
                 commands: Some(commands),
                 journal,

@@ -13,8 +13,10 @@ mod connection;
 mod diagnostics;
 mod event_queue;
 mod output;
+mod progress_news;
 mod random;
 mod reply_reader;
+mod stall;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ use self::{
     diagnostics::Diagnostics,
     event_queue::{EventQueue, NewsSender},
     random::Random,
+    stall::StallWatch,
     start::Starter,
 };
 use crate::{settings::Settings, sink::Outlet};
@@ -64,6 +67,7 @@ pub struct Executor {
     /// `None` where processes that workers leave behind are left alone.
     orphans: Option<Rc<Orphans>>,
     random: Random,
+    stalls: Rc<StallWatch>,
 }
 
 /// What actions on a worker need.
@@ -113,11 +117,12 @@ impl Executor {
         if let Some(orphans) = &orphans {
             tokio::task::spawn_local(Rc::clone(orphans).reap_all());
         }
+        let timeout = settings.jobs.as_ref().and_then(|jobs| jobs.rules.timeout);
         let starter = Starter::new(settings, open_files, Rc::clone(&outlet), orphans.clone());
         Ok(Self {
             open_files,
             stop_signal: settings.stop_signal,
-            outlet,
+            outlet: Rc::clone(&outlet),
             diagnostics: Diagnostics::new(!starter.starts_launchers()),
             starter,
             workers: BTreeMap::new(),
@@ -126,6 +131,7 @@ impl Executor {
             handling: None,
             orphans,
             random,
+            stalls: Rc::new(StallWatch::new(timeout, outlet)),
         })
     }
 
@@ -291,6 +297,9 @@ impl Executor {
         let Some(connection) = &handle.connection else { return };
         if resume {
             connection.send_message(&ToWorker::Resume);
+        }
+        if connection.awaits_first_line() {
+            self.stalls.begin(worker, handle.leader.clone(), connection);
         }
         connection.send_jobs(orders).into_iter().for_each(|news| handle.news.send(news));
         connection.flush();

@@ -53,6 +53,7 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
         Event::Started { .. }
         | Event::Ready { .. }
         | Event::Stopping { .. }
+        | Event::Progress { .. }
         | Event::Jobs(_)
         | Event::ShuttingDown { .. } => return None,
     };

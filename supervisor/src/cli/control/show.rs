@@ -6,7 +6,7 @@ use std::{
 };
 
 use records::{
-    AbsentRun, Attempt, Failure, LogLine, Millis, SCHEMA, Snapshot, Worker, json, names,
+    AbsentRun, Attempt, CurrentJob, Failure, LogLine, Millis, SCHEMA, Snapshot, Worker, json, names,
 };
 use supervisor::{
     control::{
@@ -129,10 +129,24 @@ fn row(worker: &Worker, at_ms: Millis) -> [String; 9] {
         worker.started_ms.map_or_else(none, since),
         worker.memory_bytes.map_or_else(none, show_size),
         worker.restarts.to_string(),
-        job.map_or_else(none, |job| job.id.to_string()),
+        job.map_or_else(none, |job| format!("{}{}", job.id, percent(job))),
         job.map_or_else(none, |job| since(job.began_ms)),
         job.map_or_else(none, |job| short(&job.input)),
     ]
+}
+
+/// How far a job is, to follow its number: ` 45%`.
+pub(super) fn percent(job: &CurrentJob) -> String {
+    let percent = job.progress.as_ref().map(|progress| progress.fraction.clamp(0.0, 1.0) * 100.0);
+    percent.map(|percent| format!(" {percent:.0}%")).unwrap_or_default()
+}
+
+/// How far a job is, with its worker's note: `, 45% done (page 9)`.
+fn progress(job: &CurrentJob) -> String {
+    let Some(progress) = &job.progress else { return String::new() };
+    let note = visible(progress.note.as_bytes());
+    let note = if note.is_empty() { note } else { format!(" ({note})") };
+    format!(",{} done{note}", percent(job))
 }
 
 /// Shows where a job runs or how it failed.
@@ -149,8 +163,9 @@ pub(super) fn job(snapshot: &Snapshot, id: u64, is_jsonl: bool) -> Result<String
         let (on, took) = (name(worker), show_duration(took));
         let pid = worker.id.pid.unwrap_or_default();
         return Ok(format!(
-            "job {id} runs on {on} (PID {pid}) for {took}, attempt {}: {}\n",
+            "job {id} runs on {on} (PID {pid}) for {took}, attempt {}{}: {}\n",
             job.attempt,
+            progress(job),
             short(&job.input)
         ));
     }
@@ -246,8 +261,9 @@ pub(super) fn worker(
         let state = &worker.state;
         let _ = writeln!(text, "{}{pid}: {state}{}", name(worker), up.unwrap_or_default());
         if let Some(job) = &worker.job {
+            let (id, attempt, progress) = (job.id, job.attempt, progress(job));
             let _ =
-                writeln!(text, "  job {}, attempt {}: {}", job.id, job.attempt, short(&job.input));
+                writeln!(text, "  job {id}, attempt {attempt}{progress}: {}", short(&job.input));
         }
         if let Some(last) = &worker.last {
             let pid = last.pid.map(|pid| format!(" (PID {pid})")).unwrap_or_default();
