@@ -3,3 +3,4 @@
 
 pub mod escape;
 pub mod units;
+pub mod utf8;

@@ -13,7 +13,7 @@ use super::{
     event_queue::NewsSender,
     output::OutputStream,
 };
-use crate::sink::Outlet;
+use crate::sink::{Origin, Outlet, Stream};
 use pool::{Memory, News, Remains, Reply, event::WorkerId, exit::Pipe};
 use process::proc;
 
@@ -59,7 +59,7 @@ impl ReplyReader {
         let mut had_output = false;
         loop {
             news.credit().await;
-            if had_output {
+            if had_output && self.channels.outlet.writes_declared() {
                 // As for the worker's own streams: a flood slows down only this worker.
                 self.channels.outlet.room().await;
             }
@@ -75,14 +75,14 @@ impl ReplyReader {
         }
     }
 
-    fn forward(&mut self, received: Received) {
+    fn forward(&mut self, mut received: Received) {
         let Channels { connection, output, news, .. } = &self.channels;
         // While the connection still knows the jobs that have now been answered.
         output.iter().for_each(|stream| stream.catch_up());
         if connection.has_waiting_jobs() {
             output.iter().for_each(|stream| stream.note_running_job());
         }
-        self.channels.forward_reports(&received);
+        self.channels.forward_reports(&mut received);
         if let Some(abilities) = received.hello {
             // Output from before the hello belongs to no job.
             output.iter().for_each(|stream| stream.clear_tail());
@@ -118,7 +118,7 @@ impl ReplyReader {
 impl Channels {
     /// Handles what the worker reported about jobs besides their replies: their output and their
     /// processes.
-    fn forward_reports(&self, received: &Received) {
+    fn forward_reports(&self, received: &mut Received) {
         forward_reports(self.worker, self.pid, &self.connection, &self.outlet, received);
     }
 
@@ -128,7 +128,8 @@ impl Channels {
         let output = self.output.each_ref().map(|stream| stream.tail()).concat();
         let (started, result) = self.connection.finish(&mut received);
         self.output.iter().for_each(|stream| stream.catch_up());
-        self.forward_reports(&received);
+        self.forward_reports(&mut received);
+        self.outlet.forsake(self.worker);
         self.connection.kill_job_process();
         let (spoke, broken) = (received.hello.is_some(), result.err());
         Remains { spoke, replies: received.replies, started, broken, output }
@@ -142,8 +143,13 @@ pub(super) fn forward_reports(
     pid: i32,
     connection: &Connection,
     outlet: &Outlet,
-    received: &Received,
+    received: &mut Received,
 ) {
     connection.update_job_process(received, pid);
-    outlet.declared(worker, pid, &received.output);
+    for (job, stream, bytes) in received.output.drain(..) {
+        // A worker may name any job, and is believed only about its own.
+        let job = Some(job).filter(|job| connection.has_job(*job));
+        outlet.declared(Origin { worker, pid, stream: Stream::of(stream), job }, &bytes);
+    }
+    outlet.complete(worker, &mut received.replies);
 }

@@ -130,7 +130,7 @@ impl Board {
         }
         let live = self.slots.iter().flat_map(|slot| &slot.live);
         let memory_bytes = live.filter_map(|live| live.memory_bytes).reduce(u64::saturating_add);
-        let (settled, failed) = (self.jobs.settled(), self.jobs.failed + self.jobs.crashed);
+        let (settled, failed) = (self.jobs.done(), self.jobs.failed + self.jobs.crashed);
         self.history.sample(now, Sample { at: now, settled, failed, memory_bytes });
     }
 

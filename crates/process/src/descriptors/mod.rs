@@ -2,6 +2,7 @@
 
 mod open_files;
 mod pipes;
+mod writers;
 
 use std::{
     io,
@@ -13,6 +14,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 pub use self::{
     open_files::{OpenFiles, TooFewFiles},
     pipes::{bytes_waiting, look_ahead, read_waiting, wait_writable, write, write_over},
+    writers::has_writer,
 };
 
 /// Registers a descriptor with the runtime, which then waits until it is readable. The caller must
