@@ -131,7 +131,13 @@ impl Tally {
     /// The number of jobs that have ended, whether done, failed, quarantined or not run.
     #[must_use]
     pub fn settled(&self) -> u64 {
-        self.ok + self.failed + self.crashed + self.not_run
+        self.done() + self.not_run
+    }
+
+    /// The number of jobs that were done, whether well or not.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.ok + self.failed + self.crashed
     }
 
     /// Whether some job failed or is in quarantine.
@@ -192,6 +198,9 @@ pub enum ShutdownReason {
     Halted {
         /// Whether running jobs are stopped too.
         now: bool,
+        /// Whether that is what the run was for: so many jobs have succeeded, or have ended and none
+        /// of them failed.
+        is_goal: bool,
     },
     /// The journal can no longer be written; a message on stderr gives the reason.
     JournalFailed,

@@ -5,11 +5,23 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
+use nix::unistd::getpgrp;
+
 /// Whether this process has a controlling terminal. A process that had one loses it when the
 /// terminal is closed.
 #[must_use]
 pub fn is_attached() -> bool {
     OpenOptions::new().read(true).open("/dev/tty").is_ok()
+}
+
+/// Whether this process may draw on the terminal on stderr: not if another process group is in the
+/// foreground there.
+#[must_use]
+pub fn is_in_foreground() -> bool {
+    // SAFETY: tcgetpgrp takes a descriptor, which need not be open, and touches no memory.
+    let foreground = unsafe { libc::tcgetpgrp(libc::STDERR_FILENO) };
+    // An error means that this is not the controlling terminal, so that nobody else draws there.
+    foreground < 0 || foreground == getpgrp().as_raw()
 }
 
 /// The number of columns of the terminal behind a descriptor; `None` if it is no terminal, or one

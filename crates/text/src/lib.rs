@@ -5,3 +5,4 @@ pub mod address;
 pub mod columns;
 pub mod escape;
 pub mod units;
+pub mod utf8;

@@ -176,7 +176,7 @@ pub(crate) fn run_with_ballast(words: &[String]) {
         stop_signal: Signal::TERM,
         kill_scope: KillScope::Tree,
         stdin: false,
-        capture: Capture::Keep { bytes_max: 1 << 20 },
+        capture: Capture::Keep { bytes_max: None },
     };
     let rules = JobRules {
         retries: 0,

@@ -312,7 +312,7 @@ impl Executor {
         let mut received = Received::default();
         let retracted = connection.retract(&mut received);
         if let Some(pid) = handle.leader.pid() {
-            reply_reader::forward_reports(worker, pid, connection, &self.outlet, &received);
+            reply_reader::forward_reports(worker, pid, connection, &self.outlet, &mut received);
         }
         connection.answered(received.replies.len());
         let started = *retracted.as_ref().unwrap_or(&None);

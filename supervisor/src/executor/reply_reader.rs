@@ -16,7 +16,7 @@ use super::{
 };
 use tokio::time::timeout_at;
 
-use crate::sink::Outlet;
+use crate::sink::{Origin, Outlet, Stream};
 use pool::{Memory, News, Remains, Reply, event::WorkerId, exit::Pipe};
 use process::proc;
 
@@ -67,7 +67,7 @@ impl ReplyReader {
         let mut had_output = false;
         loop {
             news.credit().await;
-            if had_output {
+            if had_output && self.channels.outlet.writes_declared() {
                 // As for the worker's own streams: a flood slows down only this worker.
                 self.channels.outlet.room().await;
             }
@@ -100,7 +100,7 @@ impl ReplyReader {
         if connection.has_waiting_jobs() {
             output.iter().for_each(|stream| stream.note_running_job());
         }
-        self.channels.forward_reports(&received);
+        self.channels.forward_reports(&mut received);
         if let Some((id, progress)) = received.progress.take() {
             self.progress.note(id, progress).into_iter().for_each(|it| news.send(it));
         }
@@ -139,7 +139,7 @@ impl ReplyReader {
 impl Channels {
     /// Handles what the worker reported about jobs besides their replies: their output and their
     /// processes.
-    fn forward_reports(&self, received: &Received) {
+    fn forward_reports(&self, received: &mut Received) {
         forward_reports(self.worker, self.pid, &self.connection, &self.outlet, received);
     }
 
@@ -150,7 +150,8 @@ impl Channels {
         let (started, result) = self.connection.finish(&mut received);
         output.extend(self.connection.unfinished_line());
         self.output.iter().for_each(|stream| stream.catch_up());
-        self.forward_reports(&received);
+        self.forward_reports(&mut received);
+        self.outlet.forsake(self.worker);
         self.connection.kill_job_process();
         let has_spoken = || self.connection.abilities_without_hello().is_some();
         let (spoke, broken) = (received.hello.is_some() || has_spoken(), result.err());
@@ -165,8 +166,13 @@ pub(super) fn forward_reports(
     pid: i32,
     connection: &Connection,
     outlet: &Outlet,
-    received: &Received,
+    received: &mut Received,
 ) {
     connection.update_job_process(received, pid);
-    outlet.declared(worker, pid, &received.output);
+    for (job, stream, bytes) in received.output.drain(..) {
+        // A worker may name any job, and is believed only about its own.
+        let job = Some(job).filter(|job| connection.has_job(*job));
+        outlet.declared(Origin { worker, pid, stream: Stream::of(stream), job }, &bytes);
+    }
+    outlet.complete(worker, &mut received.replies);
 }

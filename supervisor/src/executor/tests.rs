@@ -63,7 +63,7 @@ fn settings(argv: &[&str]) -> Settings {
 }
 
 fn outlet(settings: &Settings) -> Outlet {
-    Outlet::new(settings, Writer::open(Vec::new()).unwrap(), None)
+    Outlet::new(settings, Writer::open(Vec::new(), false).unwrap(), None)
 }
 
 /// An executor of workers that run `argv`. They take jobs if `takes_jobs`.

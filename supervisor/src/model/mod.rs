@@ -6,5 +6,5 @@ mod output;
 
 pub use self::{
     control::{ControlCommand, Done, InvalidWorkerName, Refusal, WorkerName},
-    output::OutputPiece,
+    output::{OutputPiece, tag},
 };

@@ -179,7 +179,7 @@ impl Board {
         let live = self.slots.iter().flat_map(|slot| &slot.live);
         let memory_bytes = live.filter_map(|live| live.memory_bytes).reduce(u64::saturating_add);
         let jobs = self.jobs();
-        let (settled, failed) = (jobs.settled(), jobs.failed + jobs.crashed);
+        let (settled, failed) = (jobs.done(), jobs.failed + jobs.crashed);
         self.history.sample(now, Sample { at: now, settled, failed, memory_bytes });
     }
 

@@ -129,7 +129,13 @@ impl<E: Perform> Run<E> {
             }
             // The timer may fire too early.
             News::Deadline => match self.phase.deadline() {
-                Some(deadline) if Instant::now() >= deadline => Response::Leave,
+                Some(deadline) if Instant::now() >= deadline => {
+                    // Without a request, this is the time for the whole run.
+                    if !matches!(self.phase.end(), Some(RunEnd::Stopped(_))) {
+                        self.stopped_while_writing(ShutdownReason::Deadline);
+                    }
+                    Response::Leave
+                }
                 _ => Response::Wait,
             },
             News::Input(_) | News::Batch(_) | News::Room | News::OutputFailed(_) => Response::Wait,

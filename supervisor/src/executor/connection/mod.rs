@@ -302,6 +302,11 @@ impl Connection {
         self.current_job().filter(|_| is_certain)
     }
 
+    /// Whether the worker has this job.
+    pub(super) fn has_job(&self, id: u64) -> bool {
+        self.in_flight.borrow().has(id)
+    }
+
     /// Whether jobs wait in the worker behind the one that it runs.
     pub(super) fn has_waiting_jobs(&self) -> bool {
         self.in_flight.borrow().len() > 1

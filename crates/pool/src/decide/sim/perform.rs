@@ -267,7 +267,7 @@ impl World {
                 assert!(!is_second || !hurried || is_late, "the run stops twice");
                 match reason {
                     ShutdownReason::Signal(_) => self.hurries = Some(self.now),
-                    ShutdownReason::SourceFailed | ShutdownReason::Halted { now: false } => {
+                    ShutdownReason::SourceFailed | ShutdownReason::Halted { now: false, .. } => {
                         assert!(!is_second, "the run stops twice, and for no haste");
                     }
                     _ => self.at_once = true,
