@@ -96,7 +96,10 @@ pub enum Error {
         cause: rusqlite::Error,
     },
     /// Other users control the path, or it leads to something else than one file.
-    #[error("the journal {} cannot be used: {reason}; name another file", printable(path))]
+    #[error(
+        "the journal {} cannot be used: {reason}; see to that, or name another file",
+        printable(path)
+    )]
     UnsafePath {
         /// The journal.
         path: PathBuf,

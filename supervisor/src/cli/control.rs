@@ -23,7 +23,10 @@ use supervisor::{
 };
 
 use serde::de::IgnoredAny;
-use text::{columns::wrap, escape::visible};
+use text::{
+    columns::wrap,
+    escape::{is_obeyed, visible},
+};
 
 use super::print;
 
@@ -257,7 +260,7 @@ fn perform(verb: Verb) -> Result<(), Fault> {
         }
         Verb::Logs(logs) => tail(&logs),
         Verb::Events(which) => {
-            stream(find(&which)?.listen(Query::Events)?, |line| Ok(Some(record(line)?.into())))
+            stream(find(&which)?.listen(Query::Events)?, |line| Ok(Some(record(line)?)))
         }
         Verb::Scale(Scale { workers, which }) => {
             perform_command(&which, ControlCommand::Scale { workers })
@@ -342,7 +345,7 @@ fn tail(logs: &Logs) -> Result<(), Fault> {
     let is_jsonl = logs.common.format == Format::Jsonl;
     stream(lines, |line| {
         if is_jsonl {
-            return Ok(Some(record(line)?.to_owned()));
+            return Ok(Some(record(line)?));
         }
         if line.as_bytes() == GAP.trim_ascii_end() {
             let text = "… lines are missing: they came faster than they were read";
@@ -367,10 +370,15 @@ fn stream(
     Ok(())
 }
 
-/// The line, if it is a JSON record, which holds no control characters.
-fn record(line: &str) -> Result<&str, ClientError> {
+/// The line, if it is a JSON record. Characters that a terminal obeys are escaped; a run of this
+/// version escapes them itself.
+fn record(line: &str) -> Result<String, ClientError> {
+    if line.chars().any(is_obeyed) {
+        let record: serde_json::Value = serde_json::from_str(line)?;
+        return Ok(json::line(&record).trim_end().into());
+    }
     let _: IgnoredAny = serde_json::from_str(line)?;
-    Ok(line)
+    Ok(line.into())
 }
 
 /// Prints a text that may hold what a run sent, for the width of the terminal.

@@ -225,7 +225,7 @@ impl Found {
     /// The end of the run, to be waited for.
     ///
     /// # Errors
-    /// The run does not answer.
+    /// The run does not answer, or its processes cannot be seen from here.
     pub fn end(&self) -> Result<RunEnd, ClientError> {
         let stream = self.entry.directory().connect(self.entry.socket(), ANSWER_TIMEOUT)?;
         // The process that listens outlives its workers; the process that the user started ends
@@ -233,7 +233,8 @@ impl Found {
         let listening = socket::peer(&stream)?.pid;
         let parent = Stat::read(listening).map(|process| process.parent);
         let processes = [Some(listening), parent].into_iter().flatten();
-        Ok(RunEnd(processes.filter_map(|process| pidfd(process).ok()).collect()))
+        let processes: Vec<_> = processes.filter_map(|process| pidfd(process).ok()).collect();
+        if processes.is_empty() { Err(ClientError::Unseen) } else { Ok(RunEnd(processes)) }
     }
 
     /// Sends a query that has one answer.

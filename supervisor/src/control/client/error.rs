@@ -55,6 +55,11 @@ pub enum ClientError {
     /// The connection broke, or no answer came in time.
     #[error("the run does not answer: {0}")]
     Silent(String),
+    /// The processes of the run have no number here.
+    #[error(
+        "the end of the run cannot be waited for: it is in another PID namespace, where --wait works"
+    )]
+    Unseen,
     /// The answer does not follow the protocol.
     #[error("the run is of another version, or not a run at all: {}", visible(.0.as_bytes()))]
     Garbled(String),

@@ -1,6 +1,6 @@
 //! Commands of users: what they do, and why they are refused.
 
-use super::support::{ONE, TWO, ready, run, settings};
+use super::support::{ONE, TWO, ready, ready_under, run, settings};
 use crate::{
     model::{ControlCommand, Done, Refusal, WorkerName},
     observers::Message,
@@ -52,14 +52,14 @@ fn workers_are_killed_by_name() {
 
 #[test]
 fn workers_are_replaced_one_by_one_and_only_where_workers_are_replaced_at_all() {
-    let (mut run, _) = ready(None);
+    let (mut run, _) = ready_under(Restart::Always, None);
     let restarted = Ok((
         Done::Restarting { workers: vec![name("w2.1")] },
         Some(Input::Restart { workers: vec![TWO] }),
     ));
     assert_eq!(run.command(&ControlCommand::Restart { worker: name("w2") }), restarted);
     assert_eq!(run.command(&ControlCommand::Roll), Ok((Done::Rolling, Some(Input::Roll))));
-    let (mut once, _) = super::support::run(settings(Restart::Never, false), None);
+    let (mut once, _) = self::run(settings(Restart::Never, false), None);
     once.step(Input::Timer);
     for command in [ControlCommand::Roll, ControlCommand::Restart { worker: name("w1") }] {
         assert_eq!(once.command(&command), Err(Refusal::CannotReplace));
@@ -98,7 +98,7 @@ fn a_run_is_paused_and_resumed_if_it_has_jobs() {
     assert_eq!(done, Done::Resumed);
     run.step(input.unwrap());
     assert_eq!((run.views.board.is_paused(), run.views.board.jobs().queued), (false, 0));
-    let (mut service, _) = super::support::run(settings(Restart::Always, false), None);
+    let (mut service, _) = self::run(settings(Restart::Always, false), None);
     service.step(Input::Timer);
     assert_eq!(service.command(&ControlCommand::Pause), Err(Refusal::CannotPause));
 }

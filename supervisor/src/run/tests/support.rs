@@ -297,7 +297,12 @@ pub(super) fn run(settings: Settings, log: Option<ListLog>) -> (Run<Recorder>, S
 
 /// The same, with two workers that are ready for jobs.
 pub(super) fn ready(log: Option<ListLog>) -> (Run<Recorder>, Shown) {
-    let (mut run, shown) = run(settings(Restart::Always, true), log);
+    ready_under(Restart::OnFailure, log)
+}
+
+/// The same with this restart policy.
+pub(super) fn ready_under(restart: Restart, log: Option<ListLog>) -> (Run<Recorder>, Shown) {
+    let (mut run, shown) = run(settings(restart, true), log);
     run.step(Input::Timer);
     for worker in [ONE, TWO] {
         run.worker_news(worker, WorkerNews::Executed { pid: pid(worker) });
