@@ -75,7 +75,7 @@ async fn stop_signal(requests: &Requests, sigchld: &SignalFd) -> Signal {
         match requests.next().await {
             Request::Stop(signal) => return signal,
             Request::HangUp => return Signal::HUP,
-            Request::Suspend => drop(suspend_all()),
+            Request::Suspend => suspend_all(drop),
             Request::Report => {}
             // The warden is dead, so nothing would clean up after this process.
             Request::Abandoned => {

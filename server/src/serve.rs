@@ -237,7 +237,7 @@ impl Server {
             Request::Stop(signal) => self.stop(signal),
             Request::HangUp => self.stop(Signal::HUP),
             Request::Report => self.report(),
-            Request::Suspend => self.began += suspend_all(),
+            Request::Suspend => suspend_all(|suspended| self.began += suspended),
             // The warden is dead, so nothing would clean up after this process.
             Request::Abandoned => {
                 self.backends.orphans.kill_descendants();

@@ -171,7 +171,7 @@ impl Run<Executor> {
     /// Stops all workers and the supervisor itself, as for Ctrl-Z, until it is continued. That
     /// time does not count.
     fn suspend(&mut self) {
-        self.clock.skip(suspend_all());
+        suspend_all(|suspended| self.clock.skip(suspended));
     }
 
     /// Ends everything at once, because the warden is dead: nobody would clean up after this

@@ -114,10 +114,13 @@ impl Target {
         check: &dyn Fn(&[u8]) -> Checked,
     ) -> Result<(u64, u64), Found> {
         let (mut accepted, mut refused) = (0, 0);
-        let mut judged = |seed, input: Vec<u8>| match judge(&input, check) {
-            Ok(Did::Accept) => Ok(accepted += 1),
-            Ok(Did::Refuse) => Ok(refused += 1),
-            Err(why) => Err(Found { seed, input: shorten(input, check), why }),
+        let mut judged = |seed, input: Vec<u8>| {
+            match judge(&input, check) {
+                Ok(Did::Accept) => accepted += 1,
+                Ok(Did::Refuse) => refused += 1,
+                Err(why) => return Err(Found { seed, input: shorten(input, check), why }),
+            }
+            Ok(())
         };
         for input in &self.seeds {
             judged(None, input.clone())?;

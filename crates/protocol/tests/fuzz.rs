@@ -37,7 +37,8 @@ fn check_frames(
     loop {
         match split(left) {
             Ok(Some((body, rest))) => {
-                let used = [&(body.len() as u32).to_le_bytes()[..], body, rest].concat();
+                let used =
+                    [&u32::try_from(body.len()).unwrap().to_le_bytes()[..], body, rest].concat();
                 if body.len() > CAP || used != left {
                     return Err(format!("{left:?} begins with {body:?}"));
                 }

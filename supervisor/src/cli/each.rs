@@ -12,9 +12,10 @@ use std::{
 
 use clap::Args;
 use pool::rules::{Halt, JobRules, Prefetch, Recycle, Restart, RetryOn, Roll};
-use process::{descriptors::TAIL_BYTES, spawn::lookup};
+use process::spawn::lookup;
 use supervisor::{
     dry_run::dry_run,
+    model::TAIL_BYTES,
     settings::{
         Capture, CommandSettings, JobSource, Jobs, Linked, Output, Report, Settings, Wire, Workers,
     },

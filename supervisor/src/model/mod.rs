@@ -4,6 +4,8 @@
 mod control;
 mod output;
 
+pub use process::descriptors::TAIL_BYTES;
+
 pub use self::{
     control::{ControlCommand, Done, InvalidWorkerName, Refusal, WorkerName},
     output::{OutputPiece, tag},

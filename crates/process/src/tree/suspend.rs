@@ -13,16 +13,15 @@ use crate::{
 };
 
 /// Stops all descendants of this process and the process itself, as for Ctrl-Z, until it is
-/// continued. Returns how long that took, which the caller's time limits should not count. The
-/// caller must not reap children meanwhile.
-#[must_use]
-pub fn suspend_all() -> Duration {
+/// continued. Before the descendants are resumed, `skip` gets the time for which they were stopped,
+/// which no time limit should count. The caller must not reap children meanwhile.
+pub fn suspend_all(skip: impl FnOnce(Duration)) {
     let stopped = Suspended::stop_descendants();
     let at = Instant::now();
     suspend(Signal::TSTP);
     let stopped_for = at.elapsed();
+    skip(stopped_for);
     stopped.resume(stopped_for);
-    stopped_for
 }
 
 /// The processes that were stopped, to be resumed later.

@@ -339,6 +339,8 @@ fn into_failure(failure: wire::Failure<'_>) -> Failure {
 }
 
 #[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
 mod invalid_tests;
 #[cfg(test)]
 mod tests;

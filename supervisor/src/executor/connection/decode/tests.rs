@@ -6,7 +6,7 @@ use super::*;
 
 const FRAME_BYTES_MAX: usize = 1 << 20;
 
-fn hello(capabilities: &[&str], codec: Codec) -> Vec<u8> {
+pub(super) fn hello(capabilities: &[&str], codec: Codec) -> Vec<u8> {
     let capabilities = capabilities.iter().map(ToString::to_string).collect();
     WorkerHello { version: wire::VERSION, codec, pid: 1, capabilities }.to_frame()
 }
@@ -18,7 +18,7 @@ fn frame(codec: Codec, message: &ToSupervisor<'_>) -> Vec<u8> {
     bytes
 }
 
-fn reply(codec: Codec, id: u64, payload: &[u8]) -> Vec<u8> {
+pub(super) fn reply(codec: Codec, id: u64, payload: &[u8]) -> Vec<u8> {
     let result = Ok(Cow::Borrowed(payload));
     frame(codec, &ToSupervisor::Reply { id, attempt: 1, service_ns: 7, result })
 }
