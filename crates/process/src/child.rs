@@ -24,7 +24,7 @@ use crate::{
     proc::{OomWatch, Stat, oom_kills},
     signals::KillScope,
     spawn::{HelperMessage, SentSpec, SpawnSpec, exec_helper::VERB},
-    wait::{Exit, examine, pidfd, signal_process},
+    wait::{self, Exit, examine, pidfd, signal_process},
 };
 
 /// A child process.
@@ -62,6 +62,12 @@ impl ProcessHandle {
     #[must_use]
     pub fn was_signalled(&self) -> bool {
         self.was_signalled.get()
+    }
+
+    /// Whether the process has ended. The kernel knows that before the runtime has looked.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.pid.get().is_none_or(wait::has_ended)
     }
 
     /// Signals the process, unless it is reaped.

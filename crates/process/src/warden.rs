@@ -19,13 +19,8 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::{
-        prctl,
-        signal::{Signal as Kernel, kill},
-        signalfd::SignalFd,
-        wait::{WaitPidFlag, WaitStatus, waitpid},
-    },
-    unistd::{ForkResult, Pid, fork},
+    sys::{prctl, signalfd::SignalFd},
+    unistd::{ForkResult, fork},
 };
 
 use pool::signal::Signal;
@@ -73,7 +68,6 @@ pub fn split(kills_descendants: bool, notify: Option<&OsStr>) -> io::Result<Ward
     match unsafe { fork() }? {
         ForkResult::Child => {
             signals::ignore_forwarded();
-            signals::ignore_file_size_signal();
             drop((write, relay));
             prctl::set_child_subreaper(kills_descendants)?;
             Ok(Ward { service_manager, signal_pipe: read, sigchld: sigchld_fd()? })
@@ -82,7 +76,7 @@ pub fn split(kills_descendants: bool, notify: Option<&OsStr>) -> io::Result<Ward
             drop((read, service_manager));
             // The write end stays open in the warden, where handlers write to it.
             let relay = relay.map(|relay| thread::spawn(move || relay.run()));
-            let end = until_ended(child);
+            let end = until_ended(child.as_raw());
             // The supervisor has closed its end, so the thread ends once everything is passed on.
             // No thread must be left that takes SIGCHLD.
             let _ = relay.map(thread::JoinHandle::join);
@@ -94,40 +88,49 @@ pub fn split(kills_descendants: bool, notify: Option<&OsStr>) -> io::Result<Ward
     }
 }
 
-/// Reaps children until the supervisor ends. When the terminal stops the supervisor, the warden
-/// stops too, so that the shell sees it, and resumes the supervisor when it is resumed itself.
-fn until_ended(supervisor: Pid) -> WaitStatus {
+/// How a supervisor ended.
+enum End {
+    Code(i32),
+    Signal(i32),
+}
+
+/// Reaps children until the supervisor ends. When the supervisor suspends itself, the warden stops
+/// too, so that the shell sees it, and resumes the supervisor when it is resumed itself.
+fn until_ended(supervisor: libc::pid_t) -> End {
     loop {
-        match waitpid(None, Some(WaitPidFlag::WUNTRACED)) {
-            Ok(WaitStatus::Stopped(
-                pid,
-                by @ (Kernel::SIGTSTP | Kernel::SIGTTIN | Kernel::SIGTTOU),
-            )) if pid == supervisor => {
-                if let Some(by) = Signal::from_number(by as i32) {
-                    signals::suspend(by);
-                }
-                // The supervisor is not reaped, so the number is still its own.
-                let _ = kill(supervisor, Kernel::SIGCONT);
-            }
-            Ok(end @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)))
-                if pid == supervisor =>
-            {
-                return end;
-            }
-            Ok(_) | Err(Errno::EINTR) => {}
+        let mut status = 0;
+        // SAFETY: waitpid stores one integer at the address given, which is that of `status`. The raw
+        // call is needed because nix has no names for the real-time signals.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WUNTRACED) };
+        if pid < 0 && Errno::last() != Errno::EINTR {
             // Nothing else in this process can have reaped it.
-            Err(_) => return WaitStatus::Exited(supervisor, 125),
+            return End::Code(125);
+        }
+        if pid != supervisor {
+            continue;
+        }
+        if libc::WIFSTOPPED(status) {
+            let by = Signal::from_number(libc::WSTOPSIG(status));
+            if let Some(by) = by.filter(|by| *by != Signal::STOP) {
+                signals::suspend(by);
+                // The supervisor is not reaped, so the number is still its own.
+                signals::signal_child(supervisor, Signal::CONT);
+                signals::note_resumed();
+            }
+        } else if libc::WIFEXITED(status) {
+            return End::Code(libc::WEXITSTATUS(status));
+        } else if libc::WIFSIGNALED(status) {
+            return End::Signal(libc::WTERMSIG(status));
         }
     }
 }
 
-fn end_like(end: WaitStatus) -> ! {
+fn end_like(end: End) -> ! {
     match end {
-        WaitStatus::Signaled(_, signal, _) => match Signal::from_number(signal as i32) {
+        End::Signal(number) => match Signal::from_number(number) {
             Some(signal) => signals::die_by(signal),
-            None => process::exit(128 + signal as i32),
+            None => process::exit(128 + number),
         },
-        WaitStatus::Exited(_, code) => process::exit(code),
-        _ => process::exit(125),
+        End::Code(code) => process::exit(code),
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use self::job::why;
 pub use self::job::{INPUT_BYTES_MAX, Job, LastAttempt, job};
 use crate::{
-    Cause, Ended, Millis, RunInfo, SCHEMA, Tally, WorkerRef,
+    Cause, Ended, Millis, Progress, RunInfo, SCHEMA, Tally, WorkerRef,
     json::{is_false, push_line, text_or_base64},
     names, words,
 };
@@ -118,6 +118,20 @@ pub enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         after_ms: Option<Millis>,
     },
+    /// `progress`: a job has come further, according to its worker. At most one record a second
+    /// for each worker.
+    Progress {
+        /// The worker.
+        #[serde(flatten)]
+        worker: WorkerRef,
+        /// Number of the job.
+        id: u64,
+        /// Number of the attempt, from 1.
+        attempt: u32,
+        /// How far the job is.
+        #[serde(flatten)]
+        progress: Progress,
+    },
     /// `job`: a job has ended.
     Job(Job<'a>),
     /// `shutting_down`: the run is stopping.
@@ -205,6 +219,7 @@ impl<'a> Event<'a> {
             Self::Resumed => "resumed",
             Self::Silent(_) => "silent",
             Self::Retried { .. } => "retried",
+            Self::Progress { .. } => "progress",
             Self::Job(_) => "job",
             Self::ShuttingDown { .. } => "shutting_down",
             Self::Skipped { .. } => "skipped",
@@ -237,6 +252,12 @@ impl<'a> Event<'a> {
                 why: words::shutdown(*reason),
             },
             event::Event::Retried { id, attempt, again } => Self::retried(*id, attempt, *again),
+            event::Event::Progress { worker, id, attempt, progress } => Self::Progress {
+                worker: of(*worker, None),
+                id: *id,
+                attempt: *attempt,
+                progress: progress.into(),
+            },
             event::Event::Jobs(_) => return None,
         })
     }

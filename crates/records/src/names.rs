@@ -276,7 +276,7 @@ mod tests {
             ShutdownReason::CannotStart(FAULT),
             ShutdownReason::NotAWorker(Silence::Fault(ProtocolFault::Hello)),
             ShutdownReason::Deadline,
-            ShutdownReason::Halted { now: true },
+            ShutdownReason::Halted { now: true, is_goal: false },
             ShutdownReason::SourceFailed,
         ];
         let golden = "drain stop signal output_closed output_failed report_failed journal_failed \

@@ -16,7 +16,8 @@ use process::{KillScope, Program, warden};
 use supervisor::{
     run::run,
     settings::{
-        Capture, CommandSettings, JobSource, Jobs, Output, Progress, Separator, Settings, Workers,
+        Capture, CommandSettings, JobSource, Jobs, Output, Progress, Separator, Settings, Wire,
+        Workers,
     },
     template::{Reading, Template},
 };
@@ -175,7 +176,7 @@ pub(crate) fn run_with_ballast(words: &[String]) {
         stop_signal: Signal::TERM,
         kill_scope: KillScope::Tree,
         stdin: false,
-        capture: Capture::Keep { bytes_max: 1 << 20 },
+        capture: Capture::Keep { bytes_max: None },
     };
     let rules = JobRules {
         retries: 0,
@@ -210,6 +211,7 @@ pub(crate) fn run_with_ballast(words: &[String]) {
             separator: Separator::Newline,
             keep_order: false,
             progress: Progress::None,
+            wire: Wire::Frames,
             frame_bytes_max: 64 << 20,
             rules,
             commands: Some(commands),

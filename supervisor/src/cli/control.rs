@@ -23,7 +23,10 @@ use supervisor::{
 };
 
 use serde::de::IgnoredAny;
-use text::escape::{is_obeyed, visible};
+use text::{
+    columns::wrap,
+    escape::{is_obeyed, visible},
+};
 
 use super::print;
 
@@ -319,13 +322,17 @@ fn ps(common: &Common) -> Result<(), Fault> {
                 return Err(ClientError::from(fault).into());
             }
             faults.for_each(|fault| print::message(&fault.to_string()));
-            let text = show::runs(runs, is_jsonl);
+            let text = show::runs(runs, is_jsonl, print::width());
             return if is_jsonl { put(&text) } else { put_visible(&text) };
         }
     }
     let found = find(&common.which)?;
     let snapshot: Snapshot = found.ask(Query::Snapshot)?;
-    if is_jsonl { put(&json::line(&snapshot)) } else { put_visible(&show::run(&snapshot)) }
+    if is_jsonl {
+        put(&json::line(&snapshot))
+    } else {
+        put_visible(&show::run(&snapshot, print::width()))
+    }
 }
 
 fn tail(logs: &Logs) -> Result<(), Fault> {
@@ -374,10 +381,10 @@ fn record(line: &str) -> Result<String, ClientError> {
     Ok(line.into())
 }
 
-/// Prints a text that may hold what a run sent.
+/// Prints a text that may hold what a run sent, for the width of the terminal.
 fn put_visible(text: &str) -> Result<(), Fault> {
     let lines = text.lines().map(|line| visible(line.as_bytes()) + "\n");
-    put(&lines.collect::<String>())
+    put(&wrap(&lines.collect::<String>(), print::width()))
 }
 
 fn put(text: &str) -> Result<(), Fault> {

@@ -37,9 +37,16 @@ fn is_inherited((name, _): &(OsString, OsString)) -> bool {
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Arguments {
-    /// How many at a time: a number, or auto for one per CPU [default: auto; copies of a program
-    /// without jobs: 1]
-    #[arg(short, long, visible_short_aliases = ['j', 'P'], value_name = "N")]
+    /// How many at a time: a number, or auto for one per CPU, +N or -N for so many more or fewer, N%
+    /// of them [default: auto; copies of a program without jobs: 1]
+    #[arg(
+        short,
+        long,
+        allow_hyphen_values = true,
+        visible_short_aliases = ['j', 'P'],
+        visible_aliases = ["jobs", "max-procs"],
+        value_name = "N"
+    )]
     pub(super) workers: Option<Workers>,
 
     /// Time between the stop signal and SIGKILL

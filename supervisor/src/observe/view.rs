@@ -96,7 +96,7 @@ impl View {
             state: self.state().into(),
             status: self.end.map(Into::into),
             why: board.stopping().map(words::shutdown),
-            workers: board.slots().iter().flat_map(|slot| rows(slot, &running)).collect(),
+            workers: board.slots().iter().flat_map(|slot| rows(slot, &running, board)).collect(),
             jobs: Jobs {
                 total: self.total,
                 running: self.running.len() as u64,
@@ -136,7 +136,7 @@ impl RunningJob {
 }
 
 /// The live workers of a slot, or the empty slot.
-fn rows(slot: &SlotView, running: &HashMap<WorkerId, &RunningJob>) -> Vec<Worker> {
+fn rows(slot: &SlotView, running: &HashMap<WorkerId, &RunningJob>, board: &Board) -> Vec<Worker> {
     let restarts = slot.restarts.iter().map(|(_, count)| count).sum();
     let last = slot.last.as_ref().map(last);
     let row = |live: &Live| Worker {
@@ -149,6 +149,7 @@ fn rows(slot: &SlotView, running: &HashMap<WorkerId, &RunningJob>) -> Vec<Worker
             attempt: job.attempt,
             input: text(&job.input),
             began_ms: job.since.max(live.since).into(),
+            progress: board.progress(job.worker, job.id, job.attempt).map(Into::into),
         }),
         restarts,
         last: last.clone(),

@@ -1,7 +1,7 @@
 //! Everything that a run opens before its first step. Whatever can fail, fails before a worker
 //! starts.
 
-use std::{fs::File, io, rc::Rc, sync::Arc};
+use std::{io, rc::Rc, sync::Arc};
 
 use super::{
     Run, RunError,
@@ -20,11 +20,7 @@ use crate::{
     progress::{Progress, Total},
     readiness::Readiness,
     settings::{self, Jobs, Output, Settings},
-    sink::{
-        Archive, Outlet, Stream,
-        reports::{self, ReportFile},
-        writer::Writer,
-    },
+    sink::{Archive, Outlet, Stream, reports, writer::Writer},
     source::Source,
 };
 use pool::{Actions, Policy, Pool};
@@ -69,11 +65,11 @@ impl Setup {
         check_open_files(settings, open_files, listeners.files())?;
         let open = |jobs: &Jobs| Source::open(&jobs.source, jobs.separator, jobs.job_bytes_max());
         let source = settings.jobs.as_ref().map(open).transpose()?;
-        let (report_names, files): (_, Vec<File>) =
-            reports::open(&settings.reports)?.into_iter().map(ReportFile::split).unzip();
+        let reports = reports::open(&settings.reports)?;
+        let report_names = reports.iter().map(|report| report.name().to_owned()).collect();
         let log = record::open(settings)?;
-        let writer =
-            Writer::open(files).map_err(RunError::refused("start the thread that writes"))?;
+        let writer = Writer::open(reports, settings.jobs.is_none())
+            .map_err(RunError::refused("start the thread that writes"))?;
         let (observers, text) =
             listeners.serve().map_err(RunError::refused("start the thread for observers"))?;
         writer.push(Stream::Stderr, text.into_bytes());
@@ -124,7 +120,7 @@ impl Setup {
                 .map_err(RunError::refused("listen to ends"))?,
             views: Views::new(&settings, &self.info, &outlet, optional),
             edges: Edges {
-                input: JobInput { source: self.source, sequence: 0, total },
+                input: JobInput { source: self.source, sequence: 0, has_lost: false, total },
                 outlet: Rc::clone(&outlet),
                 output: OutputState::Open,
                 recording: recorded.recording,

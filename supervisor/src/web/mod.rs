@@ -37,6 +37,7 @@ use crate::{
     settings::Serve,
 };
 use files::{Place, socket};
+use text::address::HostPort;
 
 /// Time limit for the head of a request to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -96,7 +97,7 @@ impl Server {
     pub fn open(Serve { endpoint, hosts }: &Serve) -> Result<Self, ServeError> {
         let open = || {
             let listener = match endpoint {
-                Endpoint::Tcp { host, port } => {
+                Endpoint::Tcp(HostPort { host, port }) => {
                     let addresses: Vec<_> = (host.as_str(), *port).to_socket_addrs()?.collect();
                     let listener = TcpListener::bind(&addresses[..])?;
                     listener.set_nonblocking(true)?;
@@ -179,6 +180,8 @@ where
         Ok(client) => {
             let site = Rc::clone(site);
             connections.admit(|connection| serve_client(client, site, connection));
+            // While clients keep arriving, those that were served still get their turn to end.
+            tokio::task::yield_now().await;
         }
         // The client has gone, or the process has no free descriptor.
         Err(_) => sleep_until(Instant::now() + ACCEPT_RETRY_DELAY).await,

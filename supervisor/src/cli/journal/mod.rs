@@ -274,15 +274,13 @@ fn list(arguments: &List, out: &mut impl Write) -> Result<(), Problem> {
     }
     let is_live = journal.reader.is_live();
     text::summary(&arguments.file, &journal.runs, &counts, is_live, out)?;
-    let mut has_head = false;
+    let layout = text::layout(print::width());
+    let mut head = Some(layout.head());
     journal.each(out, |account, bytes| {
         let state = journal.name(account.state());
         if is_wanted(state) {
-            if !has_head {
-                text::head(bytes);
-                has_head = true;
-            }
-            text::line(state, &account, bytes);
+            bytes.extend(head.take().unwrap_or_default().into_bytes());
+            bytes.extend(text::line(state, &account, &layout).into_bytes());
         }
     })
 }

@@ -146,7 +146,7 @@ impl JournalLog {
                     self.resume.next(&self.identity.of(&job.payload));
                 }),
                 Batch::TooLong { bytes, .. } => drop(self.resume.next(&too_long(bytes))),
-                Batch::Notice(_) => {}
+                Batch::Notice(_) | Batch::Lost(_) => {}
                 // An error is reported when the input is read to be run.
                 Batch::Failed(_) | Batch::Ended => break,
             }

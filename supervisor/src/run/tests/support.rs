@@ -19,7 +19,7 @@ use super::super::{
     views::{Optional, RunEvent, View, Views},
 };
 use crate::{
-    settings::{JobSource, Jobs, Output, Progress, Separator, Settings, Workers},
+    settings::{JobSource, Jobs, Output, Progress, Separator, Settings, Wire, Workers},
     sink::{Outlet, writer::Writer},
     source::Batch,
 };
@@ -223,6 +223,7 @@ pub(super) fn settings(restart: Restart, has_jobs: bool) -> Settings {
         separator: Separator::Newline,
         keep_order: false,
         progress: Progress::None,
+        wire: Wire::Frames,
         frame_bytes_max: 1 << 20,
         rules: rules(),
         commands: None,
@@ -305,7 +306,8 @@ pub(super) fn ready_under(restart: Restart, log: Option<ListLog>) -> (Run<Record
     run.step(Input::Timer);
     for worker in [ONE, TWO] {
         run.worker_news(worker, WorkerNews::Executed { pid: pid(worker) });
-        run.worker_news(worker, WorkerNews::Hello(Abilities { recorder: true, cancels: true }));
+        let abilities = Abilities { recorder: true, cancels: true, queues: false };
+        run.worker_news(worker, WorkerNews::Hello(abilities));
     }
     run.executor.performed.clear();
     shown.take();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::world::{Record, World};
 use crate::{
-    decide::{Input, Jitter, News, Remains, Tick},
+    decide::{Input, Jitter, News, Remains, Tick, Unsendable},
     event::{ShutdownReason, WorkerId},
     exit::{ProcessEnd, ProtocolFault, StartFault, StartStep},
     job::{Accepted, Job, Payload},
@@ -121,7 +121,7 @@ impl World {
             }
             2 if self.nature.jobs => News::Retracted { replies: Vec::new(), started: Some(1) },
             3 if self.nature.jobs => News::Broken(ProtocolFault::Garbage),
-            4 if self.nature.jobs => News::Unsendable { id: 1, bytes: 2000, bytes_max: 1000 },
+            4 if self.nature.jobs => News::Unsendable { id: 1, why: Unsendable::Newline },
             _ => News::Ended { pid: Some(7), end, remains: Remains::default(), jitter },
         };
         Input::Worker { worker, news }

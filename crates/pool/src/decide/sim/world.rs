@@ -87,6 +87,8 @@ pub(super) struct World {
     pub(super) sampling: VecDeque<Vec<WorkerId>>,
     /// Workers above their limit, according to the samples of this step.
     pub(super) too_heavy: BTreeSet<WorkerId>,
+    /// The number of doubtful samples of each worker in a row.
+    pub(super) doubts: BTreeMap<WorkerId, u32>,
     /// The bug that is planted in the pool.
     pub(super) bug: Option<Bug>,
     /// The number of jobs that the source still has.
@@ -140,6 +142,7 @@ impl World {
             scale: 0,
             sampling: VecDeque::new(),
             too_heavy: BTreeSet::new(),
+            doubts: BTreeMap::new(),
             bug: None,
             to_come: chance.below(61),
             position: 0,
