@@ -117,7 +117,7 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<End, Fault> {
     let settings = arguments.settings()?;
-    let ward = warden::split(true).map_err(Fault::refused("split off the warden"))?;
+    let ward = warden::split(true, None).map_err(Fault::refused("split off the warden"))?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()

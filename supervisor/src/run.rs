@@ -23,7 +23,7 @@ mod tests;
 mod views;
 mod wait;
 
-use std::{collections::HashMap, panic, rc::Rc, sync::Arc};
+use std::{collections::HashMap, io, panic, rc::Rc, sync::Arc};
 
 use tokio::runtime::LocalOptions;
 
@@ -70,6 +70,9 @@ trait Perform {
     /// The process of a live worker.
     fn pid(&self, worker: WorkerId) -> Option<i32>;
 
+    /// Sends a signal of a user to a worker.
+    fn signal(&self, worker: WorkerId, signal: Signal) -> io::Result<()>;
+
     /// The job that each worker runs at the moment; reads shared memory of each.
     fn current_jobs(&self) -> HashMap<WorkerId, u64>;
 
@@ -84,6 +87,10 @@ impl Perform for Executor {
 
     fn pid(&self, worker: WorkerId) -> Option<i32> {
         self.pid(worker)
+    }
+
+    fn signal(&self, worker: WorkerId, signal: Signal) -> io::Result<()> {
+        self.signal_worker(worker, signal)
     }
 
     fn current_jobs(&self) -> HashMap<WorkerId, u64> {

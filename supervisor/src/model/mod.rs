@@ -8,5 +8,5 @@ pub use process::descriptors::TAIL_BYTES;
 
 pub use self::{
     control::{ControlCommand, Done, InvalidWorkerName, Refusal, WorkerName},
-    output::OutputPiece,
+    output::{OutputPiece, tag},
 };

@@ -9,7 +9,7 @@ mod metrics;
 mod write_timeout;
 
 use std::{
-    fs, io,
+    io,
     net::{TcpListener, ToSocketAddrs},
     os::unix::net::UnixListener,
     path::PathBuf,
@@ -34,8 +34,9 @@ use self::{
 use crate::{
     endpoint::Endpoint,
     observers::{RunHandle, Task},
+    settings::Serve,
 };
-use process::listen;
+use files::{Place, socket};
 use text::address::HostPort;
 
 /// Time limit for the head of a request to arrive.
@@ -75,21 +76,25 @@ enum Listener {
 
 /// The file of a Unix socket, removed when this is dropped.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+struct SocketFile {
+    place: Place,
+    /// The path as the user gave it.
+    path: PathBuf,
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // A user may have removed it by hand.
-        let _ = fs::remove_file(&self.0);
+        let _ = self.place.remove();
     }
 }
 
 impl Server {
-    /// Listens at this endpoint.
+    /// Listens where the user asked for it.
     ///
     /// # Errors
     /// The address is in use, or the user may not listen there.
-    pub fn open(endpoint: &Endpoint) -> Result<Self, ServeError> {
+    pub fn open(Serve { endpoint, hosts }: &Serve) -> Result<Self, ServeError> {
         let open = || {
             let listener = match endpoint {
                 Endpoint::Tcp(HostPort { host, port }) => {
@@ -99,12 +104,12 @@ impl Server {
                     Listener::Tcp(listener)
                 }
                 Endpoint::Unix(path) => {
-                    let listener = listen::private(path)?;
+                    let (listener, place) = socket::private(path)?;
                     listener.set_nonblocking(true)?;
-                    Listener::Unix(listener, SocketFile(path.clone()))
+                    Listener::Unix(listener, SocketFile { place, path: path.clone() })
                 }
             };
-            Ok(Self { listener, hosts: Hosts::of(endpoint) })
+            Ok(Self { listener, hosts: Hosts::of(endpoint, hosts) })
         };
         open().map_err(|reason| ServeError { endpoint: endpoint.clone(), reason })
     }
@@ -117,7 +122,7 @@ impl Server {
                 Ok(address) => format!("http://{address}/"),
                 Err(_) => "an address that is not known".into(),
             },
-            Listener::Unix(_, SocketFile(path)) => format!("the socket {}", path.display()),
+            Listener::Unix(_, SocketFile { path, .. }) => format!("the socket {}", path.display()),
         }
     }
 

@@ -1,14 +1,17 @@
 //! Facts that the kernel reports below `/proc`, each parsed in one place.
 
 mod cpu;
+mod environment;
 mod fields;
 mod oom;
+pub(crate) mod read;
 mod stat;
 
 use std::fs;
 
 pub use self::{
     cpu::thread_cpu_time,
+    environment::{Found, VariableSearch},
     fields::Fields,
     oom::{OomWatch, oom_kills},
     stat::Stat,
@@ -38,12 +41,11 @@ pub fn children() -> Option<Vec<i32>> {
     list.split_ascii_whitespace().map(|pid| pid.parse().ok()).collect()
 }
 
-/// Whether a process was executed with this pair, `NAME=value`, in its environment. (A process may
-/// overwrite what is read here.)
+/// Whether a process was executed with this pair, `NAME=value`, in its environment. False where it
+/// shows no environment.
 #[must_use]
 pub fn has_variable(pid: i32, pair: &[u8]) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|entry| entry == pair)
+    VariableSearch::new(pid, pair).finish() == Found::Yes
 }
 
 #[cfg(test)]

@@ -40,9 +40,9 @@ fn decode(
     let (mut decoder, mut received) = (Decoder::new(FRAME_BYTES_MAX, false), Received::default());
     let mut decode = || {
         stream.chunks(length.max(1)).try_for_each(|mut piece| {
-            while let (Some(missing), false) = (decoder.large_frame_missing(), piece.is_empty()) {
+            while let (Some((frame, missing)), false) = (decoder.large_frame(), piece.is_empty()) {
                 let (part, rest) = piece.split_at(missing.min(piece.len()));
-                decoder.large_frame(missing).extend_from_slice(part);
+                frame.extend_from_slice(part);
                 decoder.large_frame_grew(part.len(), &mut received)?;
                 piece = rest;
             }
