@@ -10,3 +10,4 @@ mod kills;
 mod lines;
 mod progress;
 mod protocol;
+mod wrappers;
