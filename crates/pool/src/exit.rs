@@ -1,6 +1,7 @@
 //! How and why a process ended. [`Status`] is what the kernel reports, [`Evidence`] is everything
 //! that is known about the end, and [`Cause`] is the verdict.
 
+mod detail;
 mod fault;
 mod out_of_memory;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use text::units::show_size;
 
 pub use self::{
+    detail::Detail,
     fault::{PROTOCOL_VERSION, Pipe, ProtocolFault, StartFault, StartStep},
     out_of_memory::says_out_of_memory,
 };

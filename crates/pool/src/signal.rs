@@ -53,6 +53,8 @@ impl Signal {
     pub const TTIN: Self = Self(21);
     /// A process in the background writes to the terminal.
     pub const TTOU: Self = Self(22);
+    /// The size of the terminal changed. Programs ignore it by default.
+    pub const WINCH: Self = Self(28);
     /// The CPU limit was reached.
     pub const XCPU: Self = Self(24);
     /// A file would have grown beyond its limit.

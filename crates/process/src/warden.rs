@@ -11,9 +11,10 @@
 //! have called setsid and hold no descriptor of the supervisor survive.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     os::fd::{AsRawFd, OwnedFd},
-    process,
+    process, thread,
 };
 
 use nix::{
@@ -24,11 +25,13 @@ use nix::{
 
 use pool::signal::Signal;
 
-use crate::{signals, tree::kill_descendants, wait::sigchld_fd};
+use crate::{notify::ServiceManager, signals, tree::kill_descendants, wait::sigchld_fd};
 
 /// What a supervisor that runs below a warden starts with.
 #[derive(Debug)]
 pub struct Ward {
+    /// The service manager, if there is one, or why it cannot be notified.
+    pub service_manager: Option<io::Result<ServiceManager>>,
     /// The read end of the pipe through which the warden forwards signals.
     pub signal_pipe: OwnedFd,
     /// Becomes readable when a child ends, reparented children included.
@@ -37,11 +40,12 @@ pub struct Ward {
 
 /// Splits this process into a warden and a supervisor. The call returns in the supervisor, which is
 /// a child of the process that called; that process becomes the warden and never returns. With
-/// `kills_descendants` the warden kills what is left before it ends.
+/// `kills_descendants` the warden kills what is left before it ends. `notify` names the socket of
+/// the service manager that started this process.
 ///
 /// # Errors
 /// There are threads already, which the supervisor would lose, or no process can be created.
-pub fn split(kills_descendants: bool) -> io::Result<Ward> {
+pub fn split(kills_descendants: bool, notify: Option<&OsStr>) -> io::Result<Ward> {
     if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
         return Err(io::Error::other("there are threads already"));
     }
@@ -55,18 +59,30 @@ pub fn split(kills_descendants: bool) -> io::Result<Ward> {
     signals::forward_to_supervisor(write.as_raw_fd())?;
     // Before the fork too: the supervisor may start workers and be killed before the warden runs.
     prctl::set_child_subreaper(kills_descendants)?;
+    let relayed = notify.map(|name| ServiceManager::connect(name)?.relayed());
+    let (service_manager, relay) = match relayed.transpose() {
+        Ok(relayed) => {
+            let (manager, relay) = relayed.unzip();
+            (manager.map(Ok), relay)
+        }
+        Err(error) => (Some(Err(error)), None),
+    };
     // SAFETY: this is the only thread, so the child has everything that this process has.
     match unsafe { fork() }? {
         ForkResult::Child => {
             signals::ignore_forwarded();
-            drop(write);
+            drop((write, relay));
             prctl::set_child_subreaper(kills_descendants)?;
-            Ok(Ward { signal_pipe: read, sigchld: sigchld_fd()? })
+            Ok(Ward { service_manager, signal_pipe: read, sigchld: sigchld_fd()? })
         }
         ForkResult::Parent { child } => {
-            drop(read);
+            drop((read, service_manager));
             // The write end stays open in the warden, where handlers write to it.
+            let relay = relay.map(|relay| thread::spawn(move || relay.run()));
             let end = until_ended(child.as_raw());
+            // The supervisor has closed its end, so the thread ends once everything is passed on.
+            // No thread must be left that takes SIGCHLD.
+            let _ = relay.map(thread::JoinHandle::join);
             if kills_descendants {
                 let _ = sigchld_fd().and_then(|sigchld| kill_descendants(&sigchld));
             }

@@ -51,19 +51,6 @@ impl Mapping {
         Ok(Self { start, bytes })
     }
 
-    /// Maps new memory of zeroes that is shared with no process.
-    pub(crate) fn private(bytes: usize) -> io::Result<Self> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: the kernel chooses an address range that is not in use.
-        let start = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, kind, -1, 0) };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Self { start, bytes })
-    }
-
     /// The address of the first byte: page-aligned, and valid while this value lives.
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.start

@@ -80,7 +80,11 @@ fn not_a_worker(mute: Silence, settings: &Settings) -> String {
             let jobs = settings.jobs.as_ref();
             silence(show_duration(jobs.map(|jobs| jobs.rules.start_timeout).unwrap_or_default()))
         }
-        Silence::Fault(fault) => format!("{name} does not speak the worker protocol: {fault}"),
+        Silence::Fault(fault) => format!(
+            "{name} does not speak the worker protocol: {fault}; to check it: supervisor \
+             check-worker {}",
+            line.join(" ")
+        ),
     };
     format!("{problem}; {once}")
 }

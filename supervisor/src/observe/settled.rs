@@ -28,6 +28,7 @@ pub struct Settled {
     service: Histogram,
     failures: VecDeque<Arc<Failed>>,
     failures_seen: u64,
+    cut: u64,
 }
 
 /// A job that failed, without the parts that no view shows.
@@ -87,6 +88,7 @@ impl Settled {
     pub fn add(&mut self, now: Duration, outcomes: &[Outcome]) {
         for outcome in outcomes {
             self.count(outcome);
+            self.cut += u64::from(is_cut(outcome));
             if is_failure(outcome) {
                 self.keep(now, outcome);
             }
@@ -137,6 +139,12 @@ impl Settled {
         &self.service
     }
 
+    /// The number of jobs of whose output a part was left out.
+    #[must_use]
+    pub fn cut(&self) -> u64 {
+        self.cut
+    }
+
     /// The last failed jobs, oldest first.
     #[must_use]
     pub fn failures(&self) -> &VecDeque<Arc<Failed>> {
@@ -147,6 +155,14 @@ impl Settled {
 /// Whether the job failed. A job that the run never started is no failure.
 fn is_failure(outcome: &Outcome) -> bool {
     !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::NotRun)
+}
+
+/// Whether a part of the job's output was left out.
+fn is_cut(outcome: &Outcome) -> bool {
+    match outcome.last.as_ref().map(|last| &last.end) {
+        Some(AttemptEnd::Ran(ran)) => ran.output.gaps().iter().any(|gap| gap.bytes > 0),
+        _ => false,
+    }
 }
 
 /// Cuts input, output and attempts to the amounts that are kept. (Long payloads are shared, so the

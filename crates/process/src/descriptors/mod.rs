@@ -2,6 +2,8 @@
 
 mod open_files;
 mod pipes;
+mod tail;
+mod writers;
 
 use std::{
     io,
@@ -15,6 +17,8 @@ pub use self::{
     pipes::{
         bytes_waiting, look_ahead, output_pipe, read_waiting, wait_writable, write, write_over,
     },
+    tail::{TAIL_BYTES, Tail},
+    writers::has_writer,
 };
 
 /// Registers a descriptor with the runtime, which then waits until it is readable. The caller must

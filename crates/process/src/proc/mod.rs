@@ -55,14 +55,14 @@ pub fn pids() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The children of the first thread of this process, orphans included. This takes a fraction of the
-/// time of a list of all processes. Empty where the kernel offers no such list.
+/// The children of the calling thread, those that have ended included; `None` where the kernel does
+/// not list them. The list is exact if no other thread reaps them: until it is reaped, a child stays
+/// in the kernel's list, and a process that loses its parent is there before the end of that parent
+/// shows.
 #[must_use]
-pub fn own_children() -> Vec<i32> {
-    let path = path(std::process::id().cast_signed(), "task");
-    let list = path.and_then(|path| read::text(format!("{path}/{}/children", std::process::id())));
-    let list = list.unwrap_or_default();
-    list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+pub fn children() -> Option<Vec<i32>> {
+    let list = is_own().then(|| read::text("/proc/thread-self/children"))??;
+    list.split_ascii_whitespace().map(|pid| pid.parse().ok()).collect()
 }
 
 /// Whether a process was executed with this pair, `NAME=value`, in its environment. False where it
@@ -81,6 +81,18 @@ mod tests {
         let [resident, peak] = memory(std::process::id().cast_signed()).unwrap();
         assert!(resident > 0 && peak >= resident);
         assert_eq!(memory(0), None);
+    }
+
+    #[test]
+    fn a_thread_finds_its_children() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        assert_eq!(children(), Some(vec![pid]));
+        child.kill().unwrap();
+        while !crate::wait::has_ended(pid) {}
+        assert_eq!(children(), Some(vec![pid]));
+        child.wait().unwrap();
+        assert_eq!(children(), Some(vec![]));
     }
 
     #[test]

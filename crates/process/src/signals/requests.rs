@@ -65,17 +65,7 @@ impl Request {
 pub struct Requests(pipe::Receiver);
 
 impl Requests {
-    /// Installs the handlers: from now on these signals become requests and do not end this
-    /// process. Must be called in the runtime, once.
-    ///
-    /// # Errors
-    /// No descriptors are left.
-    pub fn open() -> io::Result<Self> {
-        Self::from_pipe(install()?)
-    }
-
-    /// Reads from a pipe that another process, the warden, writes to. Must be called in the
-    /// runtime.
+    /// Reads from the pipe that the warden writes to. Must be called in the runtime.
     ///
     /// # Errors
     /// No descriptors are left.
@@ -106,7 +96,8 @@ impl Requests {
 pub struct BlockingRequests(File);
 
 impl BlockingRequests {
-    /// Installs the handlers, once: see [`Requests::open`].
+    /// Installs the handlers, once: from now on these signals become requests and do not end this
+    /// process.
     ///
     /// # Errors
     /// No descriptors are left.

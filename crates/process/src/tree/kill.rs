@@ -17,7 +17,7 @@ use pool::signal::Signal;
 
 use super::table::ProcessTable;
 use crate::{
-    proc::{Stat, is_own, own_children},
+    proc::{Stat, children, is_own},
     signals::signal_child,
     wait::{Children, reap_any, signal_if_same},
 };
@@ -51,7 +51,7 @@ pub fn kill_descendants(sigchld: &SignalFd) -> io::Result<Vec<Stat>> {
         }
         let mut dying = Vec::new();
         // The children at once: processes that hop are gone before a whole table is read.
-        for pid in own_children().into_iter().rev() {
+        for pid in children().unwrap_or_default().into_iter().rev() {
             let process = Stat::read(pid);
             signal_child(pid, Signal::KILL);
             dying.push(pid);

@@ -69,6 +69,7 @@ pub(super) struct World {
     /// Attempts that ended in this step, as the pool reports them.
     pub(super) fresh: Vec<(u64, Attempt)>,
     pub(super) hold: bool,
+    pub(super) paused: bool,
     /// When a job was last sent.
     pub(super) sent: Option<Tick>,
     pub(super) source_ended: bool,
@@ -131,6 +132,7 @@ impl World {
             answers: BTreeMap::new(),
             fresh: Vec::new(),
             hold: false,
+            paused: false,
             sent: None,
             source_ended: false,
             spawned: false,
@@ -270,6 +272,8 @@ impl World {
     fn finish_source(&mut self) {
         self.hold = false;
         self.step(Input::Hold(false));
+        self.paused = false;
+        self.step(Input::Pause(false));
         while self.to_come > 0 {
             let input = self.job_input();
             self.step(input);

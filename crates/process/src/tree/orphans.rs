@@ -1,10 +1,11 @@
-//! Finds and kills the processes that workers leave behind.
+//! Finds and kills the processes that workers leave behind. A worker is a process that this program
+//! starts and watches: a worker of a pool, or the process of a connection.
 //!
-//! The supervisor is a child subreaper: a descendant whose parent dies becomes a child of the
-//! supervisor, although the supervisor did not spawn it. Such an orphan is attributed to a worker
-//! by its session, or by a variable that the orphan has inherited in its environment. It is killed
-//! when that worker has ended. The value of the variable contains a number that other workers do not
-//! know, so that a worker cannot blame them for its own processes.
+//! This process is a child subreaper: a descendant whose parent dies becomes a child of it, although
+//! it did not spawn that descendant. Such an orphan is attributed to a worker by its session, or by
+//! a variable that the orphan has inherited in its environment. It is killed when that worker has
+//! ended. The value of the variable contains a number that other workers do not know, so that a worker
+//! cannot blame them for its own processes.
 //!
 //! A process shows no environment while it ends and while it executes a program. So one look that
 //! finds nothing proves nothing:
@@ -18,6 +19,7 @@
 use std::{
     cell::RefCell,
     collections::HashSet,
+    fmt::Display,
     hash::{BuildHasher, RandomState},
     io,
     rc::Rc,
@@ -31,11 +33,15 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use pool::{event::WorkerId, signal::Signal};
-use process::{
+use pool::signal::Signal;
+
+use super::{
+    kill::{contains, kill_descendants, names},
+    table::ProcessTable,
+};
+use crate::{
     descriptors::poll_readable,
-    proc::{Found, Stat, VariableSearch, own_children},
-    tree::{ProcessTable, contains, kill_descendants, names},
+    proc::{self, Found, Stat, VariableSearch},
     wait,
 };
 
@@ -68,9 +74,9 @@ struct Look {
     is_outdated: bool,
 }
 
-/// The children of the supervisor that it did not spawn.
+/// The children of this process that it did not spawn.
 #[derive(Debug)]
-pub(super) struct Orphans {
+pub struct Orphans {
     own_pid: i32,
     /// The workers that are not reaped yet. The runtime reaps them.
     workers: RefCell<HashSet<i32>>,
@@ -90,7 +96,10 @@ pub(super) struct Orphans {
 impl Orphans {
     /// Must be called in the runtime. `run` is a random number that tells this run from others;
     /// `child_news` receives SIGCHLD.
-    pub(super) fn new(child_news: SignalFd, run: u64) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn new(child_news: SignalFd, run: u64) -> io::Result<Self> {
         Ok(Self {
             own_pid: std::process::id().cast_signed(),
             workers: RefCell::default(),
@@ -105,24 +114,27 @@ impl Orphans {
 
     /// The variable that a worker and all its descendants inherit. Its name is unique to this
     /// run. Its value names the worker and cannot be guessed by others.
-    pub(super) fn mark(&self, worker: WorkerId) -> (&str, String) {
-        (&self.mark, format!("{worker}:{:016x}", self.secret.hash_one(worker)))
+    #[must_use]
+    pub fn mark(&self, worker: impl Display) -> (&str, String) {
+        let worker = worker.to_string();
+        let code = self.secret.hash_one(&worker);
+        (&self.mark, format!("{worker}:{code:016x}"))
     }
 
     /// Excludes a worker from the orphans until it is reaped.
-    pub(super) fn add_worker(&self, pid: i32) {
+    pub fn add_worker(&self, pid: i32) {
         self.workers.borrow_mut().insert(pid);
     }
 
     /// Forgets a worker that the runtime has reaped.
-    pub(super) fn remove_worker(&self, pid: i32) {
+    pub fn remove_worker(&self, pid: i32) {
         self.workers.borrow_mut().remove(&pid);
         // The zombie of the worker may have hidden an orphan that ended after it.
         self.reap_ended();
     }
 
     /// Reaps orphans as they end. Never returns.
-    pub(super) async fn reap_all(self: Rc<Self>) {
+    pub async fn reap_all(self: Rc<Self>) {
         while let Ok(mut ready) = self.child_news.readable().await {
             while let Ok(Some(_)) = ready.get_inner().read_signal() {}
             ready.clear_ready();
@@ -147,9 +159,9 @@ impl Orphans {
     /// Kills the processes that a worker has left, after it has ended and before it is reaped.
     /// Returns their names. If the group of the worker `was_signalled`, its members are not named,
     /// because they were to end with the worker.
-    pub(super) async fn kill_left_by(
+    pub async fn kill_left_by(
         &self,
-        worker: WorkerId,
+        worker: impl Display,
         pid: i32,
         was_signalled: bool,
     ) -> Vec<String> {
@@ -161,12 +173,12 @@ impl Orphans {
     }
 
     /// Kills all orphans of the run and returns their names.
-    pub(super) async fn kill_all(&self) -> Vec<String> {
+    pub async fn kill_all(&self) -> Vec<String> {
         names(self.kill(Wanted::All).await)
     }
 
-    /// Kills all descendants of the supervisor, workers included, and blocks until they are gone.
-    pub(super) fn kill_descendants(&self) {
+    /// Kills all descendants of this process, workers included, and blocks until they are gone.
+    pub fn kill_descendants(&self) {
         let _ = kill_descendants(self.child_news.get_ref());
     }
 
@@ -178,7 +190,7 @@ impl Orphans {
         let until = Instant::now() + KILL_TIMEOUT;
         let mut killed: Vec<Stat> = Vec::new();
         let (mut dying, mut empty_looks) = (Vec::new(), 0);
-        while Instant::now() < until {
+        while self.may_exist() && Instant::now() < until {
             let table = self.scan().await;
             let Look { found, is_outdated } = self.look(&table, wanted, &killed).await;
             for orphan in &found {
@@ -212,7 +224,7 @@ impl Orphans {
     /// longer. The newest come first: a process that hops lives for a moment only.
     fn catch(&self, wanted: Wanted<'_>, killed: &mut Vec<Stat>) -> Vec<i32> {
         let mut dying = Vec::new();
-        for pid in own_children().into_iter().rev() {
+        for pid in proc::children().unwrap_or_default().into_iter().rev() {
             let is_wanted = match wanted {
                 _ if self.workers.borrow().contains(&pid) || wait::try_reap(pid) => false,
                 Wanted::All => true,
@@ -282,6 +294,13 @@ impl Orphans {
             }
             child_ended.await;
         }
+    }
+
+    /// Whether there may be any orphan. This costs much less than the process table, and usually
+    /// there is none.
+    fn may_exist(&self) -> bool {
+        let workers = self.workers.borrow();
+        proc::children().is_none_or(|children| children.iter().any(|pid| !workers.contains(pid)))
     }
 
     fn orphans<'a>(&self, table: &'a ProcessTable) -> impl Iterator<Item = &'a Stat> {
