@@ -92,6 +92,7 @@ pub fn split(kills_descendants: bool, notify: Option<&OsStr>) -> io::Result<Ward
 }
 
 /// How a supervisor ended.
+#[derive(Clone, Copy)]
 enum End {
     Code(i32),
     Signal(i32),
