@@ -169,7 +169,8 @@ impl Run<Executor> {
         suspend(Signal::TSTP);
         let suspended = at.elapsed();
         self.clock.skip(suspended);
-        frozen.resume(suspended);
+        self.executor.add_suspended(suspended);
+        frozen.resume();
     }
 
     /// Ends everything at once, because the warden is dead: nobody would clean up after this

@@ -10,10 +10,11 @@
 //! | 0 | `u64` gate: `(seq << 1) \| retracted`. `seq` is the sequence number of the job that runs or ran last; it counts the `Job` frames that this worker received, from 1 |
 //! | 8 | `u64` base: the position of the buffer's first byte in the reply stream, counted from the first byte that the worker ever wrote to the reply pipe |
 //! | 16 | `u64` filled: the number of bytes in the buffer |
+//! | 24 | `u64` suspended: the number of milliseconds for which the supervisor has suspended the worker |
 //! | 4096 | the buffer, 64 KiB: replies that are not yet written to the pipe |
 //!
-//! Numbers are in native byte order. The worker writes everything apart from the *retracted* bit,
-//! in an order that leaves the page correct if the worker dies after any store. The gate changes in
+//! Numbers are in native byte order. The supervisor writes the *retracted* bit and *suspended*, and the
+//! worker everything else, in an order that leaves the page correct if the worker dies after any store. The gate changes in
 //! one atomic operation, so a retraction and a start have a definite order that both
 //! sides agree on.
 
@@ -28,6 +29,7 @@ use std::{
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         fence,
     },
+    time::Duration,
 };
 
 use crate::sys::{Mapping, sealed_memory};
@@ -35,6 +37,7 @@ use crate::sys::{Mapping, sealed_memory};
 const GATE: usize = 0;
 const BASE: usize = 8;
 const FILLED: usize = 16;
+const SUSPENDED: usize = 24;
 const BUFFER: usize = 4096;
 
 /// The size of the buffer for replies.
@@ -83,6 +86,12 @@ impl Recorder {
     pub fn retract(&self) -> Option<u64> {
         let gate = self.0.word(GATE).fetch_or(RETRACTED, AcqRel);
         (gate & RETRACTED == 0).then_some(gate >> 1)
+    }
+
+    /// Notes a time for which the worker was suspended, before it is resumed.
+    pub fn add_suspended(&self, time: Duration) {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.0.word(SUSPENDED).fetch_add(ms, AcqRel);
     }
 
     /// Returns the sequence number of the job that runs or ran last, and whether a retraction is in
@@ -163,6 +172,12 @@ impl RecorderWriter {
             }
         }
         false
+    }
+
+    /// The time for which the supervisor has suspended this worker, in all.
+    #[must_use]
+    pub fn suspended(&self) -> Duration {
+        Duration::from_millis(self.page.word(SUSPENDED).load(Acquire))
     }
 
     /// Ends a retraction: jobs that arrive from now on may start.

@@ -1,9 +1,9 @@
 //! `supervisor compare`: the arguments and the output. The crate `compare` runs the comparison.
 
 use std::{
-    fs,
+    fs::File,
     io::{self, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -129,11 +129,18 @@ pub(super) fn main(arguments: &Arguments) -> ExitCode {
         Ok(settings) => settings,
         Err(faults) => return faults.exit(),
     };
+    let html = match arguments.html.as_deref().map(Html::create).transpose() {
+        Ok(html) => html,
+        Err(message) => {
+            print::message(&message);
+            return status::OUTPUT_FAILED.into();
+        }
+    };
     let line = Line::default();
     let comparison = compare::run(&settings, |progress| line.show(progress));
     line.clear();
     match comparison {
-        Ok(comparison) => arguments.report(&settings, &comparison),
+        Ok(comparison) => arguments.report(&settings, &comparison, html),
         Err(error) => {
             print::message(&format!("the ways cannot be run: {error}"));
             status::OUR_FAILURE.into()
@@ -221,7 +228,12 @@ impl Arguments {
         }
     }
 
-    fn report(&self, settings: &Settings, comparison: &Comparison) -> ExitCode {
+    fn report(
+        &self,
+        settings: &Settings,
+        comparison: &Comparison,
+        html: Option<Html<'_>>,
+    ) -> ExitCode {
         let (machine, plan) = (Machine::here(), &settings.plan);
         let runs = &comparison.runs;
         let rows = figures::rows(plan, runs);
@@ -255,11 +267,10 @@ impl Arguments {
             print::message(&format!("stdout cannot be written: {error}"));
             return status::OUTPUT_FAILED.into();
         }
-        if let Some(path) = &self.html {
+        if let Some(file) = html {
             let page = html::page(&machine, plan, (runs, &rows), (&tables, &verdict));
-            if let Err(error) = fs::write(path, page) {
-                let path = path.display();
-                print::message(&format!("--html {path}: {error}; name a file that can be written"));
+            if let Err(message) = file.write(&page) {
+                print::message(&message);
                 return status::OUTPUT_FAILED.into();
             }
         }
@@ -268,6 +279,32 @@ impl Arguments {
             None if errors.is_empty() => ExitCode::SUCCESS,
             None => status::FAILED.into(),
         }
+    }
+}
+
+/// The file of `--html`, created before anything is measured. It keeps what it holds until there is a
+/// new page.
+struct Html<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> Html<'a> {
+    fn create(path: &'a Path) -> Result<Self, String> {
+        let file = File::options().write(true).create(true).truncate(false).open(path);
+        file.map(|file| Self { path, file }).map_err(|error| Self::refused(path, &error))
+    }
+
+    fn write(mut self, page: &str) -> Result<(), String> {
+        // A device or a pipe has no length.
+        let is_file = self.file.metadata().is_ok_and(|file| file.is_file());
+        let emptied = if is_file { self.file.set_len(0) } else { Ok(()) };
+        let written = emptied.and_then(|()| self.file.write_all(page.as_bytes()));
+        written.map_err(|error| Self::refused(self.path, &error))
+    }
+
+    fn refused(path: &Path, error: &io::Error) -> String {
+        format!("--html {}: {error}; name a file that can be written", path.display())
     }
 }
 

@@ -29,7 +29,7 @@ fn is_inherited((name, _): &(OsString, OsString)) -> bool {
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Arguments {
-    /// How many at a time: a number, or auto for one per CPU, +N or -N for so many more or fewer, N%
+    /// How many at a time: a number, or auto for one per CPU, +N or -N for N more or fewer, N%
     /// of them [default: auto; copies of a program without jobs: 1]
     #[arg(short, long, allow_hyphen_values = true, visible_short_aliases = ['j', 'P'], value_name = "N")]
     pub(super) workers: Option<Workers>,

@@ -129,7 +129,7 @@ impl Channels {
         let (started, result) = self.connection.finish(&mut received);
         self.output.iter().for_each(|stream| stream.catch_up());
         self.forward_reports(&mut received);
-        self.outlet.forsake(self.worker);
+        self.outlet.end_declared(self.worker);
         self.connection.kill_job_process();
         let (spoke, broken) = (received.hello.is_some(), result.err());
         Remains { spoke, replies: received.replies, started, broken, output }

@@ -3,7 +3,7 @@
 //! the reply, so that neither its memory nor the size of a frame bounds what a command may write.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
     mem,
     os::fd::{AsFd, BorrowedFd},
@@ -42,6 +42,7 @@ pub(super) struct Capture {
     prefix: Vec<u8>,
     /// The name of the output files, without the name of the stream.
     name: String,
+    attempt: u32,
     reply: Vec<u8>,
 }
 
@@ -79,6 +80,7 @@ impl Capture {
             held: [Vec::new(), Vec::new()],
             prefix: Vec::new(),
             name: String::new(),
+            attempt: 1,
             reply: Vec::new(),
         }
     }
@@ -92,8 +94,10 @@ impl Capture {
                 self.prefix.extend_from_slice(&tag(payload));
                 self.prefix.push(b'\t');
             }
-            settings::Capture::Files(_) if attempt == 1 => self.name = number.to_string(),
-            settings::Capture::Files(_) => self.name = format!("{number}.{attempt}"),
+            settings::Capture::Files(_) => {
+                self.name = number.to_string();
+                self.attempt = attempt;
+            }
             _ => {}
         }
     }
@@ -101,7 +105,7 @@ impl Capture {
     /// Opens the files or pipes that the command writes its two streams to.
     pub(super) fn open(&mut self) -> io::Result<[BorrowedFd<'_>; 2]> {
         if let settings::Capture::Files(directory) = &self.how {
-            let files = open_files(directory, &self.name)?;
+            let files = open_files(directory, &self.name, self.attempt)?;
             return Ok(self.files.insert(files).each_ref().map(AsFd::as_fd));
         }
         let pipes = match self.pipes.take() {
@@ -259,7 +263,7 @@ impl Capture {
 }
 
 impl Limit {
-    /// Keeps so many bytes: the beginning, and at the end as much as memory holds.
+    /// Keeps this number of bytes: the beginning, and at the end as much as memory holds.
     fn new(bytes_max: u64) -> Self {
         let tail = (bytes_max / 2).min(KEPT_BYTES_MAX as u64);
         Self { head: bytes_max - tail, tail: usize::try_from(tail).unwrap_or(KEPT_BYTES_MAX) }
@@ -299,9 +303,16 @@ impl Kept {
     }
 }
 
-fn open_files(directory: &Path, name: &str) -> io::Result<[File; 2]> {
+/// Opens the files of an attempt. Those of the attempt before it get its number into their names, so
+/// that the names without one are always those of the last attempt.
+fn open_files(directory: &Path, name: &str, attempt: u32) -> io::Result<[File; 2]> {
     let open = |stream: &str| {
         let path = directory.join(format!("{name}.{stream}"));
+        if attempt > 1 {
+            let before = directory.join(format!("{name}.{}.{stream}", attempt - 1));
+            // The attempt before may have ended before it had files.
+            let _ = fs::rename(&path, before);
+        }
         File::options().read(true).write(true).create(true).truncate(true).open(path)
     };
     Ok([open("stdout")?, open("stderr")?])

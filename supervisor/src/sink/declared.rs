@@ -97,7 +97,7 @@ impl Outlet {
 
     /// Ends the output of a worker that has died: lines that never ended are written, and the output
     /// of a command whose end is not known is dropped.
-    pub(crate) fn forsake(&self, worker: WorkerId) {
+    pub(crate) fn end_declared(&self, worker: WorkerId) {
         let left = self.spool.borrow_mut().take_all(worker);
         if self.treatment == Treatment::Lines {
             left.into_iter()

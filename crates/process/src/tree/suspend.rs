@@ -1,12 +1,10 @@
 //! Suspends all descendants of this process. They are stopped one by one: workers have sessions of
 //! their own, so a Ctrl-Z at the terminal reaches none of them.
 
-use std::time::Duration;
-
 use pool::signal::Signal;
 
 use super::{kill::contains, table::ProcessTable};
-use crate::{proc::Stat, signals::resume_child, wait::signal_if_same};
+use crate::{proc::Stat, wait::signal_if_same};
 
 /// The processes that were stopped, to be resumed later.
 #[derive(Debug)]
@@ -34,18 +32,8 @@ impl Suspended {
         }
     }
 
-    /// Resumes the processes. The signal tells direct children for how long they were stopped,
-    /// because launchers measure time for their commands. The caller must not reap children
-    /// meanwhile.
-    pub fn resume(self, stopped_for: Duration) {
-        let own = std::process::id().cast_signed();
-        for process in &self.0 {
-            let is_still = || Stat::read(process.pid).is_some_and(|now| now.is_same(process));
-            if process.is_child_of(own) && is_still() {
-                resume_child(process.pid, stopped_for);
-            } else {
-                signal_if_same(process, Signal::CONT);
-            }
-        }
+    /// Resumes the processes.
+    pub fn resume(self) {
+        self.0.iter().for_each(|process| signal_if_same(process, Signal::CONT));
     }
 }

@@ -17,7 +17,7 @@ use super::{
     super::{journaling, refusal::Faults},
     Problem,
 };
-use crate::cli::{self, Verb, program};
+use crate::cli::{self, Verb, each, program};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -47,6 +47,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<ExitCode, Problem> {
     let settings = settings(file, run, &account).map_err(Problem::Usage)?;
     // The read transaction of the reader would block checkpoints of the run.
     drop(reader);
+    each::create_directory(&settings).map_err(Problem::Usage)?;
     Ok(program::run(&settings))
 }
 
