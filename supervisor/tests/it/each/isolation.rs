@@ -6,17 +6,20 @@ use crate::support::{Run, until};
 
 #[test]
 fn a_holder_of_a_commands_output_writes_into_no_other_jobs_output() {
-    let script = "echo begin $$ >> held; sleep 0.2; echo end {}";
+    let script = "echo begin $$ >> held; until rm go{} 2>&-; do sleep 0.01; done; echo end {}";
     let run = Run::each_sh(script).with("-j 1 -k");
     let held = run.scratch.file("held", "", 0o644);
     let run = run.given(["1", "2"]).start();
+    let go = |job: u32| fs::write(run.scratch_path().join(format!("go{job}")), "").unwrap();
     let pid =
         || Some(fs::read_to_string(&held).ok()?.lines().next()?.split(' ').nth(1)?.to_owned());
     until("the first command", || pid().is_some());
     let stdout = format!("/proc/{}/fd/1", pid().unwrap());
     let mut holder = fs::File::options().write(true).open(stdout).unwrap();
+    go(1);
     until("the second command", || fs::read_to_string(&held).unwrap().lines().count() == 2);
     let _ = holder.write_all(b"EVIL\n");
+    go(2);
     let run = run.finish();
     assert_eq!(run.stdout_text(), "end 1\nend 2\n", "{}", run.stderr);
 }
