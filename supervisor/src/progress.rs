@@ -86,7 +86,7 @@ impl Progress {
         if let Some(total) = total {
             line.set_total(total);
         }
-        Frame::Status(line.draw(jobs, running, terminal::columns()))
+        Frame::Status(line.draw(jobs, running, terminal::columns(std::io::stderr()).unwrap_or(80)))
     }
 }
 

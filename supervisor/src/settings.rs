@@ -48,12 +48,30 @@ pub struct Settings {
     pub jobs: Option<Jobs>,
     /// Files to write beside stdout.
     pub reports: Vec<Report>,
-    /// Address at which to serve the run over HTTP.
-    pub serve: Option<Endpoint>,
+    /// Where to serve the run over HTTP.
+    pub serve: Option<Serve>,
     /// Name under which the run can be controlled, in addition to its id.
     pub name: Option<String>,
-    /// Socket of the service manager to notify.
-    pub notify: Option<OsString>,
+    /// The service manager that started the supervisor.
+    pub notify: Option<Notify>,
+}
+
+/// Where a run is served over HTTP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Serve {
+    /// The address.
+    pub endpoint: Endpoint,
+    /// Names of the host in addition to those that the server knows.
+    pub hosts: Vec<String>,
+}
+
+/// What a service manager wants to know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notify {
+    /// Its socket.
+    pub socket: OsString,
+    /// The longest time between two signs of life; `None` if it wants none.
+    pub watchdog: Option<Duration>,
 }
 
 /// Settings of a run with jobs.
@@ -67,7 +85,9 @@ pub struct Jobs {
     pub keep_order: bool,
     /// How progress is shown.
     pub progress: Progress,
-    /// Longest frame to or from a worker, in bytes.
+    /// How workers are sent jobs and answer them.
+    pub wire: Wire,
+    /// Longest frame or line to or from a worker, in bytes.
     pub frame_bytes_max: usize,
     /// Rules about attempts, retries and limits.
     pub rules: JobRules,
@@ -105,6 +125,15 @@ impl Jobs {
     pub fn job_bytes_max(&self) -> usize {
         self.frame_bytes_max.saturating_sub(Self::AROUND_JOB_BYTES)
     }
+}
+
+/// How workers are sent jobs and answer them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wire {
+    /// In the frames of the worker protocol.
+    Frames,
+    /// As lines: a job on the worker's stdin, and its reply on the worker's stdout.
+    Lines,
 }
 
 /// How progress is shown on stderr.

@@ -47,6 +47,10 @@ pub enum Event {
         /// Why.
         reason: ShutdownReason,
     },
+    /// A user paused the run: jobs that run finish, and no other job begins.
+    Paused,
+    /// A user resumed the run.
+    Resumed,
     /// A roll ended before all workers were replaced, because a new worker died early.
     RollCancelled {
         /// The new worker.
@@ -66,8 +70,28 @@ pub enum Event {
         /// When the next attempt starts.
         again: Again,
     },
+    /// A job has come further, according to its worker.
+    Progress {
+        /// The worker.
+        worker: WorkerId,
+        /// The job's number.
+        id: u64,
+        /// The number of the attempt, from 1.
+        attempt: u32,
+        /// How far the job is.
+        progress: Progress,
+    },
     /// The number of jobs in each state; reported at most once a step.
     Jobs(Tally),
+}
+
+/// How far a job is, in the words of its worker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// The part that is done, in hundredths of a percent: 0 to 10000.
+    pub permyriad: u16,
+    /// A description for people; may be empty.
+    pub note: Box<str>,
 }
 
 /// When a job gets its next attempt.

@@ -12,8 +12,8 @@ use pool::{
     job::{AttemptEnd, FailureKind, JobEnd},
 };
 
-/// States of a run, in the order in which it passes through them.
-pub const RUN_STATES: [&str; 4] = ["starting", "running", "stopping", "ended"];
+/// States of a run, in the order in which it passes through them; it may be paused and resumed.
+pub const RUN_STATES: [&str; 5] = ["starting", "running", "paused", "stopping", "ended"];
 
 /// States of a worker; `empty` is that of a slot without one.
 pub const WORKER_STATES: [&str; 5] = ["running", "ready", "stopping", UNKILLABLE, "empty"];

@@ -3,6 +3,7 @@
 //! | mode | what it does |
 //! |---|---|
 //! | `garbage`, `hostile-length`, `wrong-id`, `twice` | sends an invalid reply to every job |
+//! | `raw` | speaks JSON, and answers each job with the messages that its payload holds, separated by tabs; `%ID%` and `%ATTEMPT%` stand for the job's |
 //! | `again` | answers each job with the reply of the job before |
 //! | `version` | sends a hello of another version |
 //! | `mute` | never sends a hello |
@@ -60,6 +61,7 @@ fn main() -> Result<(), Fault> {
         "wrong-id" => Wire::open()?.serve(|id, reply| reply(id + 1_000_000)),
         "twice" => Wire::open()?.serve(|id, reply| [reply(id), reply(id)].concat()),
         "again" => Wire::open()?.serve(|id, reply| reply(id.saturating_sub(1).max(1))),
+        "raw" => raw(),
         "flood" => flood(),
         "leaves-flood" => leaves_flood(arg(1)),
         "floods-on" => floods_on(),
@@ -112,7 +114,11 @@ impl Wire {
     }
 
     fn hello(&mut self, version: u32) -> Result<(), Fault> {
-        let (codec, pid) = (Codec::Bincode, process::id());
+        self.hello_in(Codec::Bincode, version)
+    }
+
+    fn hello_in(&mut self, codec: Codec, version: u32) -> Result<(), Fault> {
+        let pid = process::id();
         let hello = WorkerHello { version, codec, pid, capabilities: Vec::new() };
         Ok(self.replies.write_all(&hello.to_frame())?)
     }
@@ -176,6 +182,25 @@ fn framed(message: &ToSupervisor<'_>) -> Vec<u8> {
         Codec::Bincode.write_to_supervisor(message, out);
     });
     out
+}
+
+fn raw() -> Result<(), Fault> {
+    let mut wire = Wire::open()?;
+    wire.frame()?;
+    wire.hello_in(Codec::Json, VERSION)?;
+    while let Some(body) = wire.frame()? {
+        if let ToWorker::Job { id, attempt, payload } = Codec::Json.read_to_worker(&body)? {
+            let payload = String::from_utf8(payload.into_owned())?;
+            let filled = payload.replace("%ID%", &id.to_string());
+            for message in filled.replace("%ATTEMPT%", &attempt.to_string()).split('\t') {
+                let mut bytes = Vec::new();
+                let write = |out: &mut Vec<u8>| out.extend_from_slice(message.as_bytes());
+                frame::append(&mut bytes, usize::MAX, write)?;
+                wire.replies.write_all(&bytes)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn flood() -> Result<(), Fault> {

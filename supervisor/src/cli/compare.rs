@@ -13,12 +13,16 @@ use compare::{
     Comparison, Progress, Settings, figures, html, jsonl,
     machine::Machine,
     plan::{Fault, Plan, Way, Work},
-    table, verdict,
+    table::{self, Table},
+    verdict,
 };
 use pool::signal::Signal;
 use process::{signals::die_by, terminal};
 use supervisor::{run::status, settings::Workers};
-use text::units::{parse_duration, parse_size, show_size};
+use text::{
+    columns::wrap,
+    units::{parse_duration, parse_size, show_size},
+};
 
 use super::{print, refusal::Faults, rules::positive_duration, run::FormatArgument};
 
@@ -239,13 +243,11 @@ impl Arguments {
         let rows = figures::rows(plan, runs);
         let verdict = verdict::sentences(plan, &rows);
         let tables = table::tables(plan, &rows);
-        let mut text = String::new();
-        for table in &tables {
-            text.push_str(&table.to_text());
-            text.push('\n');
-        }
-        verdict.iter().for_each(|sentence| text.push_str(&format!("{sentence}\n")));
-        text.push_str(&format!("\nMeasured on {machine}.\n"));
+        let width = match self.format {
+            FormatArgument::Text => terminal::columns(io::stdout()),
+            FormatArgument::Jsonl => terminal::columns(io::stderr()),
+        };
+        let text = text(&tables, &verdict, &machine, width.map(usize::from));
         let errors = rows.iter().filter_map(|row| Some((row.way, row.error.as_deref()?)));
         let errors: Vec<_> = errors.collect();
         for (way, error) in &errors {
@@ -282,8 +284,7 @@ impl Arguments {
     }
 }
 
-/// The file of `--html`, created before anything is measured. It keeps what it holds until there is a
-/// new page.
+/// The file of `--html`, created before anything is measured.
 struct Html<'a> {
     path: &'a Path,
     file: File,
@@ -291,21 +292,34 @@ struct Html<'a> {
 
 impl<'a> Html<'a> {
     fn create(path: &'a Path) -> Result<Self, String> {
-        let file = File::options().write(true).create(true).truncate(false).open(path);
+        let file = files::create(path);
         file.map(|file| Self { path, file }).map_err(|error| Self::refused(path, &error))
     }
 
     fn write(mut self, page: &str) -> Result<(), String> {
-        // A device or a pipe has no length.
-        let is_file = self.file.metadata().is_ok_and(|file| file.is_file());
-        let emptied = if is_file { self.file.set_len(0) } else { Ok(()) };
-        let written = emptied.and_then(|()| self.file.write_all(page.as_bytes()));
+        let written = self.file.write_all(page.as_bytes());
         written.map_err(|error| Self::refused(self.path, &error))
     }
 
     fn refused(path: &Path, error: &io::Error) -> String {
         format!("--html {}: {error}; name a file that can be written", path.display())
     }
+}
+
+/// The report for people: the conclusions, and the tables from which they are drawn.
+fn text(tables: &[Table], verdict: &[String], machine: &Machine, width: Option<usize>) -> String {
+    let mut text = String::new();
+    for sentence in verdict {
+        text += &wrap(sentence, width);
+        text.push('\n');
+    }
+    for table in tables {
+        text.push('\n');
+        text += &table.to_text(width);
+    }
+    text.push('\n');
+    text += &wrap(&format!("Measured on {machine}."), width);
+    text + "\n"
 }
 
 fn all_ways() -> Vec<Way> {
@@ -329,7 +343,7 @@ impl Line {
         let fault = if fault == Fault::None { String::new() } else { format!(", {fault}") };
         let warm_up = if counts { "" } else { " (to warm up)" };
         let text = format!("{}/{total} {}{fault}{warm_up}", done + 1, way.title());
-        let columns = usize::from(terminal::columns()).saturating_sub(1);
+        let columns = usize::from(terminal::columns(io::stderr()).unwrap_or(80)).saturating_sub(1);
         self.put(&text.chars().take(columns).collect::<String>());
     }
 

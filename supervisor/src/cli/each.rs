@@ -18,7 +18,9 @@ use process::spawn::lookup;
 use supervisor::{
     dry_run::dry_run,
     model::TAIL_BYTES,
-    settings::{Capture, CommandSettings, JobSource, Jobs, Output, Report, Settings, Workers},
+    settings::{
+        Capture, CommandSettings, JobSource, Jobs, Output, Report, Settings, Wire, Workers,
+    },
     template::{Reading, Template},
 };
 use text::units::{parse_duration, parse_size};
@@ -213,13 +215,14 @@ impl Arguments {
             reports: self.reports(),
             serve: self.views.serve(),
             name: self.views.name(),
-            notify: program::notify_socket(),
+            notify: program::service_manager(),
             program,
             jobs: Some(Jobs {
                 source,
                 separator: self.rules.separator(),
                 keep_order: self.rules.keep_order,
                 progress: self.rules.progress(),
+                wire: Wire::Frames,
                 frame_bytes_max: FRAME_BYTES_MAX,
                 commands: Some(commands),
                 journal,

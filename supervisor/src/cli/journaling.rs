@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
+#[cfg(feature = "journal")]
+use journal::resume::DIRECTORY;
 use pool::limits::{Limits, Resource, UNLIMITED};
 use supervisor::settings::Journal;
 #[cfg(feature = "journal")]
@@ -66,8 +68,10 @@ impl Arguments {
     pub(super) fn journal(
         &self,
         program: &[OsString],
-        set: Set,
+        mut set: Set,
     ) -> Result<Option<Journal>, &'static str> {
+        let directory = std::env::current_dir().ok();
+        set.put(DIRECTORY, directory.as_ref().map(|directory| directory.to_string_lossy()));
         Ok(self.journal.clone().map(|file| Journal {
             file,
             sync: match self.sync {
@@ -140,7 +144,7 @@ impl Set {
 #[cfg(feature = "journal")]
 pub(super) fn typed(set: &BTreeMap<String, String>) -> Vec<String> {
     let mut words = Vec::new();
-    for (flag, value) in set.iter().filter(|(flag, _)| *flag != VERB) {
+    for (flag, value) in set.iter().filter(|(flag, _)| ![VERB, DIRECTORY].contains(&&***flag)) {
         match flag.split_once(' ') {
             Some((flag, name)) => words.extend([flag.into(), format!("{name}={value}")]),
             None if value.is_empty() => words.push(flag.clone()),
@@ -196,7 +200,13 @@ mod tests {
     #[cfg(feature = "journal")]
     #[test]
     fn recorded_options_become_arguments_again() {
-        let set = [("--env A", "1 2"), ("--stdin", ""), ("--timeout", "30s"), (VERB, "each")];
+        let set = [
+            ("--env A", "1 2"),
+            ("--stdin", ""),
+            ("--timeout", "30s"),
+            (VERB, "each"),
+            (DIRECTORY, "/x"),
+        ];
         let set = set.map(|(flag, value)| (flag.to_owned(), value.to_owned())).into();
         assert_eq!(typed(&set), ["--env", "A=1 2", "--stdin", "--timeout=30s"]);
     }

@@ -12,7 +12,10 @@ use super::{
     connection::{Connection, Received},
     event_queue::NewsSender,
     output::OutputStream,
+    progress_news::ProgressNews,
 };
+use tokio::time::timeout_at;
+
 use crate::sink::{Origin, Outlet, Stream};
 use pool::{Memory, News, Remains, Reply, event::WorkerId, exit::Pipe};
 use process::proc;
@@ -41,11 +44,13 @@ pub(super) struct ReplyReader {
     /// Whether a limit or a recycling rule depends on the worker's memory.
     watches_memory: bool,
     memory_sampled_at: Option<Instant>,
+    progress: ProgressNews,
 }
 
 impl ReplyReader {
     pub(super) fn new(channels: Channels, watches_memory: bool) -> Self {
-        Self { channels, watches_memory, memory_sampled_at: None }
+        let progress = ProgressNews::default();
+        Self { channels, watches_memory, memory_sampled_at: None, progress }
     }
 
     /// Forwards messages until the worker closes its reply pipe or violates the protocol.
@@ -56,6 +61,9 @@ impl ReplyReader {
         let news = Rc::clone(&self.channels.news);
         let closed = Rc::clone(&news);
         self.channels.connection.on_hang_up(move || closed.send(News::Closed(Pipe::Jobs)));
+        if let Some(abilities) = self.channels.connection.abilities_without_hello() {
+            news.send(News::Hello(abilities));
+        }
         let mut had_output = false;
         loop {
             news.credit().await;
@@ -64,7 +72,17 @@ impl ReplyReader {
                 self.channels.outlet.room().await;
             }
             let mut received = Received::default();
-            let result = self.channels.connection.receive(&mut received).await;
+            let receive = self.channels.connection.receive(&mut received);
+            let result = match self.progress.due() {
+                None => receive.await,
+                Some(due) => match timeout_at(due, receive).await {
+                    Ok(result) => result,
+                    Err(_) => {
+                        self.progress.take_due().into_iter().for_each(|it| news.send(it));
+                        continue;
+                    }
+                },
+            };
             had_output = !received.output.is_empty();
             self.forward(received);
             match result {
@@ -83,6 +101,9 @@ impl ReplyReader {
             output.iter().for_each(|stream| stream.note_running_job());
         }
         self.channels.forward_reports(&mut received);
+        if let Some((id, progress)) = received.progress.take() {
+            self.progress.note(id, progress).into_iter().for_each(|it| news.send(it));
+        }
         if let Some(abilities) = received.hello {
             // Output from before the hello belongs to no job.
             output.iter().for_each(|stream| stream.clear_tail());
@@ -125,13 +146,15 @@ impl Channels {
     /// Reads what a dead worker left, after its [`ReplyReader`] was aborted.
     pub(super) fn finish(&self) -> Remains {
         let mut received = Received::default();
-        let output = self.output.each_ref().map(|stream| stream.tail()).concat();
+        let mut output = self.output.each_ref().map(|stream| stream.tail()).concat();
         let (started, result) = self.connection.finish(&mut received);
+        output.extend(self.connection.unfinished_line());
         self.output.iter().for_each(|stream| stream.catch_up());
         self.forward_reports(&mut received);
         self.outlet.end_declared(self.worker);
         self.connection.kill_job_process();
-        let (spoke, broken) = (received.hello.is_some(), result.err());
+        let has_spoken = || self.connection.abilities_without_hello().is_some();
+        let (spoke, broken) = (received.hello.is_some() || has_spoken(), result.err());
         Remains { spoke, replies: received.replies, started, broken, output }
     }
 }

@@ -3,22 +3,20 @@
 //! the reply, so that neither its memory nor the size of a frame bounds what a command may write.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Seek, SeekFrom},
     mem,
     os::fd::{AsFd, BorrowedFd},
-    path::Path,
 };
 
+use files::Directory;
 use memchr::memrchr;
 use worker::{ServeError, Worker};
 
 use super::{STREAMS, report::CommandReport, stdio::Pipe};
-use crate::{
-    model::{TAIL_BYTES, tag},
-    settings,
-};
+use crate::{model::tag, settings};
 use pool::{command::Gap, exit::says_out_of_memory};
+use process::descriptors::TAIL_BYTES;
 
 /// Bytes that are read from one stream before the others have their turn.
 const PIECE_BYTES: usize = 256 << 10;
@@ -35,6 +33,8 @@ pub(super) struct Capture {
     how: settings::Capture,
     pipes: Option<[Pipe; 2]>,
     files: Option<[File; 2]>,
+    /// The directory of the files, once a command has written there.
+    directory: Option<Directory>,
     streams: [Kept; 2],
     /// The incomplete last line of each stream.
     held: [Vec<u8>; 2],
@@ -76,6 +76,7 @@ impl Capture {
             how,
             pipes: None,
             files: None,
+            directory: None,
             streams: [kept(), kept()],
             held: [Vec::new(), Vec::new()],
             prefix: Vec::new(),
@@ -105,7 +106,11 @@ impl Capture {
     /// Opens the files or pipes that the command writes its two streams to.
     pub(super) fn open(&mut self) -> io::Result<[BorrowedFd<'_>; 2]> {
         if let settings::Capture::Files(directory) = &self.how {
-            let files = open_files(directory, &self.name, self.attempt)?;
+            let directory = match self.directory.take() {
+                Some(directory) => directory,
+                None => files::create_directory(directory)?,
+            };
+            let files = open_files(self.directory.insert(directory), &self.name, self.attempt)?;
             return Ok(self.files.insert(files).each_ref().map(AsFd::as_fd));
         }
         let pipes = match self.pipes.take() {
@@ -305,15 +310,18 @@ impl Kept {
 
 /// Opens the files of an attempt. Those of the attempt before it get its number into their names, so
 /// that the names without one are always those of the last attempt.
-fn open_files(directory: &Path, name: &str, attempt: u32) -> io::Result<[File; 2]> {
+fn open_files(directory: &Directory, name: &str, attempt: u32) -> io::Result<[File; 2]> {
     let open = |stream: &str| {
-        let path = directory.join(format!("{name}.{stream}"));
+        let path = format!("{name}.{stream}");
         if attempt > 1 {
-            let before = directory.join(format!("{name}.{}.{stream}", attempt - 1));
             // The attempt before may have ended before it had files.
-            let _ = fs::rename(&path, before);
+            let _ = directory.rename(&path, &format!("{name}.{}.{stream}", attempt - 1));
         }
-        File::options().read(true).write(true).create(true).truncate(true).open(path)
+        // A fault of a start has an error number.
+        directory.create(&path).map_err(|error| match error.raw_os_error() {
+            Some(_) => error,
+            None => io::Error::from_raw_os_error(libc::EPERM),
+        })
     };
     Ok([open("stdout")?, open("stderr")?])
 }

@@ -1,14 +1,10 @@
-//! Output of workers: pieces on their way to observers, and how much is kept as evidence.
+//! Output of workers: pieces on their way to observers.
 
 use std::{borrow::Cow, sync::Arc};
 
 use crate::template::INPUT_SEPARATOR;
 use pool::event::WorkerId;
 use text::escape::visible;
-
-/// Bytes kept of the end of an output stream. A program that dies for lack of memory usually reports
-/// it in its last lines, and the record of a quarantined job shows them.
-pub const TAIL_BYTES: usize = 8 << 10;
 
 /// One read of a worker's output; it may begin and end in the middle of a line.
 #[derive(Clone, Debug)]

@@ -29,6 +29,8 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
         Event::RollCancelled { worker } => {
             format!("roll called off: the new {worker} did not stay up")
         }
+        Event::Paused => "paused: running jobs finish, no others are started".into(),
+        Event::Resumed => "resumed".into(),
         Event::ShuttingDown { reason: ShutdownReason::Signal(signal) } => {
             let commands = settings.jobs.as_ref().and_then(|jobs| jobs.commands.as_ref());
             let grace = show_duration(commands.map_or(settings.grace, |commands| commands.grace));
@@ -56,6 +58,7 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
         Event::Started { .. }
         | Event::Ready { .. }
         | Event::Stopping { .. }
+        | Event::Progress { .. }
         | Event::Jobs(_)
         | Event::ShuttingDown { .. } => return None,
     };

@@ -96,16 +96,16 @@ mod tests {
             ..Tally::default()
         };
         for (tally, text) in [
-            (tally(0, 0, 0, 0), "0 jobs: 0 ok; 2.00 s\n"),
-            (tally(1, 1, 0, 0), "1 job: 1 ok; 2.00 s\n"),
-            (tally(9, 8, 1, 1), "9 jobs: 8 ok, 1 failed; 1 tried again; 2.00 s, 4.5/s\n"),
-            (tally(4_000_000, 4_000_000, 0, 0), "4000000 jobs: 4000000 ok; 2.00 s, 2.00 M/s\n"),
+            (tally(0, 0, 0, 0), "0 jobs: 0 ok; 2 s\n"),
+            (tally(1, 1, 0, 0), "1 job: 1 ok; 2 s\n"),
+            (tally(9, 8, 1, 1), "9 jobs: 8 ok, 1 failed; 1 tried again; 2 s, 4.5/s\n"),
+            (tally(4_000_000, 4_000_000, 0, 0), "4000000 jobs: 4000000 ok; 2 s, 2.00 M/s\n"),
         ] {
             assert_eq!(summary(tally, Partial::default(), took), text);
         }
         let stopped = Tally { not_run: 2, ..tally(3, 1, 0, 0) };
         let text = "3 jobs: 1 ok, 2 not run; input not read to its end; 1 with a part of the output \
-                    left out; 2.00 s, 0.5/s\n";
+                     left out; 2 s, 0.5/s\n";
         assert_eq!(summary(stopped, Partial { input: true, outputs: 1 }, took), text);
     }
 }

@@ -20,10 +20,7 @@ use super::{
 };
 use crate::{
     executor::Executor,
-    observe::{
-        summary::{Partial, summary},
-        table::table,
-    },
+    observe::summary::{Partial, summary},
     settings::Output,
     sink::{Stream, reports::RunOver},
     source::Source,
@@ -41,8 +38,7 @@ impl Run<Executor> {
         let took = self.begin_closing(end);
         let orphans = self.executor.kill_orphans().await;
         self.report_orphans(&orphans);
-        let text = (!is_quiet(end)).then(|| self.final_text(took));
-        let written = self.write_rest(&mut waits, text, took).await;
+        let written = self.write_rest(&mut waits, !is_quiet(end), took).await;
         let end = self.judge_output();
         let end = self.close_recording(&mut waits, end, written).await;
         self.take_leave(end).await;
@@ -56,19 +52,20 @@ impl Run<Executor> {
         }
     }
 
-    /// Waits until every outcome and the text are written.
+    /// Waits until every outcome and the final text, if there is one, are written.
     async fn write_rest(
         &mut self,
         waits: &mut Waits,
-        text: Option<String>,
+        has_text: bool,
         took: Duration,
     ) -> Result<(), Left> {
         let outlet = Rc::clone(&self.edges.outlet);
         self.until_committed(waits).await?;
         self.until(waits, outlet.settled()).await?;
-        self.complete_reports(took, text.is_some());
-        if let Some(text) = text {
-            let text = text + &self.dropped_bytes();
+        self.complete_reports(took, has_text);
+        if has_text {
+            // Only now is it known how many ends could be recorded.
+            let text = self.final_text(took) + &self.dropped_bytes();
             outlet.writer().push(Stream::Stderr, text.into_bytes());
         }
         self.until(waits, outlet.writer().flushed()).await?;
@@ -191,7 +188,7 @@ impl<E: Perform> Run<E> {
     /// The table or the summary that a run ends with.
     fn final_text(&mut self, took: Duration) -> String {
         if self.settings.jobs.is_none() {
-            return table(&self.views.board, &HashMap::new());
+            return self.table(&HashMap::new());
         }
         let is_whole = !self.edges.input.source.as_mut().is_some_and(Source::has_more);
         let wants_output = self.settings.output != Output::None;

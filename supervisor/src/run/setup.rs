@@ -1,7 +1,7 @@
 //! Everything that a run opens before its first step. Whatever can fail, fails before a worker
 //! starts.
 
-use std::{rc::Rc, sync::Arc};
+use std::{io, rc::Rc, sync::Arc};
 
 use super::{
     Run, RunError,
@@ -27,6 +27,7 @@ use pool::{Actions, Policy, Pool};
 use process::{
     descriptors::OpenFiles,
     memory,
+    notify::ServiceManager,
     signals::{Request, Requests},
     stdout,
     warden::Ward,
@@ -43,7 +44,6 @@ pub(super) struct Setup {
     writer: Writer,
     observers: Option<Observers>,
     stream: Option<EventStream>,
-    readiness: Option<Readiness>,
 }
 
 impl Setup {
@@ -74,19 +74,8 @@ impl Setup {
             listeners.serve().map_err(RunError::refused("start the thread for observers"))?;
         writer.push(Stream::Stderr, text.into_bytes());
         let (observers, stream) = observers.unzip();
-        let readiness = connect_service_manager(settings, &writer);
         let info = Arc::new(info);
-        Ok(Self {
-            open_files,
-            info,
-            source,
-            report_names,
-            log,
-            writer,
-            observers,
-            stream,
-            readiness,
-        })
+        Ok(Self { open_files, info, source, report_names, log, writer, observers, stream })
     }
 
     /// Builds the run. Must be called in the runtime.
@@ -98,6 +87,7 @@ impl Setup {
         settings: &Settings,
         ward: Ward,
     ) -> Result<(Run<Executor>, Waits), RunError> {
+        let readiness = readiness(ward.service_manager, settings, &self.writer);
         let signals = Requests::from_pipe(ward.signal_pipe)
             .map_err(RunError::refused("listen to signals"))?;
         let recorded = match (self.log, &settings.jobs) {
@@ -119,7 +109,7 @@ impl Setup {
         let optional = Optional {
             stream: self.stream,
             progress: progress.and_then(|(jobs, total)| Progress::new(jobs, total)),
-            readiness: self.readiness,
+            readiness,
         };
         let run = Run {
             info: Arc::clone(&self.info),
@@ -161,15 +151,24 @@ fn check_open_files(
     Ok(open_files.suffice_for(workers, each, others + listeners, "workers", "--workers")?)
 }
 
-/// The service manager that started the supervisor, if one did. The run goes on without it.
-fn connect_service_manager(settings: &Settings, writer: &Writer) -> Option<Readiness> {
-    let readiness = Readiness::connect(settings.notify.as_deref()?);
-    if let Err(error) = &readiness {
-        let text =
-            format!("supervisor: the service manager is not notified: NOTIFY_SOCKET: {error}\n");
-        writer.push(Stream::Stderr, text.into_bytes());
+/// The notifications for the service manager that started the supervisor, if one did. The run goes
+/// on without it.
+fn readiness(
+    manager: Option<io::Result<ServiceManager>>,
+    settings: &Settings,
+    writer: &Writer,
+) -> Option<Readiness> {
+    let watchdog = settings.notify.as_ref().and_then(|notify| notify.watchdog);
+    match manager? {
+        Ok(manager) => Some(Readiness::new(manager, watchdog)),
+        Err(error) => {
+            let text = format!(
+                "supervisor: the service manager is not notified: NOTIFY_SOCKET: {error}\n"
+            );
+            writer.push(Stream::Stderr, text.into_bytes());
+            None
+        }
     }
-    readiness.ok()
 }
 
 /// What a run has once its log has begun.

@@ -48,6 +48,8 @@ pub struct Pool {
     reported: Tally,
     /// Present if memory is limited.
     pub(super) memory: Option<MemoryWatch>,
+    /// Whether a user paused the run: no job is sent.
+    pub(super) is_paused: bool,
     /// No job is sent before this time, because of `--delay`.
     pub(super) send_after: Tick,
     /// Slots that may have room for jobs.
@@ -71,6 +73,7 @@ impl Pool {
             ledger: Ledger::default(),
             reported: Tally::default(),
             memory: policy.limits.tree_bytes().map(MemoryWatch::new),
+            is_paused: false,
             send_after: Tick::ZERO,
             ready: ReadySet::default(),
             dirty_slots: Vec::new(),
@@ -133,6 +136,8 @@ impl Pool {
             Input::Cancel { id, now: at_once } => self.cancel(now, id, at_once, actions),
             Input::Kill { workers } => self.kill(now, &workers, actions),
             Input::Scale(workers) => self.scale(now, workers, actions),
+            Input::Restart { workers } => self.restart(&workers),
+            Input::Pause(pause) => self.pause(now, pause, actions),
             Input::Examined { worker, id, hang } => {
                 let slot = self.slots.get(worker);
                 if let Some(worker) = slot.and_then(|slot| self.slots[slot].find(worker)) {

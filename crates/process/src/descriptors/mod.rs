@@ -2,6 +2,7 @@
 
 mod open_files;
 mod pipes;
+mod tail;
 mod writers;
 
 use std::{
@@ -14,6 +15,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 pub use self::{
     open_files::{OpenFiles, TooFewFiles},
     pipes::{bytes_waiting, look_ahead, read_waiting, wait_writable, write, write_over},
+    tail::{TAIL_BYTES, Tail},
     writers::has_writer,
 };
 

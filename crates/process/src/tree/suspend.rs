@@ -1,20 +1,32 @@
-//! Suspends all descendants of this process. They are stopped one by one: workers have sessions of
-//! their own, so a Ctrl-Z at the terminal reaches none of them.
+//! Suspends this process and all its descendants. They are stopped one by one: workers have sessions
+//! of their own, so a Ctrl-Z at the terminal reaches none of them.
+
+use std::time::{Duration, Instant};
 
 use pool::signal::Signal;
 
 use super::{kill::contains, table::ProcessTable};
-use crate::{proc::Stat, wait::signal_if_same};
+use crate::{proc::Stat, signals::suspend, wait::signal_if_same};
+
+/// Stops all descendants of this process and the process itself, as for Ctrl-Z, until it is
+/// continued. Before the descendants are resumed, `skip` gets the time for which they were stopped,
+/// which no time limit should count.
+pub fn suspend_all(skip: impl FnOnce(Duration)) {
+    let stopped = Suspended::stop_descendants();
+    let at = Instant::now();
+    suspend(Signal::TSTP);
+    let stopped_for = at.elapsed();
+    skip(stopped_for);
+    stopped.resume();
+}
 
 /// The processes that were stopped, to be resumed later.
-#[derive(Debug)]
-pub struct Suspended(Vec<Stat>);
+struct Suspended(Vec<Stat>);
 
 impl Suspended {
     /// Stops all descendants that are not stopped already, and repeats that until no new one
     /// appears.
-    #[must_use]
-    pub fn stop_descendants() -> Self {
+    fn stop_descendants() -> Self {
         let own = std::process::id().cast_signed();
         let mut stopped: Vec<Stat> = Vec::new();
         loop {
@@ -33,7 +45,7 @@ impl Suspended {
     }
 
     /// Resumes the processes.
-    pub fn resume(self) {
+    fn resume(self) {
         self.0.iter().for_each(|process| signal_if_same(process, Signal::CONT));
     }
 }

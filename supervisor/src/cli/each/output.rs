@@ -1,6 +1,6 @@
 //! The options of `supervisor each` about the output of commands.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use supervisor::settings::{Capture, Report, Settings};
 
@@ -27,10 +27,9 @@ pub(in crate::cli) fn create_directory(settings: &Settings) -> Result<(), Faults
         return Ok(());
     };
     let option = format!("--output files:{}", directory.display());
-    let listed = fs::create_dir_all(directory).and_then(|()| fs::read_dir(directory));
-    let listed = listed.map_err(|error| format!("{option}: {error}: name another"))?;
-    let names = listed.filter_map(Result::ok).map(|file| file.file_name());
-    let mut old = names.filter(|name| is_output(&name.to_string_lossy()));
+    let names = files::create_directory(directory).and_then(|directory| directory.names());
+    let names = names.map_err(|error| format!("{option}: {error}: name another"))?;
+    let mut old = names.into_iter().filter(|name| is_output(&name.to_string_lossy()));
     match old.next().filter(|_| jobs.journal.is_none()) {
         None => Ok(()),
         Some(name) => Err(format!(

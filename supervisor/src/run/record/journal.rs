@@ -52,6 +52,9 @@ fn opening_messages(accepted: &[resume::Difference], opened: &Opened, on_lost: O
     for difference in accepted {
         let _ = writeln!(text, "supervisor: {difference}");
     }
+    if opened.was_empty() {
+        text.push_str("supervisor: the journal was an empty file: no job counts as done\n");
+    }
     let end = match on_lost {
         OnLost::Rerun => "run again",
         OnLost::Fail => "failed, as --on-lost fail has it",

@@ -24,13 +24,10 @@ pub(in crate::sink) struct Joblog {
 }
 
 impl Joblog {
-    pub(in crate::sink) fn new(template: Option<Template>) -> Self {
-        Self { template, began: SystemTime::now() }
-    }
-
-    /// The joblog of a run that began at this time, with inputs in place of commands.
-    pub(super) fn since(began: SystemTime) -> Self {
-        Self { template: None, began }
+    /// The joblog of a run that began at this time. Without a template it has inputs in place of
+    /// commands.
+    pub(in crate::sink) fn new(template: Option<Template>, began: SystemTime) -> Self {
+        Self { template, began }
     }
 
     pub(in crate::sink) fn begin(&self, out: &mut Vec<u8>) {

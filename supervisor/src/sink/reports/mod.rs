@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 pub use self::export::{Export, wall_clock};
@@ -65,7 +65,7 @@ impl ReportFile {
 pub fn open(reports: &[settings::Report]) -> Result<Vec<ReportFile>, ReportError> {
     let open = |report: &settings::Report| {
         let (flag, path) = named(report);
-        let file = File::create(path).map_err(|reason| ReportError {
+        let file = files::create(path).map_err(|reason| ReportError {
             flag,
             path: path.to_owned(),
             reason,
@@ -167,7 +167,7 @@ impl ReportContent {
         info: &Arc<RunInfo>,
     ) -> Self {
         match report {
-            settings::Report::Joblog(_) => Self::Joblog(Joblog::new(template)),
+            settings::Report::Joblog(_) => Self::Joblog(Joblog::new(template, SystemTime::now())),
             settings::Report::Junit(_) => Self::Junit(Junit::new(template)),
             settings::Report::Jsonl(_) => Self::Jsonl(limits.clone()),
             settings::Report::Events(_) => Self::Events(Arc::clone(info)),

@@ -2,6 +2,7 @@
 
 mod child_environment;
 mod launch;
+mod orphans;
 mod outcomes;
 mod parent_death;
 mod recycle;

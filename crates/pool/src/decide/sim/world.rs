@@ -69,6 +69,7 @@ pub(super) struct World {
     /// Attempts that ended in this step, as the pool reports them.
     pub(super) fresh: Vec<(u64, Attempt)>,
     pub(super) hold: bool,
+    pub(super) paused: bool,
     /// When a job was last sent.
     pub(super) sent: Option<Tick>,
     pub(super) source_ended: bool,
@@ -86,6 +87,8 @@ pub(super) struct World {
     pub(super) sampling: VecDeque<Vec<WorkerId>>,
     /// Workers above their limit, according to the samples of this step.
     pub(super) too_heavy: BTreeSet<WorkerId>,
+    /// The number of doubtful samples of each worker in a row.
+    pub(super) doubts: BTreeMap<WorkerId, u32>,
     /// The bug that is planted in the pool.
     pub(super) bug: Option<Bug>,
     /// The number of jobs that the source still has.
@@ -129,6 +132,7 @@ impl World {
             answers: BTreeMap::new(),
             fresh: Vec::new(),
             hold: false,
+            paused: false,
             sent: None,
             source_ended: false,
             spawned: false,
@@ -138,6 +142,7 @@ impl World {
             scale: 0,
             sampling: VecDeque::new(),
             too_heavy: BTreeSet::new(),
+            doubts: BTreeMap::new(),
             bug: None,
             to_come: chance.below(61),
             position: 0,
@@ -267,6 +272,8 @@ impl World {
     fn finish_source(&mut self) {
         self.hold = false;
         self.step(Input::Hold(false));
+        self.paused = false;
+        self.step(Input::Pause(false));
         while self.to_come > 0 {
             let input = self.job_input();
             self.step(input);

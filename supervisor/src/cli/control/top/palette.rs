@@ -38,7 +38,7 @@ impl Palette {
     pub(super) fn of(&self, state: &str) -> Style {
         match state {
             "running" | "ready" | "ended" => self.good,
-            "starting" | "stopping" => self.passing,
+            "starting" | "paused" | "stopping" => self.passing,
             "unkillable" | "gone" => self.bad,
             _ => self.faint,
         }
