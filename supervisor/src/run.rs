@@ -171,7 +171,10 @@ impl Run<Executor> {
     /// Stops all workers and the supervisor itself, as for Ctrl-Z, until it is continued. That
     /// time does not count.
     fn suspend(&mut self) {
-        suspend_all(|suspended| self.clock.skip(suspended));
+        suspend_all(|suspended| {
+            self.clock.skip(suspended);
+            self.executor.add_suspended(suspended);
+        });
     }
 
     /// Ends everything at once, because the warden is dead: nobody would clean up after this

@@ -218,8 +218,8 @@ impl Workers {
 /// A text that is not a number of workers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a number of workers: write 1 to {max}, auto for one per CPU, +N or -N for so many \
-     more or fewer, or N%",
+    "`{0}` is not a number of workers: write 1 to {max}, auto for one per CPU, +N or -N for N more \
+     or fewer, or N%",
     max = Workers::MAX
 )]
 pub struct WorkersError(String);

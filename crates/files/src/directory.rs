@@ -161,6 +161,14 @@ impl Directory {
         Place::below(self.opened.as_fd(), name)?.create(OFlag::O_RDWR)
     }
 
+    /// Gives a file another name in the directory, and replaces the file that has it.
+    ///
+    /// # Errors
+    /// There is no such file, or the system refused it.
+    pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(renameat(&self.opened, from, &self.opened, to)?)
+    }
+
     /// Removes a file, if it exists.
     ///
     /// # Errors

@@ -198,7 +198,7 @@ pub enum ShutdownReason {
     Halted {
         /// Whether running jobs are stopped too.
         now: bool,
-        /// Whether that is what the run was for: so many jobs have succeeded, or have ended and none
+        /// Whether that is what the run was for: enough jobs have succeeded, or have ended and none
         /// of them failed.
         is_goal: bool,
     },

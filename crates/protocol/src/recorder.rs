@@ -11,10 +11,12 @@
 //! | 8 | `u64` base: the position of the buffer's first byte in the reply stream, counted from the first byte that the worker ever wrote to the reply pipe |
 //! | 16 | `u64` filled: the number of bytes in the buffer |
 //! | 24 | `u64` owner: the process id in the hello that the supervisor accepted; 0 before that |
+//! | 32 | `u64` suspended: the number of milliseconds for which the supervisor has suspended the worker |
 //! | 4096 | the buffer, 64 KiB: replies that are not yet written to the pipe |
 //!
-//! Numbers are in native byte order. The worker writes everything apart from the *retracted* bit and
-//! the owner, in an order that leaves the page correct if the worker dies after any store. The gate changes in
+//! Numbers are in native byte order. The supervisor writes the *retracted* bit, the owner and
+//! *suspended*, and the worker everything else, in an order that leaves the page correct if the worker
+//! dies after any store. The gate changes in
 //! one atomic operation, so a retraction and a start have a definite order that both
 //! sides agree on.
 
@@ -29,6 +31,7 @@ use std::{
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         fence,
     },
+    time::Duration,
 };
 
 use crate::sys::{Mapping, sealed_memory};
@@ -39,6 +42,7 @@ const FILLED: usize = 16;
 /// The offset of the owner, by which a process that inherited the descriptor tells whether another
 /// one is the worker already.
 pub const OWNER: usize = 24;
+const SUSPENDED: usize = 32;
 const BUFFER: usize = 4096;
 
 /// The size of the buffer for replies.
@@ -92,6 +96,12 @@ impl Recorder {
     /// Notes which process has said hello.
     pub fn set_owner(&self, pid: u32) {
         self.0.word(OWNER).store(u64::from(pid), Release);
+    }
+
+    /// Notes a time for which the worker was suspended, before it is resumed.
+    pub fn add_suspended(&self, time: Duration) {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.0.word(SUSPENDED).fetch_add(ms, AcqRel);
     }
 
     /// Returns the sequence number of the job that runs or ran last, and whether a retraction is in
@@ -172,6 +182,12 @@ impl RecorderWriter {
             }
         }
         false
+    }
+
+    /// The time for which the supervisor has suspended this worker, in all.
+    #[must_use]
+    pub fn suspended(&self) -> Duration {
+        Duration::from_millis(self.page.word(SUSPENDED).load(Acquire))
     }
 
     /// Ends a retraction: jobs that arrive from now on may start.

@@ -206,7 +206,7 @@ pub struct Failure {
 pub struct Sample {
     /// The moment, since the start of the run.
     pub at_ms: Millis,
-    /// Jobs that had ended.
+    /// Jobs that were done, well or not; not those that were not run.
     pub settled: u64,
     /// Jobs that had ended and did not succeed.
     pub failed: u64,

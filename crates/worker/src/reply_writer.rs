@@ -50,6 +50,11 @@ impl ReplyWriter {
         Self { pipe, recorder, max_frame, oldest: None }
     }
 
+    /// The time for which the supervisor has suspended this worker, in all.
+    pub(crate) fn suspended(&self) -> Duration {
+        self.recorder.as_ref().map(RecorderWriter::suspended).unwrap_or_default()
+    }
+
     /// Claims the `seq`-th job that arrived; false if it is retracted.
     pub(crate) fn may_start(&self, seq: u64) -> bool {
         self.recorder.as_ref().is_none_or(|recorder| recorder.start(seq))

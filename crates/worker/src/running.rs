@@ -3,7 +3,10 @@
 //! A worker can forward output and progress that belong to the job, name the process that runs it,
 //! and learn that the supervisor cancels it.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::{
+    os::fd::{BorrowedFd, OwnedFd},
+    time::Duration,
+};
 
 use protocol::wire::{CANCELS, CancelReason, ToSupervisor};
 
@@ -80,6 +83,12 @@ impl Worker {
         Ok(self.reader.find_cancel(run.id)?.map_or(JobSignal::Nothing, JobSignal::Cancel))
     }
 
+    /// The time for which the supervisor has suspended this worker, in all. It counts for no time limit.
+    #[must_use]
+    pub fn suspended(&self) -> Duration {
+        self.writer.suspended()
+    }
+
     /// Reports that a child process runs the job. The supervisor kills that process's group if this
     /// worker dies.
     ///
@@ -98,9 +107,18 @@ impl Worker {
         const PIECE_BYTES: usize = 2 << 10;
         let number = if stream == Stream::Stdout { 1 } else { 2 };
         let piece_bytes = PIECE_BYTES.max(self.writer.frame_bytes_max().min(64 << 10) / 2);
-        bytes.chunks(piece_bytes).try_for_each(|piece| {
-            self.send(|id| ToSupervisor::Output { id, stream: number, bytes: piece.into() })
-        })
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let mut length = rest.len().min(piece_bytes);
+            // Not within a character of UTF-8, which has four bytes at most.
+            while length + 4 > piece_bytes && rest.get(length).is_some_and(|it| it & 0xc0 == 0x80) {
+                length -= 1;
+            }
+            let (piece, after) = rest.split_at(length);
+            self.send(|id| ToSupervisor::Output { id, stream: number, bytes: piece.into() })?;
+            rest = after;
+        }
+        Ok(())
     }
 
     /// Reports the progress of the running job: the part that is done, from 0 to 1, and a note for

@@ -1,8 +1,9 @@
 //! `supervisor compare`: the arguments and the output. The crate `compare` runs the comparison.
 
 use std::{
+    fs::File,
     io::{self, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -132,11 +133,18 @@ pub(super) fn main(arguments: &Arguments) -> ExitCode {
         Ok(settings) => settings,
         Err(faults) => return faults.exit(),
     };
+    let html = match arguments.html.as_deref().map(Html::create).transpose() {
+        Ok(html) => html,
+        Err(message) => {
+            print::message(&message);
+            return status::OUTPUT_FAILED.into();
+        }
+    };
     let line = Line::default();
     let comparison = compare::run(&settings, |progress| line.show(progress));
     line.clear();
     match comparison {
-        Ok(comparison) => arguments.report(&settings, &comparison),
+        Ok(comparison) => arguments.report(&settings, &comparison, html),
         Err(error) => {
             print::message(&format!("the ways cannot be run: {error}"));
             status::OUR_FAILURE.into()
@@ -224,7 +232,12 @@ impl Arguments {
         }
     }
 
-    fn report(&self, settings: &Settings, comparison: &Comparison) -> ExitCode {
+    fn report(
+        &self,
+        settings: &Settings,
+        comparison: &Comparison,
+        html: Option<Html<'_>>,
+    ) -> ExitCode {
         let (machine, plan) = (Machine::here(), &settings.plan);
         let runs = &comparison.runs;
         let rows = figures::rows(plan, runs);
@@ -256,12 +269,10 @@ impl Arguments {
             print::message(&format!("stdout cannot be written: {error}"));
             return status::OUTPUT_FAILED.into();
         }
-        if let Some(path) = &self.html {
+        if let Some(file) = html {
             let page = html::page(&machine, plan, (runs, &rows), (&tables, &verdict));
-            let created = files::create(path);
-            if let Err(error) = created.and_then(|mut file| file.write_all(page.as_bytes())) {
-                let path = path.display();
-                print::message(&format!("--html {path}: {error}; name a file that can be written"));
+            if let Err(message) = file.write(&page) {
+                print::message(&message);
                 return status::OUTPUT_FAILED.into();
             }
         }
@@ -270,6 +281,28 @@ impl Arguments {
             None if errors.is_empty() => ExitCode::SUCCESS,
             None => status::FAILED.into(),
         }
+    }
+}
+
+/// The file of `--html`, created before anything is measured.
+struct Html<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> Html<'a> {
+    fn create(path: &'a Path) -> Result<Self, String> {
+        let file = files::create(path);
+        file.map(|file| Self { path, file }).map_err(|error| Self::refused(path, &error))
+    }
+
+    fn write(mut self, page: &str) -> Result<(), String> {
+        let written = self.file.write_all(page.as_bytes());
+        written.map_err(|error| Self::refused(self.path, &error))
+    }
+
+    fn refused(path: &Path, error: &io::Error) -> String {
+        format!("--html {}: {error}; name a file that can be written", path.display())
     }
 }
 

@@ -1,11 +1,13 @@
 //! `supervisor each`: runs a command in a process of its own for each job.
 
+mod inputs;
 mod output;
+mod script;
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     io::{self, IsTerminal},
-    path::{Path, PathBuf},
+    path::{self, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -17,17 +19,18 @@ use supervisor::{
     dry_run::dry_run,
     model::TAIL_BYTES,
     settings::{
-        Capture, CommandSettings, JobSource, Jobs, Linked, Output, Report, Settings, Wire, Workers,
+        Capture, CommandSettings, JobSource, Jobs, Output, Report, Settings, Wire, Workers,
     },
     template::{Reading, Template},
 };
 use text::units::{parse_duration, parse_size};
 use worker::frame::FRAME_BYTES_MAX;
 
-use self::output::{OutputArgument, output_form, report_form, with_directory};
+pub(super) use self::output::create_directory;
+use self::output::{OutputArgument, output_form, report_form};
 use super::{
     exit,
-    jobs::{ARGUMENTS_FOLLOW, START_TIMEOUT},
+    jobs::START_TIMEOUT,
     journaling::{self, Set},
     print, program,
     refusal::Faults,
@@ -36,12 +39,6 @@ use super::{
     views,
 };
 
-/// Begins a list of inputs that is linked to the one before it.
-const LINKED_FOLLOW: &str = ":::+";
-/// Begins the name of a file of inputs.
-const FILE_FOLLOWS: &str = "::::";
-/// The options that name a file of inputs.
-const FILE_OPTIONS: [&str; 3] = ["-a", "--jobs-from", "--arg-file"];
 /// Time that a launcher gets in addition to the grace period, in which it stops its command.
 const LAUNCHER_GRACE: Duration = Duration::from_secs(1);
 
@@ -170,6 +167,9 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
     {
         return exit::cannot_start(fault, &settings.program);
     }
+    if let Err(faults) = create_directory(&settings) {
+        return faults.exit();
+    }
     program::run(&settings)
 }
 
@@ -201,7 +201,6 @@ impl Arguments {
         let program = faults.take(self.program.to_program(argv.unwrap_or_default()));
         let all = source.zip(template).zip(halt).zip(journal).zip(program);
         let ((((source, template), halt), journal), program) = faults.or(all)?;
-        let capture = with_directory(capture)?;
         let (grace, stdin) = (self.program.grace, self.stdin);
         let (stop_signal, kill_scope) = (self.program.stop_signal, self.program.kill.into());
         let commands = CommandSettings { template, grace, stop_signal, kill_scope, stdin, capture };
@@ -232,63 +231,6 @@ impl Arguments {
         })
     }
 
-    /// Removes the lists of inputs from the command, and returns the source of jobs.
-    fn source(&mut self) -> Result<JobSource, Faults> {
-        let is_list = |word: &OsString| {
-            [ARGUMENTS_FOLLOW, LINKED_FOLLOW, FILE_FOLLOWS].iter().any(|list| word == list)
-        };
-        let words = match self.argv.iter().position(is_list) {
-            Some(at) => self.argv.split_off(at),
-            None => Vec::new(),
-        };
-        if words.iter().any(|word| word == FILE_FOLLOWS) {
-            return self.file_behind_command(&words);
-        }
-        let lists = lists(words)?;
-        if lists.is_empty() && self.jobs_from.is_none() {
-            self.refuse_swallowed_option()?;
-        }
-        match (&self.jobs_from, lists.is_empty()) {
-            (Some(_), false) => Err("inputs come from one place: -a FILE, or :::".into()),
-            (_, false) if self.rules.null => {
-                Err("-0 has no meaning with :::, where each argument is an input".into())
-            }
-            (Some(path), true) if path != Path::new("-") => Ok(JobSource::File(path.clone())),
-            (_, true) => Ok(JobSource::Stdin),
-            (None, false) => Ok(JobSource::Product(lists)),
-        }
-    }
-
-    /// Returns the file of `:::: FILE`. Files are not combined with other lists, which are on the
-    /// command line.
-    fn file_behind_command(&self, words: &[OsString]) -> Result<JobSource, Faults> {
-        match (words, &self.jobs_from) {
-            ([_, file], None) if file == "-" => Ok(JobSource::Stdin),
-            ([_, file], None) => Ok(JobSource::File(file.into())),
-            _ => {
-                Err(":::: takes one FILE, and no other inputs beside it: COMMAND :::: FILE is the \
-                      same as -a FILE COMMAND"
-                    .into())
-            }
-        }
-    }
-
-    /// Refuses a file of inputs that is named behind the command, where stdin would be read instead.
-    fn refuse_swallowed_option(&self) -> Result<(), Faults> {
-        let is_file = |file: &OsStr| Path::new(file).is_file();
-        let words = self.argv.iter().skip(1);
-        let named = words.clone().zip(words.skip(1)).find(|(option, file)| {
-            FILE_OPTIONS.iter().any(|name| option.as_os_str() == *name) && is_file(file)
-        });
-        let Some((option, file)) = named else { return Ok(()) };
-        let (option, file) = (option.display(), file.display());
-        Err(format!(
-            "{option} {file} behind the command is for the command: to read inputs from {file}, put it \
-             before the command; to read them from stdin, put -a - there"
-        )
-        .into())
-    }
-
     fn template(&self, source: &JobSource, faults: &mut Faults) -> Option<Template> {
         if self.argv.is_empty() && self.stdin {
             faults.add("--stdin gives the input to a COMMAND, and there is none");
@@ -297,6 +239,9 @@ impl Arguments {
         if self.replace.as_ref().is_some_and(String::is_empty) {
             faults.add("-I wants a placeholder that is not empty, such as -I ,,");
             return None;
+        }
+        if let Some(word) = self.argv.first().filter(|_| !self.shell) {
+            faults.take(script::refuse(word, self.program.cwd.as_deref()))?;
         }
         let inputs = match source {
             JobSource::Product(lists) => lists.iter().map(Vec::len).sum(),
@@ -342,7 +287,11 @@ impl Arguments {
             OutputArgument::None => {
                 (Output::None, Capture::Keep { bytes_max: Some(TAIL_BYTES as u64) })
             }
-            OutputArgument::Files(directory) => (Output::Files, Capture::Files(directory)),
+            OutputArgument::Files(directory) => {
+                // Commands may start in another directory.
+                let directory = path::absolute(&directory).unwrap_or(directory);
+                (Output::Files, Capture::Files(directory))
+            }
         }
     }
 
@@ -376,21 +325,4 @@ impl Arguments {
             recycle: Recycle::default(),
         }
     }
-}
-
-/// Splits the words after the command into lists; each begins with `:::` or `:::+`.
-fn lists(words: Vec<OsString>) -> Result<Vec<Linked>, String> {
-    let mut lists: Vec<Linked> = Vec::new();
-    for word in words {
-        if word == ARGUMENTS_FOLLOW {
-            lists.push(vec![Vec::new()]);
-        } else if word == LINKED_FOLLOW {
-            let before = lists.last_mut();
-            let before = before.ok_or(":::+ links a list to the one before it: begin with :::")?;
-            before.push(Vec::new());
-        } else if let Some(list) = lists.last_mut().and_then(|linked| linked.last_mut()) {
-            list.push(word);
-        }
-    }
-    Ok(lists)
 }

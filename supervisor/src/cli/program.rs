@@ -37,7 +37,7 @@ fn is_inherited((name, _): &(OsString, OsString)) -> bool {
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Arguments {
-    /// How many at a time: a number, or auto for one per CPU, +N or -N for so many more or fewer, N%
+    /// How many at a time: a number, or auto for one per CPU, +N or -N for N more or fewer, N%
     /// of them [default: auto; copies of a program without jobs: 1]
     #[arg(
         short,

@@ -27,6 +27,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     io,
     rc::Rc,
+    time::Duration,
 };
 
 use nix::sys::signalfd::SignalFd;
@@ -227,6 +228,12 @@ impl Executor {
             Some(orphans) => orphans.kill_all().await,
             None => Vec::new(),
         }
+    }
+
+    /// Tells all workers that they were suspended for this time, before they are resumed.
+    pub fn add_suspended(&self, time: Duration) {
+        let connections = self.workers.values().filter_map(|handle| handle.connection.as_ref());
+        connections.for_each(|connection| connection.add_suspended(time));
     }
 
     /// Kills all descendants of the supervisor at once and reports nothing.

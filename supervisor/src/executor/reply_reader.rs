@@ -157,7 +157,7 @@ impl Channels {
         output.extend(self.connection.unfinished_line());
         self.output.iter().for_each(|stream| stream.catch_up());
         self.forward_reports(&mut received);
-        self.outlet.forsake(self.worker);
+        self.outlet.end_declared(self.worker);
         self.connection.kill_job_process();
         let has_spoken = || self.connection.abilities_without_hello().is_some();
         let (spoke, broken) = (received.hello.is_some() || has_spoken(), result.err());

@@ -42,6 +42,7 @@ pub(super) struct Capture {
     prefix: Vec<u8>,
     /// The name of the output files, without the name of the stream.
     name: String,
+    attempt: u32,
     reply: Vec<u8>,
 }
 
@@ -80,6 +81,7 @@ impl Capture {
             held: [Vec::new(), Vec::new()],
             prefix: Vec::new(),
             name: String::new(),
+            attempt: 1,
             reply: Vec::new(),
         }
     }
@@ -93,8 +95,10 @@ impl Capture {
                 self.prefix.extend_from_slice(&tag(payload));
                 self.prefix.push(b'\t');
             }
-            settings::Capture::Files(_) if attempt == 1 => self.name = number.to_string(),
-            settings::Capture::Files(_) => self.name = format!("{number}.{attempt}"),
+            settings::Capture::Files(_) => {
+                self.name = number.to_string();
+                self.attempt = attempt;
+            }
             _ => {}
         }
     }
@@ -106,7 +110,7 @@ impl Capture {
                 Some(directory) => directory,
                 None => files::create_directory(directory)?,
             };
-            let files = open_files(self.directory.insert(directory), &self.name)?;
+            let files = open_files(self.directory.insert(directory), &self.name, self.attempt)?;
             return Ok(self.files.insert(files).each_ref().map(AsFd::as_fd));
         }
         let pipes = match self.pipes.take() {
@@ -264,7 +268,7 @@ impl Capture {
 }
 
 impl Limit {
-    /// Keeps so many bytes: the beginning, and at the end as much as memory holds.
+    /// Keeps this number of bytes: the beginning, and at the end as much as memory holds.
     fn new(bytes_max: u64) -> Self {
         let tail = (bytes_max / 2).min(KEPT_BYTES_MAX as u64);
         Self { head: bytes_max - tail, tail: usize::try_from(tail).unwrap_or(KEPT_BYTES_MAX) }
@@ -304,10 +308,17 @@ impl Kept {
     }
 }
 
-fn open_files(directory: &Directory, name: &str) -> io::Result<[File; 2]> {
+/// Opens the files of an attempt. Those of the attempt before it get its number into their names, so
+/// that the names without one are always those of the last attempt.
+fn open_files(directory: &Directory, name: &str, attempt: u32) -> io::Result<[File; 2]> {
     let open = |stream: &str| {
+        let path = format!("{name}.{stream}");
+        if attempt > 1 {
+            // The attempt before may have ended before it had files.
+            let _ = directory.rename(&path, &format!("{name}.{}.{stream}", attempt - 1));
+        }
         // A fault of a start has an error number.
-        directory.create(&format!("{name}.{stream}")).map_err(|error| match error.raw_os_error() {
+        directory.create(&path).map_err(|error| match error.raw_os_error() {
             Some(_) => error,
             None => io::Error::from_raw_os_error(libc::EPERM),
         })

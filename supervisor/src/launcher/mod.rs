@@ -38,6 +38,17 @@ const LEFTOVER_OUTPUT_WAIT: Duration = Duration::from_millis(100);
 /// Time that a process usually takes from closing its output to its end, at most.
 const EXIT_AFTER_CLOSE: Duration = Duration::from_millis(20);
 
+/// The first delay before a program is executed again whose file is being written; it doubles each
+/// time, up to a limit that is reached after half a second in all.
+const BUSY_DELAY: Duration = Duration::from_millis(1);
+const BUSY_DELAY_MAX: Duration = Duration::from_millis(256);
+
+/// Time after which a command may have handed its output to a process that the launcher does not
+/// know, which must not write into the output of the next command: that one gets pipes of its own.
+/// A command that ends sooner leaves its pipes to the next one, because new ones cost as much as a
+/// twentieth of such a command.
+const SHARED_PIPES_AFTER: Duration = Duration::from_millis(1);
+
 /// The output streams of a command, with their descriptors.
 const STREAMS: [(usize, Stream); 2] = [(1, Stream::Stdout), (2, Stream::Stderr)];
 
@@ -154,9 +165,17 @@ impl Launcher {
             }
         };
         let (numbers, stdio) = ([number, attempt.into()], [self.stdin.as_fd(), stdout, stderr]);
-        let process = match self.spawner.spawn(self.words.c_strings(), numbers, stdio) {
-            Ok(process) => process,
-            Err(fault) => return Ok(CommandReport::not_started(fault)),
+        let (words, mut delay) = (&self.words, BUSY_DELAY);
+        let process = loop {
+            match self.spawner.spawn(words.c_strings(), numbers, stdio) {
+                Ok(process) => break process,
+                // The program's file is being written, usually for a moment.
+                Err(fault) if fault.errno == libc::ETXTBSY && delay <= BUSY_DELAY_MAX => {
+                    std::thread::sleep(delay);
+                    delay *= 2;
+                }
+                Err(fault) => return Ok(CommandReport::not_started(fault)),
+            }
         };
         let running = Running {
             process,
@@ -167,6 +186,9 @@ impl Launcher {
             capture: &mut self.capture,
         };
         let mut report = running.until_ended()?;
+        if report.wall >= SHARED_PIPES_AFTER {
+            self.capture.drop_pipes();
+        }
         report.peak_exact = report.peak_kib > self.inherited.kib + InheritedPeak::DRIFT_KIB;
         if report.is_killed() {
             let kills = proc::oom_kills();

@@ -159,6 +159,7 @@ impl Running<'_> {
     fn watch(&mut self, began: Instant) -> Result<Watched, ServeError> {
         let mut stopping = Stopping::No;
         let (mut is_reported, mut jobs_closed, mut has_output) = (false, false, false);
+        let mut suspended = self.worker.suspended();
         loop {
             let report_at = (!is_reported).then(|| began + REPORT_PID_AFTER);
             let deadline = report_at.into_iter().chain(stopping.kill_at()).min();
@@ -171,7 +172,10 @@ impl Running<'_> {
             } else {
                 Received::default()
             };
-            stopping.postpone(received.suspended_for);
+            if received.continued {
+                let before = std::mem::replace(&mut suspended, self.worker.suspended());
+                stopping.postpone(suspended.saturating_sub(before));
+            }
             for index in [0, 1] {
                 if ready.output[index] {
                     has_output = true;

@@ -1,10 +1,10 @@
-//! Signals to a launcher: a request to end, or the news that the launcher was suspended for a
-//! while.
+//! Signals to a launcher: a request to end, or the news that the launcher may have been suspended.
+//! Any process of the same user can send both, so for how long it was suspended is not taken from the
+//! signal.
 
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
-    time::Duration,
 };
 
 use nix::{
@@ -14,7 +14,6 @@ use nix::{
         signal::{SigSet, Signal},
         signalfd::{SfdFlags, SignalFd},
     },
-    unistd::getppid,
 };
 
 /// The signals that ask a launcher to end.
@@ -31,8 +30,8 @@ pub(super) struct Signals(SignalFd);
 pub(super) struct Received {
     /// Whether the launcher is to end.
     pub(super) stop: bool,
-    /// Time for which the launcher was suspended, which counts for no limit.
-    pub(super) suspended_for: Duration,
+    /// Whether the launcher was continued.
+    pub(super) continued: bool,
 }
 
 impl Signals {
@@ -47,11 +46,9 @@ impl Signals {
     pub(super) fn receive(&self) -> Received {
         let mut received = Received::default();
         while let Ok(Some(signal)) = self.0.read_signal() {
-            if i32::try_from(signal.ssi_signo) != Ok(libc::SIGCONT) {
-                received.stop = true;
-            } else if i32::try_from(signal.ssi_pid) == Ok(getppid().as_raw()) {
-                // Only the supervisor sends a duration with SIGCONT.
-                received.suspended_for += Duration::from_millis(signal.ssi_ptr);
+            match i32::try_from(signal.ssi_signo) {
+                Ok(libc::SIGCONT) => received.continued = true,
+                _ => received.stop = true,
             }
         }
         received

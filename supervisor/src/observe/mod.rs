@@ -8,6 +8,7 @@ pub mod narrate;
 pub mod narrator;
 pub mod progress;
 pub mod settled;
+mod starts;
 pub mod summary;
 pub mod table;
 pub mod view;

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use text::units::{show_duration, show_size};
+use text::{
+    units::{show_duration, show_size},
+    utf8::complete,
+};
 
 use crate::{settings::Settings, template::INPUT_SEPARATOR};
 use pool::{
@@ -62,27 +65,37 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
     Some(format!("supervisor: {text}\n"))
 }
 
-/// The line for a job that failed; `None` for one that succeeded or was not run.
+/// The line for a job that failed; `None` for one that succeeded or was not run. `why` replaces the
+/// recorded reason by a better one.
 #[must_use]
-pub fn outcome(outcome: &Outcome) -> Option<String> {
+pub fn outcome(outcome: &Outcome, why: Option<String>, runs_commands: bool) -> Option<String> {
     let id = outcome.id;
     let text = match &outcome.end {
         JobEnd::Ok(_) | JobEnd::NotRun => return None,
-        JobEnd::TooLong { bytes, cap } => format!(
-            "job {id} has {}, and a job may have {}: allow more with --max-frame",
-            show_size(*bytes),
-            show_size(*cap)
-        ),
+        JobEnd::TooLong { bytes, cap } => {
+            let remedy = match runs_commands {
+                true => "give the command the name of a file",
+                false => "allow more with --max-frame",
+            };
+            let [has, may_have] = distinct_sizes(*bytes, *cap);
+            format!("job {id} has {has}, and a job may have {may_have}: {remedy}")
+        }
         JobEnd::Failed | JobEnd::Crashed => {
             let verb = if outcome.end == JobEnd::Failed { "failed" } else { "is quarantined" };
             let last = outcome.last.as_ref();
-            let why = last.map(failure).unwrap_or_default();
+            let why = why.or_else(|| last.map(failure)).unwrap_or_default();
             let whom = last.map(|last| format!(" (attempt {}, {})", last.number, last.worker));
             let input = command_input(outcome);
             format!("job {id} {verb}: {why}{}{input}", whom.unwrap_or_default())
         }
     };
     Some(format!("supervisor: {}\n", visible(text.as_bytes())))
+}
+
+/// Two sizes in words that differ.
+fn distinct_sizes(one: u64, two: u64) -> [String; 2] {
+    let shown = [one, two].map(show_size);
+    if shown[0] == shown[1] { [one, two].map(|bytes| format!("{bytes} bytes")) } else { shown }
 }
 
 /// A colon and the input of a command, or the beginning of it: the output alone seldom identifies
@@ -94,7 +107,7 @@ fn command_input(outcome: &Outcome) -> String {
     if !is_command || payload.is_empty() {
         return String::new();
     }
-    let shown = &payload[..payload.len().min(BYTES_MAX)];
+    let shown = &payload[..complete(&payload[..payload.len().min(BYTES_MAX)])];
     let shown = String::from_utf8_lossy(shown).replace(char::from(INPUT_SEPARATOR), " ");
     let more = if payload.len() > BYTES_MAX { "…" } else { "" };
     format!(": {shown}{more}")

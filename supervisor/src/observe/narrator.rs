@@ -4,7 +4,10 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::narrate;
+use super::{
+    narrate,
+    starts::{Report, Starts},
+};
 use crate::settings::{Output, Settings};
 use pool::{
     event::{Ended, Event, Next, WorkerId},
@@ -26,20 +29,39 @@ pub struct Narrator {
     reported: Option<WorkerId>,
     /// Whether the run shows what commands write.
     wants_output: bool,
+    /// `None` in a run without commands.
+    starts: Option<Starts>,
 }
 
 impl Narrator {
     /// Begins with a run of these settings.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self { wants_output: settings.output != Output::None, ..Self::default() }
+        let (wants_output, starts) = (settings.output != Output::None, Starts::new(settings));
+        Self { wants_output, starts, ..Self::default() }
+    }
+
+    /// The lines that are due at the end of the run, with their newlines.
+    pub fn rest(&mut self) -> Option<String> {
+        let withheld = self.take_withheld(Duration::MAX).unwrap_or_default();
+        let rest = withheld + &self.starts.as_mut().map(Starts::rest).unwrap_or_default();
+        Some(rest).filter(|rest| !rest.is_empty())
     }
 
     /// The lines about a job that has ended, with their newlines.
     pub fn outcome(&mut self, now: Duration, outcome: &Outcome) -> Option<String> {
+        let start = self.starts.as_mut().and_then(|starts| starts.report(outcome));
+        if start == Some(Report::Later) {
+            return None;
+        }
         let mut lines = None;
         if !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::NotRun) {
-            lines = self.admit(now, || narrate::outcome(outcome));
+            let runs_commands = self.starts.is_some();
+            let why = match start {
+                Some(Report::Now(reason)) => Some(reason),
+                _ => None,
+            };
+            lines = self.admit(now, || narrate::outcome(outcome, why, runs_commands));
             if lines.is_some() {
                 outcome.last.iter().for_each(|attempt| self.note_death(attempt));
             }

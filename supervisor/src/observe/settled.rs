@@ -8,6 +8,7 @@ use pool::{
     job::{AttemptEnd, JobEnd, Outcome, Payload},
 };
 use records::names;
+use text::utf8::from_character;
 
 /// The number of failed jobs that are kept.
 pub const KEPT_FAILURES: usize = 1000;
@@ -198,7 +199,7 @@ fn trimmed(mut outcome: Outcome) -> Outcome {
 }
 
 fn tail(bytes: &[u8]) -> &[u8] {
-    &bytes[bytes.len().saturating_sub(KEPT_OUTPUT_BYTES)..]
+    from_character(&bytes[bytes.len().saturating_sub(KEPT_OUTPUT_BYTES)..])
 }
 
 #[cfg(test)]

@@ -230,7 +230,7 @@ impl View for Narration {
                 }
             }
             RunEvent::Closing => {
-                let text = self.narrator.take_withheld(Tick::MAX);
+                let text = self.narrator.rest();
                 self.write(text);
             }
             RunEvent::RollRequested | RunEvent::Written(_) | RunEvent::Over(_) => {}

@@ -40,7 +40,7 @@ pub enum Capture {
         /// Whether each line begins with the inputs of the job.
         tag: bool,
     },
-    /// Written to files in this directory by the command itself: `17.stdout` and `17.stderr`, or
-    /// `17.2.stdout` for a second attempt.
+    /// Written to files in this directory by the command itself: `17.stdout` and `17.stderr` for the
+    /// last attempt, `17.1.stdout` for the first of several.
     Files(PathBuf),
 }

@@ -45,9 +45,12 @@ impl Outlet {
             }
             (Treatment::Lines, Some(job)) => self.declared_lines(origin, job, bytes),
             _ => {
-                let mut buffer = LineBuffer::default();
-                self.output(origin, bytes, &mut buffer);
-                self.output_ended(origin, &mut buffer);
+                let (mut buffer, mut out) = (LineBuffer::default(), Vec::new());
+                self.recent.borrow_mut().push(origin, bytes);
+                self.sink.output(origin, bytes, &mut buffer, &mut out);
+                self.sink.output_ended(origin, &mut buffer, &mut out);
+                // Not droppable: the worker's next message is read when there is room.
+                self.writer.deliver(self.sink.target(origin.stream), &mut out);
             }
         }
     }
@@ -97,7 +100,7 @@ impl Outlet {
 
     /// Ends the output of a worker that has died: lines that never ended are written, and the output
     /// of a command whose end is not known is dropped.
-    pub(crate) fn forsake(&self, worker: WorkerId) {
+    pub(crate) fn end_declared(&self, worker: WorkerId) {
         let left = self.spool.borrow_mut().take_all(worker);
         if self.treatment == Treatment::Lines {
             left.into_iter()

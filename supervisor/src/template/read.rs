@@ -1,8 +1,8 @@
 //! Finds the placeholders of a command line.
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
-use super::part::{Form, Part};
+use super::part::{Form, Part, Place};
 
 /// Options for reading a command line.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,24 @@ pub enum TemplateError {
          {{2}}…; to pass it on as it stands, choose another placeholder: -I ,,"
     )]
     Unknown(String),
+    /// A placeholder of GNU parallel that is a Perl expression.
+    #[error(
+        "{{= =}} is Perl, which this is not: compute the value in a script, with --shell; to pass it \
+         on as it stands, choose another placeholder: -I ,,"
+    )]
+    Perl,
+    /// A placeholder stands where a part of an input could run as code.
+    #[error(
+        "{form} stands {place} in the script, where a part of an input could run as code: leave the \
+         quotes out, because inputs are quoted already; or give the input to a shell as an argument: \
+         supervisor each sh -c '… \"$1\" …' x {form}"
+    )]
+    Quoted {
+        /// The placeholder.
+        form: &'static str,
+        /// Where it stands, with its preposition.
+        place: &'static str,
+    },
     /// A placeholder stands for an input that no job has.
     #[error("{{{text}}} stands for input {number}, and a job has {inputs}")]
     NoSuchInput {
@@ -48,8 +66,8 @@ pub(super) fn parts(word: &[u8], reading: Reading<'_>) -> Result<Vec<Part>, Temp
         let found = match reading.replace {
             Some(replace) => rest
                 .strip_prefix(replace.as_bytes())
-                .map(|after| (Part::Input(None, Form::Whole), after)),
-            None => placeholder(rest, text.last() == Some(&b'$'), reading.inputs)?,
+                .map(|after| (Part::Input(None, Form::Whole, Place::Word), after)),
+            None => placeholder(rest, text.last() == Some(&b'$'), reading)?,
         };
         match found {
             Some((part, after)) => {
@@ -72,19 +90,23 @@ pub(super) fn parts(word: &[u8], reading: Reading<'_>) -> Result<Vec<Part>, Temp
 }
 
 /// Parses the placeholder at the beginning of `text`, if there is one. A text that looks like a
-/// placeholder but is none is refused, except for `${x}`, which belongs to the shell, and braces
-/// with blanks, quotes or commas, which belong to other languages.
-fn placeholder(
-    text: &[u8],
+/// placeholder but is none is refused. Braces with letters, blanks, quotes or commas belong to other
+/// languages; `${1}`, and in a script `{1..3}`, belong to the shell.
+fn placeholder<'a>(
+    text: &'a [u8],
     after_dollar: bool,
-    inputs: usize,
-) -> Result<Option<(Part, &[u8])>, TemplateError> {
+    reading: Reading<'_>,
+) -> Result<Option<(Part, &'a [u8])>, TemplateError> {
     const LONGEST: usize = 32;
     let Some(inner) = text.strip_prefix(b"{") else { return Ok(None) };
+    if inner.starts_with(b"=") && memmem::find(inner, b"=}").is_some() {
+        return Err(TemplateError::Perl);
+    }
     let Some(end) = memchr(b'}', &inner[..inner.len().min(LONGEST)]) else { return Ok(None) };
     let (name, after) = (&inner[..end], &inner[end + 1..]);
-    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-/#%+".contains(byte);
-    if !name.iter().all(is_allowed) || after_dollar && !name.is_empty() {
+    let is_allowed = |byte: &u8| byte.is_ascii_digit() || b"._-/#%+".contains(byte);
+    let is_range = reading.shell && memmem::find(name, b"..").is_some();
+    if !name.iter().all(is_allowed) || is_range || after_dollar && !name.is_empty() {
         return Ok(None);
     }
     let digits = name.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -100,6 +122,7 @@ fn placeholder(
         b"%" if digits == 0 => return Ok(Some((Part::Slot, after))),
         _ => return Err(TemplateError::Unknown(shown())),
     };
+    let inputs = reading.inputs;
     let number = match str::from_utf8(number).unwrap_or_default() {
         "" => None,
         digits => match digits.parse::<usize>() {
@@ -110,5 +133,5 @@ fn placeholder(
             }
         },
     };
-    Ok(Some((Part::Input(number, form), after)))
+    Ok(Some((Part::Input(number, form, Place::Word), after)))
 }

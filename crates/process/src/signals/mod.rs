@@ -13,5 +13,5 @@ pub(crate) use self::{
 pub use self::{
     handlers::{die_by, suspend},
     requests::{BlockingRequests, Request, Requests},
-    send::{KillScope, resume_child, signal_child, signal_group},
+    send::{KillScope, signal_child, signal_group},
 };

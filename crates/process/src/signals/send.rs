@@ -1,8 +1,6 @@
 //! Sending signals to children by number. That is safe only while nothing can have reaped the
 //! child: an unreaped child keeps its number, and with it the number of its group.
 
-use std::{ptr, time::Duration};
-
 use pool::signal::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -50,14 +48,4 @@ pub fn signal_group(leader: i32, signal: Signal) {
     if sent != 0 {
         signal_child(leader, signal);
     }
-}
-
-/// Resumes a stopped, unreaped child. The signal carries the number of milliseconds for which the
-/// child was stopped.
-pub fn resume_child(pid: i32, stopped_for: Duration) {
-    let ms = usize::try_from(stopped_for.as_millis()).unwrap_or(usize::MAX);
-    let value = libc::sigval { sival_ptr: ptr::without_provenance_mut(ms) };
-    // SAFETY: sigqueue takes two integers and a value that nothing dereferences. Failure means that
-    // the process is gone.
-    unsafe { libc::sigqueue(pid, libc::SIGCONT, value) };
 }

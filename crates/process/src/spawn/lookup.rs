@@ -3,6 +3,8 @@
 
 use std::{
     ffi::OsStr,
+    fs::File,
+    io::Read,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -89,11 +91,7 @@ fn cannot_execute(fault: StartFault, program: &Program) -> String {
             format!("not found in PATH, but it is in this directory: write ./{shown}")
         }
         libc::ENOENT if !has_slash => "not found in PATH: give its path, or correct PATH".into(),
-        libc::ENOENT if file.exists() => {
-            "the interpreter that its first line names, or its loader, is not there: install it, \
-             or correct that line"
-                .into()
-        }
+        libc::ENOENT if file.exists() => without_interpreter(&file),
         libc::ENOENT | libc::ENOTDIR => match &program.directory {
             Some(directory) if !name(program).as_bytes().starts_with(b"/") => {
                 format!("no such file in {}: check the path", directory.display())
@@ -110,9 +108,31 @@ fn cannot_execute(fault: StartFault, program: &Program) -> String {
             "the kernel knows no such format: a script needs a first line such as #!/bin/sh, \
              or run it as `sh {shown}`"
         ),
+        libc::ETXTBSY => "another program writes to it: try again when it is complete".into(),
         libc::E2BIG => "its arguments and environment are too long: shorten them".into(),
         _ => fault.reason(),
     }
+}
+
+/// Why a program does not run whose file is there.
+fn without_interpreter(file: &Path) -> String {
+    const LINE_BYTES: u64 = 256;
+    let mut first = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(LINE_BYTES).read_to_end(&mut first));
+    let line = first.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let Some(line) = line.strip_prefix(b"#!").filter(|_| read.is_ok()) else {
+        return "its loader is not there: it was built for another system, or a package is missing"
+            .into();
+    };
+    if line.ends_with(b"\r") {
+        let shown = visible(file.as_os_str().as_bytes());
+        return format!(
+            "its first line ends with a carriage return, which becomes part of the interpreter's \
+             name: `sed -i 's/\\r$//' {shown}`"
+        );
+    }
+    let interpreter = visible(line.trim_ascii());
+    format!("its interpreter is not there: install {interpreter}, or correct its first line")
 }
 
 /// The files that the name of the program may mean, in the order in which the exec helper tries

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use supervisor::settings::{Capture, Report};
+use supervisor::settings::{Capture, Report, Settings};
 
 use super::super::refusal::Faults;
 
@@ -15,14 +15,37 @@ pub(super) enum OutputArgument {
     Files(PathBuf),
 }
 
-/// Creates the directory of `--output files:DIR` and makes its path absolute, since commands may
-/// start in another directory.
-pub(super) fn with_directory(capture: Capture) -> Result<Capture, Faults> {
-    let Capture::Files(directory) = capture else { return Ok(capture) };
-    let created = files::create_directory(&directory);
-    created.map(|created| Capture::Files(created.path().to_owned())).map_err(|error| {
-        format!("--output files:{}: {error}: name another", directory.display()).into()
-    })
+/// Creates the directory of `--output files:DIR`. Unless the run continues a journal, in which jobs
+/// keep their numbers, it must not hold the output of another run.
+///
+/// # Errors
+/// The directory cannot be used.
+pub(in crate::cli) fn create_directory(settings: &Settings) -> Result<(), Faults> {
+    let Some(jobs) = &settings.jobs else { return Ok(()) };
+    let Some(Capture::Files(directory)) = jobs.commands.as_ref().map(|commands| &commands.capture)
+    else {
+        return Ok(());
+    };
+    let option = format!("--output files:{}", directory.display());
+    let names = files::create_directory(directory).and_then(|directory| directory.names());
+    let names = names.map_err(|error| format!("{option}: {error}: name another"))?;
+    let mut old = names.into_iter().filter(|name| is_output(&name.to_string_lossy()));
+    match old.next().filter(|_| jobs.journal.is_none()) {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "{option}: it holds output of another run, such as {}: name another directory, or empty \
+             this one",
+            name.display()
+        )
+        .into()),
+    }
+}
+
+/// Whether a file has a name such as `17.stdout` or `17.1.stderr`.
+fn is_output(name: &str) -> bool {
+    let number = name.strip_suffix(".stdout").or_else(|| name.strip_suffix(".stderr"));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    number.is_some_and(|number| number.split('.').count() <= 2 && number.split('.').all(is_number))
 }
 
 pub(super) fn output_form(text: &str) -> Result<OutputArgument, String> {

@@ -20,7 +20,7 @@ use super::{
     super::{journaling, refusal::Faults},
     Problem,
 };
-use crate::cli::{self, Verb, exit, program};
+use crate::cli::{self, Verb, each, exit, program};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -59,6 +59,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<ExitCode, Problem> {
     {
         return Ok(exit::cannot_start(fault, &settings.program));
     }
+    each::create_directory(&settings).map_err(Problem::Usage)?;
     Ok(program::run(&settings))
 }
 

@@ -23,6 +23,7 @@ use std::{
     os::fd::OwnedFd,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use nix::fcntl::{FcntlArg, fcntl};
@@ -334,6 +335,13 @@ impl Connection {
     pub(super) fn job_of_output(&self, since: u64) -> Option<u64> {
         let is_certain = self.in_flight.borrow().is_unambiguous(since) || since == self.running();
         self.current_job().filter(|_| is_certain)
+    }
+
+    /// Tells the worker that it was suspended for this time.
+    pub(super) fn add_suspended(&self, time: Duration) {
+        if let Some(recorder) = &self.recorder {
+            recorder.add_suspended(time);
+        }
     }
 
     /// Whether the worker has this job.

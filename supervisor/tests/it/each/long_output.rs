@@ -94,3 +94,22 @@ fn an_input_with_a_newline_forges_no_line() {
         assert_eq!(run.stdout_text(), "a^Jsupervisor: forged ^[[2J\tsaid\n", "{options}");
     }
 }
+
+#[test]
+fn truncated_output_keeps_head_and_tail_and_reports_the_gap() {
+    let run = Run::each_sh("seq 200000").with("--max-output 1000").jsonl().given(["x"]).finish();
+    let attempt = &run.jobs()[0]["attempts"][0];
+    let stdout = attempt["stdout"].as_str().unwrap();
+    assert!(stdout.starts_with("1\n2\n") && stdout.ends_with("\n199999\n200000\n"), "{stdout}");
+    let whole: usize = (1..=200_000).map(|n: u32| n.to_string().len() + 1).sum();
+    assert_eq!(attempt["stdout_gap"]["at"], 500);
+    assert_eq!(attempt["stdout_gap"]["bytes"], whole - 1000);
+    assert!(run.stderr.contains("job 1: 1.2 MiB of its stdout are left out"), "{}", run.stderr);
+    assert!(run.summary().contains("; 1 with a part of the output left out"), "{}", run.stderr);
+    let run = Run::each_sh("seq 200000").with("--max-output 1000").given(["x"]).finish();
+    let mark = "[supervisor: 1.2 MiB are left out here]\n";
+    assert!(run.stdout_text().contains(mark) && run.stdout.len() < 1100, "{}", run.stdout_text());
+    let run =
+        Run::each_sh("seq 200000 | tee /dev/stderr").with("--output raw").given(["x"]).finish();
+    assert_eq!(run.stdout.len(), whole);
+}

@@ -262,6 +262,23 @@ pub(super) fn others() -> Vec<[String; 2]> {
 }
 
 #[test]
+fn a_worker_labels_no_output_with_a_job_that_it_does_not_have() {
+    let Some([python, path]) = others().into_iter().find(|[program, _]| program == "python3")
+    else {
+        return;
+    };
+    let forge = "import sys\ntext = open(sys.argv[1]).read()\n\
+                 say = \"[write({'type': 'output', 'id': id, 'stream': 1, 'text': 'said'}) \
+                 for id in (12345, job['id'])]\"\n\
+                 exec(text.replace('def work(payload):', 'def work(payload):\\n    ' + say))";
+    let run = Run::of([python.as_str(), "-c", forge, &path]).with("--workers 1").jsonl();
+    let run = run.given(["a"]).finish();
+    assert_eq!(run.statuses(), ["ok"], "{}", run.stderr);
+    let jobs: Vec<_> = run.records("output").iter().map(|it| it["job"].as_u64()).collect();
+    assert_eq!(jobs, [None, Some(1)]);
+}
+
+#[test]
 fn workers_in_other_languages_report_results_and_errors() {
     for worker in others() {
         let mut text = "añb\nfail\n\\xff\n\nlast".replace("\\xff", "?").into_bytes();

@@ -137,7 +137,7 @@ fn with_on_lost_fail_a_job_is_recorded_before_it_starts() {
     let dir = Workspace::new();
     // Each job looks itself up in the journal.
     let look = format!(
-        "{SUPERVISOR} journal ls --state running --format jsonl {} | grep -q '\"{{}}\"' && echo x",
+        "{SUPERVISOR} journal ls --state running --format jsonl {} | grep -q '\"'{{}}'\"' && echo x",
         dir.journal().display()
     );
     let run = Run::each_sh(&look).with("-w 2 --on-lost fail").jsonl();

@@ -28,7 +28,7 @@ fn a_missing_program_exits_with_127() {
     refused(run, 127, "here: not found in PATH", "write ./here");
     let run = Run::of(["./script"]);
     run.scratch.file("script", "#!/no/such/interpreter\n", 0o755);
-    refused(run, 127, "./script: the interpreter", "install it");
+    refused(run, 127, "./script: its interpreter", "install /no/such/interpreter");
 }
 
 #[test]

@@ -125,3 +125,18 @@ fn a_third_ctrl_c_kills_and_restores_the_terminal() {
     assert_eq!(run.signal(), Some(Signal::SIGINT), "{}", run.stderr);
     assert_eq!(nix::sys::termios::tcgetattr(terminal.line()).unwrap(), before);
 }
+
+#[test]
+fn the_progress_line_is_drawn_in_the_foreground_only() {
+    for (shell, is_drawn) in [("\"$0\" \"$@\"", true), ("set -m; \"$0\" \"$@\" & wait", false)] {
+        let terminal = Terminal::open();
+        let run = Run::each(["sleep"]).with("--progress bar").given(["0.7"]);
+        let run = run.stderr(terminal.line());
+        let run = terminal.control_through(run, ["sh", "-c", shell]).start();
+        let shown = terminal.shown();
+        drop(terminal);
+        run.finish();
+        let shown = String::from_utf8(shown.rest()).unwrap();
+        assert_eq!(shown.contains("0/1"), is_drawn, "{shown}");
+    }
+}
