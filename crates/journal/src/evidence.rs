@@ -76,6 +76,8 @@ struct StoredEvidence {
     /// Omitted if it equals `cpu`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     own_cpu: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cpu_limit: Option<u64>,
     peak: u64,
     #[serde(default, skip_serializing_if = "is_default")]
     exact: bool,
@@ -234,6 +236,7 @@ impl StoredEvidence {
             wall: nanos(evidence.wall),
             cpu: nanos(cpu),
             own_cpu: (own_cpu != cpu).then(|| nanos(own_cpu)),
+            cpu_limit: evidence.cpu_limit.map(nanos),
             peak: evidence.peak.bytes,
             exact: evidence.peak.exact,
             says_out_of_memory: evidence.says_out_of_memory,
@@ -253,6 +256,7 @@ impl StoredEvidence {
             wall: Duration::from_nanos(self.wall),
             cpu: Duration::from_nanos(self.cpu),
             own_cpu: Duration::from_nanos(self.own_cpu.unwrap_or(self.cpu)),
+            cpu_limit: self.cpu_limit.map(Duration::from_nanos),
             peak: Peak { bytes: self.peak, exact: self.exact },
             says_out_of_memory: self.says_out_of_memory,
             kernel_oom: self.kernel_oom,

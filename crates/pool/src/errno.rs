@@ -14,9 +14,13 @@ pub const ENOMEM: i32 = 12;
 pub const EACCES: i32 = 13;
 /// Not a directory.
 pub const ENOTDIR: i32 = 20;
+/// Invalid argument.
+pub const EINVAL: i32 = 22;
 /// Too many open files in the system.
 pub const ENFILE: i32 = 23;
 /// Too many open files in the process.
 pub const EMFILE: i32 = 24;
 /// A program file is open for writing.
 pub const ETXTBSY: i32 = 26;
+/// Function not implemented.
+pub const ENOSYS: i32 = 38;

@@ -3,15 +3,18 @@
 
 mod detail;
 mod fault;
+mod out_of_memory;
 
 use std::{fmt, time::Duration};
 
-use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use text::units::show_size;
 
-pub use self::detail::Detail;
-pub use self::fault::{PROTOCOL_VERSION, Pipe, ProtocolFault, StartFault, StartStep};
+pub use self::{
+    detail::Detail,
+    fault::{PROTOCOL_VERSION, Pipe, ProtocolFault, StartFault, StartStep},
+    out_of_memory::says_out_of_memory,
+};
 use crate::signal::Signal;
 
 /// How a process ended, as the kernel reports it.
@@ -159,6 +162,10 @@ pub struct Evidence {
     pub cpu: Duration,
     /// User and system time of the process alone, which is what its CPU limit counts.
     pub own_cpu: Duration,
+    /// The CPU time after which the kernel sends the signal that ended the process: the soft limit
+    /// for SIGXCPU and the hard limit for SIGKILL. `None` if there is no limit, it is not known, or
+    /// the process ended otherwise. It may be inherited, or set by the program itself.
+    pub cpu_limit: Option<Duration>,
     /// The largest resident memory of the process or of any child it waited for.
     pub peak: Peak,
     /// Whether its last output to stderr says that memory ran out.
@@ -204,25 +211,6 @@ pub struct Peak {
     /// Whether this is the peak of the process itself. A new process inherits the peak of the
     /// image that spawned it, so a peak below that one is only an upper bound.
     pub exact: bool,
-}
-
-/// Whether the last output of a program, on stdout and on stderr, says that memory ran out, in the
-/// words of common runtimes.
-#[must_use]
-pub fn says_out_of_memory([stdout, stderr]: [&[u8]; 2]) -> bool {
-    /// The Java virtual machine writes this to stdout.
-    const ON_STDOUT: &[u8] = b"There is insufficient memory for the Java Runtime Environment";
-    const WORDS: [&[u8]; 7] = [
-        b"memory allocation of",
-        b"MemoryError",
-        b"OutOfMemoryError",
-        b"out of memory",
-        b"Out of memory",
-        b"Cannot allocate memory",
-        b"bad_alloc",
-    ];
-    memmem::find(stdout, ON_STDOUT).is_some()
-        || WORDS.iter().any(|word| memmem::find(stderr, word).is_some())
 }
 
 impl StopReason {

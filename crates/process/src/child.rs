@@ -22,8 +22,8 @@ use tokio::{
 use crate::{
     descriptors::poll_readable,
     proc::{OomWatch, Stat, oom_kills},
-    signals::KillScope,
-    spawn::{HelperMessage, SentSpec, SpawnSpec, exec_helper::VERB},
+    signals::{KillScope, block_terminal},
+    spawn::{HelperMessage, SentSpec, SpawnSpec, exec_helper::VERB, limits::CpuLimits},
     wait::{self, Exit, examine, pidfd, signal_process},
 };
 
@@ -112,34 +112,30 @@ impl Process {
         stderr: Stdio,
         scope: KillScope,
     ) -> Result<Self, StartFault> {
-        Self::try_start(spec, passed, stdout, stderr, scope)
-            .map_err(|error| StartFault::new(StartStep::Spawn, &error))
-    }
-
-    fn try_start(
-        spec: &SpawnSpec,
-        passed: &[BorrowedFd<'_>],
-        stdout: Stdio,
-        stderr: Stdio,
-        scope: KillScope,
-    ) -> io::Result<Self> {
+        let at = |step| move |error: io::Error| StartFault::new(step, &error);
         let began = Instant::now();
         // The specification is sent before the spawn, so that the helper need not wait for it.
-        let (sent, helper_end) = SentSpec::send(spec, passed)?;
-        let mut child = Command::new("/proc/self/exe")
+        let (sent, helper_end) = SentSpec::send(spec, passed).map_err(at(StartStep::Spawn))?;
+        let mask = block_terminal().ok();
+        let child = Command::new("/proc/self/exe")
             .arg(VERB)
             .env_clear()
             .stdin(helper_end)
             .stdout(stdout)
             .stderr(stderr)
-            .spawn()?;
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or(io::ErrorKind::Other)?;
+            .spawn();
+        let _ = mask.map(|mask| mask.thread_set_mask());
+        let mut child = child.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StartFault::new(StartStep::OwnFile, &error),
+            _ => StartFault::new(StartStep::Spawn, &error),
+        })?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
         let pidfd = match pidfd(pid).and_then(poll_readable) {
             Ok(pidfd) => pidfd,
             Err(error) => {
                 // The runtime reaps a child that is dropped.
                 let _ = child.start_kill();
-                return Err(error);
+                return Err(StartFault::new(StartStep::Pidfd, &error));
             }
         };
         let pid = Rc::new(Cell::new(Some(pid)));
@@ -235,11 +231,13 @@ impl Process {
         let cpu = exit.cpu.saturating_sub(self.inherited_cpu);
         let killed = matches!(exit.status, Status::Signal { signal: Signal::KILL, .. });
         let own_cpu = self.pid().and_then(Stat::read).and_then(|stat| stat.cpu_time());
+        let cpu_limits = self.pid().and_then(CpuLimits::of);
         Evidence {
             status: exit.status,
             wall: self.began.elapsed(),
             cpu,
             own_cpu: own_cpu.unwrap_or(cpu),
+            cpu_limit: cpu_limits.and_then(|limits| limits.behind(exit.status)),
             peak: Peak {
                 bytes: exit.peak_kib.max(self.inherited_peak_kib) * 1024,
                 exact: exit.peak_kib > self.inherited_peak_kib,

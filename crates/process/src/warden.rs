@@ -49,6 +49,9 @@ pub fn split(kills_descendants: bool, notify: Option<&OsStr>) -> io::Result<Ward
     if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
         return Err(io::Error::other("there are threads already"));
     }
+    // Workers of the same user can then neither trace these two processes nor read their memory. The
+    // programs that they start are as before, because an exec ends this.
+    prctl::set_dumpable(false)?;
     signals::accept_sigchld()?;
     let (read, write) = signals::signal_pipe()?;
     // Before the fork, so that the warden forwards signals from the first moment at which a
@@ -89,6 +92,7 @@ pub fn split(kills_descendants: bool, notify: Option<&OsStr>) -> io::Result<Ward
 }
 
 /// How a supervisor ended.
+#[derive(Clone, Copy)]
 enum End {
     Code(i32),
     Signal(i32),

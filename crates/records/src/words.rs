@@ -182,6 +182,7 @@ mod tests {
                 wall,
                 cpu,
                 own_cpu,
+                cpu_limit: None,
                 peak,
                 says_out_of_memory,
                 kernel_oom,

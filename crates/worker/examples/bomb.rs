@@ -7,6 +7,7 @@
 //! - `shared`: one process with one shared mapping;
 //! - `children`: eight processes, each with an eighth of the memory;
 //! - `sharers`: eight processes that read one shared mapping, which their parent wrote;
+//! - `file`: one process that writes to a file in memory;
 //! - `zombie`: like `shared`, by a process with a child that has ended and that it does not reap;
 //! - `headless`: like `shared`, by the second thread, after the first one has ended;
 //! - `restless`: eight processes with a shared mapping each, which fork children that end at once;
@@ -18,7 +19,8 @@
 use std::{
     env,
     fs::OpenOptions,
-    os::fd::AsRawFd,
+    io::Write,
+    os::fd::{AsRawFd, FromRawFd},
     ptr,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -46,6 +48,17 @@ fn main() {
                 read(shared, mib);
                 touched.fetch_add(1, Ordering::Relaxed);
             }
+        }
+        "file" => {
+            // SAFETY: the name is a C string, which the kernel copies, and the new descriptor has no
+            // other owner.
+            let mut file =
+                unsafe { std::fs::File::from_raw_fd(libc::memfd_create(c"bomb".as_ptr(), 0)) };
+            for _ in 0..mib {
+                file.write_all(&[1; MIB]).unwrap();
+                touched.fetch_add(1, Ordering::Relaxed);
+            }
+            std::mem::forget(file);
         }
         "zombie" => {
             if fork(1) {

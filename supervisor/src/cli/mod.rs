@@ -23,6 +23,8 @@ mod views;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use process::spawn::limits;
+use supervisor::run::status::OUR_FAILURE;
 
 /// Runs work in worker processes, so that one crash, leak or hang costs one worker and nothing
 /// else, and says exactly which and why.
@@ -50,6 +52,10 @@ enum Verb {
 
 /// Parses the arguments, runs the verb and returns the exit status.
 pub(crate) fn main() -> ExitCode {
+    if let Err(error) = limits::check_stack() {
+        print::message(&error.to_string());
+        return OUR_FAILURE.into();
+    }
     match Arguments::try_parse() {
         Ok(Arguments { verb: Verb::Run(arguments) }) => run::main(arguments),
         Ok(Arguments { verb: Verb::Each(arguments) }) => each::main(arguments),

@@ -26,7 +26,11 @@ use pool::{
 };
 use process::Process;
 use process::{
-    KillScope, Program, descriptors::OpenFiles, proc::OomWatch, spawn::SpawnSpec, tree::Orphans,
+    KillScope, Program,
+    descriptors::{OpenFiles, output_pipe},
+    proc::OomWatch,
+    spawn::SpawnSpec,
+    tree::Orphans,
 };
 
 /// The environment variable that holds the number of the worker's slot.
@@ -100,13 +104,14 @@ impl Starter {
         let open = |line| Connection::open(worker, line);
         let (connection, far) =
             self.line.as_ref().map(open).transpose().map_err(spawn_fault)?.unzip();
-        let (stdout, worker_stdout) = output_pipe().map_err(spawn_fault)?;
-        let (stderr, worker_stderr) = output_pipe().map_err(spawn_fault)?;
-        let launch = self.launch(worker).map_err(spawn_fault)?;
-        let (passed, replies) = far.map_or_else(Default::default, |far| match far.recorder {
-            Some(recorder) => (vec![far.jobs, far.replies, recorder], None),
-            None => (vec![far.jobs], Some(far.replies)),
+        let (stdout, worker_stdout) = open_output().map_err(spawn_fault)?;
+        let (stderr, worker_stderr) = open_output().map_err(spawn_fault)?;
+        let wire = self.line.as_ref().map(|line| line.wire);
+        let (passed, replies) = far.map_or_else(Default::default, |far| match wire {
+            Some(Wire::Lines) => (vec![far.jobs], Some(far.replies)),
+            _ => ([far.jobs, far.replies].into_iter().chain(far.recorder).collect(), None),
         });
+        let launch = self.launch(worker, passed.len()).map_err(spawn_fault)?;
         let passed: Vec<BorrowedFd<'_>> = passed.iter().map(AsFd::as_fd).collect();
         // The stdout of a line worker is its replies, so nothing else is read from it.
         let stdout_end = replies.unwrap_or(worker_stdout).into();
@@ -136,10 +141,11 @@ impl Starter {
         })
     }
 
-    fn launch(&self, worker: WorkerId) -> io::Result<SpawnSpec> {
+    /// The specification of a worker that is given the first `passed` descriptors of a connection.
+    fn launch(&self, worker: WorkerId, passed: usize) -> io::Result<SpawnSpec> {
         let wire = self.line.as_ref().map(|line| line.wire);
         let fds = match wire {
-            Some(Wire::Frames) => &CONNECTION_FDS[..],
+            Some(Wire::Frames) => &CONNECTION_FDS[..passed],
             Some(Wire::Lines) => &LINES_FDS[..],
             None => &[],
         };
@@ -149,8 +155,8 @@ impl Starter {
             let limits = launch.take_limits();
             let config = Config::new(commands, limits, worker.slot, self.workers);
             launch.make_built_in(config.to_bytes().map_err(io::Error::other)?);
-        } else if wire == Some(Wire::Frames) {
-            let [jobs, replies, recorder] = CONNECTION_FDS;
+        } else if let (Some(Wire::Frames), [jobs, replies, recorder @ ..]) = (wire, fds) {
+            let recorder = recorder.first().map_or("-".into(), i32::to_string);
             launch.announce(wire::VARIABLE, &format!(":{jobs}:{replies}:{recorder}"));
         }
         if let Some(orphans) = &self.orphans {
@@ -162,7 +168,7 @@ impl Starter {
 }
 
 /// A pipe for a worker's output. The supervisor's end does not block, the worker's end does.
-fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
-    let (read, write) = io::pipe()?;
+fn open_output() -> io::Result<(pipe::Receiver, OwnedFd)> {
+    let (read, write) = output_pipe()?;
     Ok((pipe::Receiver::from_owned_fd(read.into())?, write.into()))
 }

@@ -43,12 +43,12 @@ const STREAMS: [(usize, Stream); 2] = [(1, Stream::Stdout), (2, Stream::Stderr)]
 
 /// Runs the commands of jobs until there are no more or a signal asks the launcher to end; returns
 /// the exit status. Commands get the environment `env`, and the working directory and everything
-/// else from this process. `wire` is the pipes for jobs and replies, and the recorder.
+/// else from this process. `wire` is the pipes for jobs and replies, and the recorder if there is
+/// one.
 #[must_use]
 pub fn start(config: &[u8], env: Vec<Vec<u8>>, wire: Vec<OwnedFd>) -> u8 {
     const FAILED: u8 = 125;
-    let wire = <[OwnedFd; 3]>::try_from(wire).map_err(|_| ServeError::NotAWorker);
-    match wire.and_then(|wire| Launcher::new(config, env, wire)).and_then(Launcher::serve) {
+    match Launcher::new(config, env, wire).and_then(Launcher::serve) {
         // The launcher ends with the supervisor, and need not report that.
         Ok(()) | Err(ServeError::Gone) => 0,
         Err(error) => {
@@ -80,7 +80,11 @@ struct InheritedPeak {
 }
 
 impl Launcher {
-    fn new(config: &[u8], env: Vec<Vec<u8>>, wire: [OwnedFd; 3]) -> Result<Self, ServeError> {
+    fn new(config: &[u8], env: Vec<Vec<u8>>, wire: Vec<OwnedFd>) -> Result<Self, ServeError> {
+        let mut wire = wire.into_iter();
+        let (Some(jobs), Some(replies), recorder) = (wire.next(), wire.next(), wire.next()) else {
+            return Err(ServeError::NotAWorker);
+        };
         let config = Config::from_bytes(config)?;
         prctl::set_name(c"launcher").map_err(io::Error::from)?;
         // Not SIGKILL: the launcher has to end its command first.
@@ -90,8 +94,7 @@ impl Launcher {
         let sigchld = sigchld_fd()?;
         let spawner = spawner(&config, env)?;
         let capture = Capture::new(config.capture.clone());
-        let [jobs, replies, recorder] = wire;
-        let worker = Worker::over_cancellable(jobs, replies, Some(recorder))?;
+        let worker = Worker::over_cancellable(jobs, replies, recorder)?;
         Ok(Self {
             worker,
             config,

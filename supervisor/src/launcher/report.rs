@@ -29,6 +29,8 @@ pub(crate) struct CommandReport {
     pub(super) cpu: Duration,
     /// User and system time of the command alone.
     pub(super) own_cpu: Duration,
+    /// The CPU limit at which the kernel ends a process in the way in which the command ended.
+    pub(super) cpu_limit: Option<Duration>,
     pub(super) peak_kib: u64,
     /// Whether the peak is the command's own, and not inherited from the launcher.
     pub(super) peak_exact: bool,
@@ -124,6 +126,7 @@ impl CommandReport {
             wall: self.wall,
             cpu: self.cpu,
             own_cpu: self.own_cpu,
+            cpu_limit: self.cpu_limit,
             peak: Peak { bytes: self.peak_kib.saturating_mul(1024), exact: self.peak_exact },
             says_out_of_memory: self.says_out_of_memory,
             kernel_oom: self.kernel_oom,

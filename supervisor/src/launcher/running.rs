@@ -13,12 +13,12 @@ use nix::{
     poll::{PollFd, PollFlags, ppoll},
     sys::{signalfd::SignalFd, time::TimeSpec},
 };
-use pool::{limits::Resource, signal::Signal};
+use pool::signal::Signal;
 use process::{
     KillScope,
     proc::Stat,
     signals::signal_group,
-    spawn::CommandProcess,
+    spawn::{CommandProcess, limits::CpuLimits},
     tree::{kill_descendants, names},
     wait::{Children, reap_any, reap_child},
 };
@@ -125,11 +125,13 @@ impl Running<'_> {
         }
         // Read before the reaping, which reports only the sum of the CPU times of the command and
         // its children.
-        let limits_cpu = self.config.limits.get(Resource::Cpu).is_some();
-        let stat = limits_cpu.then(|| Stat::read(pid)).flatten();
-        let mut report = CommandReport::ended(pid, reap_child(&self.process.pidfd)?);
+        let cpu_limits = CpuLimits::of(pid);
+        let stat = cpu_limits.and_then(|_| Stat::read(pid));
+        let exit = reap_child(&self.process.pidfd)?;
+        let mut report = CommandReport::ended(pid, exit);
         report.wall = wall;
         report.own_cpu = stat.and_then(|stat| stat.cpu_time()).unwrap_or(report.cpu);
+        report.cpu_limit = cpu_limits.and_then(|limits| limits.behind(exit.status));
         report.stopped = stopping.stop();
         let is_shutdown = |stop: Stop| stop.reason == Reason::Shutdown;
         report.is_last = is_last || report.stopped.is_some_and(is_shutdown);

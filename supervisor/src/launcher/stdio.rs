@@ -13,6 +13,8 @@ use nix::{
     sys::memfd::{MFdFlags, memfd_create},
 };
 
+use process::descriptors::output_pipe;
+
 /// The standard input of the next command.
 #[derive(Debug)]
 pub(super) struct Stdin {
@@ -58,7 +60,7 @@ pub(super) struct Pipe {
 
 impl Pipe {
     pub(super) fn open() -> io::Result<Self> {
-        let (read, write) = io::pipe()?;
+        let (read, write) = output_pipe()?;
         fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         Ok(Self { read, write: Some(write) })
     }

@@ -28,11 +28,17 @@ use process::{
     descriptors::OpenFiles,
     memory,
     notify::ServiceManager,
+    proc,
     signals::{Request, Requests},
     stdout,
     warden::Ward,
 };
 use records::RunInfo;
+
+/// What does not work where `/proc` shows other processes, and the remedy.
+const FOREIGN_PROC: &str = "supervisor: /proc belongs to another PID namespace: the memory of a \
+    worker's children is not limited, hangs are not explained, and processes that workers leave \
+    behind are not found; mount a /proc for this one (`unshare --mount-proc`)\n";
 
 /// What a run has opened before its runtime starts.
 pub(super) struct Setup {
@@ -73,6 +79,9 @@ impl Setup {
         let (observers, text) =
             listeners.serve().map_err(RunError::refused("start the thread for observers"))?;
         writer.push(Stream::Stderr, text.into_bytes());
+        if proc::is_foreign() {
+            writer.push(Stream::Stderr, FOREIGN_PROC.into());
+        }
         let (observers, stream) = observers.unzip();
         let info = Arc::new(info);
         Ok(Self { open_files, info, source, report_names, log, writer, observers, stream })

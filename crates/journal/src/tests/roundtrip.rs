@@ -210,13 +210,16 @@ fn any_evidence() -> impl Strategy<Value = Option<Evidence>> + Clone {
     ];
     let time = || (0..1u64 << 60).prop_map(Duration::from_nanos);
     let flags = any::<(bool, bool, bool)>();
-    let evidence = (status, time(), time(), time(), any::<u32>(), flags, any::<Vec<String>>());
-    prop::option::of(evidence.prop_map(|(status, wall, cpu, own_cpu, bytes, flags, left)| {
+    let times = (time(), time(), time(), prop::option::of(time()));
+    let evidence = (status, times, any::<u32>(), flags, any::<Vec<String>>());
+    prop::option::of(evidence.prop_map(|(status, times, bytes, flags, left)| {
+        let (wall, cpu, own_cpu, cpu_limit) = times;
         Evidence {
             status,
             wall,
             cpu,
             own_cpu,
+            cpu_limit,
             peak: Peak { bytes: bytes.into(), exact: flags.0 },
             says_out_of_memory: flags.1,
             kernel_oom: flags.2,

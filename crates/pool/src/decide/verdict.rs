@@ -87,11 +87,11 @@ fn memory(evidence: &Evidence, limits: &Limits) -> Option<Certainty> {
     let limit = limits.memory()?;
     // A failed allocation does not add to the peak, so the peak may stay below the limit.
     let near = evidence.peak.exact && evidence.peak.bytes >= limit / 8 * 7;
-    let crashed = matches!(evidence.status, Status::Signal { signal, .. } if signal.is_own_fault());
+    let by_itself = evidence.status.signal().is_none_or(Signal::is_own_fault);
     match (evidence.says_out_of_memory, near) {
         (true, true) => Some(Certainty::Sure),
         (true, false) => Some(Certainty::Likely),
-        (false, true) if crashed => Some(Certainty::Likely),
+        (false, true) if by_itself => Some(Certainty::Likely),
         (false, _) => None,
     }
 }
@@ -99,12 +99,12 @@ fn memory(evidence: &Evidence, limits: &Limits) -> Option<Certainty> {
 /// The kernel sends SIGXCPU at the soft limit, and SIGKILL at the hard limit if the program ignores
 /// SIGXCPU.
 fn cpu_limit(evidence: &Evidence, limits: &Limits) -> bool {
-    let Some(seconds) = limits.get(Resource::Cpu) else { return false };
+    let given = limits.get(Resource::Cpu).map(Duration::from_secs);
+    let Some(limit) = evidence.cpu_limit.or(given) else { return false };
     match evidence.status {
         Status::Signal { signal: Signal::XCPU, .. } => true,
-        Status::Signal { signal: Signal::KILL, .. } => {
-            evidence.own_cpu >= Duration::from_secs(seconds)
-        }
+        // For its limit the kernel counts whole ticks, which may be more than it measures.
+        Status::Signal { signal: Signal::KILL, .. } => evidence.own_cpu >= limit * 3 / 4,
         _ => false,
     }
 }
@@ -128,6 +128,7 @@ mod tests {
             wall: Duration::from_secs(9),
             cpu: Duration::from_secs(9),
             own_cpu: Duration::from_secs(cpu_s),
+            cpu_limit: None,
             peak: Peak { bytes: peak_mib * MIB, exact: true },
             says_out_of_memory: says,
             kernel_oom: false,
@@ -138,6 +139,10 @@ mod tests {
     #[test]
     fn ends_are_judged_by_the_evidence() {
         use Certainty::{Likely, Sure};
+        let limited = |status, cpu_s, limit_s| Evidence {
+            cpu_limit: Some(Duration::from_secs(limit_s)),
+            ..end(status, 9, cpu_s, false)
+        };
         let (code, fault, kill) =
             (Status::Code(1), killed_by(Signal::SEGV), killed_by(Signal::KILL));
         let cases = [
@@ -152,13 +157,23 @@ mod tests {
             ("as=64M", end(killed_by(Signal::ABRT), 63, 0, true), Cause::Memory(Sure)),
             ("data=64M", end(code, 9, 0, true), Cause::Memory(Likely)),
             ("data=64M", end(fault, 63, 0, false), Cause::Memory(Likely)),
-            ("data=64M", end(code, 63, 0, false), Cause::Exit),
+            ("data=64M", end(code, 63, 0, false), Cause::Memory(Likely)),
+            ("data=64M", end(code, 40, 0, false), Cause::Exit),
+            (
+                "data=64M",
+                end(killed_by(Signal::TERM), 63, 0, false),
+                Cause::Signal(Sender::Outside),
+            ),
             ("data=64M", end(Status::Code(0), 63, 0, false), Cause::Exit),
             ("data=64M", end(kill, 63, 0, false), Cause::Signal(Sender::Outside)),
             ("cpu=2", end(killed_by(Signal::XCPU), 9, 2, false), Cause::CpuLimit),
             ("cpu=2", end(kill, 9, 3, false), Cause::CpuLimit),
             ("cpu=2", end(kill, 9, 1, false), Cause::Signal(Sender::Outside)),
             ("", end(killed_by(Signal::XCPU), 9, 2, false), Cause::Signal(Sender::Itself)),
+            ("", limited(killed_by(Signal::XCPU), 2, 2), Cause::CpuLimit),
+            ("", limited(kill, 2, 2), Cause::CpuLimit),
+            ("", limited(kill, 1, 2), Cause::Signal(Sender::Outside)),
+            ("cpu=1", limited(kill, 1, 2), Cause::Signal(Sender::Outside)),
         ];
         for (limits, evidence, expected) in cases {
             let limits = limits.parse().unwrap_or_default();

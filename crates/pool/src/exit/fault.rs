@@ -68,10 +68,18 @@ pub struct StartFault {
 pub enum StartStep {
     /// Creating the pipes and the process.
     Spawn,
+    /// Executing the supervisor's own file, by its name below `/proc`.
+    OwnFile,
+    /// Opening a descriptor that stands for the process.
+    Pidfd,
     /// Receiving the launch and its descriptors.
     Receive,
     /// Moving descriptors to their numbers.
     Descriptors,
+    /// Marking all other descriptors to be closed by the exec.
+    CloseOnExec,
+    /// Opening `/dev/null`, which is the standard input.
+    Null,
     /// Giving the process a session of its own.
     Session,
     /// Entering the working directory.
@@ -104,6 +112,26 @@ impl StartFault {
                 let text = io::Error::from_raw_os_error(errno).to_string();
                 text.split(" (os error").next().unwrap_or(&text).into()
             }
+        }
+    }
+
+    /// What is missing and how to get it, where the kernel's reason does not tell.
+    fn remedy(self) -> Option<String> {
+        let (call, version) = match (self.step, self.errno) {
+            (StartStep::OwnFile, errno::ENOENT) => {
+                return Some("/proc is not mounted: mount it".into());
+            }
+            (StartStep::Null, _) => return Some("/dev lacks its usual files: mount it".into()),
+            (StartStep::Pidfd, _) => ("pidfd_open", "5.10"),
+            (StartStep::CloseOnExec, _) => ("close_range", "5.11"),
+            _ => return None,
+        };
+        match self.errno {
+            errno::ENOSYS | errno::EINVAL => Some(format!("{call} needs Linux {version} or later")),
+            errno::EPERM | errno::EACCES => {
+                Some(format!("a sandbox denies {call}: allow it there"))
+            }
+            _ => None,
         }
     }
 
@@ -158,8 +186,12 @@ impl fmt::Display for StartFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let step = match self.step {
             StartStep::Spawn => "spawn",
+            StartStep::OwnFile => "execute /proc/self/exe",
+            StartStep::Pidfd => "open a pidfd",
             StartStep::Receive => "receive the launch",
             StartStep::Descriptors => "arrange descriptors",
+            StartStep::CloseOnExec => "close descriptors",
+            StartStep::Null => "open /dev/null",
             StartStep::Session => "make a session",
             StartStep::Directory => "enter the working directory",
             StartStep::Limit(resource) => {
@@ -170,13 +202,37 @@ impl fmt::Display for StartFault {
             StartStep::Privileges => "give up new privileges",
             StartStep::Exec => "execute",
         };
-        write!(f, "{step}: {}", self.reason())
+        write!(f, "{step}: {}", self.reason())?;
+        match self.remedy() {
+            Some(remedy) => write!(f, "; {remedy}"),
+            None => Ok(()),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_names_what_the_machine_lacks() {
+        for (step, errno, words) in [
+            (StartStep::OwnFile, errno::ENOENT, "/proc is not mounted"),
+            (
+                StartStep::Null,
+                errno::ENOENT,
+                "open /dev/null: No such file or directory; /dev lacks",
+            ),
+            (StartStep::Pidfd, errno::ENOSYS, "; pidfd_open needs Linux 5.10 or later"),
+            (StartStep::Pidfd, errno::EPERM, "; a sandbox denies pidfd_open"),
+            (StartStep::CloseOnExec, errno::EINVAL, "; close_range needs Linux 5.11 or later"),
+        ] {
+            let message = StartFault { step, errno }.to_string();
+            assert!(message.contains(words), "{message}");
+        }
+        let plain = StartFault { step: StartStep::Spawn, errno: errno::EAGAIN }.to_string();
+        assert_eq!(plain, "spawn: Resource temporarily unavailable");
+    }
 
     #[test]
     fn a_start_that_fails_has_the_status_a_shell_would_give() {

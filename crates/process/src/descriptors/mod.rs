@@ -14,7 +14,9 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 pub use self::{
     open_files::{OpenFiles, TooFewFiles},
-    pipes::{bytes_waiting, look_ahead, read_waiting, wait_writable, write, write_over},
+    pipes::{
+        bytes_waiting, look_ahead, output_pipe, read_waiting, wait_writable, write, write_over,
+    },
     tail::{TAIL_BYTES, Tail},
     writers::has_writer,
 };

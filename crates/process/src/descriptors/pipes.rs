@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, PipeReader, PipeWriter, Read},
     os::fd::{AsFd, AsRawFd},
 };
 
@@ -10,7 +10,20 @@ use nix::{
     errno::Errno,
     fcntl::{SpliceFFlags, tee},
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::stat::{Mode, fchmod},
 };
+
+/// Opens a pipe for the output of a program. The program can open its end by name, as `/dev/stdout`,
+/// even after it has changed its user; nobody else reaches the name.
+///
+/// # Errors
+/// No descriptors are left.
+pub fn output_pipe() -> io::Result<(PipeReader, PipeWriter)> {
+    let (read, write) = io::pipe()?;
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IWGRP | Mode::S_IWOTH;
+    fchmod(&write, mode)?;
+    Ok((read, write))
+}
 
 /// Waits until a descriptor that another process made non-blocking can be written to.
 pub fn wait_writable(fd: impl AsFd) {

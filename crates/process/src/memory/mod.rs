@@ -1,6 +1,7 @@
 //! Memory: what the allocator of this process keeps, and what other processes hold.
 
 mod allocator;
+mod files;
 mod same;
 mod sampler;
 mod shares;

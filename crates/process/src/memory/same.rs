@@ -1,7 +1,7 @@
 //! Whether two processes use the same memory, as a parent and its child do between a vfork and the
 //! exec.
 
-use crate::proc::read;
+use crate::proc::{path, read};
 
 /// Whether two processes use the same memory. Where the kernel does not compare them, as in some
 /// containers, those with the same figures count as the same.
@@ -12,7 +12,7 @@ pub(super) fn have_same_memory(one: i32, other: i32) -> bool {
         0 => true,
         1.. => false,
         _ => {
-            let [one, other] = [one, other].map(|pid| read::text(format!("/proc/{pid}/statm")));
+            let [one, other] = [one, other].map(|pid| read::text(path(pid, "statm")?));
             one.is_some() && one == other
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! The sum of resident memory (RSS) is cheap but counts shared memory once per process. The
 //! proportional share (PSS) is exact, but the kernel has to walk the page tables for it. So the
-//! shares are read only where the cheap sum is above the limit. Memory in swap counts in both.
+//! shares are read only where the cheap sum is above the limit. Memory in swap counts in both, and so do
+//! files in memory that have no name, which are looked for in every fourth sample.
 //!
 //! The shares are read one process after the other, while the processes go on. What that can do to
 //! the sum decides how far it is trusted:
@@ -32,14 +33,20 @@ use nix::unistd::{SysconfVar, sysconf};
 use pool::MemorySample;
 
 use super::{
+    files::MemoryFiles,
     same::have_same_memory,
     shares::Shares,
     swap::{is_swap_used, swapped_bytes},
 };
-use crate::{proc::Fields, tree::ProcessTable};
+use crate::{
+    proc::{self, Fields},
+    tree::ProcessTable,
+};
 
 /// How often the shares of a tree are read in one sample, if processes are born meanwhile.
 const READS_MAX: u32 = 3;
+/// A sample in this many looks for files in memory.
+const SAMPLES_PER_SEARCH: u32 = 4;
 /// How many threads are searched for one that holds memory, where the first thread has ended.
 const THREADS_MAX: usize = 16;
 
@@ -51,9 +58,19 @@ pub struct MemorySampler {
     orphans: HashMap<i32, Vec<i32>>,
     /// The `statm` file of each worker, kept open: opening it is half the cost of a sample.
     open: HashMap<i32, File>,
+    files: MemoryFiles,
+    /// The files in memory that each worker and its descendants held at the last search.
+    held_files: HashMap<i32, HeldFiles>,
     /// Whether any memory of this machine is in swap.
     is_swap_used: bool,
     page_bytes: u64,
+}
+
+/// Files in memory, and when they are searched for again.
+#[derive(Default, Debug)]
+struct HeldFiles {
+    bytes: u64,
+    samples_left: u32,
 }
 
 /// A process that holds memory.
@@ -70,8 +87,15 @@ impl Default for MemorySampler {
     fn default() -> Self {
         let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
         let page_bytes = page.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(4096);
-        let (table, orphans, open) = (ProcessTable::default(), HashMap::new(), HashMap::new());
-        Self { table, orphans, open, is_swap_used: is_swap_used(), page_bytes }
+        Self {
+            table: ProcessTable::default(),
+            orphans: HashMap::new(),
+            open: HashMap::new(),
+            files: MemoryFiles::new(),
+            held_files: HashMap::new(),
+            is_swap_used: is_swap_used(),
+            page_bytes,
+        }
     }
 }
 
@@ -96,12 +120,13 @@ impl MemorySampler {
         if holders.is_empty() {
             return None;
         }
-        let resident_bytes = holders.iter().map(|holder| holder.bytes).sum();
-        if resident_bytes <= limit {
-            return Some(MemorySample::Held(resident_bytes));
+        let resident_bytes: u64 = holders.iter().map(|holder| holder.bytes).sum();
+        let files_bytes = self.files_bytes(root, with_root, &holders);
+        if resident_bytes + files_bytes <= limit {
+            return Some(MemorySample::Held(resident_bytes + files_bytes));
         }
         for _ in 1..READS_MAX {
-            let sample = self.exactly(&holders, limit);
+            let sample = self.exactly(&holders, files_bytes, limit);
             if sample.bytes() > limit {
                 return Some(sample);
             }
@@ -112,22 +137,35 @@ impl MemorySampler {
                 return Some(sample);
             }
         }
-        Some(self.exactly(&holders, limit))
+        Some(self.exactly(&holders, files_bytes, limit))
+    }
+
+    /// The bytes in files in memory, as of the last search.
+    fn files_bytes(&mut self, root: i32, with_root: bool, holders: &[Holder]) -> u64 {
+        let held = self.held_files.entry(root).or_default();
+        if held.samples_left == 0 {
+            // A launcher holds the input of its command.
+            let other = (!with_root).then_some(root);
+            let bytes = self.files.bytes(holders.iter().map(|holder| holder.pid), other);
+            *held = HeldFiles { bytes, samples_left: SAMPLES_PER_SEARCH };
+        }
+        held.samples_left -= 1;
+        held.bytes
     }
 
     /// The sum of the proportional shares of these processes, and whether a sum above the limit can
     /// be trusted.
-    fn exactly(&self, holders: &[Holder], limit: u64) -> MemorySample {
+    fn exactly(&self, holders: &[Holder], files_bytes: u64, limit: u64) -> MemorySample {
         let holders = self.distinct(holders);
         let shares = holders.iter().map(|holder| Shares::of(holder.thread, holder.bytes));
         let shares: Vec<Shares> = shares.collect();
-        let total = Shares::sum(shares.iter().copied()).total();
+        let total = Shares::sum(shares.iter().copied(), files_bytes).total();
         if total <= limit {
             return MemorySample::Held(total);
         }
         let read = holders.into_iter().zip(shares);
         let left = read.filter(|(holder, _)| self.holder(holder.pid).is_some());
-        let left = Shares::sum(left.map(|(_, shares)| shares));
+        let left = Shares::sum(left.map(|(_, shares)| shares), files_bytes);
         if left.least() > limit {
             MemorySample::Held(left.total())
         } else {
@@ -194,25 +232,29 @@ impl MemorySampler {
 
     /// A thread that shows the memory of its process, and the resident bytes.
     fn other_thread(&self, pid: i32) -> Option<(i32, u64)> {
-        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let threads = fs::read_dir(proc::path(pid, "task")?).into_iter().flatten().flatten();
         let threads = threads.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let resident = |thread| Some((thread, self.resident_bytes(&statm(thread)?)?));
         let mut found = threads.filter(|thread| *thread != pid).take(THREADS_MAX);
         found.find_map(|thread| resident(thread).filter(|(_, bytes)| *bytes > 0))
     }
 
-    /// The proportional share of a process and its descendants, in bytes; 0 where nothing can be
-    /// read.
+    /// The proportional share of a process and its descendants, in bytes; the resident memory of those
+    /// whose share may not be read, and 0 where nothing can be read.
     #[must_use]
     pub fn proportional_bytes(&self, root: i32) -> u64 {
         let below = self.table.descendants(root).into_iter().map(|process| process.pid);
-        let share = |pid| Fields::smaps_rollup(pid)?.bytes("Pss");
+        let share = |pid| {
+            let share = Fields::smaps_rollup(pid).and_then(|rollup| rollup.bytes("Pss"));
+            share.or_else(|| Fields::status(pid)?.bytes("VmRSS"))
+        };
         [root].into_iter().chain(below).filter_map(share).sum()
     }
 
     /// Drops what is kept for a process that has ended.
     pub fn forget(&mut self, pid: i32) {
         self.open.remove(&pid);
+        self.held_files.remove(&pid);
     }
 
     /// proc_pid_statm(5): the second number counts resident pages.
@@ -225,7 +267,7 @@ impl MemorySampler {
 }
 
 fn statm(thread: i32) -> Option<File> {
-    File::open(format!("/proc/{thread}/statm")).ok()
+    File::open(proc::path(thread, "statm")?).ok()
 }
 
 #[cfg(test)]

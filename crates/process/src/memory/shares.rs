@@ -35,13 +35,19 @@ impl Shares {
         }
     }
 
-    /// What these processes hold together.
-    pub(super) fn sum(all: impl Iterator<Item = Self>) -> Self {
-        all.fold(Self::default(), |sum, one| Self {
+    /// What these processes hold together, with files in memory of `files_bytes`. How much of these
+    /// is mapped, and so is among the shared memory, is not known: the larger of the two counts.
+    pub(super) fn sum(all: impl Iterator<Item = Self>, files_bytes: u64) -> Self {
+        let sum = all.fold(Self::default(), |sum, one| Self {
             anonymous: sum.anonymous + one.anonymous,
             shared: sum.shared + one.shared,
             largest_shared: sum.largest_shared.max(one.largest_shared),
-        })
+        });
+        Self {
+            shared: sum.shared.max(files_bytes),
+            largest_shared: sum.largest_shared.max(files_bytes),
+            ..sum
+        }
     }
 
     /// What the processes hold together, as read.

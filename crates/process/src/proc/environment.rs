@@ -40,7 +40,8 @@ impl<'a> VariableSearch<'a> {
     /// Opens the environment that the process has now.
     #[must_use]
     pub fn new(pid: i32, pair: &'a [u8]) -> Self {
-        let environ = File::open(format!("/proc/{pid}/environ"));
+        let path = super::path(pid, "environ").ok_or(io::ErrorKind::NotFound.into());
+        let environ = path.and_then(File::open);
         Self { pair, environ, read_bytes: 0, matched: Some(0) }
     }
 

@@ -18,13 +18,13 @@ impl Fields {
     /// Reads `/proc/PID/status`.
     #[must_use]
     pub fn status(pid: i32) -> Option<Self> {
-        Self::read(format!("/proc/{pid}/status"))
+        Self::read(super::path(pid, "status")?)
     }
 
     /// Reads `/proc/PID/smaps_rollup`, for which the kernel walks the page tables of the process.
     #[must_use]
     pub fn smaps_rollup(pid: i32) -> Option<Self> {
-        Self::read(format!("/proc/{pid}/smaps_rollup"))
+        Self::read(super::path(pid, "smaps_rollup")?)
     }
 
     /// The value of a field, without the white space around it.

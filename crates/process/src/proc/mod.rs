@@ -7,7 +7,7 @@ mod oom;
 pub(crate) mod read;
 mod stat;
 
-use std::fs;
+use std::{fs, path::Path, sync::OnceLock};
 
 pub use self::{
     cpu::thread_cpu_time,
@@ -25,9 +25,33 @@ pub fn memory(pid: i32) -> Option<[u64; 2]> {
     Some([status.bytes("VmRSS")?, status.bytes("VmHWM")?])
 }
 
+/// Whether `/proc` shows processes by the numbers that they have for this process. It does not in a
+/// PID namespace that has no `/proc` of its own: there each number means another process, so that
+/// nothing below `/proc` is read by number.
+#[must_use]
+pub fn is_own() -> bool {
+    static IS_OWN: OnceLock<bool> = OnceLock::new();
+    *IS_OWN.get_or_init(|| {
+        let own = fs::read_link("/proc/self");
+        own.is_ok_and(|own| own == Path::new(&std::process::id().to_string()))
+    })
+}
+
+/// Whether `/proc` is there but shows the processes of another PID namespace.
+#[must_use]
+pub fn is_foreign() -> bool {
+    !is_own() && fs::read_link("/proc/self").is_ok()
+}
+
+/// The path of a file about a process or a thread; `None` where `/proc` shows other processes.
+pub(crate) fn path(pid: i32, file: &str) -> Option<String> {
+    is_own().then(|| format!("/proc/{pid}/{file}"))
+}
+
 /// The numbers of all processes, in no particular order.
 pub fn pids() -> impl Iterator<Item = i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let entries = is_own().then(|| fs::read_dir("/proc").into_iter().flatten().flatten());
+    let entries = entries.into_iter().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
@@ -37,7 +61,7 @@ pub fn pids() -> impl Iterator<Item = i32> {
 /// shows.
 #[must_use]
 pub fn children() -> Option<Vec<i32>> {
-    let list = fs::read_to_string("/proc/thread-self/children").ok()?;
+    let list = is_own().then(|| read::text("/proc/thread-self/children"))??;
     list.split_ascii_whitespace().map(|pid| pid.parse().ok()).collect()
 }
 

@@ -36,7 +36,7 @@ impl Stat {
     /// Reads the line of a process; `None` once the process is gone.
     #[must_use]
     pub fn read(pid: i32) -> Option<Self> {
-        Self::read_from(pid, File::open(format!("/proc/{pid}/stat")).ok()?)
+        Self::read_from(pid, File::open(super::path(pid, "stat")?).ok()?)
     }
 
     pub(crate) fn read_from(pid: i32, mut file: File) -> Option<Self> {

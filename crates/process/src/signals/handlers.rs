@@ -138,13 +138,24 @@ fn reset(signal: i32) {
     unsafe { libc::signal(signal, libc::SIG_DFL) };
 }
 
-/// Lets a signal do nothing, unless it is ignored. To the kernel that is not the same.
+/// Lets a signal do nothing, unless it is ignored. To the kernel that is not the same: a call that
+/// uses the terminal is repeated after the handler, and sends the signal again. The handler waits a
+/// little, so that the other threads get to do something in between.
 pub(super) fn discard(signal: Signal) {
-    extern "C" fn nothing(_: libc::c_int) {}
+    const WAIT_MS: libc::c_int = 10;
+    extern "C" fn nothing(_: libc::c_int) {
+        // SAFETY: poll is async-signal-safe and waits for no descriptor. errno is restored, because
+        // the interrupted code may be about to read it.
+        unsafe {
+            let errno = *libc::__errno_location();
+            libc::poll(ptr::null_mut(), 0, WAIT_MS);
+            *libc::__errno_location() = errno;
+        }
+    }
     if is_ignored(signal).is_ok_and(|is_ignored| is_ignored) {
         return;
     }
-    // SAFETY: zeroes are an action without flags and with an empty mask. The handler does nothing,
+    // SAFETY: zeroes are an action without flags and with an empty mask. The handler changes nothing,
     // and interrupted calls are restarted.
     unsafe {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();

@@ -6,7 +6,9 @@ mod send;
 
 pub(crate) use self::{
     handlers::{accept_sigchld, note_resumed},
-    requests::{forward_to_supervisor, ignore_forwarded, signal_pipe},
+    requests::{
+        block_terminal, forward_to_supervisor, ignore_forwarded, ignore_terminal, signal_pipe,
+    },
 };
 pub use self::{
     handlers::{die_by, suspend},

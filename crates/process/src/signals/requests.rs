@@ -8,7 +8,10 @@ use std::{
     os::fd::{IntoRawFd, OwnedFd, RawFd},
 };
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    sys::signal::{SigSet, SigmaskHow, Signal as Kernel},
+};
 use pool::signal::{Signal, fatal_if_unhandled};
 use tokio::net::unix::pipe;
 
@@ -140,6 +143,20 @@ pub(crate) fn signal_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// resume a supervisor that has suspended itself.
 pub(crate) fn forward_to_supervisor(pipe: RawFd) -> io::Result<()> {
     handlers::write_signals_to(fatal_if_unhandled().chain(STOPPING), pipe)
+}
+
+/// Ignores the signals of the terminal, and discards those that are pending. For a process that is
+/// about to leave the session of the terminal.
+pub(crate) fn ignore_terminal() {
+    STOPPING.into_iter().for_each(handlers::ignore);
+}
+
+/// Blocks the signals of the terminal for this thread and for the processes that it starts, and
+/// returns the former mask. A child that is stopped before its exec would stop its parent too, which
+/// waits for the exec.
+pub(crate) fn block_terminal() -> nix::Result<SigSet> {
+    let set: SigSet = [Kernel::SIGTSTP, Kernel::SIGTTIN, Kernel::SIGTTOU].into_iter().collect();
+    set.thread_swap_mask(SigmaskHow::SIG_BLOCK)
 }
 
 /// Makes a supervisor ignore the signals that its warden forwards, so that each arrives once. SIGXFSZ

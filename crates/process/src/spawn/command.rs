@@ -13,12 +13,14 @@ use nix::{
     sys::{
         prctl,
         signal::{SigSet, SigmaskHow, Signal as Kernel, sigprocmask},
+        wait::waitpid,
     },
     unistd::{AccessFlags, Pid, access, getppid, setpgid},
 };
 use pool::{
     exit::{StartFault, StartStep},
     limits::Limits,
+    signal::Signal,
 };
 
 use super::{
@@ -27,7 +29,7 @@ use super::{
     lookup::{DEFAULT_PATH, candidates},
     stack::Stack,
 };
-use crate::wait::reap_child;
+use crate::{signals::signal_child, wait::reap_child};
 
 /// The stack of the child for the steps between the clone and the exec, in bytes.
 const STACK_BYTES: usize = 64 << 10;
@@ -135,6 +137,12 @@ impl CommandSpawner {
         };
         if pid < 0 {
             return Err(no_process(io::Error::last_os_error()));
+        }
+        if pidfd < 0 {
+            // Before Linux 5.2 the kernel ignores the flag.
+            signal_child(pid, Signal::KILL);
+            let _ = waitpid(Pid::from_raw(pid), None);
+            return Err(StartFault { step: StartStep::Pidfd, errno: libc::ENOSYS });
         }
         // SAFETY: the kernel has just created this descriptor, and nothing else owns it.
         let process = CommandProcess { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } };

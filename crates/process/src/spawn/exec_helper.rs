@@ -41,6 +41,7 @@ use super::{
     lookup::{DEFAULT_PATH, candidates},
     spec::SpawnSpec,
 };
+use crate::signals::ignore_terminal;
 use pool::exit::{StartFault, StartStep};
 
 /// The hidden verb that makes an executable of this workspace run as an exec helper.
@@ -106,9 +107,10 @@ fn prepare(
     passed: &[OwnedFd],
     socket: &mut UnixStream,
 ) -> Result<(), StartFault> {
-    arrange(spec, passed, socket).map_err(at(StartStep::Descriptors))?;
-    reset_signals();
+    arrange(spec, passed, socket)?;
+    ignore_terminal();
     unistd::setsid().map_err(io::Error::from).map_err(at(StartStep::Session))?;
+    reset_signals();
     if let Some(directory) = &spec.directory {
         enter(directory).map_err(at(StartStep::Directory))?;
     }
@@ -169,7 +171,12 @@ fn receive(socket: &UnixStream) -> io::Result<(SpawnSpec, Vec<OwnedFd>)> {
 
 /// Puts `/dev/null` on 0 and gives the passed descriptors their numbers. All others are closed by
 /// the exec.
-fn arrange(spec: &SpawnSpec, passed: &[OwnedFd], socket: &mut UnixStream) -> io::Result<()> {
+fn arrange(
+    spec: &SpawnSpec,
+    passed: &[OwnedFd],
+    socket: &mut UnixStream,
+) -> Result<(), StartFault> {
+    let failed = at(StartStep::Descriptors);
     // First all are lifted above the numbers in use, so that none is overwritten before it is
     // duplicated.
     let above = spec.fd_numbers.iter().fold(2, |max, number| max.max(*number)) + 1;
@@ -180,22 +187,25 @@ fn arrange(spec: &SpawnSpec, passed: &[OwnedFd], socket: &mut UnixStream) -> io:
         // SAFETY: fcntl has just created this descriptor, and nothing else owns it.
         Ok(unsafe { OwnedFd::from_raw_fd(lifted) })
     };
-    let lifted = passed.iter().map(|fd| lift(fd)).collect::<io::Result<Vec<_>>>()?;
-    let null = lift(&File::open("/dev/null")?)?;
-    let own = lift(socket)?;
+    let lifted = passed.iter().map(|fd| lift(fd)).collect::<io::Result<Vec<_>>>();
+    let lifted = lifted.map_err(&failed)?;
+    let null = File::open("/dev/null").map_err(at(StartStep::Null))?;
+    let null = lift(&null).map_err(&failed)?;
+    let own = lift(socket).map_err(&failed)?;
     // Dropping the old value would close descriptor 0, which will be another file by then.
     std::mem::forget(std::mem::replace(socket, own.into()));
     // SAFETY: close_range takes three integers; CLOEXEC closes nothing now.
     if unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } != 0
     {
-        return Err(io::Error::last_os_error());
+        return Err(at(StartStep::CloseOnExec)(io::Error::last_os_error()));
     }
-    duplicate(&null, 0)?;
+    duplicate(&null, 0).map_err(&failed)?;
     // A built-in function gets its descriptors without fixed numbers.
     if spec.built_in.is_none() && spec.fd_numbers.len() != lifted.len() {
-        return Err(io::Error::from_raw_os_error(libc::EBADF));
+        return Err(failed(io::Error::from_raw_os_error(libc::EBADF)));
     }
-    spec.fd_numbers.iter().zip(&lifted).try_for_each(|(number, fd)| duplicate(fd, *number))
+    let mut numbers = spec.fd_numbers.iter().zip(&lifted);
+    numbers.try_for_each(|(number, fd)| duplicate(fd, *number)).map_err(failed)
 }
 
 /// Makes `number` a descriptor of the same file that survives the exec.

@@ -6,7 +6,7 @@ use std::{collections::HashMap, fs, time::Duration};
 use pool::hang::Seen;
 
 use super::table::ProcessTable;
-use crate::proc::{Fields, Stat, read};
+use crate::proc::{Fields, Stat, path, read};
 
 /// The number of processes of a tree that are inspected at most.
 const PROCESSES_MAX: usize = 64;
@@ -105,7 +105,7 @@ impl Tree {
 }
 
 fn threads(pid: i32) -> impl Iterator<Item = (i32, ThreadUsage)> {
-    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let entries = path(pid, "task").map(fs::read_dir).into_iter().flatten().flatten().flatten();
     entries.filter_map(|entry| {
         let id = entry.file_name().to_str()?.parse().ok()?;
         let read = |name| read::text(entry.path().join(name)).unwrap_or_default();
@@ -115,7 +115,7 @@ fn threads(pid: i32) -> impl Iterator<Item = (i32, ThreadUsage)> {
 
 fn inspect(process: &Stat) -> Seen {
     let pid = process.pid;
-    let read = |name| read::text(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let read = |name| path(pid, name).and_then(read::text).unwrap_or_default();
     // `0` for a running process, and for one that this process may not inspect.
     let wchan = Some(read("wchan")).filter(|wchan| !["", "0"].contains(&wchan.as_str()));
     let function = |line: &str| Some(line.split_once("] ")?.1.split('+').next()?.to_owned());

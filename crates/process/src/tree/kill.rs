@@ -17,7 +17,7 @@ use pool::signal::Signal;
 
 use super::table::ProcessTable;
 use crate::{
-    proc::Stat,
+    proc::{Stat, children, is_own},
     signals::signal_child,
     wait::{Children, reap_any, signal_if_same},
 };
@@ -45,8 +45,19 @@ pub fn kill_descendants(sigchld: &SignalFd) -> io::Result<Vec<Stat>> {
         if let Children::None = reap_any(|_| {})? {
             break;
         }
-        let table = ProcessTable::read();
+        if !is_own() {
+            // The descendants cannot be found.
+            break;
+        }
         let mut dying = Vec::new();
+        // The children at once: processes that hop are gone before a whole table is read.
+        for pid in children().unwrap_or_default().into_iter().rev() {
+            let process = Stat::read(pid);
+            signal_child(pid, Signal::KILL);
+            dying.push(pid);
+            found.extend(process.filter(|it| !it.is_ending() && !contains(&found, it)));
+        }
+        let table = ProcessTable::read();
         // Parents come first, so that none of them replaces a child that was killed.
         for process in table.descendants(own) {
             if process.is_child_of(own) {

@@ -11,9 +11,10 @@
 //! finds nothing proves nothing:
 //!
 //! - The children of such a process are looked at like orphans, which they will soon be.
-//! - If it was not ending when the table was read, the table is out of date, and the search looks
-//!   again. A process that still shows no environment then was executed without one. It is killed at
-//!   the end of the run.
+//! - The search looks again, a few times at most. A process that is not ending and still shows no
+//!   environment was executed without one. It is killed at the end of the run.
+//! - Processes that fork and end all the time are gone before a whole table is read. So a second look
+//!   begins with the list of the supervisor's children, which takes less time.
 
 use std::{
     cell::RefCell,
@@ -69,7 +70,7 @@ enum Wanted<'a> {
 struct Look {
     /// The wanted processes. Each is an orphan, or is about to be.
     found: Vec<Stat>,
-    /// Whether a process could not be identified that was not ending when the table was read.
+    /// Whether another look may identify a process that could not be identified.
     is_outdated: bool,
 }
 
@@ -83,8 +84,7 @@ pub struct Orphans {
     mark: String,
     /// The secret from which the values of the variable are computed.
     secret: RandomState,
-    /// The processes that showed no environment at the last look though they were not ending, and
-    /// since when.
+    /// The processes that showed no environment at the last look, and since when.
     unknown: RefCell<Vec<(Stat, Instant)>>,
     child_news: AsyncFd<SignalFd>,
     /// Notified when any child has ended.
@@ -189,11 +189,10 @@ impl Orphans {
     async fn kill(&self, wanted: Wanted<'_>) -> Vec<Stat> {
         let until = Instant::now() + KILL_TIMEOUT;
         let mut killed: Vec<Stat> = Vec::new();
-        let mut empty_looks = 0;
+        let (mut dying, mut empty_looks) = (Vec::new(), 0);
         while self.may_exist() && Instant::now() < until {
             let table = self.scan().await;
             let Look { found, is_outdated } = self.look(&table, wanted, &killed).await;
-            let mut dying = Vec::new();
             for orphan in &found {
                 if orphan.is_child_of(self.own_pid) {
                     dying.push(orphan.pid);
@@ -205,17 +204,43 @@ impl Orphans {
                     }
                 }
             }
-            empty_looks = if found.is_empty() { empty_looks + 1 } else { 0 };
-            if found.is_empty() && (!is_outdated || empty_looks == LOOKS_MAX) {
+            let is_empty = found.is_empty() && dying.is_empty();
+            if is_empty && (!is_outdated || empty_looks == LOOKS_MAX) {
                 break;
             }
+            empty_looks = if is_empty { empty_looks + 1 } else { 0 };
             if dying.is_empty() {
                 sleep(EXEC_TIME).await;
             } else {
                 let _ = timeout(RESCAN_AFTER, self.reap(dying)).await;
             }
+            dying = self.catch(wanted, &mut killed);
         }
         killed
+    }
+
+    /// Kills the wanted orphans among the children of the supervisor, each as soon as it is found.
+    /// Returns their process ids. Reaps those that have ended, which would make the list longer and
+    /// longer. The newest come first: a process that hops lives for a moment only.
+    fn catch(&self, wanted: Wanted<'_>, killed: &mut Vec<Stat>) -> Vec<i32> {
+        let mut dying = Vec::new();
+        for pid in proc::children().unwrap_or_default().into_iter().rev() {
+            let is_wanted = match wanted {
+                _ if self.workers.borrow().contains(&pid) || wait::try_reap(pid) => false,
+                Wanted::All => true,
+                Wanted::Of { pair, .. } => {
+                    VariableSearch::new(pid, pair).step() == Some(Found::Yes)
+                }
+            };
+            if is_wanted && let Some(process) = Stat::read(pid) {
+                wait::signal_if_same(&process, Signal::KILL);
+                dying.push(pid);
+                if !process.is_ending() && !contains(killed, &process) {
+                    killed.push(process);
+                }
+            }
+        }
+        dying
     }
 
     /// Looks for wanted orphans in a table, and for wanted processes below those that cannot be
@@ -237,11 +262,9 @@ impl Orphans {
                 Found::No => {}
                 Found::Unknown => {
                     candidates.extend(table.children(process.pid).cloned());
-                    if !process.is_ending() {
-                        let since = self.unknown_since(&process);
-                        look.is_outdated |= since.elapsed() < EXEC_TIME;
-                        unknown.push((process, since));
-                    }
+                    let since = self.unknown_since(&process);
+                    look.is_outdated |= process.is_ending() || since.elapsed() < EXEC_TIME;
+                    unknown.push((process, since));
                 }
             }
         }

@@ -15,10 +15,10 @@ use nix::{
     sys::stat::Mode,
 };
 
-use crate::proc::{Stat, read};
+use crate::proc::{Stat, is_own, read};
 
-/// How often a whole reading is repeated, at most, while processes are born.
-const READS_MAX: u32 = 4;
+/// How often the list of processes is read for a whole reading, while processes are born.
+const READS_MAX: u32 = 2;
 
 /// All processes, and which are the children of which.
 #[derive(Debug, Default)]
@@ -91,6 +91,9 @@ impl ProcessTable {
     /// Reads the entries for which `is_new` holds, those that are missing, and those whose parents
     /// are gone; keeps the others.
     fn update(&mut self, is_new: impl Fn(i32) -> bool) {
+        if !is_own() {
+            return;
+        }
         let Ok(mut list) = Dir::open("/proc", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         else {
             return;

@@ -42,6 +42,7 @@ fn evidence() -> Evidence {
         wall: Duration::from_millis(5),
         cpu: Duration::from_micros(3250),
         own_cpu: Duration::ZERO,
+        cpu_limit: None,
         peak: Peak { bytes: 99, exact: true },
         says_out_of_memory: false,
         kernel_oom: false,

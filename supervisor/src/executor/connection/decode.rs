@@ -48,6 +48,7 @@ pub(super) struct Decoder {
     frame_bytes_max: usize,
     /// Whether the payload of a reply is a launcher's report about a command.
     is_launcher: bool,
+    offers_recorder: bool,
 }
 
 /// What the worker declared in its hello.
@@ -76,7 +77,13 @@ pub(in super::super) struct Received {
 impl Decoder {
     pub(super) fn new(frame_bytes_max: usize, is_launcher: bool) -> Self {
         let (partial, position, ahead, session) = (Vec::new(), 0, 0, None);
-        Self { partial, position, ahead, session, frame_bytes_max, is_launcher }
+        let offers_recorder = true;
+        Self { partial, position, ahead, session, frame_bytes_max, is_launcher, offers_recorder }
+    }
+
+    /// Takes the worker for one without a recorder, whatever its hello says: it was offered none.
+    pub(super) fn deny_recorder(&mut self) {
+        self.offers_recorder = false;
     }
 
     /// The codec that the worker chose; `None` before its hello.
@@ -208,7 +215,8 @@ impl Decoder {
         received: &mut Received,
     ) -> Result<Option<Done>, ProtocolFault> {
         let Some(Session { codec, .. }) = self.session else {
-            let (session, pid) = decode_hello(body)?;
+            let (mut session, pid) = decode_hello(body)?;
+            session.abilities.recorder &= self.offers_recorder;
             self.session = Some(session);
             received.pid = Some(pid);
             received.hello = Some(session.abilities);

@@ -73,8 +73,20 @@ pub(super) struct Connection {
 pub(super) struct FarEnd {
     pub(super) jobs: OwnedFd,
     pub(super) replies: OwnedFd,
-    /// `None` for a line worker.
+    /// `None` for a line worker, and where the kernel refuses memory that processes share.
     pub(super) recorder: Option<OwnedFd>,
+}
+
+/// Creates a recorder; `None` where the kernel refuses memory that processes share, because of a
+/// sandbox or a limit on file sizes.
+fn create_recorder() -> io::Result<Option<(Recorder, OwnedFd)>> {
+    match Recorder::create() {
+        Ok(recorder) => Ok(Some(recorder)),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => Err(error),
+            _ => Ok(None),
+        },
+    }
 }
 
 /// What the connections of all workers have in common.
@@ -101,8 +113,12 @@ impl Connection {
         let (replies_decoder, recorder) = match line.wire {
             Wire::Frames => {
                 queue.push_frame(&hello(worker, frame_bytes_max).to_frame());
-                let decoder = Decoder::new(frame_bytes_max, line.is_launcher);
-                (Replies::Frames(decoder), Some(Recorder::create()?))
+                let mut decoder = Decoder::new(frame_bytes_max, line.is_launcher);
+                let recorder = create_recorder()?;
+                if recorder.is_none() {
+                    decoder.deny_recorder();
+                }
+                (Replies::Frames(decoder), recorder)
             }
             Wire::Lines => (Replies::Lines(LineDecoder::new(frame_bytes_max)), None),
         };

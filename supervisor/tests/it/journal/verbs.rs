@@ -41,6 +41,7 @@ fn make(path: &Path) {
         wall: Duration::from_millis(5),
         cpu: Duration::from_millis(3),
         own_cpu: Duration::from_millis(2),
+        cpu_limit: None,
         peak: Peak { bytes: 3 << 20, exact: true },
         says_out_of_memory: false,
         kernel_oom: false,

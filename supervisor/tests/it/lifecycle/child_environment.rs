@@ -1,7 +1,7 @@
 //! A worker inherits nothing from the supervisor but what it is meant to have: descriptors, signals,
 //! session and limits.
 
-use crate::support::{Run, Running, Signal, Value, fixture};
+use crate::support::{Run, Running, Signal, Value, can, fixture};
 use nix::sys::resource::{Resource, getrlimit};
 use serde_json::json;
 
@@ -32,6 +32,37 @@ fn has_clean_descriptors(report: &Value) {
 fn has_clean_signals(report: &Value) {
     for set in ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"] {
         assert_eq!(report["status"][set], "0000000000000000", "{set}");
+    }
+}
+
+#[test]
+fn the_memory_of_the_supervisor_belongs_to_root_and_that_of_a_worker_to_its_user() {
+    use std::os::unix::fs::MetadataExt;
+    if !can(&["setpriv", "--reuid", "65534", "--clear-groups", "true"]) {
+        return;
+    }
+    let run = Run::of(["sleep", "1000"]).under(["setpriv", "--reuid", "65534", "--clear-groups"]);
+    let run = run.jsonl().start();
+    let worker = run.first_pids(1)[0];
+    let owner = |pid: i32| std::fs::metadata(format!("/proc/{pid}/mem")).unwrap().uid();
+    assert_eq!([run.pid(), run.supervisor(), worker].map(owner), [0, 0, 65534]);
+    run.signal(Signal::SIGTERM);
+    run.finish();
+}
+
+#[test]
+fn a_program_that_has_changed_its_user_can_open_its_output_by_name() {
+    let drops = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups"];
+    if !can(&[&drops[..], &["true"]].concat()) {
+        return;
+    }
+    let script = "echo out > /dev/stdout; echo err > /dev/stderr; cat < /dev/stdout";
+    let argv = [&drops[..], &["sh", "-c", script]].concat();
+    for run in [Run::of(&argv), Run::each(&argv).with("--output raw").given(["x"])] {
+        let run = run.finish();
+        assert!(run.stdout_text().contains("out\n"), "{}", run.stderr);
+        assert!(run.stderr.contains("err\n"), "{}", run.stderr);
+        assert!(run.stderr.contains("ermission denied"), "it cannot read: {}", run.stderr);
     }
 }
 

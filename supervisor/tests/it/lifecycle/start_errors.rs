@@ -1,7 +1,7 @@
 //! A program that cannot be started causes one message with the reason and the remedy, the exit
 //! status that a shell would give, and no retry.
 
-use crate::support::{Finished, Run};
+use crate::support::{Finished, Run, can};
 
 /// Runs three workers that fail alike, and checks that there is one message.
 fn refused(run: Run, status: i32, thing: &str, remedy: &str) {
@@ -56,6 +56,81 @@ fn a_missing_directory_is_a_usage_error() {
     let run = Run::of(["true"]).with("--cwd plain");
     run.scratch.file("plain", "", 0o644);
     refused(run, 2, "--cwd plain is not a directory", "give a directory");
+}
+
+#[test]
+fn a_call_that_the_kernel_or_a_sandbox_denies_is_named() {
+    if !can(&["strace", "-V"]) {
+        return;
+    }
+    for (call, error, remedy) in [
+        ("pidfd_open", "ENOSYS", "pidfd_open needs Linux 5.10"),
+        ("pidfd_open", "EPERM", "a sandbox denies pidfd_open"),
+        ("close_range", "ENOSYS", "close_range needs Linux 5.11"),
+        ("close_range", "EPERM", "a sandbox denies close_range"),
+    ] {
+        let inject = format!("inject={call}:error={error}");
+        let strace =
+            ["strace", "-f", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject];
+        refused(Run::of(["true"]).under(strace), 125, "cannot start true: ", remedy);
+        let run = Run::each(["true"]).under(strace).with("-j 3").given(["x"; 9]).finish();
+        said_once(&run, 125, "cannot start true: ", remedy);
+    }
+}
+
+#[test]
+fn a_worker_runs_without_a_recorder_where_shared_memory_is_denied() {
+    let jobs = ["a", "b", "c"];
+    let without = |run: Run| {
+        let run = run.jsonl().given(jobs).finish();
+        assert_eq!((run.code(), run.jobs().len()), (Some(0), 3), "{}", run.stderr);
+    };
+    // The page of the recorder is a file to this limit.
+    without(Run::worker("work").after("ulimit -f 8"));
+    without(Run::each(["echo"]).after("ulimit -f 8"));
+    if !can(&["strace", "-V"]) {
+        return;
+    }
+    for error in ["EPERM", "ENOSYS"] {
+        let inject = format!("inject=memfd_create:error={error}");
+        let strace = ["strace", "-f", "-o", "/dev/null", "-e", "trace=memfd_create", "-e", &inject];
+        without(Run::worker("work").under(strace));
+        without(Run::each(["echo"]).under(strace));
+    }
+}
+
+#[test]
+fn a_machine_without_proc_or_dev_is_told_what_is_missing() {
+    if !can(&["unshare", "-m", "true"]) {
+        return;
+    }
+    for (place, thing, remedy) in [
+        ("/proc", "execute /proc/self/exe: No such file", "/proc is not mounted: mount it"),
+        ("/dev", "open /dev/null: No such file", "/dev lacks its usual files: mount it"),
+    ] {
+        let mount = format!("mount -t tmpfs none {place} && exec \"$0\" \"$@\"");
+        let hidden = ["unshare", "-m", "sh", "-c", &mount];
+        refused(Run::of(["true"]).under(hidden), 125, thing, remedy);
+    }
+}
+
+#[test]
+fn a_proc_of_another_pid_namespace_is_noticed_and_not_read() {
+    if !can(&["unshare", "--pid", "--fork", "true"]) {
+        return;
+    }
+    let script = "setsid sleep 1000 & exit 0";
+    let run = Run::sh(script).with("--memory 1G").under(["unshare", "--pid", "--fork"]).finish();
+    assert_eq!(run.code(), Some(0), "{}", run.stderr);
+    let [message] = run.messages()[..] else { panic!("{}", run.stderr) };
+    assert!(message.contains("/proc belongs to another PID namespace"), "{message}");
+    assert!(message.contains("unshare --mount-proc"), "{message}");
+}
+
+#[test]
+fn a_stack_that_is_too_small_is_refused_with_the_remedy() {
+    let run = Run::of(["true"]).after("ulimit -s 64").finish();
+    said_once(&run, 125, "the stack is limited to 64.0 KiB", "ulimit -s");
 }
 
 #[test]

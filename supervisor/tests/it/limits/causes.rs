@@ -1,6 +1,6 @@
 //! Records carry the exact exit code, signal and cause of every worker's end.
 
-use crate::support::{Finished, Run, Signal, Value, fixture};
+use crate::support::{Finished, Run, Signal, Value, fixture, jobs::causes};
 use serde_json::json;
 
 #[test]
@@ -107,6 +107,29 @@ fn the_cpu_limit_is_distinguished_from_other_kills() {
         assert_eq!((&record["cause"], &record["signal"]), (&json!("cpu_limit"), &json!(signal)));
     }
     assert_eq!((records.len(), run.code()), (2, Some(1)));
+}
+
+#[test]
+fn a_cpu_limit_counts_wherever_it_comes_from() {
+    let spin = "trap '' XCPU; while :; do :; done";
+    let inherited = Run::sh(spin).after("ulimit -t 1").jsonl().finish();
+    let own = Run::sh(&format!("ulimit -t 1; {spin}")).jsonl().finish();
+    for run in [inherited, own] {
+        let ended = &run.records("ended")[0];
+        let how = (&ended["cause"], &ended["signal"]);
+        assert_eq!(how, (&json!("cpu_limit"), &json!("SIGKILL")), "{ended}");
+    }
+    let run = Run::each_sh(spin).after("ulimit -t 1").jsonl().given(["x"]).finish();
+    assert_eq!(causes(&run.jobs()[0]), ["cpu_limit"]);
+}
+
+#[test]
+fn a_failure_beside_the_limit_is_called_out_of_memory_whatever_it_says() {
+    let script = "import sys; b = bytearray(int(sys.argv[1]) << 20); sys.exit(3)";
+    for (mib, cause) in [("118", "memory"), ("60", "exit")] {
+        let run = Run::of(["python3", "-c", script, mib]).with("--memory 128M").jsonl().finish();
+        assert_eq!(run.records("ended")[0]["cause"], cause, "{mib}: {}", run.stdout_text());
+    }
 }
 
 #[test]

@@ -50,6 +50,19 @@ fn a_process_that_has_ended_its_first_thread_does_not_escape_the_limit() {
 }
 
 #[test]
+fn a_file_in_memory_counts_as_memory() {
+    let _quiet = load::quiet();
+    is_stopped_near_its_limit("file", "SIGKILL", "");
+}
+
+#[test]
+fn the_input_of_a_command_does_not_count_as_its_memory() {
+    let run = Run::each(["sh", "-c", "sleep 1; wc -c"]).with("-j 1 --memory 24M --stdin -a jobs");
+    run.scratch.file("jobs", vec![b'x'; 32 << 20], 0o644);
+    assert_eq!(run.finish().stdout_text().trim(), (32 << 20).to_string());
+}
+
+#[test]
 fn processes_that_never_rest_do_not_escape_the_limit() {
     let _quiet = load::quiet();
     is_stopped_near_its_limit("restless", "SIGKILL", "");
@@ -117,7 +130,7 @@ struct Runtime {
     bomb: &'static str,
 }
 
-const RUNTIMES: [Runtime; 3] = [
+const RUNTIMES: [Runtime; 5] = [
     Runtime {
         name: "python3",
         program: &["python3", "-c"],
@@ -131,6 +144,21 @@ const RUNTIMES: [Runtime; 3] = [
         small: &[],
         hello: "console.log('hello')",
         bomb: "let all = []; for (;;) all.push(new Array(1000).fill({}))",
+    },
+    Runtime {
+        name: "node",
+        program: &["node", "-e"],
+        small: &[],
+        hello: "console.log('hello')",
+        bomb: "let all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1))",
+    },
+    Runtime {
+        name: "node",
+        program: &["node", "-e"],
+        small: &[],
+        hello: "console.log('hello')",
+        bomb: "let all = []; for (;;) { let m = new WebAssembly.Memory({initial: 160, maximum: 160}); \
+               new Uint8Array(m.buffer).fill(1); all.push(m) }",
     },
     Runtime {
         name: "java",

@@ -28,6 +28,7 @@ pub(super) fn evidence(status: Status) -> Evidence {
         wall: Duration::ZERO,
         cpu: Duration::ZERO,
         own_cpu: Duration::ZERO,
+        cpu_limit: None,
         peak: Peak { bytes: 0, exact: true },
         says_out_of_memory: false,
         kernel_oom: false,
