@@ -3,6 +3,11 @@
 //! There are three separate budgets. Failures and timeouts spend `retries`. Deaths of a worker that
 //! are charged to the job spend `crash_retries`. An attempt that ended without being charged is
 //! requeued, at most `REQUEUES_MAX` times.
+//!
+//! A death before a job began is no attempt of the job. But if `UNBEGUN_MAX` workers in a row died
+//! with the job next in their queue, the job itself may kill them before they note that they begin
+//! it. The job is then suspected: it runs alone in a fresh worker, and a death of that worker is an
+//! attempt of the job, whether or not the worker noted the job.
 
 use std::time::Duration;
 
@@ -19,6 +24,8 @@ const DELAY_MAX: Duration = Duration::from_secs(30);
 /// A job is quarantined when its attempts have ended uncharged this number of times: whatever kills
 /// its workers may do so because of the job.
 const REQUEUES_MAX: u32 = 5;
+/// A job is suspected after this number of workers in a row has died with it next in their queue.
+const UNBEGUN_MAX: u32 = 3;
 
 /// The failed attempts of a job.
 #[derive(Debug, Default)]
@@ -27,6 +34,8 @@ pub(super) struct AttemptHistory {
     failures: u32,
     crashes: u32,
     requeues: u32,
+    /// The number of workers in a row that died with the job next in their queue.
+    unbegun: u32,
     /// Whether a user cancelled the job: no attempt follows.
     pub(super) is_cancelled: bool,
 }
@@ -43,9 +52,23 @@ impl AttemptHistory {
         u32::try_from(self.attempts.len()).map_or(u32::MAX, |earlier| earlier.saturating_add(1))
     }
 
-    /// Whether a death was ever charged to the job. From then on it runs alone in fresh workers.
-    pub(super) fn has_crashed(&self) -> bool {
-        self.crashes > 0
+    /// Whether the job runs alone in fresh workers: a death was charged to it, or it is suspected.
+    pub(super) fn runs_alone(&self) -> bool {
+        self.crashes > 0 || self.unbegun >= UNBEGUN_MAX
+    }
+
+    /// Notes that a worker died before it began the job, which was next in its queue. Returns
+    /// whether the job was suspected already, so that this death is an attempt of it.
+    pub(super) fn note_unbegun(&mut self) -> bool {
+        let is_suspected = self.unbegun >= UNBEGUN_MAX;
+        self.unbegun = self.unbegun.saturating_add(1);
+        is_suspected
+    }
+
+    /// For the simulator: forgets the deaths before the job began.
+    #[cfg(test)]
+    pub(super) fn forget_unbegun(&mut self) {
+        self.unbegun = 0;
     }
 
     /// Adds a failed attempt and decides what follows. `id` is the job's number, which seeds the
@@ -74,6 +97,10 @@ impl AttemptHistory {
             }
             AttemptEnd::Requeued(_) | AttemptEnd::Lost => self.requeued(),
         };
+        // A suspected job remains so, and is charged for each further death before it begins.
+        if self.unbegun <= UNBEGUN_MAX {
+            self.unbegun = 0;
+        }
         self.attempts.push(attempt);
         if self.is_cancelled { Disposition::Settled(JobEnd::Failed) } else { disposition }
     }

@@ -235,7 +235,7 @@ impl Ledger {
     /// Inserts a job into its queue by its sequence number: behind older jobs, before younger ones.
     pub(super) fn enqueue(&mut self, key: JobKey) {
         let entry = &self.entries[index(key)];
-        let queue = if entry.history.as_ref().is_some_and(|history| history.has_crashed()) {
+        let queue = if entry.history.as_ref().is_some_and(|history| history.runs_alone()) {
             &mut self.isolated
         } else {
             self.ready_bytes += entry.payload.len();
@@ -262,6 +262,12 @@ impl Ledger {
         self.tally.queued += 1;
         let entry = &mut self.entries[index(key)];
         entry.history.get_or_insert_default().add(attempt, entry.id, rules)
+    }
+
+    /// Notes that a worker died before it began this job, which was next in its queue. Returns
+    /// whether this death is an attempt of the job.
+    pub(super) fn note_unbegun(&mut self, key: JobKey) -> bool {
+        self.entries[index(key)].history.get_or_insert_default().note_unbegun()
     }
 
     pub(super) fn count_retry(&mut self) {
@@ -332,6 +338,13 @@ impl Ledger {
         self.free.push(key);
         let again = false;
         actions.settled.push(Outcome { id, place, position, payload, end, last, earlier, again });
+    }
+
+    /// For the simulator: forgets the deaths before any job began.
+    #[cfg(test)]
+    pub(super) fn forget_unbegun(&mut self) {
+        let histories = self.entries.iter_mut().filter_map(|entry| entry.history.as_mut());
+        histories.for_each(|history| history.forget_unbegun());
     }
 
     /// For the simulator's checks: the number of jobs in the queues.

@@ -46,9 +46,11 @@ pub(super) enum Bug {
     TrustsSleepers,
     /// Messages of a worker count even after it broke the protocol.
     TrustsLiars,
+    /// A job that kills its workers before they begin it is requeued without limit.
+    ReturnsForever,
 }
 
-pub(super) const ALL: [Bug; 11] = [
+pub(super) const ALL: [Bug; 12] = [
     Bug::ChargesAll,
     Bug::DropsTail,
     Bug::EndIsDone,
@@ -60,6 +62,7 @@ pub(super) const ALL: [Bug; 11] = [
     Bug::SendsBehind,
     Bug::TrustsSleepers,
     Bug::TrustsLiars,
+    Bug::ReturnsForever,
 ];
 
 impl Bug {
@@ -105,6 +108,9 @@ impl Bug {
 
     /// Corrupts the pool's state after a step.
     pub(super) fn forget(self, pool: &mut Pool, unsent: Option<WorkerId>) {
+        if self == Self::ReturnsForever {
+            pool.ledger.forget_unbegun();
+        }
         let workers = pool.slots.iter_mut().flat_map(Slot::workers_mut);
         workers.for_each(|worker| {
             let is_unsent = unsent == Some(worker.id);

@@ -3,6 +3,7 @@
 
 use super::{
     expected::{Expected, Kind, charges},
+    outcomes::UNBEGUN_MAX,
     process::{Process, Sent},
     world::World,
 };
@@ -34,8 +35,10 @@ impl World {
             News::Ended { end, remains, .. } => {
                 self.hear(worker, &remains.replies);
                 match end {
-                    ProcessEnd::Ended(evidence) => self.dies(worker, Some(evidence)),
-                    ProcessEnd::Unobserved { .. } => self.dies(worker, None),
+                    ProcessEnd::Ended(evidence) => {
+                        self.dies(worker, Some(evidence), remains.started);
+                    }
+                    ProcessEnd::Unobserved { .. } => self.dies(worker, None, remains.started),
                     ProcessEnd::NeverStarted(fault) if !fault.is_transient() => {}
                     ProcessEnd::NeverStarted(_) | ProcessEnd::Withdrawn => {
                         self.transient.insert(worker.slot);
@@ -155,8 +158,9 @@ impl World {
         }
     }
 
-    /// A worker dies. The job that it ran may be charged; jobs behind it never are.
-    fn dies(&mut self, worker: WorkerId, evidence: Option<&Evidence>) {
+    /// A worker dies. The job that it ran may be charged; jobs behind it never are. A job that was
+    /// next and not begun is charged once enough workers in a row have died with it.
+    fn dies(&mut self, worker: WorkerId, evidence: Option<&Evidence>, started: Option<u64>) {
         let limited = self.policy.limits.get(Resource::Cpu).is_some();
         let process = self.process(worker);
         let Some(head) = process.line.front().copied() else { return };
@@ -166,12 +170,22 @@ impl World {
             Kind::Timeout if process.overdue != Some(head.id) => Kind::Requeued,
             end => end,
         };
-        let perhaps = process.lied;
-        if !perhaps {
-            let Some(running) = process.running else { return };
-            assert_eq!(running.id, head.id, "{worker} does its jobs in order");
-        }
         let Sent { id, attempt, .. } = head;
+        let perhaps = process.lied;
+        if started == Some(process.done) {
+            assert!(perhaps || process.running.is_none(), "{worker} noted its job");
+            if is_requested(process, evidence) {
+                return;
+            }
+            let job = self.job(id);
+            job.unbegun += 1;
+            if job.unbegun <= UNBEGUN_MAX {
+                return;
+            }
+        } else if !perhaps {
+            let running = process.running.map(|running| running.id);
+            assert_eq!(running, Some(id), "{worker} does its jobs in order");
+        }
         self.expected.push(Expected { id, attempt, worker, end, perhaps });
     }
 
@@ -191,6 +205,17 @@ impl World {
         };
         self.expected.push(Expected { id, attempt, worker, end, perhaps: false });
     }
+}
+
+/// Whether a worker ended because the supervisor asked it to, for no fault of its own.
+fn is_requested(process: &Process, evidence: Option<&Evidence>) -> bool {
+    let asked = process.asked.is_some() || process.dismissed || process.killed;
+    let is_charge = process.stopping.is_some_and(|(why, _)| why.is_charge());
+    let obeyed = evidence.is_none_or(|evidence| match evidence.status {
+        Status::Code(_) | Status::Signal { signal: Signal::TERM, .. } => true,
+        Status::Signal { signal, .. } => signal == Signal::KILL && process.killed,
+    });
+    asked && obeyed && !is_charge
 }
 
 /// How the attempt of a worker that died ends: charged, timed out or requeued.

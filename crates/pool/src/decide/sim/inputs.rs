@@ -96,6 +96,7 @@ impl World {
             was_sent: false,
             not_before: Tick::ZERO,
             attempts: Vec::new(),
+            unbegun: 0,
             settled: false,
         });
     }

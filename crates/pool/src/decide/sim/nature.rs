@@ -27,6 +27,9 @@ pub(super) struct Nature {
     pub(super) stolen: u64,
     /// One of this number of jobs makes a frame that is too long.
     pub(super) bulky: u64,
+    /// Each job whose number is a multiple of this kills its worker before the worker notes that it
+    /// begins it.
+    pub(super) poison: u64,
     /// Whether processes end only by signals from outside.
     pub(super) killed: bool,
     /// One of this number of workers never says hello.
@@ -46,6 +49,7 @@ impl Nature {
             launches: rules.is_some() && chance.one_in(4),
             sampled: rules.is_some_and(|rules| rules.recycle.resident_bytes.is_some()),
             trouble: chance.pick(&[u64::MAX, 1000, 200, 60, 20]),
+            poison: chance.pick(&[u64::MAX, u64::MAX, 17, 3]),
             killed: rules.is_some() && chance.one_in(8),
             stillborn: if rules.is_some() { chance.pick(&[1000, 30, 3]) } else { 10 },
             stolen: chance.pick(&[u64::MAX, 100, 5]),

@@ -10,6 +10,9 @@ use crate::{
     job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
 };
 
+/// After this number of deaths in a row before it began, a job runs alone.
+pub(super) const UNBEGUN_MAX: u32 = 3;
+
 impl World {
     pub(super) fn retried(&mut self, id: u64, attempt: &Attempt, again: Again) {
         let retry_on = self.policy.jobs.as_ref().map(|rules| rules.retry_on).unwrap();
@@ -33,7 +36,7 @@ impl World {
         if let Again::After(delay) = again {
             job.not_before = now + delay;
         }
-        job.attempts.push(attempt.clone());
+        job.push(attempt.clone());
         self.fresh.push((id, attempt.clone()));
     }
 
@@ -95,6 +98,19 @@ impl World {
 }
 
 impl Record {
+    /// Adds an attempt. Only a death before the job begins is one that keeps it suspected.
+    fn push(&mut self, attempt: Attempt) {
+        if self.unbegun <= UNBEGUN_MAX {
+            self.unbegun = 0;
+        }
+        self.attempts.push(attempt);
+    }
+
+    /// Whether the job runs alone in a fresh worker.
+    pub(super) fn runs_alone(&self) -> bool {
+        self.crashes() > 0 || self.unbegun >= UNBEGUN_MAX
+    }
+
     pub(super) fn crashes(&self) -> usize {
         self.count(|end| matches!(end, AttemptEnd::Crashed(_)))
     }

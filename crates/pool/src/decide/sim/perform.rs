@@ -159,7 +159,7 @@ impl World {
         let head = process.line.front().map(|head| head.id);
         let is_due = asleep.is_none_or(|asleep| self.may_wake(asleep));
         assert!(is_due, "{worker} sleeps, not all do");
-        let is_apart = head.is_some_and(|id| self.job(id).crashes() > 0);
+        let is_apart = head.is_some_and(|id| self.job(id).runs_alone());
         assert!(!is_apart, "{worker} has a job alone");
         for order in jobs {
             self.send_one(worker, order, jobs.len());
@@ -169,7 +169,7 @@ impl World {
     /// Sends one of `count` jobs of the same action.
     fn send_one(&mut self, worker: WorkerId, order: &Order, count: usize) {
         let (id, attempt, now, hold) = (order.id, order.attempt, self.now, self.hold);
-        if self.job(id).crashes() > 0 {
+        if self.job(id).runs_alone() {
             let sent = self.process(worker).sent;
             assert!(sent == 0 && count == 1, "job {id} is not alone in a fresh worker");
         }

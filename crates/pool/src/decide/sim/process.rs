@@ -249,6 +249,10 @@ impl Process {
                 if self.abilities.recorder && self.jobs_retracted {
                     return;
                 }
+                if self.abilities.recorder && !nature.obedient && id.is_multiple_of(nature.poison) {
+                    // It dies of the job before it notes that it begins it.
+                    return self.die(Status::Signal { signal: Signal::SEGV, core: false });
+                }
                 self.started = self.came;
                 let fate = match chance.below(nature.trouble.saturating_mul(2)) {
                     _ if nature.obedient => Fate::Ok,

@@ -30,6 +30,8 @@ pub(super) struct Record {
     pub(super) was_sent: bool,
     pub(super) not_before: Tick,
     pub(super) attempts: Vec<Attempt>,
+    /// The number of workers in a row that died with the job next in their queue.
+    pub(super) unbegun: u32,
     pub(super) settled: bool,
 }
 
