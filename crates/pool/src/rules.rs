@@ -98,6 +98,20 @@ pub struct Recycle {
     pub resident_bytes: Option<u64>,
     /// Once it has been up for this time.
     pub age: Option<Duration>,
+    /// Once it has failed so many jobs in a row that it must be broken.
+    pub failures: RecycleFailures,
+}
+
+/// When a worker that fails one job after another is replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum RecycleFailures {
+    /// Once chance does not explain its failures, because other workers succeed.
+    #[default]
+    Auto,
+    /// After this number of different jobs in a row, whatever other workers do.
+    After(u32),
+    /// Never.
+    Never,
 }
 
 /// Whether a worker that ended is started again.

@@ -56,6 +56,7 @@ pub fn stop_reason(reason: StopReason) -> &'static str {
         StopReason::Shutdown => "shutdown",
         StopReason::Roll => "rolled",
         StopReason::Recycle => "recycled",
+        StopReason::Failing => "failing",
         StopReason::IsolatedRetry => "isolated_retry",
         StopReason::Cancelled => "cancelled",
         StopReason::Killed => "killed",
@@ -193,10 +194,11 @@ mod tests {
 
     use super::*;
 
-    const STOPS: [StopReason; 10] = [
+    const STOPS: [StopReason; 11] = [
         StopReason::Shutdown,
         StopReason::Roll,
         StopReason::Recycle,
+        StopReason::Failing,
         StopReason::IsolatedRetry,
         StopReason::Cancelled,
         StopReason::Scale,
@@ -225,7 +227,7 @@ mod tests {
     fn golden_names_of_causes_and_stop_reasons() {
         let names: Vec<_> = causes().into_iter().map(cause).collect();
         let golden = "exit signal memory cpu_limit could_not_start timeout protocol \
-                      shutdown rolled recycled isolated_retry cancelled scaled_down finished \
+                      shutdown rolled recycled failing isolated_retry cancelled scaled_down finished \
                       timeout memory protocol";
         assert_eq!(names.join(" "), golden);
         let failure = |kind| {

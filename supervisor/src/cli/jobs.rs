@@ -3,7 +3,7 @@
 use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::Args;
-use pool::rules::{JobRules, Prefetch, Recycle, RetryOn};
+use pool::rules::{JobRules, Prefetch, Recycle, RecycleFailures, RetryOn};
 use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 use supervisor::settings::{JobSource, Jobs, Journal};
 use text::units::{parse_size, show_size};
@@ -68,6 +68,15 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = positive_duration, help_heading = WORKERS)]
     recycle_age: Option<Duration>,
 
+    /// Replace a worker by a fresh one once it has failed N different jobs in a row; auto, once
+    /// chance does not explain its failures because other workers succeed; or never [default: auto]
+    ///
+    /// With auto, 3 failures are enough beside many successes, and 14 if no other worker has
+    /// answered meanwhile. If every job fails everywhere, the workers are kept. A failure for want
+    /// of memory under --memory is enough, unless it is the worker's first job.
+    #[arg(long, value_name = "N", value_parser = failures, help_heading = WORKERS)]
+    recycle_failures: Option<RecycleFailures>,
+
     /// The longest message to or from a worker [default: 64M]
     #[arg(long, value_name = "SIZE", value_parser = frame_bytes, help_heading = WORKERS)]
     max_frame: Option<usize>,
@@ -125,6 +134,7 @@ impl Arguments {
                         jobs: self.recycle_jobs.map(|jobs| u64::from(jobs.get())),
                         resident_bytes: self.recycle_rss,
                         age: self.recycle_age,
+                        failures: self.recycle_failures.unwrap_or_default(),
                     },
                 },
             })
@@ -195,6 +205,7 @@ impl Arguments {
             (self.recycle_jobs.is_some(), "--recycle-jobs", ROLL),
             (self.recycle_rss.is_some(), "--recycle-rss", ROLL),
             (self.recycle_age.is_some(), "--recycle-age", ROLL),
+            (self.recycle_failures.is_some(), "--recycle-failures", RESTART),
             (self.max_frame.is_some(), "--max-frame", "its workers are sent nothing"),
             (has_journal, "--journal", "the ends of its workers are reported as they happen"),
         ];
@@ -209,6 +220,15 @@ impl Arguments {
 
 fn job_count(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| "write after how many jobs, at least 1: 1000, say".into())
+}
+
+fn failures(text: &str) -> Result<RecycleFailures, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(RecycleFailures::Auto),
+        _ if text == "never" => Ok(RecycleFailures::Never),
+        Ok(jobs @ 1..) => Ok(RecycleFailures::After(jobs)),
+        _ => Err("write auto, never, or after how many failed jobs in a row: 5, say".into()),
+    }
 }
 
 fn positive_size(text: &str) -> Result<u64, String> {

@@ -3,6 +3,7 @@
 
 use super::{
     action::Actions,
+    health::Health,
     history::Disposition,
     input::Tick,
     ledger::{JobKey, Ledger},
@@ -25,6 +26,7 @@ pub(super) struct StepContext<'a> {
     /// How much time the shutdown leaves to running jobs; `None` without a shutdown.
     pub(super) urgency: Urgency,
     pub(super) contact: &'a mut Contact,
+    pub(super) health: &'a mut Health,
     /// Present if memory is limited.
     pub(super) memory: Option<&'a mut MemoryWatch>,
     pub(super) ledger: &'a mut Ledger,

@@ -17,6 +17,7 @@ use crate::{
     exit::{Cause, ProtocolFault, Sender},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd},
     rules::JobRules,
+    worker_id::WorkerId,
 };
 
 /// The delay between attempts grows up to this, or stays constant if the first one is longer.
@@ -55,6 +56,13 @@ impl AttemptHistory {
     /// Whether the job runs alone in fresh workers: a death was charged to it, or it is suspected.
     pub(super) fn runs_alone(&self) -> bool {
         self.crashes > 0 || self.unbegun >= UNBEGUN_MAX
+    }
+
+    /// The worker in which the job has just failed: another one should try it next.
+    pub(super) fn failed_in(&self) -> Option<WorkerId> {
+        let last = self.attempts.last()?;
+        let is_failure = matches!(last.end, AttemptEnd::Error(_) | AttemptEnd::Timeout(_));
+        is_failure.then_some(last.worker)
     }
 
     /// Notes that a worker died before it began the job, which was next in its queue. Returns

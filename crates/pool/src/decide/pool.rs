@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     action::{Action, Actions, Running},
     context::Contact,
+    health::Health,
     input::{Input, MemorySample, News, Tick},
     ledger::{Ledger, Sent},
     memory_watch::MemoryWatch,
@@ -43,6 +44,7 @@ pub struct Pool {
     pub(super) slots: Slots,
     pub(super) rolling: Rolling,
     pub(super) contact: Contact,
+    pub(super) health: Health,
     pub(super) ledger: Ledger,
     /// The tally as it was last reported.
     reported: Tally,
@@ -68,6 +70,7 @@ impl Pool {
             slots: Slots::new(policy.workers),
             rolling: Rolling::default(),
             contact: Contact::default(),
+            health: Health::default(),
             ledger: Ledger::default(),
             reported: Tally::default(),
             memory: policy.limits.tree_bytes().map(MemoryWatch::new),
@@ -233,6 +236,14 @@ impl Pool {
             let (slot, mut ctx) = self.at(now, index, actions);
             if let Some(worker) = slot.find(worker) {
                 worker.on_overweight(bytes, &mut ctx);
+            }
+        }
+        for (worker, sample) in samples {
+            let is_near = self.memory.as_ref().is_some_and(|it| it.is_near(sample.held_bytes()));
+            let Some(index) = self.slots.get(*worker).filter(|_| is_near) else { continue };
+            let (slot, mut ctx) = self.at(now, index, actions);
+            if let Some(worker) = slot.find(*worker) {
+                worker.on_near_limit(&mut ctx);
             }
         }
     }

@@ -241,9 +241,17 @@ impl Worker {
     fn after_replies(&mut self, read: Result<(), ProtocolFault>, ctx: &mut StepContext<'_>) {
         if let Err(fault) = read {
             self.break_off(fault, ctx);
+        } else if self.is_ready() && self.session.is_broken(ctx) {
+            self.replace_failing(ctx);
         } else if self.session.is_idle() {
             self.escalate(StopNews::Idle, ctx);
         }
+    }
+
+    /// Stops it, so that a fresh worker replaces it at once.
+    pub(super) fn replace_failing(&mut self, ctx: &mut StepContext<'_>) {
+        ctx.health.note_replaced();
+        self.stop(StopReason::Failing, ctx);
     }
 
     /// Takes the news that it has closed a pipe, or is ending.
@@ -265,6 +273,14 @@ impl Worker {
         } else {
             self.session.note_overweight(bytes);
             self.kill_for(StopReason::Memory, ctx);
+        }
+    }
+
+    /// Acts on a worker that holds nearly as much memory as the limit: if it fails jobs, want of
+    /// memory is the likely reason, and it is replaced.
+    pub(super) fn on_near_limit(&mut self, ctx: &mut StepContext<'_>) {
+        if self.is_ready() && self.session.is_suspicious(ctx) && ctx.health.may_refresh() {
+            self.replace_failing(ctx);
         }
     }
 

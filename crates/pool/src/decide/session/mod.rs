@@ -9,12 +9,14 @@ mod recent;
 mod replies;
 mod retract;
 pub(super) mod retraction;
-mod send;
+pub(super) mod send;
 
 use std::time::Duration;
 
 use self::{in_flight::InFlight, recent::Recent, retraction::Retraction};
 use super::{
+    context::StepContext,
+    health::FailureRow,
     input::{Abilities, Tick},
     ledger::JobKey,
     prefetch::AdaptivePrefetch,
@@ -23,7 +25,7 @@ use crate::{
     event::WorkerId,
     exit::Pipe,
     job::{Attempt, AttemptEnd},
-    rules::JobRules,
+    rules::{JobRules, RecycleFailures},
 };
 
 /// A dying worker closes its pipes a moment before its end is observed. One that still runs this
@@ -75,6 +77,9 @@ struct Replies {
     /// The number of jobs answered before a failed replacement, which do not count for recycling.
     uncounted: u64,
     recent: Recent,
+    failures: FailureRow,
+    /// Whether the last reply says that memory ran out, under a memory limit.
+    says_out_of_memory: bool,
 }
 
 impl Session {
@@ -151,6 +156,37 @@ impl Session {
     /// How many more jobs the worker may answer, if its limit is `max`. Includes jobs in flight.
     fn jobs_left(&self, max: u64) -> u64 {
         (self.replies.uncounted + max).saturating_sub(self.replies.count)
+    }
+
+    /// The number of different jobs that it has failed since it last succeeded.
+    pub(super) fn failures(&self) -> u32 {
+        self.replies.failures.jobs()
+    }
+
+    /// Whether the worker fails so many jobs that it must be broken. A launcher is never broken: its
+    /// commands are processes of their own.
+    pub(super) fn is_broken(&self, ctx: &StepContext<'_>) -> bool {
+        let rules = ctx.policy.jobs.as_ref().filter(|_| !ctx.policy.runs_commands);
+        let Some(rule) = rules.map(|rules| rules.recycle.failures) else { return false };
+        // If its first job needs more memory than there is, a fresh worker has no more.
+        let is_full = self.replies.says_out_of_memory && self.replies.count > 1;
+        let is_judged = rule != RecycleFailures::Never;
+        is_full && is_judged && ctx.health.may_refresh()
+            || self.replies.failures.is_broken(rule, *ctx.health)
+    }
+
+    /// Whether the worker may be broken: it has failed several jobs in a row, so that a job should
+    /// rather be retried in a fresh one.
+    pub(super) fn is_suspicious(&self, ctx: &StepContext<'_>) -> bool {
+        let rules = ctx.policy.jobs.as_ref().filter(|_| !ctx.policy.runs_commands);
+        let is_judged = rules.is_some_and(|it| it.recycle.failures != RecycleFailures::Never);
+        self.failures() > 1 && is_judged
+    }
+
+    /// For the simulator: forgets the failures.
+    #[cfg(test)]
+    pub(super) fn forget_failures(&mut self) {
+        self.replies.failures = FailureRow::default();
     }
 
     /// Restarts the count of jobs for recycling, because the worker's replacement did not come up.

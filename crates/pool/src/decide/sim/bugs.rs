@@ -48,9 +48,15 @@ pub(super) enum Bug {
     TrustsLiars,
     /// A job that kills its workers before they begin it is requeued without limit.
     ReturnsForever,
+    /// A worker that fails one job after another is kept.
+    KeepsFailing,
+    /// Workers are replaced for their failures even if every job fails everywhere.
+    PunishesAll,
+    /// A job that failed is retried in any worker, also in the one in which it failed.
+    RetriesInPlace,
 }
 
-pub(super) const ALL: [Bug; 12] = [
+pub(super) const ALL: [Bug; 15] = [
     Bug::ChargesAll,
     Bug::DropsTail,
     Bug::EndIsDone,
@@ -63,6 +69,9 @@ pub(super) const ALL: [Bug; 12] = [
     Bug::TrustsSleepers,
     Bug::TrustsLiars,
     Bug::ReturnsForever,
+    Bug::KeepsFailing,
+    Bug::PunishesAll,
+    Bug::RetriesInPlace,
 ];
 
 impl Bug {
@@ -108,8 +117,11 @@ impl Bug {
 
     /// Corrupts the pool's state after a step.
     pub(super) fn forget(self, pool: &mut Pool, unsent: Option<WorkerId>) {
-        if self == Self::ReturnsForever {
-            pool.ledger.forget_unbegun();
+        match self {
+            Self::ReturnsForever => pool.ledger.forget_unbegun(),
+            Self::PunishesAll => pool.health.forget_vain(),
+            Self::RetriesInPlace => pool.ledger.forget_failed(),
+            _ => {}
         }
         let workers = pool.slots.iter_mut().flat_map(Slot::workers_mut);
         workers.for_each(|worker| {
@@ -123,6 +135,7 @@ impl Bug {
             (Self::SendsBehind, Retraction::Answered | Retraction::Resumed { .. }) => {
                 session.retraction = Retraction::Off;
             }
+            (Self::KeepsFailing, _) => session.forget_failures(),
             (Self::TrustsSleepers, _) => session.retraction.forget_sleep(),
             (Self::TrustsLiars, _) if session.link == Link::Broken => session.link = Link::Open,
             (Self::CountsUnsent, _) if is_unsent => session.miscount(),

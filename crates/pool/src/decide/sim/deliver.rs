@@ -91,6 +91,11 @@ impl World {
                 },
             };
             let (id, attempt) = (head.id, head.attempt);
+            match (&reply.answer, &end) {
+                (Answer::Done(_), _) => self.note_reply(worker, id, true),
+                (Answer::Failed(_), Kind::Error) => self.note_reply(worker, id, false),
+                _ => {}
+            }
             self.expected.push(Expected { id, attempt, worker, end, perhaps: false });
             self.give_back([head].iter());
         }

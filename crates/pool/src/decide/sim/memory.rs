@@ -43,6 +43,9 @@ impl World {
             let exactly = (sum > limit).then_some(held);
             samples
                 .push((worker, MemorySample { resident_bytes: sum, proportional_bytes: exactly }));
+            if let Some(process) = self.processes.get_mut(&worker) {
+                process.near_limit = exactly.unwrap_or(sum) >= limit / 8 * 7;
+            }
             if is_heavy {
                 self.too_heavy.insert(worker);
                 if let Some(process) = self.processes.get_mut(&worker) {

@@ -11,6 +11,7 @@ mod death;
 mod deliver;
 mod ends;
 mod expected;
+mod health;
 mod inputs;
 mod memory;
 mod nature;

@@ -6,7 +6,10 @@ use super::Chance;
 use crate::{
     decide::Policy,
     limits::Limits,
-    rules::{Halt, HaltCount, HaltWhen, JobRules, Prefetch, Recycle, Restart, RetryOn, Roll},
+    rules::{
+        Halt, HaltCount, HaltWhen, JobRules, Prefetch, Recycle, RecycleFailures, Restart, RetryOn,
+        Roll,
+    },
     signal::Signal,
 };
 
@@ -27,6 +30,10 @@ pub(super) struct Nature {
     pub(super) stolen: u64,
     /// One of this number of jobs makes a frame that is too long.
     pub(super) bulky: u64,
+    /// After one of this number of jobs, a worker fails all further ones at once.
+    pub(super) breaks: u64,
+    /// Whether every job fails in every worker.
+    pub(super) hopeless: bool,
     /// Each job whose number is a multiple of this kills its worker before the worker notes that it
     /// begins it.
     pub(super) poison: u64,
@@ -49,6 +56,8 @@ impl Nature {
             launches: rules.is_some() && chance.one_in(4),
             sampled: rules.is_some_and(|rules| rules.recycle.resident_bytes.is_some()),
             trouble: chance.pick(&[u64::MAX, 1000, 200, 60, 20]),
+            breaks: chance.pick(&[u64::MAX, u64::MAX, 10, 3]),
+            hopeless: chance.one_in(5),
             poison: chance.pick(&[u64::MAX, u64::MAX, 17, 3]),
             killed: rules.is_some() && chance.one_in(8),
             stillborn: if rules.is_some() { chance.pick(&[1000, 30, 3]) } else { 10 },
@@ -106,6 +115,12 @@ fn rules(chance: &mut Chance) -> JobRules {
             jobs: chance.one_in(4).then_some(few),
             resident_bytes: chance.one_in(4).then_some(60),
             age: chance.one_in(4).then_some(age),
+            failures: chance.pick(&[
+                RecycleFailures::Auto,
+                RecycleFailures::Auto,
+                RecycleFailures::After(3),
+                RecycleFailures::Never,
+            ]),
         },
     }
 }

@@ -182,6 +182,7 @@ impl World {
         assert_eq!(job.holder.replace(worker), None, "job {id} is with two workers");
         assert_eq!(attempt as usize, job.attempts.len() + 1, "attempts of job {id}");
         assert!(job.not_before <= now, "job {id} before its time");
+        self.check_retried_elsewhere(worker, id);
         let is_bulky = self.chance.one_in(self.nature.bulky);
         let process = self.process(worker);
         process.sent += u64::from(!is_bulky);
@@ -301,6 +302,9 @@ impl World {
             process.overdue = Some(head.id);
         }
         process.stopping = Some((why, since));
+        if why == StopReason::Failing && !kill {
+            self.stops_failing(worker);
+        }
     }
 
     /// Whether a dying worker never answered a job and was running none.

@@ -53,6 +53,8 @@ pub(super) struct Process {
     deaf: bool,
     /// Whether it reads no frames, like a stopped process.
     blind: bool,
+    /// Whether it fails every job at once.
+    sick: bool,
     /// Whether it may break the protocol.
     vile: bool,
     /// Whether it has broken the protocol, so that its replies may be wrong.
@@ -93,6 +95,8 @@ pub(super) struct Process {
     pub(super) withdrawn: bool,
     /// Whether the pool knows that it holds too much memory.
     pub(super) heavy: bool,
+    /// Whether a sample of this step is close to its limit of memory.
+    pub(super) near_limit: bool,
     /// Whether a user killed it in this step.
     pub(super) condemned: bool,
     pub(super) stopping: Option<(StopReason, Tick)>,
@@ -114,6 +118,7 @@ pub(super) struct Process {
     /// Whether it was sent a resume frame and has not replied since.
     pub(super) resumed: bool,
     pub(super) overdue: Option<u64>,
+    pub(super) record: super::health::FailureRecord,
 }
 
 impl Process {
@@ -224,12 +229,13 @@ impl Process {
             _ if nature.obedient && (cancelled || !nature.has_timeout) => done(run.id),
             Fate::Hangs if cancelled && !self.deaf => failure(FailureKind::Error),
             Fate::Hangs => return,
-            _ if chance.one_in(3) => return,
+            _ if !self.sick && chance.one_in(3) => return,
             Fate::Ok => done(run.id),
             Fate::Fails(kind) => failure(kind),
         };
         let answer = if nature.launches { ran(&answer, cancelled) } else { answer };
         let service_ns = chance.pick(&[0, 1000, 50_000, 300_000, 5_000_000]);
+        self.sick |= !nature.obedient && chance.one_in(nature.breaks);
         let Run { id, attempt, .. } = run;
         self.running = None;
         self.tail.push(Reply { id, attempt, service_ns, answer });
@@ -256,6 +262,7 @@ impl Process {
                 self.started = self.came;
                 let fate = match chance.below(nature.trouble.saturating_mul(2)) {
                     _ if nature.obedient => Fate::Ok,
+                    _ if self.sick || nature.hopeless => Fate::Fails(FailureKind::Error),
                     0..=2 => Fate::Fails(FailureKind::Error),
                     3 => Fate::Fails(FailureKind::Panic),
                     4..=5 => Fate::Hangs,

@@ -88,6 +88,12 @@ pub(super) struct World {
     pub(super) sampling: VecDeque<Vec<WorkerId>>,
     /// Workers above their limit, according to the samples of this step.
     pub(super) too_heavy: BTreeSet<WorkerId>,
+    /// The worker whose replies the pool gets in this step.
+    pub(super) replied: Option<WorkerId>,
+    /// Workers that were replaced for their failures since a job last succeeded, and the same
+    /// number before this step.
+    pub(super) in_vain: u32,
+    pub(super) in_vain_before: u32,
     /// The bug that is planted in the pool.
     pub(super) bug: Option<Bug>,
     /// The number of jobs that the source still has.
@@ -140,6 +146,9 @@ impl World {
             scale: 0,
             sampling: VecDeque::new(),
             too_heavy: BTreeSet::new(),
+            replied: None,
+            in_vain: 0,
+            in_vain_before: 0,
             bug: None,
             to_come: chance.below(61),
             position: 0,
@@ -204,6 +213,7 @@ impl World {
         }
         self.check();
         self.check_samples();
+        self.check_failing();
         self.check_condemned();
         self.was_done = self.is_done();
     }
