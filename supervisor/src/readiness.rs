@@ -129,7 +129,11 @@ fn notification(phase: Phase) -> String {
 fn status(board: &Board) -> String {
     let (slots, jobs) = (board.slots(), board.jobs());
     let up = slots.iter().filter(|slot| !slot.live.is_empty()).count();
-    let mut text = format!("{up} of {} workers up", slots.len());
+    let mut text = format!("{up} of {} workers up", board.wanted());
+    match board.given_up() {
+        0 => {}
+        count => _ = write!(text, ", {count} given up"),
+    }
     if jobs.accepted > 0 {
         // Each live worker runs at most one job; no more is known here.
         let _ = write!(text, "; jobs: {}", standing(jobs, up));

@@ -93,7 +93,9 @@ pub struct Tally {
     pub failed: u64,
     /// Jobs in quarantine: their workers died or were killed too often.
     pub crashed: u64,
-    /// Jobs without a result when the run ended.
+    /// Jobs that were begun and had no result when the run ended.
+    pub interrupted: u64,
+    /// Jobs that were never begun when the run ended.
     pub not_run: u64,
     /// Jobs that wait to be sent, now or after a delay.
     pub queued: u64,
@@ -104,10 +106,10 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// The number of jobs that have ended, whether done, failed, quarantined or not run.
+    /// The number of jobs that have ended, whether done, failed, quarantined, interrupted or not run.
     #[must_use]
     pub fn settled(&self) -> u64 {
-        self.ok + self.failed + self.crashed + self.not_run
+        self.ok + self.failed + self.crashed + self.interrupted + self.not_run
     }
 
     /// Whether some job failed or is in quarantine.

@@ -15,8 +15,13 @@ use pool::{
 /// States of a run, in the order in which it passes through them.
 pub const RUN_STATES: [&str; 4] = ["starting", "running", "stopping", "ended"];
 
-/// States of a worker; `empty` is that of a slot without one.
-pub const WORKER_STATES: [&str; 5] = ["running", "ready", "stopping", UNKILLABLE, "empty"];
+/// States of a worker. The last three are those of a slot without one: `waiting` for its next start,
+/// `given_up` because its workers crashed too often, `empty` for any other reason.
+pub const WORKER_STATES: [&str; 7] =
+    ["running", "ready", "stopping", UNKILLABLE, "waiting", GIVEN_UP, "empty"];
+
+/// State of a slot whose workers crashed too often.
+pub const GIVEN_UP: &str = "given_up";
 
 /// State of a worker that was killed and that the kernel still holds.
 pub const UNKILLABLE: &str = "unkillable";
@@ -30,7 +35,10 @@ pub const TOO_LONG: &str = "too_long";
 /// Status of a job that is not tried again because its workers died.
 pub const QUARANTINED: &str = "quarantined";
 
-/// Status of a job that was left over when the run ended.
+/// Status of a job that was begun, and cut off by the end of the run.
+pub const INTERRUPTED: &str = "interrupted";
+
+/// Status of a job that was never begun when the run ended.
 pub const NOT_RUN: &str = "not_run";
 
 /// Why a process ended.
@@ -94,6 +102,7 @@ pub fn status(end: &JobEnd) -> &'static str {
         JobEnd::Failed => "failed",
         JobEnd::Crashed => QUARANTINED,
         JobEnd::TooLong { .. } => TOO_LONG,
+        JobEnd::Interrupted => INTERRUPTED,
         JobEnd::NotRun => NOT_RUN,
     }
 }
@@ -242,9 +251,11 @@ mod tests {
     fn golden_names_of_ends() {
         let reply = JobEnd::Ok(Payload::copy(b""));
         let long = JobEnd::TooLong { bytes: 9, cap: 8 };
-        let ends = [reply, JobEnd::Failed, JobEnd::Crashed, long, JobEnd::NotRun];
-        let names = ends.map(|end| status(&end));
-        assert_eq!(names, ["ok", "failed", "quarantined", "too_long", "not_run"]);
+        let cut_off = [JobEnd::Interrupted, JobEnd::NotRun];
+        let ends = [reply, JobEnd::Failed, JobEnd::Crashed, long].into_iter().chain(cut_off);
+        let names: Vec<_> = ends.map(|end| status(&end)).collect();
+        let golden = ["ok", "failed", "quarantined", "too_long", "interrupted", "not_run"];
+        assert_eq!(names, golden);
         let next = [
             Next::Restart(Duration::ZERO),
             Next::Replaced,

@@ -13,6 +13,7 @@
 //! | `leaves-flood [END]` | dies at its first job and leaves a child that keeps sending frames |
 //! | `unclaimed [END]` | has a recorder, never notes a job in it, and dies of the job `poison` |
 //! | `chatter` | prints all the time and works correctly |
+//! | `lingers` | does its jobs and lives on after the last one |
 //! | `answers-one [END]` | answers its first job, and dies when there is another to read |
 //! | `half N [END]` | dies after N bytes of its first reply |
 //! | `before-read [END]`, `mid-frame [END]` (of a job), `before-reply [END]`, `mid-reply [END]`, `after-reply [END]` | dies at that point |
@@ -67,6 +68,10 @@ fn main() -> Result<(), Fault> {
         "half" => half(arg(1).unwrap_or("0").parse()?, arg(2)),
         "answers-one" => answers_one(arg(1)),
         "mid-reply" => half(20, arg(1)),
+        "lingers" => {
+            worker::serve(|job| Ok::<_, io::Error>(job.into_bytes()))?;
+            death::wait_for_ever()
+        }
         "unclaimed" => unclaimed(arg(1)),
         "chatter" => chatter(),
         "before-read" => {

@@ -43,7 +43,8 @@ pub(super) enum Verb {
     Drain(Which),
     /// Stop a run; running jobs get the grace period, or none with --now
     Stop(Stop),
-    /// Kill and replace a worker; its job is retried without using up an attempt
+    /// Kill and replace a worker; its job is retried without using up an attempt. A slot without a
+    /// worker, as one that was given up, is started again
     Kill(Kill),
     /// Cancel a job, whether it runs or waits
     Cancel(Cancel),
@@ -116,9 +117,9 @@ pub(super) struct Logs {
 
 #[derive(Debug, Args)]
 pub(super) struct Scale {
-    /// The number of workers
-    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    workers: u32,
+    /// The number of workers; or +N or -N, to add or remove as many
+    #[arg(value_name = "N|+N|-N", value_parser = scale, allow_hyphen_values = true)]
+    change: ControlCommand,
 
     #[command(flatten)]
     which: Which,
@@ -217,9 +218,7 @@ fn perform(verb: Verb) -> Result<(), Fault> {
         Verb::Events(which) => {
             stream(find(&which)?.listen(Query::Events)?, |line| Some(line.into()))
         }
-        Verb::Scale(Scale { workers, which }) => {
-            perform_command(&which, ControlCommand::Scale { workers })
-        }
+        Verb::Scale(Scale { change, which }) => perform_command(&which, change),
         Verb::Drain(which) => perform_command(&which, ControlCommand::Drain),
         Verb::Stop(Stop { now, which }) => perform_command(&which, ControlCommand::Stop { now }),
         Verb::Kill(Kill { what: What::Worker(worker), which }) => {
@@ -233,6 +232,16 @@ fn perform(verb: Verb) -> Result<(), Fault> {
         }
         Verb::Retry(Job { job, which }) => perform_command(&which, ControlCommand::Retry { job }),
     }
+}
+
+/// Parses a number of workers, or a change of it.
+fn scale(text: &str) -> Result<ControlCommand, String> {
+    let command = if text.starts_with(['+', '-']) {
+        text.parse().ok().filter(|by| *by != 0).map(|workers| ControlCommand::ScaleBy { workers })
+    } else {
+        text.parse().ok().filter(|to| *to > 0).map(|workers| ControlCommand::Scale { workers })
+    };
+    command.ok_or_else(|| "write how many workers, or by how many more or fewer: 4, +1, -1".into())
 }
 
 fn find(which: &Which) -> Result<Found, ClientError> {

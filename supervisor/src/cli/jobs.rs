@@ -107,6 +107,9 @@ impl Arguments {
         if self.rules.null && arguments.is_some() {
             faults.add("-0 has no meaning with :::, where each argument is a job");
         }
+        self.rules.repeats_fault(self.crash_retries).into_iter().for_each(|it| faults.add(it));
+        let repeats = journaling::repeats(self.rules.at_most_once, journal.as_ref());
+        let crash_retries = self.crash_retries.unwrap_or(u32::from(!self.rules.at_most_once));
         let source = faults.take(self.source(arguments));
         let halt = faults.take(self.rules.halt());
         let all = RetryOn { error: true, panic: true, timeout: true };
@@ -123,7 +126,8 @@ impl Arguments {
                     retries: self.rules.retries.unwrap_or(0),
                     retry_delay: self.rules.retry_delay(),
                     retry_on: self.retry_on.unwrap_or(all),
-                    crash_retries: self.crash_retries.unwrap_or(1),
+                    crash_retries,
+                    repeats,
                     timeout: self.rules.timeout,
                     deadline: self.rules.deadline,
                     prefetch: self.depth.unwrap_or(Prefetch::Auto),
@@ -194,6 +198,7 @@ impl Arguments {
             (rules.tag, "--tag", "each line has its worker's number in front"),
             (rules.retries.is_some(), "--retries", RESTART),
             (rules.retry_delay.is_some(), "--retry-delay", RESTART),
+            (rules.at_most_once, "--at-most-once", RESTART),
             (self.retry_on.is_some(), "--retry-on", RESTART),
             (self.crash_retries.is_some(), "--crash-retries", RESTART),
             (rules.timeout.is_some(), "--timeout", BOUND),

@@ -43,7 +43,7 @@ pub(super) struct Starter {
     kill_scope: KillScope,
     /// Longest frame, in bytes; `None` if the workers take no jobs.
     pub(super) frame_bytes_max: Option<usize>,
-    watches_memory: bool,
+    recycle_bytes: Option<u64>,
     /// What launchers run; `None` if the workers are the user's program.
     commands: Option<CommandSettings>,
     outlet: Rc<Outlet>,
@@ -66,7 +66,7 @@ impl Starter {
             workers: settings.workers.get(),
             kill_scope: settings.kill_scope,
             frame_bytes_max: jobs.map(|jobs| jobs.frame_bytes_max),
-            watches_memory: jobs.is_some_and(Jobs::watches_memory),
+            recycle_bytes: jobs.and_then(Jobs::recycle_bytes),
             commands: jobs.and_then(|jobs| jobs.commands.clone()),
             outlet,
             buffer: read_buffer(),
@@ -119,7 +119,7 @@ impl Starter {
             connection,
             outlet: Rc::clone(&self.outlet),
             memory_limited: self.program.limits.memory().is_some(),
-            watches_memory: self.watches_memory,
+            recycle_bytes: self.recycle_bytes,
             oom: Rc::clone(&self.oom),
             news,
             orphans: self.orphans.clone(),

@@ -17,6 +17,8 @@ use records::names;
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     slots: Vec<SlotView>,
+    /// The wanted number of workers.
+    wanted: u32,
     jobs: Tally,
     settled: Settled,
     history: History,
@@ -64,21 +66,54 @@ pub enum State {
     Unkillable,
 }
 
+/// Why a slot has no worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Vacancy {
+    /// It has one.
+    None,
+    /// It waits for its next start.
+    Waiting,
+    /// Its workers crashed too often.
+    GivenUp,
+    /// Any other reason.
+    Empty,
+}
+
+impl SlotView {
+    /// Why the slot has no worker.
+    #[must_use]
+    pub fn vacancy(&self) -> Vacancy {
+        match self.last.as_ref().map(|last| last.next) {
+            _ if !self.live.is_empty() => Vacancy::None,
+            Some(Next::Restart(_)) => Vacancy::Waiting,
+            Some(Next::GaveUp) => Vacancy::GivenUp,
+            _ => Vacancy::Empty,
+        }
+    }
+}
+
 impl Board {
     /// The board of a run with this many slots in which nothing has happened.
     #[must_use]
     pub fn new(workers: u32) -> Self {
         let mut board = Self::default();
-        board.grow(workers);
+        board.scale(workers);
         board
     }
 
-    /// Adds slots until there are this many.
-    pub fn grow(&mut self, workers: u32) {
+    /// Sets the wanted number of workers, and adds slots until there are as many.
+    pub fn scale(&mut self, workers: u32) {
+        self.wanted = workers;
         let there = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let view =
             |slot| SlotView { slot, live: Vec::new(), last: None, restarts: Counts::default() };
         self.slots.extend((there + 1..=workers).map(view));
+    }
+
+    /// The wanted number of workers.
+    #[must_use]
+    pub fn wanted(&self) -> u32 {
+        self.wanted
     }
 
     /// The slots, in order of their numbers.
@@ -152,6 +187,12 @@ impl Board {
             Event::ShuttingDown { reason } => self.stopping = Some(*reason),
             Event::RollCancelled { .. } | Event::StillSilent { .. } | Event::Retried { .. } => {}
         }
+    }
+
+    /// The number of slots that were given up.
+    #[must_use]
+    pub fn given_up(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.vacancy() == Vacancy::GivenUp).count()
     }
 
     fn end(&mut self, ended: &Ended) {

@@ -30,7 +30,7 @@ impl Narrator {
     /// The lines about a job that has ended, with their newlines.
     pub fn outcome(&mut self, now: Duration, outcome: &Outcome) -> Option<String> {
         let mut lines = None;
-        if !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::NotRun) {
+        if !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::Interrupted | JobEnd::NotRun) {
             lines = self.admit(now, || narrate::outcome(outcome));
             if lines.is_some() {
                 outcome.last.iter().for_each(|attempt| self.note_death(attempt));

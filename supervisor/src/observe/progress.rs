@@ -67,7 +67,7 @@ impl Line {
     pub fn draw(&self, jobs: Tally, running: usize, columns: u16) -> String {
         self.canvas.columns.store(columns, Ordering::Relaxed);
         self.bar.set_message(standing(jobs, running));
-        self.bar.set_position(jobs.settled());
+        self.bar.set_position(jobs.settled() - jobs.interrupted - jobs.not_run);
         self.bar.tick();
         self.canvas.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

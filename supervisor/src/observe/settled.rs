@@ -28,7 +28,12 @@ pub struct Settled {
     service: Histogram,
     failures: VecDeque<Arc<Failed>>,
     failures_seen: u64,
+    /// The first jobs that the end of the run interrupted.
+    interrupted: Vec<u64>,
 }
+
+/// The number of interrupted jobs whose numbers are kept.
+const KEPT_INTERRUPTED: usize = 16;
 
 /// A job that failed, without the parts that no view shows.
 #[derive(Clone, Debug)]
@@ -89,6 +94,10 @@ impl Settled {
             self.count(outcome);
             if is_failure(outcome) {
                 self.keep(now, outcome);
+            } else if outcome.end == JobEnd::Interrupted
+                && self.interrupted.len() < KEPT_INTERRUPTED
+            {
+                self.interrupted.push(outcome.id);
             }
         }
     }
@@ -131,6 +140,12 @@ impl Settled {
         [(names::OK, ok)].into_iter().chain(others)
     }
 
+    /// The numbers of the first jobs that the end of the run interrupted.
+    #[must_use]
+    pub fn interrupted(&self) -> &[u64] {
+        &self.interrupted
+    }
+
     /// The durations of attempts.
     #[must_use]
     pub fn service(&self) -> &Histogram {
@@ -144,9 +159,9 @@ impl Settled {
     }
 }
 
-/// Whether the job failed. A job that the run never started is no failure.
+/// Whether the job failed. A job that the run never started or did not end is no failure.
 fn is_failure(outcome: &Outcome) -> bool {
-    !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::NotRun)
+    !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::Interrupted | JobEnd::NotRun)
 }
 
 /// Cuts input, output and attempts to the amounts that are kept. (Long payloads are shared, so the

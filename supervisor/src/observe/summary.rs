@@ -6,10 +6,11 @@ use text::units::show_duration;
 
 use pool::event::Tally;
 
-/// The final summary, with its newline. `is_whole` says that the input was read to its end;
+/// The final summary, with its newline, and a line with the numbers of the first jobs that were
+/// `interrupted`. `is_whole` says that the input was read to its end;
 /// otherwise it may hold more jobs.
 #[must_use]
-pub fn summary(jobs: Tally, is_whole: bool, took: Duration) -> String {
+pub fn summary(jobs: Tally, interrupted: &[u64], is_whole: bool, took: Duration) -> String {
     let mut text = match jobs.accepted {
         1 => "1 job: ".into(),
         count => format!("{count} jobs: "),
@@ -18,6 +19,7 @@ pub fn summary(jobs: Tally, is_whole: bool, took: Duration) -> String {
         (jobs.ok, "ok"),
         (jobs.failed, "failed"),
         (jobs.crashed, "quarantined"),
+        (jobs.interrupted, "interrupted"),
         (jobs.not_run, "not run"),
     ];
     let ends = ends.into_iter().enumerate().filter(|(nth, (count, _))| *nth == 0 || *count > 0);
@@ -30,6 +32,12 @@ pub fn summary(jobs: Tally, is_whole: bool, took: Duration) -> String {
         let _ = write!(text, "; {} tried again", jobs.retried);
     }
     let _ = writeln!(text, "; {}{}", show_duration(took), rate(jobs, took));
+    if !interrupted.is_empty() {
+        let numbers: Vec<_> = interrupted.iter().map(u64::to_string).collect();
+        let others = jobs.interrupted.saturating_sub(interrupted.len() as u64);
+        let others = if others > 0 { format!(" and {others} more") } else { String::new() };
+        let _ = writeln!(text, "supervisor: interrupted: job {}{others}", numbers.join(", "));
+    }
     text
 }
 
@@ -41,19 +49,22 @@ pub fn standing(jobs: Tally, running: usize) -> String {
         (jobs.failed, "failed"),
         (jobs.crashed, "quarantined"),
         (jobs.retried, "tried again"),
+        (jobs.interrupted, "interrupted"),
         (running, "running"),
         (jobs.in_flight - running, "waiting in workers"),
         (jobs.queued, "queued"),
     ];
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
     let words = counts.map(|(count, what)| format!("{count} {what}"));
-    [format!("{} done", jobs.settled())].into_iter().chain(words).collect::<Vec<_>>().join(", ")
+    let done = jobs.settled() - jobs.interrupted - jobs.not_run;
+    [format!("{done} done")].into_iter().chain(words).collect::<Vec<_>>().join(", ")
 }
 
 /// The rate of jobs, if there are enough for one.
 fn rate(jobs: Tally, took: Duration) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let rate = (jobs.settled() - jobs.not_run) as f64 / took.as_secs_f64().max(1e-9);
+    let rate =
+        (jobs.settled() - jobs.interrupted - jobs.not_run) as f64 / took.as_secs_f64().max(1e-9);
     match rate {
         _ if jobs.accepted < 2 => String::new(),
         rate if rate >= 1e6 => format!(", {:.2} M/s", rate / 1e6),
@@ -82,10 +93,14 @@ mod tests {
             (tally(9, 8, 1, 1), "9 jobs: 8 ok, 1 failed; 1 tried again; 2.00 s, 4.5/s\n"),
             (tally(4_000_000, 4_000_000, 0, 0), "4000000 jobs: 4000000 ok; 2.00 s, 2.00 M/s\n"),
         ] {
-            assert_eq!(summary(tally, true, took), text);
+            assert_eq!(summary(tally, &[], true, took), text);
         }
         let stopped = Tally { not_run: 2, ..tally(3, 1, 0, 0) };
         let text = "3 jobs: 1 ok, 2 not run; input not read to its end; 2.00 s, 0.5/s\n";
-        assert_eq!(summary(stopped, false, took), text);
+        assert_eq!(summary(stopped, &[], false, took), text);
+        let stopped = Tally { interrupted: 3, ..tally(4, 1, 0, 0) };
+        let text = "4 jobs: 1 ok, 3 interrupted; 2.00 s, 0.5/s\n\
+                    supervisor: interrupted: job 2, 3 and 1 more\n";
+        assert_eq!(summary(stopped, &[2, 3], true, took), text);
     }
 }

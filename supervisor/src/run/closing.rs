@@ -172,7 +172,8 @@ impl<E: Perform> Run<E> {
             return table(&self.views.board, &HashMap::new());
         }
         let is_whole = !self.edges.input.source.as_mut().is_some_and(Source::has_more);
-        let mut text = summary(self.views.board.jobs(), is_whole, took);
+        let board = &self.views.board;
+        let mut text = summary(board.jobs(), board.settled().interrupted(), is_whole, took);
         if let Some(recording) = &mut self.edges.recording {
             text += &recording.take_withheld().unwrap_or_default();
             text += &recording.summary(is_whole);

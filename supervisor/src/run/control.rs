@@ -4,12 +4,15 @@ use super::{Perform, Run};
 use crate::{
     executor::Executor,
     model::{ControlCommand, Done, Refusal, WorkerName},
-    observe::settled::KEPT_INPUT_BYTES,
+    observe::{
+        board::{Live, SlotView, State, Vacancy},
+        settled::KEPT_INPUT_BYTES,
+    },
     settings::Workers,
 };
 use pool::{
     Input, Standing,
-    event::{Ending, ShutdownReason, WorkerId},
+    event::{Ending, ShutdownReason},
     job::{Accepted, Job, JobEnd},
 };
 
@@ -40,16 +43,30 @@ impl<E: Perform> Run<E> {
         (Done::Stopping { now }, Some(asked(ending)))
     }
 
+    /// Kills one worker. Of two in a slot, the one that is needed less: the slot stays served. A slot
+    /// without a worker that was given up, or waits for its next start, is started.
     fn kill(&mut self, name: WorkerName) -> Performed {
-        let live =
-            || self.views.board.slots().iter().flat_map(|slot| &slot.live).map(|live| live.worker);
-        let found: Vec<WorkerId> = live().filter(|worker| name.matches(*worker)).collect();
-        if found.is_empty() {
-            let live = live().take(LISTED_MAX).map(WorkerName::from).collect();
-            return Err(Refusal::NoSuchWorker { worker: name, live });
+        let slots = self.views.board.slots();
+        let live = || slots.iter().flat_map(|slot| &slot.live);
+        let is_needed = |live: &&Live| match live.state {
+            State::Stopping | State::Unkillable => 0,
+            State::Running => 1,
+            State::Ready => 2,
+        };
+        if let Some(found) = live().filter(|it| name.matches(it.worker)).min_by_key(is_needed) {
+            let killed = Done::Killed { workers: vec![found.worker.into()] };
+            return Ok((killed, Some(Input::Kill { workers: vec![found.worker] })));
         }
-        let workers = found.iter().copied().map(WorkerName::from).collect();
-        Ok((Done::Killed { workers }, Some(Input::Kill { workers: found })))
+        let is_vacant = |slot: &&SlotView| {
+            let is_vacant = matches!(slot.vacancy(), Vacancy::Waiting | Vacancy::GivenUp);
+            is_vacant && slot.slot == name.slot && name.generation.is_none()
+        };
+        let is_over = self.views.board.stopping().is_some() || self.phase.end().is_some();
+        if slots.iter().any(|slot| is_vacant(&slot)) && !is_over {
+            return Ok((Done::Started { worker: name }, Some(Input::StartSlot(name.slot))));
+        }
+        let live = live().take(LISTED_MAX).map(|live| live.worker.into()).collect();
+        Err(Refusal::NoSuchWorker { worker: name, live })
     }
 
     fn cancel(&mut self, job: u64, now: bool) -> Performed {
@@ -86,6 +103,9 @@ impl<E: Perform> Run<E> {
     }
 
     fn scale(&mut self, workers: u32) -> Performed {
+        if self.views.board.stopping().is_some() || self.phase.end().is_some() {
+            return Err(Refusal::Stopping);
+        }
         let wanted: Workers = workers
             .to_string()
             .parse()
@@ -94,8 +114,9 @@ impl<E: Perform> Run<E> {
         files
             .suffice_for(wanted.get(), Executor::CONNECTION_FILES, 0, "workers", "scale")
             .map_err(|error| Refusal::TooFewOpenFiles { workers, reason: error.to_string() })?;
-        self.views.board.grow(wanted.get());
-        Ok((Done::Scaled { workers }, Some(Input::Scale(wanted.get()))))
+        let before = self.pool.workers();
+        self.views.board.scale(wanted.get());
+        Ok((Done::Scaled { before, workers }, Some(Input::Scale(wanted.get()))))
     }
 
     /// Why nothing can be done to a job that neither waits nor runs.

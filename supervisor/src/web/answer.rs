@@ -119,7 +119,9 @@ impl Site {
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "the run does not answer\n"),
             },
             "/readyz" => match self.snapshot().await {
-                Some(snapshot) if snapshot.state == "running" => text(StatusCode::OK, "running\n"),
+                Some(snapshot) if snapshot.state == "running" => {
+                    text(StatusCode::OK, format!("running: {}\n", snapshot.standing()))
+                }
                 Some(snapshot) => {
                     text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", snapshot.state))
                 }

@@ -113,6 +113,7 @@ impl Pool {
         asleep: &[SlotIndex],
         actions: &mut Actions,
     ) -> bool {
+        let share = if delay.is_zero() { usize::MAX } else { 1 };
         for nth in 0..self.ready.len() {
             let Some(index) = self.ready.get(nth).filter(|_| self.ledger.has_failed()) else {
                 return false;
@@ -125,9 +126,7 @@ impl Pool {
             }
             if may_refresh && worker.session.is_suspicious(&ctx) {
                 worker.replace_failing(&mut ctx);
-            } else if self.send(now, index, usize::MAX, Choice::Any, actions)
-                && self.pace(now, delay)
-            {
+            } else if self.send(now, index, share, Choice::Any, actions) && self.pace(now, delay) {
                 return true;
             }
         }

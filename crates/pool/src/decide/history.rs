@@ -16,7 +16,7 @@ use crate::{
     event::Again,
     exit::{Cause, ProtocolFault, Sender},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd},
-    rules::JobRules,
+    rules::{JobRules, Repeats},
     worker_id::WorkerId,
 };
 
@@ -103,7 +103,7 @@ impl AttemptHistory {
                     Disposition::Retry(Again::Alone)
                 }
             }
-            AttemptEnd::Requeued(_) | AttemptEnd::Lost => self.requeued(),
+            AttemptEnd::Requeued(_) | AttemptEnd::Lost => self.requeued(rules),
         };
         // A suspected job remains so, and is charged for each further death before it begins.
         if self.unbegun <= UNBEGUN_MAX {
@@ -118,14 +118,16 @@ impl AttemptHistory {
     fn ran(&mut self, id: u64, rules: &JobRules, cause: Cause) -> Disposition {
         match cause {
             Cause::Timeout => self.failed(id, rules, rules.retry_on.timeout),
-            Cause::AskedToStop(_) => self.requeued(),
+            Cause::AskedToStop(_) => self.requeued(rules),
             _ => self.failed(id, rules, rules.retry_on.error),
         }
     }
 
-    fn requeued(&mut self) -> Disposition {
+    fn requeued(&mut self, rules: &JobRules) -> Disposition {
         self.requeues += 1;
-        if self.requeues >= REQUEUES_MAX {
+        if rules.repeats == Repeats::Never {
+            Disposition::Settled(JobEnd::Failed)
+        } else if self.requeues >= REQUEUES_MAX {
             Disposition::Settled(JobEnd::Crashed)
         } else {
             Disposition::Retry(Again::Next)
@@ -180,6 +182,7 @@ mod tests {
             retry_delay,
             retry_on: RetryOn { error: true, panic: true, timeout: true },
             crash_retries: 0,
+            repeats: Repeats::Allowed,
             timeout: None,
             deadline: None,
             delay: Duration::ZERO,

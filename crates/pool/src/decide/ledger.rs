@@ -5,6 +5,9 @@
 //! `isolated` and `waiting`, or in flight: sent to a worker and not answered. To requeue a job is to move it
 //! from in flight back into a queue.
 
+#[cfg(test)]
+mod simulated;
+
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
@@ -338,7 +341,7 @@ impl Ledger {
         self.settle(key, end, None, actions);
     }
 
-    /// Settles all jobs that are not in flight, as not run, because the run ends.
+    /// Settles all jobs that are not in flight, as not run or interrupted, because the run ends.
     pub(super) fn abandon(&mut self, actions: &mut Actions) {
         let ready = std::mem::take(&mut self.ready);
         let failed = std::mem::take(&mut self.failed);
@@ -358,54 +361,25 @@ impl Ledger {
         attempt: Option<Attempt>,
         actions: &mut Actions,
     ) {
-        match end {
-            JobEnd::Ok(_) => self.tally.ok += 1,
-            JobEnd::Failed | JobEnd::TooLong { .. } => self.tally.failed += 1,
-            JobEnd::Crashed => self.tally.crashed += 1,
-            JobEnd::NotRun => self.tally.not_run += 1,
-        }
         if !self.cancelled.is_empty() {
             self.cancelled.retain(|known| *known != key);
         }
         let entry = &mut self.entries[index(key)];
         let mut earlier = entry.history.take().map(|t| t.attempts).unwrap_or_default();
         let last = attempt.or_else(|| earlier.pop());
+        let end = if end == JobEnd::NotRun && last.is_some() { JobEnd::Interrupted } else { end };
+        match end {
+            JobEnd::Ok(_) => self.tally.ok += 1,
+            JobEnd::Failed | JobEnd::TooLong { .. } => self.tally.failed += 1,
+            JobEnd::Crashed => self.tally.crashed += 1,
+            JobEnd::Interrupted => self.tally.interrupted += 1,
+            JobEnd::NotRun => self.tally.not_run += 1,
+        }
         let payload = std::mem::replace(&mut entry.payload, Payload::copy(&[]));
         let (id, place, position) = (entry.id, entry.place, entry.position);
         self.free.push(key);
         let again = false;
         actions.settled.push(Outcome { id, place, position, payload, end, last, earlier, again });
-    }
-
-    /// For the simulator: forgets that jobs have failed before.
-    #[cfg(test)]
-    pub(super) fn forget_failed(&mut self) {
-        for key in std::mem::take(&mut self.failed) {
-            let place = self.entries[index(key)].place;
-            let at = self.ready.partition_point(|known| self.entries[index(*known)].place < place);
-            self.ready.insert(at, key);
-        }
-    }
-
-    /// For the simulator: forgets the deaths before any job began.
-    #[cfg(test)]
-    pub(super) fn forget_unbegun(&mut self) {
-        let histories = self.entries.iter_mut().filter_map(|entry| entry.history.as_mut());
-        histories.for_each(|history| history.forget_unbegun());
-    }
-
-    /// For the simulator's checks: the number of jobs in the queues.
-    #[cfg(test)]
-    pub(super) fn queued_keys(&self) -> usize {
-        self.ready() + self.isolated.len() + self.waiting.len()
-    }
-
-    /// For the simulator's checks: whether no job is queued behind a younger one.
-    #[cfg(test)]
-    pub(super) fn is_in_order(&self) -> bool {
-        let place = |key: &JobKey| self.entries[index(*key)].place;
-        let mut queues = [&self.ready, &self.failed, &self.isolated].into_iter();
-        queues.all(|queue| queue.iter().is_sorted_by_key(place))
     }
 }
 

@@ -20,7 +20,6 @@ use super::{
 use crate::{
     event::{Event, ShutdownReason, Tally, WorkerId},
     job::{Accepted, Job, JobEnd, Payload},
-    rules::Restart,
 };
 
 /// How a run ended.
@@ -117,11 +116,7 @@ impl Pool {
                 }
             }
             Input::Shutdown(reason) => self.shut_down(now, reason, actions),
-            Input::Roll if self.policy.restart == Restart::Always => {
-                self.slots.iter_mut().for_each(Slot::mark_stale);
-                self.rolling.begin();
-            }
-            Input::Roll => {}
+            Input::Roll => self.roll(now, actions),
             Input::Jobs(jobs) => jobs.into_iter().for_each(|job| self.ledger.accept(job)),
             Input::TooLong { id, place, position, bytes } => {
                 let end = JobEnd::TooLong { bytes, cap: self.policy.job_bytes_max };
@@ -135,11 +130,19 @@ impl Pool {
             Input::Hold(hold) => self.ledger.hold(hold),
             Input::Cancel { id, now: at_once } => self.cancel(now, id, at_once, actions),
             Input::Kill { workers } => self.kill(now, &workers, actions),
+            Input::StartSlot(slot) => self.start_slot(now, slot, actions),
             Input::Scale(workers) => self.scale(now, workers, actions),
             Input::Examined { worker, id, hang } => {
                 let slot = self.slots.get(worker);
                 if let Some(worker) = slot.and_then(|slot| self.slots[slot].find(worker)) {
                     worker.session.examined(id, hang, &self.ledger);
+                }
+            }
+            Input::StartExamined { worker, unserved } => {
+                let Some(index) = self.slots.get(worker) else { return };
+                let (slot, mut ctx) = self.at(now, index, actions);
+                if let Some(worker) = slot.find(worker) {
+                    worker.on_start_examined(unserved, &mut ctx);
                 }
             }
             Input::MemorySampled { samples, took } => {
@@ -212,11 +215,13 @@ impl Pool {
         self.rolling.has_stale |= self.slots[index].is_stale();
         match consequence {
             Consequence::None => {}
-            Consequence::Early(_) if is_successor && self.rolling.contains(index) => {
+            Consequence::Early { .. } if is_successor && self.rolling.contains(index) => {
                 self.cancel_roll();
                 actions.emit(Event::RollCancelled { worker });
             }
-            Consequence::Early(cause) => self.died_early(now, index, cause, status, actions),
+            Consequence::Early { cause, again } => {
+                self.ended_unheard(now, index, (cause, status), again, actions);
+            }
             Consequence::CannotStart(fault) => self.cannot_start(now, fault, actions),
         }
         true

@@ -20,7 +20,7 @@ const INPUT_CHARS: usize = 40;
 
 /// Number of jobs in each state.
 #[derive(Default)]
-pub(super) struct Counts([u64; 6]);
+pub(super) struct Counts([u64; 7]);
 
 impl Counts {
     pub(super) fn add(&mut self, state: StateArgument) {
@@ -32,7 +32,8 @@ impl Counts {
     }
 }
 
-const STATES: [&str; 6] = ["ok", "failed", "quarantined", "running", "lost", "waiting"];
+const STATES: [&str; 7] =
+    ["ok", "failed", "quarantined", "running", "lost", "interrupted", "waiting"];
 
 fn name(state: StateArgument) -> &'static str {
     STATES[state as usize]

@@ -34,6 +34,10 @@ impl Session {
         if self.link == Link::Broken {
             return Ok(());
         }
+        let max = ctx.policy.jobs.as_ref().and_then(|rules| rules.recycle.resident_bytes);
+        if let Some((max, memory)) = max.zip(memory) {
+            self.note_memory(memory.resident_bytes, max);
+        }
         let peak_bytes = memory.map(|memory| memory.peak_bytes);
         let (mut count, mut service_ns, now_ns) = (0, 0u64, nanoseconds(ctx.now));
         for reply in replies {

@@ -25,6 +25,7 @@ impl Session {
         let head = &self.in_flight.head;
         let is_held = self.retraction.bars_sending() || matches!(self.link, Link::Closed { .. });
         let is_held = is_held || head.is_isolated || head.limit.until().is_some();
+        let is_held = is_held || self.replies.is_large;
         if is_held || self.in_flight.bytes() >= AHEAD_BYTES_MAX {
             return 0;
         }

@@ -18,6 +18,7 @@ use crate::{
     event::{Again, Event, WorkerId},
     exit::{Cause, Evidence, ProcessEnd, StartFault, StartStep, Status},
     job::{Attempt, AttemptEnd, Death, Payload},
+    rules::Repeats,
     signal::Signal,
 };
 
@@ -54,9 +55,19 @@ pub(super) enum Bug {
     PunishesAll,
     /// A job that failed is retried in any worker, also in the one in which it failed.
     RetriesInPlace,
+    /// A failed start for want of resources counts as a crash.
+    CountsShortage,
+    /// A slot that was given up is not started again.
+    StaysGivenUp,
+    /// Time without a processor counts when a worker starts.
+    CountsStarved,
+    /// A job that may be begun only once is run again after an end that was not its fault.
+    Repeats,
+    /// A worker that has reached its limit of memory is sent more jobs.
+    FeedsLarge,
 }
 
-pub(super) const ALL: [Bug; 15] = [
+pub(super) const ALL: [Bug; 20] = [
     Bug::ChargesAll,
     Bug::DropsTail,
     Bug::EndIsDone,
@@ -72,15 +83,32 @@ pub(super) const ALL: [Bug; 15] = [
     Bug::KeepsFailing,
     Bug::PunishesAll,
     Bug::RetriesInPlace,
+    Bug::CountsShortage,
+    Bug::StaysGivenUp,
+    Bug::CountsStarved,
+    Bug::Repeats,
+    Bug::FeedsLarge,
 ];
 
 impl Bug {
     /// The input that the pool gets instead of the real one.
     pub(super) fn misheard(self, mut input: Input, dying: Option<&Process>) -> Input {
+        match (self, &mut input) {
+            (Self::StaysGivenUp, Input::StartSlot(_)) => return Input::Timer,
+            (Self::CountsStarved, Input::StartExamined { unserved, .. }) => {
+                *unserved = Duration::ZERO;
+            }
+            _ => {}
+        }
         let Input::Worker { news: News::Ended { end, remains, .. }, .. } = &mut input else {
             return input;
         };
         match self {
+            Self::CountsShortage => {
+                if let ProcessEnd::NeverStarted(fault) = end {
+                    fault.errno = crate::errno::ENOENT;
+                }
+            }
             Self::DropsTail => remains.replies.clear(),
             Self::EndIsDone if ended_well(end) => {
                 let head = dying.and_then(|process| process.line.front());
@@ -119,6 +147,11 @@ impl Bug {
     pub(super) fn forget(self, pool: &mut Pool, unsent: Option<WorkerId>) {
         match self {
             Self::ReturnsForever => pool.ledger.forget_unbegun(),
+            Self::Repeats => {
+                if let Some(rules) = &mut pool.policy.jobs {
+                    rules.repeats = Repeats::Allowed;
+                }
+            }
             Self::PunishesAll => pool.health.forget_vain(),
             Self::RetriesInPlace => pool.ledger.forget_failed(),
             _ => {}
@@ -135,6 +168,7 @@ impl Bug {
             (Self::SendsBehind, Retraction::Answered | Retraction::Resumed { .. }) => {
                 session.retraction = Retraction::Off;
             }
+            (Self::FeedsLarge, _) => session.forget_size(),
             (Self::KeepsFailing, _) => session.forget_failures(),
             (Self::TrustsSleepers, _) => session.retraction.forget_sleep(),
             (Self::TrustsLiars, _) if session.link == Link::Broken => session.link = Link::Open,

@@ -22,11 +22,18 @@ impl World {
         let process = self.processes.get_mut(&worker)?;
         let news = process.news.pop_front()?;
         match &news {
-            News::Executed { .. } => process.heard = true,
+            News::Executed { .. } => {
+                process.heard = true;
+                process.executed_at = self.now;
+            }
             News::Hello(_) => process.ready = process.stopping.is_none(),
             News::Broken(_) => process.fault_heard = true,
             News::Closed(_) => process.closed_heard = true,
-            News::Replies { replies, .. } => {
+            News::Replies { replies, memory, .. } => {
+                let max = self.policy.jobs.as_ref().and_then(|it| it.recycle.resident_bytes);
+                if let Some((max, memory)) = max.zip(*memory).filter(|_| !process.fault_heard) {
+                    process.measured(memory.resident_bytes, max);
+                }
                 let whole = self.hear(worker, replies);
                 self.process(worker).fault_heard |= !whole;
             }

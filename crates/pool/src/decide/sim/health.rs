@@ -78,7 +78,7 @@ impl World {
             let is_failure = matches!(last.end, AttemptEnd::Error(_) | AttemptEnd::Timeout(_));
             is_failure && last.worker == worker
         });
-        if !has_failed_here {
+        if !has_failed_here || job.runs_alone() {
             return;
         }
         let rules = self.policy.jobs.as_ref();
@@ -87,6 +87,7 @@ impl World {
             let serves = process.ready && process.stopping.is_none() && !process.killed;
             let serves = serves && !process.closed_heard && !process.fault_heard;
             let is_idle = process.line.is_empty() && !process.retract_asked && !process.lied;
+            let is_idle = is_idle && !process.is_large;
             serves && is_idle && process.asleep.is_none() && process.answered < max
         };
         let is_turn = |other: WorkerId| {

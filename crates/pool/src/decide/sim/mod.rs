@@ -18,6 +18,7 @@ mod nature;
 mod outcomes;
 mod perform;
 mod process;
+mod starts;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -7,8 +7,8 @@ use crate::{
     decide::Policy,
     limits::Limits,
     rules::{
-        Halt, HaltCount, HaltWhen, JobRules, Prefetch, Recycle, RecycleFailures, Restart, RetryOn,
-        Roll,
+        Halt, HaltCount, HaltWhen, Intensity, JobRules, Prefetch, Recycle, RecycleFailures,
+        Repeats, Restart, RetryOn, Roll,
     },
     signal::Signal,
 };
@@ -78,6 +78,10 @@ pub(super) fn policy(has_jobs: bool, chance: &mut Chance) -> Policy {
     Policy {
         workers: u32::try_from(1 + chance.below(6)).unwrap(),
         restart: if has_jobs { Restart::Always } else { chance.pick(&restart) },
+        intensity: Intensity {
+            crashes: chance.pick(&[1, 3, 10]),
+            period: chance.pick(&[Duration::from_secs(1), Duration::from_secs(300)]),
+        },
         roll: chance.pick(&[Roll::StartFirst, Roll::StopFirst]),
         grace: Duration::from_millis(chance.below(12_000)),
         runs_commands: false,
@@ -96,15 +100,19 @@ fn rules(chance: &mut Chance) -> JobRules {
     let halt = Halt { now: chance.one_in(2), when, count };
     let (timeout, deadline) = (ms(1 + chance.below(2000)), ms(chance.below(100_000)));
     let depth = Prefetch::Fixed(u32::try_from(few).unwrap());
+    let repeats = [Repeats::Allowed, Repeats::Allowed, Repeats::ThisRunOnly, Repeats::Never];
+    let repeats = chance.pick(&repeats);
+    let retries = |below: u64| if repeats == Repeats::Never { 0 } else { below };
     JobRules {
-        retries: u32::try_from(chance.below(4)).unwrap(),
+        repeats,
+        retries: u32::try_from(retries(chance.below(4))).unwrap(),
         retry_delay: chance.pick(&[Duration::ZERO, ms(10), ms(1000)]),
         retry_on: RetryOn {
             error: !chance.one_in(4),
             panic: !chance.one_in(4),
             timeout: !chance.one_in(4),
         },
-        crash_retries: u32::try_from(chance.below(3)).unwrap(),
+        crash_retries: u32::try_from(retries(chance.below(3))).unwrap(),
         timeout: chance.one_in(2).then_some(timeout),
         deadline: chance.one_in(10).then_some(deadline),
         prefetch: chance.pick(&[Prefetch::Auto, Prefetch::Ahead, depth, depth]),

@@ -8,6 +8,7 @@ use crate::{
     decide::RunEnd,
     event::Again,
     job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
+    rules::Repeats,
 };
 
 /// After this number of deaths in a row before it began, a job runs alone.
@@ -51,6 +52,7 @@ impl World {
         let is_cancelled = self.cancelled.contains(&id);
         let gave_up = self.pool.end() == Some(RunEnd::GaveUp);
         let is_over = gave_up || self.pool.phase.reason().is_some();
+        let repeats = self.policy.jobs.as_ref().map(|rules| rules.repeats).unwrap();
         let job = self.job(id);
         assert!(!job.settled, "job {id} is settled twice");
         assert_eq!(job.holder, None, "job {id} is settled in the hands of a worker");
@@ -74,14 +76,18 @@ impl World {
         };
         let fits = match outcome.end {
             JobEnd::Ok(_) => matches!(last.map(Kind::of_end), Some(Kind::Ok(_))),
-            JobEnd::Failed => {
-                is_cancelled || matches!(last.map(Kind::of_end), Some(Kind::Error | Kind::Timeout))
-            }
+            JobEnd::Failed => match last.map(Kind::of_end) {
+                Some(Kind::Error | Kind::Timeout) => true,
+                Some(Kind::Requeued) if repeats == Repeats::Never => true,
+                Some(Kind::Requeued) if repeats == Repeats::ThisRunOnly && is_over => true,
+                _ => is_cancelled,
+            },
             JobEnd::Crashed => {
                 matches!(last.map(Kind::of_end), Some(Kind::Crashed | Kind::Requeued))
             }
             JobEnd::TooLong { bytes, cap } => last.is_none() && bytes > cap,
-            JobEnd::NotRun => is_over || is_cancelled,
+            JobEnd::Interrupted => last.is_some() && (is_over || is_cancelled),
+            JobEnd::NotRun => last.is_none() && (is_over || is_cancelled),
         };
         assert!(fits, "job {id} ended {:?} after {last:?}", outcome.end);
         if let Some(attempt) = job.attempts.get(known).cloned() {

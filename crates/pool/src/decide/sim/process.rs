@@ -1,7 +1,10 @@
 //! A simulated process. It advances in small steps, after each of which it may die: it reads a
 //! frame, starts a job, ends the job, writes the reply.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use super::{Chance, ends::ran, nature::Nature};
 use crate::{
@@ -87,6 +90,10 @@ pub(super) struct Process {
     /// News that was not delivered to the pool yet.
     pub(super) news: VecDeque<News>,
 
+    /// When the pool learnt that its program is executed.
+    pub(super) executed_at: Tick,
+    /// How long it has waited for a processor, as the pool knows.
+    pub(super) unserved: Duration,
     /// Whether the pool knows that its program is executed.
     pub(super) heard: bool,
     pub(super) ready: bool,
@@ -95,6 +102,9 @@ pub(super) struct Process {
     pub(super) withdrawn: bool,
     /// Whether the pool knows that it holds too much memory.
     pub(super) heavy: bool,
+    /// Its memory when it was first measured, and whether it has reached the limit since.
+    base_bytes: Option<u64>,
+    pub(super) is_large: bool,
     /// Whether a sample of this step is close to its limit of memory.
     pub(super) near_limit: bool,
     /// Whether a user killed it in this step.
@@ -356,6 +366,12 @@ impl Process {
             None => replies.append(&mut self.tail),
         }
         self.news.push_back(News::Retracted { replies, started: Some(self.started) });
+    }
+
+    /// The pool learns how much memory it has.
+    pub(super) fn measured(&mut self, bytes: u64, max: u64) {
+        let base = *self.base_bytes.get_or_insert(bytes);
+        self.is_large = bytes >= max.max(base + base / 4);
     }
 
     /// Whether it does nothing more unless it is sent a frame or a signal.

@@ -53,6 +53,11 @@ pub(super) struct World {
     pub(super) to_start: BTreeMap<u32, Tick>,
     pub(super) ended: BTreeSet<WorkerId>,
     pub(super) transient: BTreeSet<u32>,
+    /// Slots that were given up, and when workers of each slot crashed.
+    pub(super) given_up: BTreeSet<u32>,
+    pub(super) crashes: BTreeMap<u32, Vec<Tick>>,
+    /// Workers whose start is being examined.
+    pub(super) start_examinations: VecDeque<WorkerId>,
     /// When the shutdown was last escalated; `pressed` is whether a user repeated the request.
     pub(super) climbed: Option<Tick>,
     pub(super) pressed: bool,
@@ -125,6 +130,9 @@ impl World {
             generations: BTreeMap::new(),
             ended: BTreeSet::new(),
             transient: BTreeSet::new(),
+            given_up: BTreeSet::new(),
+            crashes: BTreeMap::new(),
+            start_examinations: VecDeque::new(),
             climbed: None,
             pressed: false,
             hurries: None,
@@ -300,7 +308,8 @@ impl World {
             for _ in 0..self.processes.len() * 2 {
                 self.let_live();
             }
-            let input = self.samples().or_else(|| self.news());
+            let input = self.samples().or_else(|| self.start_examined());
+            let input = input.or_else(|| self.news());
             silent = if input.is_some() { 0 } else { silent + 1 };
             let is_quiet = self.processes.values().all(Process::is_quiet);
             if silent > SILENCE || input.is_none() && is_quiet {
