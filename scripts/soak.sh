@@ -5,9 +5,10 @@
 # - a run with a journal that is killed a thousand times, and one with a fault at every system call
 #   that changes its journal;
 # - the chaos program, which recounts every job at the end;
+# - the fuzz targets;
 # - all tests, repeatedly, while both processors are busy.
 #
-# The first argument is the duration of each of the last two in minutes; the default is 10.
+# The first argument is the duration of each of the last three in minutes; the default is 10.
 set -eu
 cd "$(dirname "$0")/.."
 minutes=${1:-10}
@@ -22,6 +23,8 @@ echo "+ a fault at every system call that changes a journal, in each kind of run
 SWEEP_ALL=1 cargo test -p supervisor --test it syscall_faults -- --nocapture
 echo "+ chaos, $minutes minutes"
 cargo run --quiet -p chaos -- --seconds $((minutes * 60))
+echo "+ fuzz targets, $minutes minutes"
+FUZZ_SECONDS=$((minutes * 60)) cargo test --workspace -- any_
 
 end=$(($(date +%s) + minutes * 60))
 busy=

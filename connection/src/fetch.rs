@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, StatusCode, Url};
+use text::escape::is_obeyed;
 use text::units::{show_duration, show_size};
 
 use crate::request::Request;
@@ -228,5 +229,5 @@ pub fn chain(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    text.split(char::is_control).collect::<Vec<_>>().join(" ")
+    text.split(is_obeyed).collect::<Vec<_>>().join(" ")
 }

@@ -11,6 +11,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use text::escape::visible;
 
 use crate::request::{Request, parse_timeout, parse_url};
 
@@ -77,7 +78,7 @@ pub fn parse(job: &[u8]) -> Result<Request, JobError> {
 fn object(job: &[u8]) -> Result<Request, JobError> {
     let typed: Typed = serde_json::from_slice(job).map_err(|error| {
         // The error quotes the name of an unknown field.
-        JobError::NotJson(error.to_string().replace(char::is_control, " "))
+        JobError::NotJson(visible(error.to_string().as_bytes()))
     })?;
     let url = match text("url", typed.url)? {
         Some(text) => parse_url(&text).map_err(|fault| JobError::Field { field: "url", fault })?,
@@ -132,9 +133,7 @@ fn timeout(value: Value) -> Result<Option<Duration>, JobError> {
         _ => return Err(fault("timeout", "not a duration; write 2, or \"200ms\"")),
     };
     // The reason quotes the text.
-    parse_timeout(&text)
-        .map(Some)
-        .map_err(|reason| fault("timeout", &reason.replace(char::is_control, " ")))
+    parse_timeout(&text).map(Some).map_err(|reason| fault("timeout", &reason))
 }
 
 fn headers(value: Value) -> Result<HeaderMap, JobError> {
@@ -260,7 +259,7 @@ mod tests {
     fn errors_in_fields_name_the_field() {
         for (rest, expected) in [
             (r#""metod":"s3cret""#, "unknown field `metod`, expected one of `url`, `method`"),
-            (r#""a\nb":1"#, "unknown field `a b`"),
+            (r#""a\nb":1"#, "unknown field `a^Jb`"),
             (r#""method":"s3 cret""#, "`method` of the job: not an HTTP method"),
             (r#""method":"""#, "`method` of the job"),
             (r#""method":"connect""#, "CONNECT"),
@@ -280,7 +279,7 @@ mod tests {
             (r#""timeout":0"#, "`timeout` of the job: zero leaves no time for an answer"),
             (r#""timeout":-1"#, "`timeout` of the job: `-1` is not a duration"),
             (r#""timeout":1e300"#, "longer than a century"),
-            (r#""timeout":"so\non""#, "`timeout` of the job: `so on` is not a duration"),
+            (r#""timeout":"so\non""#, "`timeout` of the job: `so^Jon` is not a duration"),
             (r#""timeout":true"#, "`timeout` of the job: not a duration"),
         ] {
             refused(format!("{{\"url\":\"http://h\",{rest}}}").as_bytes(), expected);

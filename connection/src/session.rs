@@ -5,6 +5,7 @@ use std::io;
 use std::net;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::routes;
 
-/// A client that sends no complete request within this time counts as gone.
-const SILENCE_MAX: Duration = Duration::from_secs(300);
+/// The time for the head of a request, from the beginning of the connection or the end of the last
+/// answer. A client that takes longer is disconnected: it holds a process.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long to wait for an answer after the client closed its side. The client may have sent its last
 /// request (`nc -N`) or may be gone, and the two cannot be distinguished.
@@ -35,12 +38,16 @@ pub fn accepted_client() -> Option<net::TcpStream> {
     is_socket.then(|| OwnedFd::from(stdin).into())
 }
 
-/// Serves the client behind `socket` until it leaves. Malformed requests and broken connections are
-/// not errors.
+/// Serves the client behind `socket` until it leaves, or is silent for too long. Once SIGWINCH has
+/// announced that the server stops, it serves no further request: it closes the connection at once,
+/// or after the answer that it is about to give. Malformed requests and broken connections are not
+/// errors.
 ///
 /// # Errors
 /// The socket cannot be used at all.
 pub async fn serve(socket: net::TcpStream) -> io::Result<()> {
+    // First, since a signal without a handler is ignored.
+    let mut stop = signal(SignalKind::window_change())?;
     socket.set_nonblocking(true)?;
     let watched = Arc::new(TcpStream::from_std(socket.try_clone()?)?);
     let socket = TcpStream::from_std(socket)?;
@@ -57,12 +64,17 @@ pub async fn serve(socket: net::TcpStream) -> io::Result<()> {
             }
         }
     });
-    let _ = http1::Builder::new()
+    let connection = http1::Builder::new()
         .half_close(true)
         .timer(TokioTimer::new())
-        .header_read_timeout(SILENCE_MAX)
-        .serve_connection(TokioIo::new(socket), service)
-        .await;
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(socket), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return Ok(()),
+        _ = stop.recv() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
     Ok(())
 }
 
@@ -82,4 +94,31 @@ async fn departure(socket: &TcpStream) -> io::Error {
     }
     tokio::time::sleep(HALF_CLOSED_MAX).await;
     io::ErrorKind::ConnectionAborted.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Serves a client that sends this and then nothing; returns for how long.
+    async fn served(sent: &str) -> Duration {
+        let (mut client, accepted) = UnixStream::pair().unwrap();
+        client.write_all(sent.as_bytes()).unwrap();
+        let began = Instant::now();
+        serve(OwnedFd::from(accepted).into()).await.unwrap();
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_no_whole_head_is_disconnected() {
+        for sent in ["", "GET / HTTP/1.1\r\nHost: x\r\n", "GET /pid HTTP/1.1\r\nHost: x\r\n\r\n"] {
+            let took = served(sent).await;
+            assert!(took >= HEAD_TIMEOUT && took < HEAD_TIMEOUT * 2, "{sent:?}: {took:?}");
+        }
+    }
 }

@@ -1,7 +1,10 @@
-//! Admission of clients: how many are served at once, which failed accepts concern one client only,
-//! and how often refusals are logged. Pure functions and state; time is an argument.
+//! Admission of clients: whether a client is served or refused, which failed accepts concern one
+//! client only, and how often refusals are logged. Pure functions and state; time is an argument.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use nix::libc;
 
@@ -11,9 +14,73 @@ pub(crate) const REFUSING_MAX: usize = 64;
 /// Time between two lines about refusals; the refusals in between are counted.
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
-/// Whether another client can be served.
-pub(crate) fn has_room(serving: usize, serving_max: u32) -> bool {
-    u32::try_from(serving).is_ok_and(|serving| serving < serving_max)
+/// How many connections are served at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    /// In total.
+    pub(crate) total: u32,
+    /// From one [`origin`].
+    pub(crate) per_origin: Option<u32>,
+}
+
+/// Why a client is refused: all connections are in use, or all of its origin, of which there are this
+/// many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    AllInUse(u32),
+    OriginInUse(u32),
+}
+
+impl Places {
+    /// Why another client cannot be served, if it cannot. `serving` connections are in use,
+    /// `of_origin` of them by clients of the same origin.
+    pub(crate) fn refusal(self, serving: usize, of_origin: usize) -> Option<Refusal> {
+        let is_used_up = |used: usize, max: u32| used >= usize::try_from(max).unwrap_or(usize::MAX);
+        match self.per_origin {
+            _ if is_used_up(serving, self.total) => Some(Refusal::AllInUse(self.total)),
+            Some(max) if is_used_up(of_origin, max) => Some(Refusal::OriginInUse(max)),
+            _ => None,
+        }
+    }
+}
+
+impl Refusal {
+    /// The reason for the client.
+    pub(crate) fn for_client(self) -> String {
+        match self {
+            Self::AllInUse(max) => {
+                format!("All connections are in use ({max} at once): try again later.")
+            }
+            Self::OriginInUse(max) => format!(
+                "Your address has all the connections that it may have ({max} at once): close \
+                 one, or try again later."
+            ),
+        }
+    }
+
+    /// The reason and the remedy for the log.
+    pub(crate) fn for_log(self) -> String {
+        match self {
+            Self::AllInUse(max) => {
+                format!("all connections are in use; raise --max-connections ({max})")
+            }
+            Self::OriginInUse(max) => {
+                format!("too many from this address; raise --max-per-address ({max})")
+            }
+        }
+    }
+}
+
+/// The clients that count as one: those of an IPv4 address, or of the first 64 bits of an IPv6
+/// address, because a single IPv6 host can usually take any address with the same 64 bits.
+pub(crate) fn origin(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & !u128::from(u64::MAX);
+            Ipv6Addr::from_bits(network).into()
+        }
+        address @ IpAddr::V4(_) => address,
+    }
 }
 
 /// Whether the server waits for the request of another client that it refuses.
@@ -72,11 +139,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_room_up_to_the_maximum() {
-        for (serving, room) in [(0, true), (1, true), (2, false), (3, false), (usize::MAX, false)] {
-            assert_eq!(has_room(serving, 2), room, "{serving}");
+    fn a_client_is_served_while_it_and_its_origin_have_a_place() {
+        let of = |per_origin| Places { total: 3, per_origin };
+        for (places, serving, of_origin, refusal) in [
+            (of(None), 0, 0, None),
+            (of(None), 2, 2, None),
+            (of(None), 3, 0, Some(Refusal::AllInUse(3))),
+            (of(Some(2)), 2, 1, None),
+            (of(Some(2)), 2, 2, Some(Refusal::OriginInUse(2))),
+            (of(Some(2)), 3, 2, Some(Refusal::AllInUse(3))),
+        ] {
+            assert_eq!(places.refusal(serving, of_origin), refusal, "{places:?} {serving}");
         }
         assert!(may_wait(REFUSING_MAX - 1) && !may_wait(REFUSING_MAX));
+    }
+
+    #[test]
+    fn an_origin_is_an_ipv4_address_or_half_an_ipv6_address() {
+        for (one, other, is_same) in [
+            ("192.0.2.1", "192.0.2.2", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("2001:db8:0:1::5", "2001:db8:0:1:9::1", true),
+            ("2001:db8:0:1::5", "2001:db8:0:2::5", false),
+        ] {
+            let origin = |text: &str| origin(text.parse().unwrap());
+            assert_eq!(origin(one) == origin(other), is_same, "{one} {other}");
+        }
     }
 
     #[test]

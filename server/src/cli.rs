@@ -9,12 +9,16 @@ use std::{
 
 use clap::Parser;
 use pool::limits::Limits;
-use process::signals::die_by;
-use text::units::{parse_duration, parse_size};
+use process::{signals::die_by, warden};
+use text::{
+    address::HostPort,
+    units::{parse_duration, parse_size},
+};
 use tokio::{runtime, task::LocalSet};
 
 use crate::{
     End,
+    admission::Places,
     fault::Fault,
     once, serve,
     settings::{Settings, program},
@@ -37,23 +41,36 @@ const GRACE_DEFAULT: Duration = Duration::from_secs(10);
     after_help = "\
 Signals: TERM, INT, QUIT and HUP close the listener and let running connections finish within \
 the grace period; then they get TERM, and KILL 2 s later. A second signal takes the next of these \
-steps at once. USR1 lists what is running.
+steps at once. When the grace period begins, each process gets WINCH, which programs ignore by \
+default; connection_bin then closes a connection that waits for a request. USR1 lists what is \
+running.
 
 Exit status: without --listen that of the connection, 128 + its number for a signal. 2 usage, \
 125 a failure of the server, 126 the program cannot be executed, 127 it was not found. A signal that \
 stopped the server ends it.
 
-Examples: server_bin --listen 127.0.0.1:8080
-          server_bin --listen 127.0.0.1:7 --memory 64M -- cat"
+Examples: server_bin --listen :8080
+          server_bin --listen 0.0.0.0:7 --memory 64M --timeout 1h --max-per-address 8 -- cat"
 )]
 struct Arguments {
-    /// Accept clients on this address; port 0 takes a free one, which is logged on stderr
-    #[arg(long, value_name = "HOST:PORT")]
-    listen: Option<String>,
+    /// Accept clients on this address, without HOST only from this machine; port 0 takes a free
+    /// one, which is logged on stderr
+    #[arg(long, value_name = "[HOST]:PORT")]
+    listen: Option<HostPort>,
 
     /// Clients served at once; others are refused [default: 64]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     max_connections: Option<u32>,
+
+    /// Clients served at once from one address; the first 64 bits of an IPv6 address count
+    /// [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    max_per_address: Option<u32>,
+
+    /// Time for each connection, from its start to its end; then its process gets TERM, and KILL
+    /// 2 s later [default: no limit]
+    #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
+    timeout: Option<Duration>,
 
     /// Memory for each connection: 512M means 512 MiB. The same as --limit data=SIZE
     #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
@@ -100,16 +117,28 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<End, Fault> {
     let settings = arguments.settings()?;
+    let ward = warden::split(true, None).map_err(Fault::refused("split off the warden"))?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Fault::refused("start the runtime"))?;
     LocalSet::new().block_on(&runtime, async {
         match settings {
-            None => once::run().await,
-            Some(settings) => serve::run(settings).await,
+            None => once::run(ward).await,
+            Some(settings) => serve::run(settings, ward).await,
         }
     })
+}
+
+/// Parses the time limit of a connection.
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(Duration::ZERO) => {
+            Err("zero leaves no time for any client; write 1h, for example".into())
+        }
+        Ok(limit) => Ok(limit),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl Arguments {
@@ -126,8 +155,12 @@ impl Arguments {
         };
         Ok(Some(Settings {
             address,
-            connections_max: self.max_connections.unwrap_or(CONNECTIONS_MAX_DEFAULT),
+            places: Places {
+                total: self.max_connections.unwrap_or(CONNECTIONS_MAX_DEFAULT),
+                per_origin: self.max_per_address,
+            },
             program: program(self.program, Limits::gather(&self.limit, self.memory)),
+            timeout: self.timeout,
             grace: self.grace.unwrap_or(GRACE_DEFAULT),
             quiet: self.quiet,
         }))
@@ -137,6 +170,8 @@ impl Arguments {
     fn without_meaning(&self) -> Option<&'static str> {
         let given = [
             (self.max_connections.is_some(), "--max-connections"),
+            (self.max_per_address.is_some(), "--max-per-address"),
+            (self.timeout.is_some(), "--timeout"),
             (self.memory.is_some(), "--memory"),
             (!self.limit.is_empty(), "--limit"),
             (self.grace.is_some(), "--grace"),

@@ -1,13 +1,13 @@
 //! The connections that are served now, with their processes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use pool::signal::Signal;
 use process::{Process, ProcessHandle};
 use text::units::show_duration;
 use tokio::time::Instant;
 
-use crate::backend::Client;
+use crate::{admission::origin, backend::Client};
 
 /// The connections that are served, by the numbers of their clients.
 #[derive(Debug, Default)]
@@ -33,6 +33,23 @@ impl Connections {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The number of connections from the same origin as this address.
+    pub(crate) fn count_from(&self, address: IpAddr) -> usize {
+        let wanted = origin(address);
+        self.0.values().filter(|running| origin(running.client.remote.ip()) == wanted).count()
+    }
+
+    /// Whether the process of any connection has ended, so that the connection is about to leave.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.values().any(|running| running.handle.has_ended())
+    }
+
+    /// Announces to every process that the server stops, by a signal that programs ignore unless
+    /// they handle it.
+    pub(crate) fn announce_stop(&self) {
+        self.0.values().for_each(|running| running.handle.signal(Signal::WINCH));
     }
 
     /// Asks every process to end.

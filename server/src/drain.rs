@@ -10,7 +10,7 @@ use pool::{
 };
 
 /// Time between SIGTERM and SIGKILL.
-const TERM_TO_KILL: Duration = Duration::from_secs(2);
+pub(crate) const TERM_TO_KILL: Duration = Duration::from_secs(2);
 /// Time after SIGKILL until processes that the kernel still holds, in a read from a dead disk for
 /// instance, are given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);

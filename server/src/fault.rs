@@ -5,6 +5,7 @@ use std::io;
 
 use pool::{exit::StartFault, limits::LimitError};
 use process::{Program, descriptors::TooFewFiles};
+use text::address::HostPort;
 
 use crate::program;
 
@@ -22,7 +23,7 @@ pub(crate) enum Fault {
     Refused { what: &'static str, reason: io::Error },
     /// The server cannot listen on the address.
     #[error("cannot listen on {address}: {reason}; {remedy}")]
-    CannotListen { address: String, reason: io::Error, remedy: &'static str },
+    CannotListen { address: HostPort, reason: io::Error, remedy: &'static str },
     /// A limit is set twice.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -44,21 +45,15 @@ impl Fault {
         Self::CannotStart { text, status: fault.exit_status() }
     }
 
-    pub(crate) fn cannot_listen(address: &str, reason: io::Error) -> Self {
-        use io::ErrorKind::{AddrInUse, AddrNotAvailable, InvalidInput, PermissionDenied};
+    pub(crate) fn cannot_listen(address: &HostPort, reason: io::Error) -> Self {
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
         let remedy = match reason.kind() {
-            InvalidInput => {
-                return Self::Usage(format!(
-                    "`{address}` is no address to listen on: write HOST:PORT, such as \
-                     127.0.0.1:8080; port 0 takes a free one"
-                ));
-            }
             AddrInUse => "stop the program that has it, or choose another port; 0 takes a free one",
             AddrNotAvailable => "give an address of this machine, or 0.0.0.0 for all of them",
             PermissionDenied => "ports below 1024 are for root: choose a higher one",
-            _ => "write HOST:PORT, such as 127.0.0.1:8080",
+            _ => "give an address or a name of this machine, such as 127.0.0.1:8080",
         };
-        Self::CannotListen { address: address.into(), reason, remedy }
+        Self::CannotListen { address: address.clone(), reason, remedy }
     }
 
     /// The exit status of the server.

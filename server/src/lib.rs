@@ -18,6 +18,7 @@ mod program;
 mod refuse;
 mod serve;
 mod settings;
+mod stderr;
 
 use pool::signal::Signal;
 

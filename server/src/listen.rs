@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use text::address::HostPort;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, sleep_until},
@@ -26,10 +27,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Listens at `HOST:PORT`.
-    pub(crate) async fn open(address: &str) -> Result<Self, Fault> {
+    /// Listens at this address.
+    pub(crate) async fn open(address: &HostPort) -> Result<Self, Fault> {
         let cannot = |error| Fault::cannot_listen(address, error);
-        let socket = TcpListener::bind(address).await.map_err(cannot)?;
+        let socket =
+            TcpListener::bind((address.host.as_str(), address.port)).await.map_err(cannot)?;
         let address = socket.local_addr().map_err(cannot)?;
         Ok(Self { socket: Some(socket), address, pause: None, is_failing: false })
     }

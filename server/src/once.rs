@@ -7,15 +7,16 @@ use std::{
     time::Duration,
 };
 
-use nix::errno::Errno;
+use nix::{errno::Errno, sys::signalfd::SignalFd};
 use pool::{exit::Status, limits::Limits, signal::Signal};
 use process::{
     KillScope, Process,
     descriptors::{self, OpenFiles},
-    signals::Requests,
+    signals::{Request, Requests},
     spawn::SpawnSpec,
+    tree::{kill_descendants, suspend_all},
+    warden::Ward,
 };
-use text::escape::visible;
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep_until},
@@ -26,6 +27,7 @@ use crate::{
     captured::Captured,
     drain::{Drain, Stage},
     fault::Fault,
+    log::printable,
     settings::program,
 };
 
@@ -33,9 +35,10 @@ use crate::{
 ///
 /// # Errors
 /// The connection cannot be started, or its output cannot be written.
-pub(crate) async fn run() -> Result<End, Fault> {
-    let requests = Requests::open().map_err(Fault::refused("listen to signals"))?;
-    let (status, output) = match connection(&requests).await? {
+pub(crate) async fn run(ward: Ward) -> Result<End, Fault> {
+    let requests =
+        Requests::from_pipe(ward.signal_pipe).map_err(Fault::refused("listen to signals"))?;
+    let (status, output) = match connection(&requests, &ward.sigchld).await? {
         Connection::Ended(status, output) => (status, output),
         Connection::Stopped(signal) => return Ok(End::By(signal)),
     };
@@ -43,7 +46,7 @@ pub(crate) async fn run() -> Result<End, Fault> {
     let result = tokio::select! {
         result = written => result.unwrap_or(Ok(())),
         // A slow reader must not keep the server from being stopped.
-        signal = stop_signal(&requests) => return Ok(End::By(signal)),
+        signal = stop_signal(&requests, &ward.sigchld) => return Ok(End::By(signal)),
     };
     match result {
         Ok(()) => Ok(End::Status(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))),
@@ -66,23 +69,32 @@ struct Output {
     stderr: Captured,
 }
 
-async fn stop_signal(requests: &Requests) -> Signal {
+/// Waits for the next request to stop. Other requests are handled here.
+async fn stop_signal(requests: &Requests, sigchld: &SignalFd) -> Signal {
     loop {
-        if let Some(signal) = requests.next().await.stop_signal() {
-            return signal;
+        match requests.next().await {
+            Request::Stop(signal) => return signal,
+            Request::HangUp => return Signal::HUP,
+            Request::Suspend => suspend_all(drop),
+            Request::Report => {}
+            // The warden is dead, so nothing would clean up after this process.
+            Request::Abandoned => {
+                let _ = kill_descendants(sigchld);
+                std::process::exit(128 + Signal::KILL.number());
+            }
         }
     }
 }
 
 /// Runs the connection from its start until it is reaped.
-async fn connection(requests: &Requests) -> Result<Connection, Fault> {
+async fn connection(requests: &Requests, sigchld: &SignalFd) -> Result<Connection, Fault> {
     let program = program(Vec::new(), Limits::default());
     let open_files = OpenFiles::raise().map_err(Fault::refused("read the limit of open files"))?;
     let (mut stdout, out) = Captured::open().map_err(Fault::refused("make a pipe"))?;
     let (mut stderr, err) = Captured::open().map_err(Fault::refused("make a pipe"))?;
     let spec = SpawnSpec::new(&program, open_files, &[]);
     let cannot_start = |fault| Fault::cannot_start(fault, &program);
-    let mut process = Process::start(&spec, &[], out.into(), err.into(), KillScope::Group)
+    let mut process = Process::start(&spec, &[], out.into(), err.into(), KillScope::Tree)
         .map_err(cannot_start)?;
     process.executed_or_reaped().await.map_err(cannot_start)?;
 
@@ -94,8 +106,7 @@ async fn connection(requests: &Requests) -> Result<Connection, Fault> {
         let deadline = drain.deadline().map(|deadline| began + deadline);
         let stage = tokio::select! {
             biased;
-            request = requests.next() => request.stop_signal()
-                .and_then(|signal| drain.request(began.elapsed(), signal)),
+            signal = stop_signal(requests, sigchld) => drain.request(began.elapsed(), signal),
             () = sleep_until(deadline.unwrap_or(began)), if deadline.is_some() => {
                 drain.tick(began.elapsed())
             }
@@ -110,8 +121,10 @@ async fn connection(requests: &Requests) -> Result<Connection, Fault> {
             _ => {}
         }
     };
-    // The group is killed before the last output is read, so that nothing is added to that.
+    // What the connection has left behind is killed before the last output is read, so that nothing
+    // is added to that.
     process.reap().await;
+    let _ = kill_descendants(sigchld);
     stdout.rest();
     stderr.rest();
     let exit = exit.map_err(Fault::refused("learn how the connection ended"))?;
@@ -180,12 +193,6 @@ fn ended_by_newline(mut text: Vec<u8>) -> Vec<u8> {
         text.push(b'\n');
     }
     text
-}
-
-/// Escapes what could control a terminal.
-fn printable(text: &[u8]) -> Vec<u8> {
-    let lines: Vec<String> = text.split(|byte| *byte == b'\n').map(visible).collect();
-    lines.join("\n").into_bytes()
 }
 
 #[cfg(test)]

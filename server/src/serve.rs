@@ -1,25 +1,33 @@
 //! The loop of the server: it starts a process for each client, logs how each one ended, and shuts
 //! down when it is asked to stop.
 
-use std::{net::SocketAddr, panic, rc::Rc};
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    net::SocketAddr,
+    panic,
+    rc::Rc,
+};
 
+use pool::signal::Signal;
 use process::{
     descriptors::OpenFiles,
     proc::OomWatch,
     signals::{Request, Requests},
     spawn::lookup,
+    tree::{Orphans, suspend_all},
+    warden::Ward,
 };
-use text::units::show_duration;
+use text::{escape::visible, units::show_duration};
 use tokio::{
     net::TcpStream,
-    task::{JoinError, JoinSet},
+    task::{JoinError, JoinSet, spawn_local, yield_now},
     time::{Instant, sleep_until},
 };
 
 use crate::{
     End,
-    admission::{REFUSING_MAX, Refusals, has_room, may_wait},
-    backend::{self, Client, Finished, ProcessEnd},
+    admission::{REFUSING_MAX, Refusal, Refusals, may_wait},
+    backend::{self, Backends, Client, Finished, ProcessEnd},
     connections::Connections,
     drain::{Drain, Stage},
     fault::Fault,
@@ -34,26 +42,40 @@ use crate::{
 ///
 /// # Errors
 /// The server cannot start; no client was served.
-pub(crate) async fn run(settings: Settings) -> Result<End, Fault> {
+pub(crate) async fn run(settings: Settings, ward: Ward) -> Result<End, Fault> {
     lookup::check(&settings.program)
         .map_err(|fault| Fault::cannot_start(fault, &settings.program))?;
     let open_files = OpenFiles::raise().map_err(Fault::refused("read the limit of open files"))?;
-    let (clients, refused) = (settings.connections_max, REFUSING_MAX as u64);
+    let (clients, refused) = (settings.places.total, REFUSING_MAX as u64);
     // Each process needs one more file: the socket of the client, until the program has it.
     open_files.suffice_for(clients, 1, refused, "connections", "--max-connections")?;
-    let requests = Requests::open().map_err(Fault::refused("listen to signals"))?;
+    let requests =
+        Requests::from_pipe(ward.signal_pipe).map_err(Fault::refused("listen to signals"))?;
+    let orphans = RandomState::new().build_hasher().finish();
+    let orphans =
+        Orphans::new(ward.sigchld, orphans).map_err(Fault::refused("watch child processes"))?;
+    let orphans = Rc::new(orphans);
+    spawn_local(Rc::clone(&orphans).reap_all());
     let log = Log::open().map_err(Fault::refused("start the thread that writes the log"))?;
     let listener = Listener::open(&settings.address).await?;
     log.line(&format!("listening on {}", listener.address()));
+    let backends = Rc::new(Backends {
+        program: settings.program.clone(),
+        open_files,
+        timeout: settings.timeout,
+        orphans,
+        oom: OomWatch::default(),
+        log: log.clone(),
+    });
     let server = Server {
         began: Instant::now(),
         drain: Drain::new(settings.grace),
         settings,
-        open_files,
-        oom: Rc::default(),
+        backends,
         requests,
         log,
         listener,
+        arrived: None,
         running: Connections::default(),
         tasks: JoinSet::new(),
         refusals: Refusals::default(),
@@ -63,13 +85,16 @@ pub(crate) async fn run(settings: Settings) -> Result<End, Fault> {
 }
 
 struct Server {
+    /// The time at which the server started, moved forward by every time for which it was
+    /// suspended.
     began: Instant,
     settings: Settings,
-    open_files: OpenFiles,
-    oom: Rc<OomWatch>,
+    backends: Rc<Backends>,
     requests: Requests,
     log: Log,
     listener: Listener,
+    /// The client that was accepted last, until it is served or refused.
+    arrived: Option<(Client, TcpStream)>,
     running: Connections,
     tasks: JoinSet<Done>,
     refusals: Refusals,
@@ -89,10 +114,11 @@ impl Server {
             if let Some(signal) = self.drain.signal()
                 && (self.tasks.is_empty() || self.drain.stage() == Some(Stage::Abandoned))
             {
-                self.finish_log().await;
+                self.finish().await;
                 return End::By(signal);
             }
             let deadline = self.drain.deadline().map(|deadline| self.began + deadline);
+            let is_ready = self.arrived.is_none();
             // Ends are handled before accepts, because they make room.
             tokio::select! {
                 biased;
@@ -102,46 +128,56 @@ impl Server {
                     self.begin_stage(stage);
                 }
                 Some(done) = self.tasks.join_next() => self.done(done),
-                (socket, remote) = self.listener.accept(&self.log) => self.admit(socket, remote),
+                (socket, remote) = self.listener.accept(&self.log), if is_ready => {
+                    self.arrived(socket, remote);
+                    // Without a turn of the runtime for each client, a crowd at the door would keep
+                    // the server from seeing which processes have ended.
+                    yield_now().await;
+                }
+            }
+            self.admit();
+        }
+    }
+
+    fn arrived(&mut self, socket: TcpStream, remote: SocketAddr) {
+        self.accepted += 1;
+        let local = socket.local_addr().unwrap_or(self.listener.address());
+        self.arrived = Some((Client { number: self.accepted, remote, local }, socket));
+    }
+
+    /// Serves or refuses the client that has arrived. It is refused only if processes that still run
+    /// hold the places; the place of one that has ended is free in a moment, so the client waits.
+    fn admit(&mut self) {
+        let Some((client, socket)) = self.arrived.take() else { return };
+        let of_origin = self.running.count_from(client.remote.ip());
+        match self.settings.places.refusal(self.running.len(), of_origin) {
+            None => self.start(client, socket),
+            Some(_) if self.running.has_ended() => self.arrived = Some((client, socket)),
+            Some(refusal) => {
+                self.count_refusal(client, refusal);
+                self.refuse(socket, refusal.for_client());
             }
         }
     }
 
-    /// Serves a new client, or refuses it.
-    fn admit(&mut self, socket: TcpStream, remote: SocketAddr) {
-        self.accepted += 1;
-        let local = socket.local_addr().unwrap_or(self.listener.address());
-        let client = Client { number: self.accepted, remote, local };
-        let max = self.settings.connections_max;
-        if has_room(self.running.len(), max) {
-            self.start(client, socket);
-        } else {
-            self.count_refusal(client);
-            let reason = format!("All connections are in use ({max} at once): try again later.");
-            self.refuse(socket, reason);
-        }
-    }
-
     fn start(&mut self, client: Client, socket: TcpStream) {
-        let socket = match backend::blocking(socket) {
+        let socket = match backend::prepare(socket) {
             Ok(socket) => socket,
             Err(error) => {
                 return self.log.line(&format!("{}: cut off: {error}", client.name(None)));
             }
         };
-        match backend::start(&self.settings.program, self.open_files, client, &socket) {
-            Ok(process) => {
-                self.running.insert(client, &process);
-                let oom = Rc::clone(&self.oom);
+        match self.backends.start(client, &socket) {
+            Ok(backend) => {
+                self.running.insert(client, &backend.process);
+                let backends = Rc::clone(&self.backends);
                 self.tasks.spawn_local(async move {
-                    Done::Connection(Box::new(
-                        backend::supervise(process, client, socket, oom).await,
-                    ))
+                    Done::Connection(Box::new(backends.supervise(backend, socket).await))
                 });
             }
             Err(fault) => {
                 let end = ProcessEnd::NeverStarted(fault, socket);
-                self.finished(Finished { client, pid: None, end });
+                self.finished(Finished { client, pid: None, end, asked: None });
             }
         }
     }
@@ -186,27 +222,33 @@ impl Server {
         });
     }
 
-    fn count_refusal(&mut self, client: Client) {
+    fn count_refusal(&mut self, client: Client, refusal: Refusal) {
         let Some(unlogged) = self.refusals.count(self.began.elapsed()) else { return };
         let more = match unlogged {
             0 => String::new(),
             _ => format!(" ({unlogged} more before it)"),
         };
-        self.log.line(&format!(
-            "{}: refused{more}: all connections are in use; raise --max-connections ({})",
-            client.name(None),
-            self.settings.connections_max,
-        ));
+        let reason = refusal.for_log();
+        self.log.line(&format!("{}: refused{more}: {reason}", client.name(None)));
     }
 
     fn requested(&mut self, request: Request) {
-        match request.stop_signal() {
-            Some(signal) => {
-                let stage = self.drain.request(self.began.elapsed(), signal);
-                self.begin_stage(stage);
+        match request {
+            Request::Stop(signal) => self.stop(signal),
+            Request::HangUp => self.stop(Signal::HUP),
+            Request::Report => self.report(),
+            Request::Suspend => suspend_all(|suspended| self.began += suspended),
+            // The warden is dead, so nothing would clean up after this process.
+            Request::Abandoned => {
+                self.backends.orphans.kill_descendants();
+                std::process::exit(128 + Signal::KILL.number());
             }
-            None => self.report(),
         }
+    }
+
+    fn stop(&mut self, signal: Signal) {
+        let stage = self.drain.request(self.began.elapsed(), signal);
+        self.begin_stage(stage);
     }
 
     /// Does what a stage of the shutdown begins with.
@@ -216,6 +258,7 @@ impl Server {
         match stage {
             Some(Stage::Finishing) => {
                 self.listener.close();
+                self.running.announce_stop();
                 let signal = self.drain.signal().map_or(String::new(), |s| s.to_string());
                 let grace = show_duration(self.settings.grace);
                 self.log.line(&if is_idle {
@@ -242,13 +285,19 @@ impl Server {
 
     /// Logs what is running.
     fn report(&self) {
-        let max = self.settings.connections_max;
+        let max = self.settings.places.total;
         self.log.line(&format!("running: {} of {max} connections", self.running.len()));
         self.running.lines().for_each(|line| self.log.line(&line));
     }
 
-    /// Logs the total of refusals, and waits until the log is written.
-    async fn finish_log(&self) {
+    /// Kills what the connections have left behind and was not killed with them, logs that and the
+    /// total of refusals, and waits until the log is written.
+    async fn finish(&self) {
+        let left = self.backends.orphans.kill_all().await;
+        if !left.is_empty() {
+            let names = visible(left.join(", ").as_bytes());
+            self.log.line(&format!("orphans of unknown origin: {names}; killed"));
+        }
         let refused = self.refusals.total();
         if refused > 0 {
             self.log.line(&format!("refused: {refused} of {} clients", self.accepted));

@@ -9,6 +9,9 @@ use std::{
 
 use pool::limits::Limits;
 use process::Program;
+use text::address::HostPort;
+
+use crate::admission::Places;
 
 /// The program that serves clients by default; a path, so that it is not looked up in `PATH`.
 pub(crate) const DEFAULT_PROGRAM: &str = "./connection_bin";
@@ -21,12 +24,14 @@ const FOREIGN_VARIABLES: [&str; 4] =
 /// The validated settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// The address to listen on, `HOST:PORT`.
-    pub(crate) address: String,
+    /// The address to listen on.
+    pub(crate) address: HostPort,
     /// The number of clients that are served at once.
-    pub(crate) connections_max: u32,
+    pub(crate) places: Places,
     /// The program that serves each client.
     pub(crate) program: Program,
+    /// The time limit of a connection.
+    pub(crate) timeout: Option<Duration>,
     /// Time for running connections to finish when the server is asked to stop.
     pub(crate) grace: Duration,
     /// Whether connections that ended with success are not logged.

@@ -45,7 +45,7 @@ pub fn dry_run(settings: &Settings, out: &mut impl Write) -> Result<(), DryRunEr
             }
             // The job has a number, and would fail.
             Batch::TooLong { .. } => number += 1,
-            Batch::Notice(_) => {}
+            Batch::Notice(_) | Batch::Lost(_) => {}
             Batch::Ended => return out.flush().map_err(DryRunError::Output),
             Batch::Failed(error) => return Err(error.into()),
         }

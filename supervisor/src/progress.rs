@@ -79,10 +79,14 @@ impl Progress {
             return Frame::Line(format!("supervisor: jobs{of}: {}\n", standing(jobs, running)));
         };
         self.due = Some(now + DRAW_INTERVAL);
+        if !terminal::is_in_foreground() {
+            // The terminal belongs to another program, such as the shell.
+            return Frame::Status(String::new());
+        }
         if let Some(total) = total {
             line.set_total(total);
         }
-        Frame::Status(line.draw(jobs, running, terminal::columns()))
+        Frame::Status(line.draw(jobs, running, terminal::columns(std::io::stderr()).unwrap_or(80)))
     }
 }
 

@@ -1,7 +1,8 @@
-//! Readiness notifications for a service manager (`sd_notify`): that the run is ready, reloads or
-//! stops, and a status line at most once a second.
+//! Notifications for a service manager (`sd_notify`): that the run is ready, reloads or stops, a
+//! status line at most once a second, and signs of life if the service manager wants them. Those
+//! come from the loop, so that they stop when it does.
 
-use std::{ffi::OsStr, fmt::Write, io, time::Duration};
+use std::{fmt::Write, time::Duration};
 
 use crate::observe::{
     board::{Board, State},
@@ -27,6 +28,14 @@ pub(crate) struct Readiness {
     /// The tally in the last status line.
     jobs: Tally,
     next_status: Duration,
+    watchdog: Option<Watchdog>,
+}
+
+/// When to give signs of life.
+#[derive(Debug)]
+struct Watchdog {
+    interval: Duration,
+    next: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,20 +47,21 @@ enum Phase {
 }
 
 impl Readiness {
-    /// Connects to the socket that `NOTIFY_SOCKET` names.
-    ///
-    /// # Errors
-    /// The socket cannot be reached.
-    pub(crate) fn connect(name: &OsStr) -> io::Result<Self> {
-        Ok(Self {
-            manager: ServiceManager::connect(name)?,
+    /// Notifies this service manager. `watchdog_limit` is the longest time that it waits for a sign of
+    /// life.
+    pub(crate) fn new(manager: ServiceManager, watchdog_limit: Option<Duration>) -> Self {
+        // Half of the time, as sd_watchdog_enabled(3) recommends.
+        let watchdog = |limit| Watchdog { interval: limit / 2, next: Duration::ZERO };
+        Self {
+            manager,
             phase: Phase::Starting,
             reload_requested: false,
             workers_changed: true,
             status_is_stale: true,
             jobs: Tally::default(),
             next_status: Duration::ZERO,
-        })
+            watchdog: watchdog_limit.map(watchdog),
+        }
     }
 
     /// Notes that something happened in the run.
@@ -64,9 +74,10 @@ impl Readiness {
         self.reload_requested = true;
     }
 
-    /// When the next status line may be sent, if one is pending.
+    /// When the next message is due: a status line that is pending, or a sign of life.
     pub(crate) fn due(&self) -> Option<Duration> {
-        self.status_is_stale.then_some(self.next_status)
+        let status = self.status_is_stale.then_some(self.next_status);
+        status.into_iter().chain(self.watchdog.as_ref().map(|watchdog| watchdog.next)).min()
     }
 
     /// Sends what has changed. `is_rolling` says whether workers are being replaced.
@@ -80,6 +91,10 @@ impl Readiness {
             self.status_is_stale = !self.manager.send(&format!("STATUS={}\n", status(board)));
             self.jobs = board.jobs();
             self.next_status = now + STATUS_INTERVAL;
+        }
+        if let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| watchdog.next <= now) {
+            self.manager.send("WATCHDOG=1\n");
+            watchdog.next = now + watchdog.interval;
         }
     }
 
@@ -128,8 +143,9 @@ fn notification(phase: Phase) -> String {
 
 fn status(board: &Board) -> String {
     let (slots, jobs) = (board.slots(), board.jobs());
-    let up = slots.iter().filter(|slot| !slot.live.is_empty()).count();
-    let mut text = format!("{up} of {} workers up", board.wanted());
+    let wanted = slots.iter().take(board.workers() as usize);
+    let up = wanted.filter(|slot| !slot.live.is_empty()).count();
+    let mut text = format!("{up} of {} workers up", board.workers());
     match board.given_up() {
         0 => {}
         count => _ = write!(text, ", {count} given up"),
@@ -137,6 +153,9 @@ fn status(board: &Board) -> String {
     if jobs.accepted > 0 {
         // Each live worker runs at most one job; no more is known here.
         let _ = write!(text, "; jobs: {}", standing(jobs, up));
+    }
+    if board.is_paused() {
+        text.push_str("; paused");
     }
     text
 }

@@ -23,9 +23,9 @@ mod tests;
 mod views;
 mod wait;
 
-use std::{collections::HashMap, panic, rc::Rc, sync::Arc};
+use std::{collections::HashMap, io, panic, rc::Rc, sync::Arc};
 
-use tokio::{runtime::LocalOptions, time::Instant};
+use tokio::runtime::LocalOptions;
 
 pub use self::{error::RunError, record::RecordError};
 use self::{
@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{executor::Executor, settings::Settings, sink::Stream};
 use pool::{Action, Actions, Input, Pool, RunEnd, event::WorkerId, signal::Signal};
-use process::{descriptors::OpenFiles, signals::suspend, tree::Suspended, warden::Ward};
+use process::{descriptors::OpenFiles, tree::suspend_all, warden::Ward};
 use records::RunInfo;
 
 /// Runs workers until all have ended, and with jobs until all of those have.
@@ -70,6 +70,9 @@ trait Perform {
     /// The process of a live worker.
     fn pid(&self, worker: WorkerId) -> Option<i32>;
 
+    /// Sends a signal of a user to a worker.
+    fn signal(&self, worker: WorkerId, signal: Signal) -> io::Result<()>;
+
     /// The job that each worker runs at the moment; reads shared memory of each.
     fn current_jobs(&self) -> HashMap<WorkerId, u64>;
 
@@ -84,6 +87,10 @@ impl Perform for Executor {
 
     fn pid(&self, worker: WorkerId) -> Option<i32> {
         self.pid(worker)
+    }
+
+    fn signal(&self, worker: WorkerId, signal: Signal) -> io::Result<()> {
+        self.signal_worker(worker, signal)
     }
 
     fn current_jobs(&self) -> HashMap<WorkerId, u64> {
@@ -164,12 +171,7 @@ impl Run<Executor> {
     /// Stops all workers and the supervisor itself, as for Ctrl-Z, until it is continued. That
     /// time does not count.
     fn suspend(&mut self) {
-        let frozen = Suspended::stop_descendants();
-        let at = Instant::now();
-        suspend(Signal::TSTP);
-        let suspended = at.elapsed();
-        self.clock.skip(suspended);
-        frozen.resume(suspended);
+        suspend_all(|suspended| self.clock.skip(suspended));
     }
 
     /// Ends everything at once, because the warden is dead: nobody would clean up after this

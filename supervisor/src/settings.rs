@@ -50,12 +50,30 @@ pub struct Settings {
     pub jobs: Option<Jobs>,
     /// Files to write beside stdout.
     pub reports: Vec<Report>,
-    /// Address at which to serve the run over HTTP.
-    pub serve: Option<Endpoint>,
+    /// Where to serve the run over HTTP.
+    pub serve: Option<Serve>,
     /// Name under which the run can be controlled, in addition to its id.
     pub name: Option<String>,
-    /// Socket of the service manager to notify.
-    pub notify: Option<OsString>,
+    /// The service manager that started the supervisor.
+    pub notify: Option<Notify>,
+}
+
+/// Where a run is served over HTTP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Serve {
+    /// The address.
+    pub endpoint: Endpoint,
+    /// Names of the host in addition to those that the server knows.
+    pub hosts: Vec<String>,
+}
+
+/// What a service manager wants to know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notify {
+    /// Its socket.
+    pub socket: OsString,
+    /// The longest time between two signs of life; `None` if it wants none.
+    pub watchdog: Option<Duration>,
 }
 
 /// Settings of a run with jobs.
@@ -69,7 +87,9 @@ pub struct Jobs {
     pub keep_order: bool,
     /// How progress is shown.
     pub progress: Progress,
-    /// Longest frame to or from a worker, in bytes.
+    /// How workers are sent jobs and answer them.
+    pub wire: Wire,
+    /// Longest frame or line to or from a worker, in bytes.
     pub frame_bytes_max: usize,
     /// Rules about attempts, retries and limits.
     pub rules: JobRules,
@@ -107,6 +127,15 @@ impl Jobs {
     pub fn job_bytes_max(&self) -> usize {
         self.frame_bytes_max.saturating_sub(Self::AROUND_JOB_BYTES)
     }
+}
+
+/// How workers are sent jobs and answer them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wire {
+    /// In the frames of the worker protocol.
+    Frames,
+    /// As lines: a job on the worker's stdin, and its reply on the worker's stdout.
+    Lines,
 }
 
 /// How progress is shown on stderr.
@@ -190,18 +219,33 @@ impl Workers {
 
 /// A text that is not a number of workers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a number of workers: write 1 to {max}, or auto for one per CPU", max = Workers::MAX)]
+#[error(
+    "`{0}` is not a number of workers: write 1 to {max}, auto for one per CPU, +N or -N for so many \
+     more or fewer, or N%",
+    max = Workers::MAX
+)]
 pub struct WorkersError(String);
 
 impl FromStr for Workers {
     type Err = WorkersError;
 
     fn from_str(text: &str) -> Result<Self, WorkersError> {
-        match text.parse() {
-            _ if text == "auto" => Ok(Self::auto()),
-            Ok(count @ 1..=Self::MAX) => Ok(Self(count)),
-            _ => Err(WorkersError(text.into())),
-        }
+        let cpus = Self::auto().0;
+        let number = |text: &str| text.parse::<u32>().ok();
+        let count = if text == "auto" {
+            Some(cpus)
+        } else if let Some(more) = text.strip_prefix('+') {
+            number(more).map(|more| cpus.saturating_add(more))
+        } else if let Some(fewer) = text.strip_prefix('-') {
+            number(fewer).map(|fewer| cpus.saturating_sub(fewer).max(1))
+        } else if let Some(share) = text.strip_suffix('%') {
+            let share = number(share).filter(|share| *share > 0);
+            share.map(|share| (cpus.saturating_mul(share) / 100).max(1))
+        } else {
+            number(text)
+        };
+        let count = count.filter(|count| (1..=Self::MAX).contains(count));
+        count.map(Self).ok_or_else(|| WorkersError(text.into()))
     }
 }
 
@@ -265,10 +309,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn workers_are_one_to_the_maximum_or_auto() {
+    fn workers_are_a_number_or_relative_to_the_cpus() {
         assert_eq!("4".parse::<Workers>().map(Workers::get), Ok(4));
         assert!("auto".parse::<Workers>().unwrap().get() >= 1);
-        for text in ["0", "-1", "4097", "", "four", "1.5"] {
+        let cpus = Workers::auto().get();
+        let expected =
+            [("+1", cpus + 1), ("-4000", 1), ("-0", cpus), ("200%", cpus * 2), ("1%", 1)];
+        for (text, count) in expected {
+            assert_eq!(text.parse::<Workers>().map(Workers::get), Ok(count), "{text}");
+        }
+        for text in ["0", "--1", "+", "-", "%", "0%", "+4097", "4097", "", "four", "1.5"] {
             let message = text.parse::<Workers>().unwrap_err().to_string();
             assert!(
                 message.starts_with(&format!("`{text}` is not a number of workers")),

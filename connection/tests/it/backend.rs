@@ -165,6 +165,25 @@ fn a_half_closed_client_still_gets_its_answer() {
 }
 
 #[test]
+fn an_idle_connection_is_closed_when_the_server_stops() {
+    let mut backend = Backend::start();
+    assert_eq!(backend.get("/pid").status, 200);
+    backend.announce_stop();
+    assert_eq!(backend.rest(), b"");
+    assert_eq!(backend.leave().code(), Some(0));
+}
+
+#[test]
+fn an_answer_is_finished_when_the_server_stops() {
+    let mut backend = Backend::start();
+    backend.send("GET", "/bytes/64M");
+    assert!(backend.head().contains("content-length: 67108864"));
+    backend.announce_stop();
+    assert_eq!(backend.rest().len(), 64 << 20);
+    assert_eq!(backend.leave().code(), Some(0));
+}
+
+#[test]
 fn a_delay_is_observed() {
     let mut backend = Backend::start();
     let began = Instant::now();
@@ -254,6 +273,12 @@ impl Backend {
             Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => panic!("{error}"),
             _ => bytes,
         }
+    }
+
+    /// Announces that the server stops, as `server_bin` does.
+    fn announce_stop(&self) {
+        let pid = self.process.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-WINCH", &pid]).status().unwrap().success());
     }
 
     fn memory_kib(&self, name: &str) -> u64 {

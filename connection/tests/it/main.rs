@@ -4,6 +4,7 @@
 
 mod backend;
 mod client;
+mod fuzz;
 mod pool;
 mod support;
 mod worker;

@@ -1,6 +1,8 @@
 //! Harms a run while it goes on: signals to workers, pauses of the supervisor, and its end.
 
 use std::{
+    fs::{self, File},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -38,6 +40,7 @@ pub(crate) struct Disturbance<'a> {
     random: &'a mut Random,
     tally: &'a mut Tally,
     disk: Option<&'a Disk>,
+    input: &'a Path,
     ending: Option<(Duration, Ending)>,
     /// The chance per step, in percent, that a worker is harmed. Low values let long jobs finish.
     fury: u64,
@@ -52,10 +55,11 @@ impl<'a> Disturbance<'a> {
         random: &'a mut Random,
         tally: &'a mut Tally,
         disk: Option<&'a Disk>,
+        input: &'a Path,
         ending: Option<(Duration, Ending)>,
     ) -> Self {
         let fury = random.pick(&[1, 5, 12]).unwrap_or(1);
-        Self { random, tally, disk, ending, fury, stopped: Vec::new(), signals: Vec::new() }
+        Self { random, tally, disk, input, ending, fury, stopped: Vec::new(), signals: Vec::new() }
     }
 
     /// Harms the run until it ends.
@@ -113,11 +117,21 @@ impl<'a> Disturbance<'a> {
                 send(warden, Signal::SIGTERM);
             }
             (Ending::FillDisk, _) => self.disk.map_or(Ok(()), Disk::fill)?,
+            (Ending::CutInput, _) => self.cut_input()?,
             (Ending::StayFull, _) if self.disk.is_some_and(Disk::is_full) => {}
             _ => return Ok(false),
         }
         self.tally.inject(ending.name());
         Ok(true)
+    }
+
+    /// Cuts off the input behind one of its lines.
+    fn cut_input(&mut self) -> Result<(), Fault> {
+        let input = fs::read(self.input)?;
+        let ends = input.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        let lengths: Vec<u64> = ends.map(|(at, _)| at as u64 + 1).collect();
+        let length = self.random.pick(&lengths).unwrap_or(0);
+        Ok(File::options().write(true).open(self.input)?.set_len(length)?)
     }
 
     /// Harms a worker or the supervisor, or does nothing, by chance.

@@ -220,6 +220,13 @@ impl Judge<'_> {
         signals.is_some_and(|all| all.iter().any(|signal| explains(*signal, cause)))
     }
 
+    /// Whether a job that breaks its worker ended in this process.
+    fn was_broken(&self, pid: i32) -> bool {
+        let Books { submitted, witnessed, .. } = self.books;
+        let breaks = |job| submitted.get(&job) == Some(&Planted::Breaks);
+        witnessed.iter().any(|line| line.is_end && line.pid == pid && breaks(line.job))
+    }
+
     fn unexplained(&self, attempt: &Attempt) -> Option<String> {
         let cause = cause(attempt);
         let was_interrupted = attempt.run < self.books.journal.runs.len();
@@ -228,6 +235,7 @@ impl Judge<'_> {
             NOT_BEGUN => was_interrupted || !self.story.has_witness(attempt.pid, false),
             "lost" => was_interrupted,
             stopped if stopped.starts_with("asked to stop") => was_interrupted,
+            "error" if self.was_broken(attempt.pid) => true,
             _ => self.is_planted(cause) || self.was_inflicted(attempt.pid, cause),
         };
         let planted = self.story.planted.map_or("nothing", Planted::name);

@@ -38,6 +38,8 @@ pub(crate) enum Ending {
     FillDisk,
     /// Starts the run on a full disk.
     StayFull,
+    /// Cuts off the end of the input while the run reads it. The next run has all of it again.
+    CutInput,
 }
 
 impl Ending {
@@ -49,6 +51,7 @@ impl Ending {
             Self::Terminate => "supervisor: asked to stop",
             Self::FillDisk => "disk: full",
             Self::StayFull => "disk: full from the start",
+            Self::CutInput => "input: cut off",
         }
     }
 }
@@ -134,6 +137,11 @@ fn ends(random: &mut Random, has_disk: bool) -> Vec<(Duration, Ending)> {
         // Some runs end while they start.
         let latest = if random.chance(30) { 60 } else { 1000 };
         let after = Duration::from_millis(random.between(5, latest));
+        // The input is read soon after the start.
+        if random.chance(10) {
+            ends.push((Duration::from_millis(random.between(5, 60)), Ending::CutInput));
+            continue;
+        }
         let fills = has_disk && random.chance(40);
         let ending = if fills { Some(Ending::FillDisk) } else { random.pick(&kinds) };
         ends.extend(ending.map(|ending| (after, ending)));
@@ -154,7 +162,9 @@ mod tests {
         for planted in Planted::all() {
             assert!(plans.iter().any(|plan| plan.jobs.iter().any(|(_, p)| *p == planted)));
         }
-        assert!(plans.iter().any(|p| p.ends.iter().any(|(_, end)| *end == Ending::FillDisk)));
+        for ending in [Ending::FillDisk, Ending::CutInput] {
+            assert!(plans.iter().any(|p| p.ends.iter().any(|(_, end)| *end == ending)));
+        }
         assert_eq!(format!("{:?}", plans[7]), format!("{:?}", Plan::new(7, true)));
         let without = (0..300).map(|seed| Plan::new(seed, false));
         assert!(without.into_iter().all(|plan| plan.on_disk.is_none()

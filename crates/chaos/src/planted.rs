@@ -13,6 +13,8 @@ pub(crate) enum Planted {
     Large,
     /// Leaves a daemon in a new session behind, then replies.
     Daemon,
+    /// Replies, and breaks its worker: it fails each further job at once.
+    Breaks,
     /// Reports a failure.
     Fails,
     /// Panics.
@@ -42,16 +44,17 @@ pub(crate) enum Planted {
 }
 
 use Planted::{
-    Aborts, Chatters, Daemon, Descriptors, Exits, Fails, Fine, Garbage, Hangs, HangsUp,
+    Aborts, Breaks, Chatters, Daemon, Descriptors, Exits, Fails, Fine, Garbage, Hangs, HangsUp,
     KillsItself, Large, Leaks, Panics, Segv, Slow, Spins, Stops,
 };
 
 impl Planted {
     /// The harmful behaviours that end soon.
-    pub(crate) const QUICK: [Self; 12] = [
+    pub(crate) const QUICK: [Self; 13] = [
         Chatters,
         Large,
         Daemon,
+        Breaks,
         Fails,
         Panics,
         Descriptors,
@@ -78,6 +81,7 @@ impl Planted {
             Chatters => "chatters",
             Large => "large",
             Daemon => "daemon",
+            Breaks => "breaks",
             Fails => "fails",
             Panics => "panics",
             Descriptors => "descriptors",
@@ -101,7 +105,7 @@ impl Planted {
     /// How the recorded cause must begin if the worker is not harmed from outside.
     pub(crate) fn cause(self) -> &'static str {
         match self {
-            Fine | Slow | Chatters | Large | Daemon => "ok",
+            Fine | Slow | Chatters | Large | Daemon | Breaks => "ok",
             Fails | Descriptors => "error",
             Panics => "panic",
             Segv | Aborts => "signal",
@@ -126,6 +130,6 @@ mod tests {
         for planted in Planted::all() {
             assert_eq!(Planted::from_name(planted.name()), Some(planted));
         }
-        assert_eq!(Planted::all().map(Planted::name).collect::<BTreeSet<_>>().len(), 18);
+        assert_eq!(Planted::all().map(Planted::name).collect::<BTreeSet<_>>().len(), 19);
     }
 }

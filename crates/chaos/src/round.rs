@@ -109,7 +109,8 @@ impl<'a> Round<'a> {
         }
         self.books.starts += 1;
         let mut running = self.start()?;
-        let mut disturbance = Disturbance::new(&mut self.random, self.tally, disk, ending);
+        let input = self.input();
+        let mut disturbance = Disturbance::new(&mut self.random, self.tally, disk, &input, ending);
         let struck = disturbance.run(&mut running, goes_on)?;
         let signals = std::mem::take(&mut disturbance.signals);
         // A daemon survives if the warden and the supervisor are killed at the same moment.
@@ -121,7 +122,8 @@ impl<'a> Round<'a> {
         let crashed = signals.iter().any(|(_, signal)| explains(*signal, "signal"));
         self.books.signals.extend(signals);
         self.judge_conduct(&struck, crashed, &left)?;
-        Ok(matches!(struck.end, Some(End::Code(0 | 1))))
+        // A run with a part of the input may have ended well.
+        Ok(struck.by != Some(Ending::CutInput) && matches!(struck.end, Some(End::Code(0 | 1))))
     }
 
     /// Checks that the run ended as it should. `crashed` says that this program made workers crash.
@@ -138,6 +140,7 @@ impl<'a> Round<'a> {
             // The first workers crashed before their hello, like a program that is not a worker.
             (_, Some(End::Code(2))) => crashed && stderr.contains("without speaking the worker"),
             (Some(Ending::FillDisk | Ending::StayFull), Some(End::Code(5))) => reports_full_disk(),
+            (Some(Ending::CutInput), Some(End::Code(125))) => stderr.contains("truncated"),
             (Some(Ending::Terminate), Some(End::Signal(signal))) => signal == 15,
             (
                 Some(Ending::KillSupervisor | Ending::KillWarden | Ending::KillBoth),

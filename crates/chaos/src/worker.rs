@@ -29,17 +29,19 @@ const LARGE_BYTES: usize = 100_000;
 pub(crate) fn serve(witness: &Path) -> Result<(), Fault> {
     let mut witness = OpenOptions::new().append(true).open(witness)?;
     let mut worker = Worker::connect()?;
+    let mut is_broken = false;
     while let Some(job) = worker.next_job()? {
         let attempt = job.attempt;
         let (number, planted) = read(job.text()?)?;
         // One write per line, so that lines of several processes do not mix.
         let ids = format!("{number} {attempt} {} {}\n", id(), parent_id());
         witness.write_all(format!("start {ids}").as_bytes())?;
-        if planted == Planted::Garbage {
+        if planted == Planted::Garbage && !is_broken {
             // The garbage must not follow replies that are still in the buffer.
             worker.flush()?;
         }
-        let done = catch_unwind(|| act(planted));
+        let done = catch_unwind(|| if is_broken { Err("broken".into()) } else { act(planted) });
+        is_broken |= planted == Planted::Breaks;
         witness.write_all(format!("end {ids}").as_bytes())?;
         match done {
             Ok(Ok(())) => worker.reply(Ok(&reply(number, planted)))?,
@@ -69,7 +71,7 @@ fn reply(number: u64, planted: Planted) -> Vec<u8> {
 
 fn act(planted: Planted) -> Result<(), Fault> {
     match planted {
-        Planted::Fine | Planted::Large => {}
+        Planted::Fine | Planted::Large | Planted::Breaks => {}
         Planted::Slow => thread::sleep(Duration::from_millis(u64::from(id() % 20))),
         Planted::Chatters => (0..200).for_each(|_| println!("\x03\0\0\0not a frame")),
         Planted::Daemon => {

@@ -1,8 +1,11 @@
 //! Renders the figures as tables. The terminal and the page show the same cells.
 
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
-use text::units::{show_duration, show_size};
+use text::{
+    columns::{self, Column, wrap},
+    units::{show_duration, show_size},
+};
 
 use super::{
     figures::{Row, Spread},
@@ -141,28 +144,25 @@ pub fn died(row: &Row) -> String {
 }
 
 impl Table {
-    /// Renders the table for a terminal, with a final newline.
+    /// Renders the table with a final newline, for a terminal of this width if there is one.
     #[must_use]
-    pub fn to_text(&self) -> String {
-        let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            let widths = cells.map(|cell| cell.chars().count());
-            widths.max().unwrap_or(0).max(self.head.get(column).map_or(0, |name| name.len()))
-        };
-        let widths: Vec<_> = (0..self.head.len()).map(width).collect();
-        let head: Vec<_> = self.head.iter().map(|name| (*name).to_owned()).collect();
-        let mut out = format!("{}\n\n", self.title);
-        for row in [&head].into_iter().chain(&self.rows) {
-            let mut line = String::new();
-            for ((cell, width), name) in row.iter().zip(&widths).zip(&self.head) {
-                let _ = match is_words(name) {
-                    true => write!(line, "{cell:<width$}  "),
-                    false => write!(line, "{cell:>width$}  "),
-                };
-            }
-            let _ = writeln!(out, "{}", line.trim_end());
-        }
-        out
+    pub fn to_text(&self, width: Option<usize>) -> String {
+        let columns: Vec<_> = self.head.iter().map(|name| column(name)).collect();
+        format!("{}\n\n{}", wrap(&self.title, width), columns::table(&columns, &self.rows, width))
+    }
+}
+
+/// How a column is aligned, and whether a narrow terminal shows it.
+fn column(name: &'static str) -> Column {
+    match name {
+        "what died" => Column::text(name),
+        "switches" => Column::number(name).omitted_by_rank(5),
+        "serialising" => Column::number(name).omitted_by_rank(4),
+        "min..max" => Column::number(name).omitted_by_rank(3),
+        "max" => Column::number(name).omitted_by_rank(2),
+        "start" => Column::number(name).omitted_by_rank(1),
+        name if is_words(name) => Column::word(name),
+        name => Column::number(name),
     }
 }
 
@@ -205,8 +205,8 @@ pub fn show_millis(millis: f64) -> String {
     let micros = millis * 1e3;
     match micros {
         micros if micros < 0.995 => format!("{:.0} ns", micros * 1e3),
-        micros if micros < 9.95 => format!("{micros:.1} us"),
-        micros if micros < 99.5 => format!("{micros:.0} us"),
+        micros if micros < 9.95 => format!("{micros:.1} µs"),
+        micros if micros < 99.5 => format!("{micros:.0} µs"),
         _ => show_duration(time),
     }
 }

@@ -18,12 +18,13 @@ const TINY: f64 = 0.5;
 /// A job that takes this many times longer beside a busy neighbour is starved.
 const STARVED: f64 = 3.0;
 
-/// Returns the sentences, in the order of the tables.
+/// Returns the sentences: the conclusion, and then what leads to it, in the order of the tables.
 #[must_use]
 pub fn sentences(plan: &Plan, rows: &[Row]) -> Vec<String> {
     let sound: Vec<&Row> = rows.iter().filter(|row| row.fault == Fault::None).collect();
     let sound: Vec<&Row> = sound.into_iter().filter(|row| row.not_ok.max == 0.0).collect();
     let mut found = Vec::new();
+    found.extend(balance(plan, rows, &sound));
     found.extend(speed(&sound));
     found.extend(nature(plan, &sound));
     found.extend(starvation(plan, &sound));
@@ -32,7 +33,6 @@ pub fn sentences(plan: &Plan, rows: &[Row]) -> Vec<String> {
     found.extend(crossing(plan, &sound));
     found.extend(blast_radii(plan, rows));
     found.extend(recovery(plan, rows));
-    found.extend(balance(plan, rows, &sound));
     found
 }
 
@@ -51,8 +51,8 @@ fn speed(rows: &[&Row]) -> Option<String> {
     }
     if !slower.is_empty() {
         let times =
-            slower.iter().map(|(wall, way)| format!("{} {}", way.title(), times(wall / best)));
-        sentence += &format!("; longer: {}", list(&times.collect::<Vec<_>>()));
+            slower.iter().map(|(wall, way)| format!("{} ({})", way.title(), times(wall / best)));
+        sentence += &format!("; slower: {}", list(&times.collect::<Vec<_>>()));
     }
     Some(sentence + ".")
 }
@@ -91,7 +91,7 @@ fn nature(plan: &Plan, rows: &[&Row]) -> Option<String> {
     let mut sentence =
         format!("These jobs compute: alone they keep a processor busy for {percent} of their time");
     if !busy.is_empty() {
-        let names = busy.iter().map(|(way, gain)| format!("{} {}", way.title(), times(*gain)));
+        let names = busy.iter().map(|(way, gain)| format!("{} ({})", way.title(), times(*gain)));
         sentence +=
             &format!("; faster than one after another: {}", list(&names.collect::<Vec<_>>()));
     }
@@ -149,7 +149,8 @@ fn starts(rows: &[&Row]) -> Option<String> {
         (Way::Each, "the process of a job"),
     ];
     let starts: Vec<_> = whats.into_iter().filter_map(start).collect();
-    (starts.len() > 1).then(|| format!("From being asked for to the first job: {}.", list(&starts)))
+    (starts.len() > 1)
+        .then(|| format!("Time from the request to the first job: {}.", list(&starts)))
 }
 
 /// States the cost of serialising and parsing jobs and answers.
@@ -159,8 +160,8 @@ fn crossing(plan: &Plan, rows: &[&Row]) -> Option<String> {
     #[expect(clippy::cast_precision_loss, reason = "no more than ten million")]
     let each = crossing / plan.jobs as f64;
     Some(format!(
-        "Making bytes of a job and its answer, and reading them, took {} a job on both sides \
-         together; the job itself took a worker process {}.",
+        "Serialising and parsing took {} per job, on both sides together; the job itself took a worker \
+         process {}.",
         show_millis(each),
         show_millis(took)
     ))
@@ -236,7 +237,7 @@ impl Radius {
         }
         if !self.crippled.is_empty() {
             let titles = titles(&self.crippled);
-            parts.push(format!("{itself}, and the place it ran in for good, with {titles}"));
+            parts.push(format!("{itself} and its thread for good with {titles}"));
         }
         if !self.contained.is_empty() {
             parts.push(format!("{itself} with {}", titles(&self.contained)));
@@ -254,15 +255,14 @@ fn recovery(plan: &Plan, rows: &[Row]) -> Option<String> {
         let times = times.iter().filter(|(_, row)| (row.jobs.hung.max > 0.0) == is_hung);
         times.max_by(|a, b| a.0.total_cmp(&b.0))
     };
-    let died =
-        longest(false).map(|(time, row)| format!("{} later ({})", show_millis(*time), row.fault));
+    let died = longest(false).map(|(time, row)| format!("{} ({})", show_millis(*time), row.fault));
     let limit = show_millis(plan.timeout.as_secs_f64() * 1e3);
     let hung = longest(true).map(|(time, row)| {
-        format!("{} later ({}) under a time limit of {limit}", show_millis(*time), row.fault)
+        format!("{} ({}, with a time limit of {limit})", show_millis(*time), row.fault)
     });
     let times: Vec<_> = died.into_iter().chain(hung).collect();
     (!times.is_empty()).then(|| {
-        format!("In worker processes, the place of a faulty job was free at most {}.", list(&times))
+        format!("A worker process was replaced after a faulty job within {}.", list(&times))
     })
 }
 
@@ -372,7 +372,7 @@ mod tests {
         let sound = |way, wall, cpu| row(Fault::None, way, wall, cpu, 0.0);
         let waiting = [sound(Way::Serial, 400.0, 4.0), sound(Way::Tasks, 100.0, 4.0)];
         assert!(text(&waiting).contains("These jobs wait: alone"), "{}", text(&waiting));
-        assert!(text(&waiting).contains("longer: one after another 4.0 times"));
+        assert!(text(&waiting).contains("slower: one after another (4.0 times)"));
         let computing = [sound(Way::Serial, 400.0, 400.0), sound(Way::Tasks, 399.0, 399.0)];
         let computing_text = text(&computing);
         assert!(computing_text.contains("These jobs compute"), "{computing_text}");

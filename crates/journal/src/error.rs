@@ -95,6 +95,17 @@ pub enum Error {
         /// The error of SQLite. It is part of the message, and therefore not a source.
         cause: rusqlite::Error,
     },
+    /// Other users control the path, or it leads to something else than one file.
+    #[error(
+        "the journal {} cannot be used: {reason}; see to that, or name another file",
+        printable(path)
+    )]
+    UnsafePath {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong with the path.
+        reason: io::Error,
+    },
     /// The lock file cannot be created or locked.
     #[error(
         "the journal {} cannot be locked: {cause}; give write access to its directory, or name another file",
@@ -163,6 +174,10 @@ impl Error {
             libc::ENOSPC => Self::Full { path },
             _ => Self::Failed { path, doing, errno, cause },
         }
+    }
+
+    pub(super) fn unsafe_path(path: &Path, reason: io::Error) -> Self {
+        Self::UnsafePath { path: path.to_owned(), reason }
     }
 
     /// Converts an error of the lock file.

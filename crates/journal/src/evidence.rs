@@ -6,7 +6,7 @@ use std::{borrow::Cow, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use pool::{
-    command::{Captured, Gap, Ran},
+    command::{Captured, Gap, RECORD_BYTES_MAX, Ran},
     exit::{Cause, Evidence, Peak, Status, StopRequest},
     job::{Attempt, AttemptEnd, Death, Failure, FailureKind, Payload},
     signal::Signal,
@@ -97,6 +97,15 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 /// Returns the columns for the end of an attempt.
 pub(super) fn columns<'a>(attempt: &'a Attempt, settles: Option<&'a Settled>) -> Columns<'a> {
+    if let AttemptEnd::Ran(ran) = &attempt.end
+        && let Cow::Owned(output) = ran.output.in_memory(RECORD_BYTES_MAX)
+    {
+        let end = AttemptEnd::Ran(Box::new(Ran { output, ..ran.as_ref().clone() }));
+        let attempt = Attempt { end, ..attempt.clone() };
+        let Columns { cause, evidence, reply } = columns(&attempt, settles);
+        let reply = reply.map(|reply| Cow::Owned(reply.into_owned()));
+        return Columns { cause, evidence, reply };
+    }
     let reply = match (&attempt.end, settles) {
         (AttemptEnd::Ran(ran), _) => {
             let (stdout, stderr) = (ran.output.stdout(), ran.output.stderr());

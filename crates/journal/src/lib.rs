@@ -22,6 +22,7 @@ mod evidence;
 pub mod identity;
 mod lock;
 mod open;
+mod path;
 mod reader;
 mod record;
 mod recorded;

@@ -10,6 +10,7 @@ use super::{
     durability::{OnLost, Sync},
     error::{Error, Stopped},
     lock::Lock,
+    path::Checked,
     record::{Attempted, Header, Run, Settled},
     recorded::{self, Recorded, State},
     row::{Stage, with_attempt},
@@ -23,6 +24,7 @@ pub struct Opened {
     store: Store,
     runs: Vec<Run>,
     recorded: Recorded,
+    was_empty: bool,
 }
 
 impl Opened {
@@ -32,7 +34,8 @@ impl Opened {
     /// Another process writes to the journal, the file is no journal or is damaged, or the system
     /// refused an operation.
     pub fn new(path: &Path, sync: Sync) -> Result<Self, Error> {
-        let lock = Lock::take(path)?;
+        let checked = Checked::new(path)?;
+        let lock = Lock::take(path, &checked)?;
         let connection =
             connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         let fault = |error| Error::new(path, "opened", &connection, error);
@@ -42,9 +45,10 @@ impl Opened {
         check_kind(path, &connection)?;
         prepare(&connection, sync).map_err(fault)?;
         let (runs, recorded) = read(path, &connection)?;
+        checked.confirm(path)?;
         let state = WriteState::new(&recorded, sync);
         let store = Store::new(path, connection, lock, state)?;
-        Ok(Self { store, runs, recorded })
+        Ok(Self { store, runs, recorded, was_empty: checked.is_empty })
     }
 
     /// Returns the runs recorded so far, in order.
@@ -57,6 +61,12 @@ impl Opened {
     #[must_use]
     pub fn recorded(&self) -> &Recorded {
         &self.recorded
+    }
+
+    /// Returns whether the file existed and held nothing: it is new, or its content was lost.
+    #[must_use]
+    pub fn was_empty(&self) -> bool {
+        self.was_empty
     }
 
     /// Returns the number of jobs that may have been running when the supervisor died.
@@ -77,7 +87,7 @@ impl Opened {
         started: Duration,
         on_lost: OnLost,
     ) -> Result<(Store, Recorded), Error> {
-        let Self { mut store, runs, mut recorded } = self;
+        let Self { mut store, runs, mut recorded, .. } = self;
         let run = Run {
             number: runs.len() as u64 + 1,
             started,

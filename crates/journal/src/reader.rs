@@ -14,6 +14,7 @@ use super::{
     identity::Digest,
     lock::Lock,
     open,
+    path::check_readable,
     record::{Attempted, Run, Settled},
     recorded::{self, Recorded, State},
     row::NOT_BEGUN,
@@ -117,6 +118,7 @@ impl Reader {
     /// # Errors
     /// The file is no journal, or the system refused an operation.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        check_readable(path)?;
         let is_live = Lock::is_held(path);
         let connection = connection::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         if is_half_changed(&connection) {

@@ -1,7 +1,7 @@
 //! Decides what to do with each job when a run continues from a journal. Pure: the inputs are the
 //! content of the journal and the jobs of the input.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 use text::escape::visible;
 
@@ -177,6 +177,10 @@ impl Resume {
     }
 }
 
+/// The name of the setting that holds the directory in which the supervisor was started. Journals
+/// of earlier versions lack it.
+pub const DIRECTORY: &str = "directory";
+
 /// A difference between a run and the one before it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Difference {
@@ -222,7 +226,12 @@ pub fn differences(before: &Header, now: &Header) -> Vec<Difference> {
         let digest = |header: &Header| header.digest.map(|digest| digest.to_string());
         all.push(("the program's file", digest(before), digest(now)));
     }
-    let names: BTreeSet<_> = before.settings.keys().chain(now.settings.keys()).collect();
+    if let Some((before, now)) = directory(before).zip(directory(now)) {
+        let shown = |directory: PathBuf| Some(directory.to_string_lossy().into_owned());
+        all.push((DIRECTORY, shown(before), shown(now)));
+    }
+    let names = before.settings.keys().chain(now.settings.keys());
+    let names: BTreeSet<_> = names.filter(|name| *name != DIRECTORY).collect();
     let setting = |header: &Header, name: &str| header.settings.get(name).cloned();
     all.extend(
         names.into_iter().map(|name| (name.as_str(), setting(before, name), setting(now, name))),
@@ -231,6 +240,14 @@ pub fn differences(before: &Header, now: &Header) -> Vec<Difference> {
         .filter(|(_, before, now)| before != now)
         .map(|(name, before, now)| Difference { name: name.into(), before, now })
         .collect()
+}
+
+/// The directory in which the jobs of a run are done: it gives relative names in them their meaning.
+fn directory(header: &Header) -> Option<PathBuf> {
+    let started_in = header.settings.get(DIRECTORY)?;
+    let given = header.settings.get("--cwd").map_or("", String::as_str);
+    // An absolute path replaces the one before it; an empty one would append a slash.
+    Some(if given.is_empty() { started_in.into() } else { PathBuf::from(started_in).join(given) })
 }
 
 /// Checks that a run may continue the one before it, and returns the differences that were accepted.

@@ -47,6 +47,10 @@ pub enum Event {
         /// Why.
         reason: ShutdownReason,
     },
+    /// A user paused the run: jobs that run finish, and no other job begins.
+    Paused,
+    /// A user resumed the run.
+    Resumed,
     /// A roll ended before all workers were replaced, because a new worker died early.
     RollCancelled {
         /// The new worker.
@@ -66,8 +70,28 @@ pub enum Event {
         /// When the next attempt starts.
         again: Again,
     },
+    /// A job has come further, according to its worker.
+    Progress {
+        /// The worker.
+        worker: WorkerId,
+        /// The job's number.
+        id: u64,
+        /// The number of the attempt, from 1.
+        attempt: u32,
+        /// How far the job is.
+        progress: Progress,
+    },
     /// The number of jobs in each state; reported at most once a step.
     Jobs(Tally),
+}
+
+/// How far a job is, in the words of its worker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// The part that is done, in hundredths of a percent: 0 to 10000.
+    pub permyriad: u16,
+    /// A description for people; may be empty.
+    pub note: Box<str>,
 }
 
 /// When a job gets its next attempt.
@@ -109,7 +133,13 @@ impl Tally {
     /// The number of jobs that have ended, whether done, failed, quarantined, interrupted or not run.
     #[must_use]
     pub fn settled(&self) -> u64 {
-        self.ok + self.failed + self.crashed + self.interrupted + self.not_run
+        self.done() + self.interrupted + self.not_run
+    }
+
+    /// The number of jobs that were done, whether well or not.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.ok + self.failed + self.crashed
     }
 
     /// Whether some job failed or is in quarantine.
@@ -170,6 +200,9 @@ pub enum ShutdownReason {
     Halted {
         /// Whether running jobs are stopped too.
         now: bool,
+        /// Whether that is what the run was for: so many jobs have succeeded, or have ended and none
+        /// of them failed.
+        is_goal: bool,
     },
     /// The journal can no longer be written; a message on stderr gives the reason.
     JournalFailed,

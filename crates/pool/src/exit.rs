@@ -1,6 +1,7 @@
 //! How and why a process ended. [`Status`] is what the kernel reports, [`Evidence`] is everything
 //! that is known about the end, and [`Cause`] is the verdict.
 
+mod detail;
 mod fault;
 
 use std::{fmt, time::Duration};
@@ -9,6 +10,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use text::units::show_size;
 
+pub use self::detail::Detail;
 pub use self::fault::{PROTOCOL_VERSION, Pipe, ProtocolFault, StartFault, StartStep};
 use crate::signal::Signal;
 

@@ -21,5 +21,5 @@ mod worker_id;
 
 pub use decide::{
     Abilities, Action, Actions, Answer, Cancelled, Input, Jitter, Memory, MemorySample, News,
-    Order, Policy, Pool, Remains, Reply, RunEnd, Running, Standing, Tick, verdict,
+    Order, Policy, Pool, Remains, Reply, RunEnd, Running, Standing, Tick, Unsendable, verdict,
 };

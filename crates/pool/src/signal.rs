@@ -49,6 +49,12 @@ impl Signal {
     pub const STOP: Self = Self(19);
     /// Ctrl-Z.
     pub const TSTP: Self = Self(20);
+    /// A process in the background reads from the terminal.
+    pub const TTIN: Self = Self(21);
+    /// A process in the background writes to the terminal.
+    pub const TTOU: Self = Self(22);
+    /// The size of the terminal changed. Programs ignore it by default.
+    pub const WINCH: Self = Self(28);
     /// The CPU limit was reached.
     pub const XCPU: Self = Self(24);
     /// A file would have grown beyond its limit.
@@ -76,6 +82,18 @@ impl Signal {
         ];
         NAMES.get(usize::from(self.0) - 1).is_some_and(|name| OWN.contains(name))
     }
+}
+
+/// The signals that end a process which does not handle them, without those that it can only get by
+/// a fault of its own and without KILL. The real-time signals start above the two that the C library
+/// keeps for itself.
+pub fn fatal_if_unhandled() -> impl Iterator<Item = Signal> {
+    const NAMED: [&str; 14] = [
+        "HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "STKFLT", "XCPU", "XFSZ", "VTALRM",
+        "PROF", "IO", "PWR",
+    ];
+    let named = (1..).zip(NAMES).filter(|(_, name)| NAMED.contains(name)).map(|(number, _)| number);
+    named.chain(RTMIN..=MAX).map(Signal)
 }
 
 impl fmt::Display for Signal {

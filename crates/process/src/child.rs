@@ -24,7 +24,7 @@ use crate::{
     proc::{OomWatch, Stat, oom_kills},
     signals::KillScope,
     spawn::{HelperMessage, SentSpec, SpawnSpec, exec_helper::VERB},
-    wait::{Exit, examine, pidfd},
+    wait::{self, Exit, examine, pidfd, signal_process},
 };
 
 /// A child process.
@@ -64,12 +64,28 @@ impl ProcessHandle {
         self.was_signalled.get()
     }
 
+    /// Whether the process has ended. The kernel knows that before the runtime has looked.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.pid.get().is_none_or(wait::has_ended)
+    }
+
     /// Signals the process, unless it is reaped.
     pub fn signal(&self, signal: Signal) {
         self.was_signalled.set(true);
         if let Some(pid) = self.pid.get() {
             self.scope.signal(pid, signal);
         }
+    }
+
+    /// Sends a signal of a user to the process alone, and not to its group.
+    ///
+    /// # Errors
+    /// The process is gone, or the system refused it.
+    pub fn signal_leader(&self, signal: Signal) -> io::Result<()> {
+        // The number is that of the process until it is reaped, which ends this right.
+        let pid = self.pid.get().ok_or_else(|| io::Error::from(nix::Error::ESRCH))?;
+        signal_process(pidfd(pid)?, signal)
     }
 
     /// Asks the process to end, unless it is reaped, and wakes it if it is stopped.

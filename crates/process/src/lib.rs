@@ -16,7 +16,6 @@
 
 mod child;
 pub mod descriptors;
-pub mod listen;
 pub mod memory;
 pub mod notify;
 pub mod proc;

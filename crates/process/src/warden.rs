@@ -11,29 +11,27 @@
 //! have called setsid and hold no descriptor of the supervisor survive.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     os::fd::{AsRawFd, OwnedFd},
-    process,
+    process, thread,
 };
 
 use nix::{
     errno::Errno,
-    sys::{
-        prctl,
-        signal::{Signal as Kernel, kill},
-        signalfd::SignalFd,
-        wait::{WaitPidFlag, WaitStatus, waitpid},
-    },
-    unistd::{ForkResult, Pid, fork},
+    sys::{prctl, signalfd::SignalFd},
+    unistd::{ForkResult, fork},
 };
 
 use pool::signal::Signal;
 
-use crate::{signals, tree::kill_descendants, wait::sigchld_fd};
+use crate::{notify::ServiceManager, signals, tree::kill_descendants, wait::sigchld_fd};
 
 /// What a supervisor that runs below a warden starts with.
 #[derive(Debug)]
 pub struct Ward {
+    /// The service manager, if there is one, or why it cannot be notified.
+    pub service_manager: Option<io::Result<ServiceManager>>,
     /// The read end of the pipe through which the warden forwards signals.
     pub signal_pipe: OwnedFd,
     /// Becomes readable when a child ends, reparented children included.
@@ -42,11 +40,12 @@ pub struct Ward {
 
 /// Splits this process into a warden and a supervisor. The call returns in the supervisor, which is
 /// a child of the process that called; that process becomes the warden and never returns. With
-/// `kills_descendants` the warden kills what is left before it ends.
+/// `kills_descendants` the warden kills what is left before it ends. `notify` names the socket of
+/// the service manager that started this process.
 ///
 /// # Errors
 /// There are threads already, which the supervisor would lose, or no process can be created.
-pub fn split(kills_descendants: bool) -> io::Result<Ward> {
+pub fn split(kills_descendants: bool, notify: Option<&OsStr>) -> io::Result<Ward> {
     if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
         return Err(io::Error::other("there are threads already"));
     }
@@ -57,19 +56,30 @@ pub fn split(kills_descendants: bool) -> io::Result<Ward> {
     signals::forward_to_supervisor(write.as_raw_fd())?;
     // Before the fork too: the supervisor may start workers and be killed before the warden runs.
     prctl::set_child_subreaper(kills_descendants)?;
+    let relayed = notify.map(|name| ServiceManager::connect(name)?.relayed());
+    let (service_manager, relay) = match relayed.transpose() {
+        Ok(relayed) => {
+            let (manager, relay) = relayed.unzip();
+            (manager.map(Ok), relay)
+        }
+        Err(error) => (Some(Err(error)), None),
+    };
     // SAFETY: this is the only thread, so the child has everything that this process has.
     match unsafe { fork() }? {
         ForkResult::Child => {
             signals::ignore_forwarded();
-            signals::ignore_file_size_signal();
-            drop(write);
+            drop((write, relay));
             prctl::set_child_subreaper(kills_descendants)?;
-            Ok(Ward { signal_pipe: read, sigchld: sigchld_fd()? })
+            Ok(Ward { service_manager, signal_pipe: read, sigchld: sigchld_fd()? })
         }
         ForkResult::Parent { child } => {
-            drop(read);
+            drop((read, service_manager));
             // The write end stays open in the warden, where handlers write to it.
-            let end = until_ended(child);
+            let relay = relay.map(|relay| thread::spawn(move || relay.run()));
+            let end = until_ended(child.as_raw());
+            // The supervisor has closed its end, so the thread ends once everything is passed on.
+            // No thread must be left that takes SIGCHLD.
+            let _ = relay.map(thread::JoinHandle::join);
             if kills_descendants {
                 let _ = sigchld_fd().and_then(|sigchld| kill_descendants(&sigchld));
             }
@@ -78,40 +88,49 @@ pub fn split(kills_descendants: bool) -> io::Result<Ward> {
     }
 }
 
-/// Reaps children until the supervisor ends. When the terminal stops the supervisor, the warden
-/// stops too, so that the shell sees it, and resumes the supervisor when it is resumed itself.
-fn until_ended(supervisor: Pid) -> WaitStatus {
+/// How a supervisor ended.
+enum End {
+    Code(i32),
+    Signal(i32),
+}
+
+/// Reaps children until the supervisor ends. When the supervisor suspends itself, the warden stops
+/// too, so that the shell sees it, and resumes the supervisor when it is resumed itself.
+fn until_ended(supervisor: libc::pid_t) -> End {
     loop {
-        match waitpid(None, Some(WaitPidFlag::WUNTRACED)) {
-            Ok(WaitStatus::Stopped(
-                pid,
-                by @ (Kernel::SIGTSTP | Kernel::SIGTTIN | Kernel::SIGTTOU),
-            )) if pid == supervisor => {
-                if let Some(by) = Signal::from_number(by as i32) {
-                    signals::suspend(by);
-                }
-                // The supervisor is not reaped, so the number is still its own.
-                let _ = kill(supervisor, Kernel::SIGCONT);
-            }
-            Ok(end @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)))
-                if pid == supervisor =>
-            {
-                return end;
-            }
-            Ok(_) | Err(Errno::EINTR) => {}
+        let mut status = 0;
+        // SAFETY: waitpid stores one integer at the address given, which is that of `status`. The raw
+        // call is needed because nix has no names for the real-time signals.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WUNTRACED) };
+        if pid < 0 && Errno::last() != Errno::EINTR {
             // Nothing else in this process can have reaped it.
-            Err(_) => return WaitStatus::Exited(supervisor, 125),
+            return End::Code(125);
+        }
+        if pid != supervisor {
+            continue;
+        }
+        if libc::WIFSTOPPED(status) {
+            let by = Signal::from_number(libc::WSTOPSIG(status));
+            if let Some(by) = by.filter(|by| *by != Signal::STOP) {
+                signals::suspend(by);
+                // The supervisor is not reaped, so the number is still its own.
+                signals::signal_child(supervisor, Signal::CONT);
+                signals::note_resumed();
+            }
+        } else if libc::WIFEXITED(status) {
+            return End::Code(libc::WEXITSTATUS(status));
+        } else if libc::WIFSIGNALED(status) {
+            return End::Signal(libc::WTERMSIG(status));
         }
     }
 }
 
-fn end_like(end: WaitStatus) -> ! {
+fn end_like(end: End) -> ! {
     match end {
-        WaitStatus::Signaled(_, signal, _) => match Signal::from_number(signal as i32) {
+        End::Signal(number) => match Signal::from_number(number) {
             Some(signal) => signals::die_by(signal),
-            None => process::exit(128 + signal as i32),
+            None => process::exit(128 + number),
         },
-        WaitStatus::Exited(_, code) => process::exit(code),
-        _ => process::exit(125),
+        End::Code(code) => process::exit(code),
     }
 }

@@ -203,6 +203,15 @@ fn read_any_to_supervisor(bytes: &[u8]) -> Result<ToSupervisor<'_>, CodecError> 
     Ok(message)
 }
 
+/// The id and the attempt in a reply, even if the rest of it cannot be decoded.
+pub(crate) fn replied_job(bytes: &[u8]) -> Option<(u64, u32)> {
+    let mut reader = Reader(bytes);
+    if reader.u32().ok()? != REPLY {
+        return None;
+    }
+    Some((reader.u64().ok()?, reader.u32().ok()?))
+}
+
 /// The `u32` at this offset of an array, which must have four bytes there.
 fn u32_at<const N: usize>(array: &[u8; N], at: usize) -> u32 {
     let mut value = [0; 4];

@@ -23,10 +23,11 @@ pub use crate::{
     error::CodecError,
 };
 
-/// Limits what a message may allocate: without it, nine bytes that announce a string of 4 GB
-/// would allocate 4 GB.
-const CONFIG: Configuration<LittleEndian, Fixint, Limit<FRAME_BYTES_MAX>> =
-    bincode::config::legacy().with_limit::<FRAME_BYTES_MAX>();
+/// The form, with a limit on what a message may allocate: without it, nine bytes that announce a
+/// string of 4 GB would allocate 4 GB.
+const fn config<const BYTES_MAX: usize>() -> Configuration<LittleEndian, Fixint, Limit<BYTES_MAX>> {
+    bincode::config::legacy().with_limit::<BYTES_MAX>()
+}
 
 /// The largest cap on a frame body that the two ends may agree on (`--max-frame`): 1 GiB.
 pub const WIRE_BYTES_MAX: usize = 1 << 30;
@@ -40,7 +41,7 @@ pub const HELLO_BYTES_MAX: usize = 64 << 10;
 /// # Errors
 /// The message has no bincode form. `out` may then hold a part of it.
 pub fn encode(message: &impl Serialize, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    bincode::serde::encode_into_std_write(message, out, CONFIG)?;
+    bincode::serde::encode_into_std_write(message, out, config::<FRAME_BYTES_MAX>())?;
     Ok(())
 }
 
@@ -49,15 +50,28 @@ pub fn encode(message: &impl Serialize, out: &mut Vec<u8>) -> Result<(), CodecEr
 /// # Errors
 /// There are too few bytes, too many, or a value that its type does not have.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the only call: limited, and the length is checked"
-    )]
-    let (message, length) = bincode::serde::decode_from_slice(bytes, CONFIG)?;
+    // A type may be larger in memory than on the wire, by far less than a factor of 16.
+    let (message, length) = match bytes.len() {
+        0..=0x1000 => decode_within::<T, 0x1_0000>(bytes),
+        0x1001..=0x4_0000 => decode_within::<T, 0x40_0000>(bytes),
+        _ => decode_within::<T, FRAME_BYTES_MAX>(bytes),
+    }?;
     match bytes.len() - length {
         0 => Ok(message),
         extra => Err(CodecError::Trailing(extra)),
     }
+}
+
+/// Decodes a message at the beginning of `bytes`, without allocating more than `BYTES_MAX` at once.
+/// Returns the length of the message in bytes too.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only call: limited, and the caller checks the length"
+)]
+fn decode_within<T: DeserializeOwned, const BYTES_MAX: usize>(
+    bytes: &[u8],
+) -> Result<(T, usize), CodecError> {
+    Ok(bincode::serde::decode_from_slice(bytes, config::<BYTES_MAX>())?)
 }
 
 /// Encodes the frame of a job in bincode form, up to its payload of `payload_bytes` bytes. The

@@ -49,6 +49,19 @@ pub enum CodecError {
     #[error("a \"{0}\" with more than one result")]
     Ambiguous(&'static str),
     /// The field of this name is not valid base64.
-    #[error("\"{0}\" is not base64")]
-    Base64(&'static str),
+    #[error("\"{field}\" is not base64 in the standard alphabet: {reason}")]
+    Base64 {
+        /// The name of the field.
+        field: &'static str,
+        /// The first byte that is wrong.
+        reason: base64::DecodeError,
+    },
+    /// The field of this name has a value that it cannot have.
+    #[error("\"{field}\" {reason}")]
+    Field {
+        /// The name of the field.
+        field: &'static str,
+        /// What is wrong with its value, as the rest of a sentence.
+        reason: String,
+    },
 }

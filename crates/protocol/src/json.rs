@@ -1,7 +1,7 @@
 //! The JSON form of messages: one object per frame, whose `type` names the message.
 //!
-//! Unknown fields are ignored, so that later versions can add some. The hellos always have this
-//! form, because they are sent before the two ends agree on a codec.
+//! Unknown fields are ignored, so that later versions can add some. Numbers may be written in the
+//! ways of common runtimes: a whole number as `7.0`, a time as a fraction.
 
 use std::borrow::Cow;
 
@@ -10,14 +10,12 @@ use base64::{
     alphabet::STANDARD,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error::CodecError,
-    frame::HEADER_BYTES,
-    wire::{
-        Codec, Failure, FailureKind, SupervisorHello, ToSupervisor, ToWorker, VERSION, WorkerHello,
-    },
+    number::{Nanoseconds, Whole},
+    wire::{Failure, FailureKind, ToSupervisor, ToWorker},
 };
 
 /// The standard alphabet. Padding is written, but not required.
@@ -28,6 +26,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The longest part of an unknown `type`, in characters, that an error message repeats.
 const SHOWN_CHARS_MAX: usize = 40;
+
+/// The `kind` of a failure that is a panic. Every other kind is an error.
+const PANIC: &str = "panic";
 
 /// A text field. A separate type because serde copies an `Option<Cow<str>>`, but lets an
 /// `Option<Text>` borrow.
@@ -42,11 +43,11 @@ struct Form<'a> {
     #[serde(rename = "type", borrow)]
     tag: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<u64>,
+    id: Option<Whole>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attempt: Option<u32>,
+    attempt: Option<Whole>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    service_ns: Option<u64>,
+    service_ns: Option<Nanoseconds>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     payload: Option<Text<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -59,14 +60,14 @@ struct Form<'a> {
     result_base64: Option<Text<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     error: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<FailureKind>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    kind: Option<Text<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     place: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pid: Option<u32>,
+    pid: Option<Whole>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    stream: Option<u8>,
+    stream: Option<Whole>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     text: Option<Text<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -79,7 +80,7 @@ struct Form<'a> {
 
 impl<'a> Form<'a> {
     fn new(tag: &'static str, id: Option<u64>) -> Self {
-        Self { tag: tag.into(), id, ..Self::default() }
+        Self { tag: tag.into(), id: id.map(Whole), ..Self::default() }
     }
 
     fn read(bytes: &'a [u8]) -> Result<Self, CodecError> {
@@ -113,8 +114,8 @@ impl<'a> Text<'a> {
     }
 
     fn decoded(self, field: &'static str) -> Result<Cow<'a, [u8]>, CodecError> {
-        let bytes = BASE64.decode(self.0.as_bytes()).map_err(|_| CodecError::Base64(field))?;
-        Ok(Cow::Owned(bytes))
+        let decoded = BASE64.decode(self.0.as_bytes());
+        Ok(Cow::Owned(decoded.map_err(|reason| CodecError::Base64 { field, reason })?))
     }
 }
 
@@ -123,11 +124,22 @@ fn need<T>(of: &'static str, field: &'static str, value: Option<T>) -> Result<T,
     value.ok_or(CodecError::Missing { of, field })
 }
 
+/// Returns the number in the field, or an error that names the field.
+fn number<T: TryFrom<u64>>(
+    of: &'static str,
+    field: &'static str,
+    value: Option<Whole>,
+) -> Result<T, CodecError> {
+    let Whole(number) = need(of, field, value)?;
+    let too_large = |_| CodecError::Field { field, reason: format!("is too large: {number}") };
+    T::try_from(number).map_err(too_large)
+}
+
 fn text_or_empty(text: Option<Text<'_>>) -> Cow<'_, str> {
     text.map_or(Cow::Borrowed(""), |text| text.0)
 }
 
-fn unknown_type(tag: &str) -> CodecError {
+pub(crate) fn unknown_type(tag: &str) -> CodecError {
     CodecError::UnknownType(
         tag.chars().take(SHOWN_CHARS_MAX).flat_map(char::escape_debug).collect(),
     )
@@ -137,7 +149,7 @@ pub(crate) fn write_to_worker(message: &ToWorker<'_>, out: &mut Vec<u8>) {
     let form = match message {
         ToWorker::Job { id, attempt, payload } => {
             let (payload, payload_base64) = Text::either(payload);
-            let attempt = Some(*attempt);
+            let attempt = Some(u64::from(*attempt).into());
             Form { attempt, payload, payload_base64, ..Form::new("job", Some(*id)) }
         }
         ToWorker::Resume => Form::new("resume", None),
@@ -153,8 +165,8 @@ pub(crate) fn read_to_worker(bytes: &[u8]) -> Result<ToWorker<'_>, CodecError> {
     let form = Form::read(bytes)?;
     Ok(match &*form.tag {
         "job" => ToWorker::Job {
-            id: need("job", "id", form.id)?,
-            attempt: need("job", "attempt", form.attempt)?,
+            id: number("job", "id", form.id)?,
+            attempt: number("job", "attempt", form.attempt)?,
             payload: match (form.payload, form.payload_base64) {
                 (Some(text), None) => text.into_bytes(),
                 (None, Some(base64)) => base64.decoded("payload_base64")?,
@@ -164,7 +176,7 @@ pub(crate) fn read_to_worker(bytes: &[u8]) -> Result<ToWorker<'_>, CodecError> {
         },
         "resume" => ToWorker::Resume,
         "cancel" => ToWorker::Cancel {
-            id: need("cancel", "id", form.id)?,
+            id: number("cancel", "id", form.id)?,
             reason: text_or_empty(form.reason),
         },
         "bye" => ToWorker::Bye,
@@ -176,24 +188,28 @@ pub(crate) fn write_to_supervisor(message: &ToSupervisor<'_>, out: &mut Vec<u8>)
     let form = match message {
         ToSupervisor::Reply { id, attempt, service_ns, result } => {
             let mut form = Form::new("reply", Some(*id));
-            form.attempt = Some(*attempt);
-            form.service_ns = Some(*service_ns).filter(|ns| *ns > 0);
+            form.attempt = Some(u64::from(*attempt).into());
+            form.service_ns = Some(Nanoseconds(*service_ns)).filter(|_| *service_ns > 0);
             match result {
                 Ok(result) => (form.result, form.result_base64) = Text::either(result),
                 Err(failure) => {
                     form.error = Text::some(&failure.message);
-                    form.kind = Some(failure.kind);
+                    form.kind = Text::some(match failure.kind {
+                        FailureKind::Error => "error",
+                        FailureKind::Panic => PANIC,
+                    });
                     form.place = Text::some(&failure.place).filter(|place| !place.0.is_empty());
                 }
             }
             form
         }
         ToSupervisor::Started { id, pid } => {
-            Form { pid: Some(*pid), ..Form::new("started", Some(*id)) }
+            Form { pid: Some(u64::from(*pid).into()), ..Form::new("started", Some(*id)) }
         }
         ToSupervisor::Output { id, stream, bytes } => {
             let (text, base64) = Text::either(bytes);
-            Form { stream: Some(*stream), text, base64, ..Form::new("output", Some(*id)) }
+            let stream = Some(u64::from(*stream).into());
+            Form { stream, text, base64, ..Form::new("output", Some(*id)) }
         }
         ToSupervisor::Progress { id, fraction, note } => {
             let (fraction, note) = (Some(*fraction), Text::some(note));
@@ -208,18 +224,18 @@ pub(crate) fn read_to_supervisor(bytes: &[u8]) -> Result<ToSupervisor<'_>, Codec
     let form = Form::read(bytes)?;
     Ok(match &*form.tag {
         "reply" => ToSupervisor::Reply {
-            id: need("reply", "id", form.id)?,
-            attempt: need("reply", "attempt", form.attempt)?,
-            service_ns: form.service_ns.unwrap_or(0),
+            id: number("reply", "id", form.id)?,
+            attempt: number("reply", "attempt", form.attempt)?,
+            service_ns: form.service_ns.map_or(0, |Nanoseconds(ns)| ns),
             result: read_result(form)?,
         },
         "started" => ToSupervisor::Started {
-            id: need("started", "id", form.id)?,
-            pid: need("started", "pid", form.pid)?,
+            id: number("started", "id", form.id)?,
+            pid: number("started", "pid", form.pid)?,
         },
         "output" => ToSupervisor::Output {
-            id: need("output", "id", form.id)?,
-            stream: need("output", "stream", form.stream)?,
+            id: number("output", "id", form.id)?,
+            stream: number("output", "stream", form.stream)?,
             bytes: match (form.text, form.base64) {
                 (Some(text), None) => text.into_bytes(),
                 (None, Some(base64)) => base64.decoded("base64")?,
@@ -228,7 +244,7 @@ pub(crate) fn read_to_supervisor(bytes: &[u8]) -> Result<ToSupervisor<'_>, Codec
             },
         },
         "progress" => ToSupervisor::Progress {
-            id: need("progress", "id", form.id)?,
+            id: number("progress", "id", form.id)?,
             fraction: need("progress", "fraction", form.fraction)?,
             note: text_or_empty(form.note),
         },
@@ -242,7 +258,10 @@ fn read_result(form: Form<'_>) -> Result<Result<Cow<'_, [u8]>, Failure<'_>>, Cod
         (Some(text), None, None) => Ok(Ok(text.into_bytes())),
         (None, Some(base64), None) => Ok(Ok(base64.decoded("result_base64")?)),
         (None, None, Some(message)) => Ok(Err(Failure {
-            kind: form.kind.unwrap_or(FailureKind::Error),
+            kind: match form.kind {
+                Some(Text(kind)) if kind == PANIC => FailureKind::Panic,
+                _ => FailureKind::Error,
+            },
             message: message.0,
             place: text_or_empty(form.place),
         })),
@@ -250,83 +269,5 @@ fn read_result(form: Form<'_>) -> Result<Result<Cow<'_, [u8]>, Failure<'_>>, Cod
             Err(CodecError::Missing { of: "reply", field: "result\" or \"error" })
         }
         _ => Err(CodecError::Ambiguous("reply")),
-    }
-}
-
-/// A hello together with its `type`.
-#[derive(Serialize)]
-struct Tagged<'a, T> {
-    #[serde(rename = "type")]
-    tag: &'static str,
-    #[serde(flatten)]
-    hello: &'a T,
-}
-
-/// The fields that hellos of every version are assumed to have.
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(rename = "type", borrow)]
-    tag: Cow<'a, str>,
-    version: u32,
-}
-
-fn hello_frame(hello: &impl Serialize) -> Vec<u8> {
-    let mut frame = vec![0; HEADER_BYTES];
-    // This cannot fail: every field has a JSON form, and writing to a vector succeeds.
-    let _ = serde_json::to_writer(&mut frame, &Tagged { tag: "hello", hello });
-    let length = u32::try_from(frame.len() - HEADER_BYTES).unwrap_or(u32::MAX);
-    frame[..HEADER_BYTES].copy_from_slice(&length.to_le_bytes());
-    frame
-}
-
-/// Decodes a hello. The fields of other versions are unknown, so `of_version` makes the result
-/// from the version alone.
-fn read_hello<T: DeserializeOwned>(
-    bytes: &[u8],
-    of_version: impl FnOnce(u32) -> T,
-) -> Result<T, CodecError> {
-    let head: Head<'_> = serde_json::from_slice(bytes)?;
-    match (&*head.tag, head.version) {
-        ("hello", VERSION) => Ok(serde_json::from_slice(bytes)?),
-        ("hello", other) => Ok(of_version(other)),
-        (other, _) => Err(unknown_type(other)),
-    }
-}
-
-impl SupervisorHello {
-    /// Encodes the complete frame, header included.
-    #[must_use]
-    pub fn to_frame(&self) -> Vec<u8> {
-        hello_frame(self)
-    }
-
-    /// Decodes the body of a first frame. If its version is not [`VERSION`], the other fields of
-    /// the result are empty: compare the version first.
-    ///
-    /// # Errors
-    /// The body is not a hello.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
-        let empty =
-            |version| Self { version, codecs: Vec::new(), max_frame: 0, worker: String::new() };
-        read_hello(bytes, empty)
-    }
-}
-
-impl WorkerHello {
-    /// Encodes the complete frame, header included.
-    #[must_use]
-    pub fn to_frame(&self) -> Vec<u8> {
-        hello_frame(self)
-    }
-
-    /// Decodes the body of a first frame. If its version is not [`VERSION`], the other fields of
-    /// the result are empty: compare the version first.
-    ///
-    /// # Errors
-    /// The body is not a hello.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
-        let empty =
-            |version| Self { version, codec: Codec::Json, pid: 0, capabilities: Vec::new() };
-        read_hello(bytes, empty)
     }
 }

@@ -6,6 +6,7 @@
 //! - [`wire`]: the messages;
 //! - [`frame`]: the length prefix that separates messages in a stream of bytes;
 //! - [`codec`]: the two encodings of a message, bincode and JSON;
+//! - [`flaw`]: what is wrong with a message that cannot be decoded;
 //! - [`recorder`]: the page of shared memory in which a worker notes the job it starts.
 //!
 //! The crate does no I/O apart from mapping the recorder's page, and needs no runtime. A program
@@ -14,8 +15,11 @@
 mod binary;
 pub mod codec;
 mod error;
+pub mod flaw;
 pub mod frame;
+mod hello;
 mod json;
+mod number;
 pub mod recorder;
 mod sys;
 pub mod wire;

@@ -4,12 +4,13 @@
 use std::borrow::Cow;
 
 use pool::{
-    command::{Gap, Ran},
+    command::{Gap, RECORD_BYTES_MAX, Ran},
     exit::{self, Evidence},
     hang,
     job::{self, AttemptEnd, Death},
 };
 use serde::{Deserialize, Serialize};
+use text::utf8::from_character;
 
 use crate::{
     Cause, Exit, Millis, WorkerRef,
@@ -180,10 +181,22 @@ impl<'a> Attempt<'a> {
     }
 
     fn set_output(&mut self, ran: &'a Ran) {
-        (self.stdout, self.stdout_base64) = text_or_base64(ran.output.stdout());
-        (self.stderr, self.stderr_base64) = text_or_base64(ran.output.stderr());
+        let output = ran.output.in_memory(RECORD_BYTES_MAX);
         [self.stdout_gap, self.stderr_gap] =
-            ran.output.gaps().map(|gap| Some(gap).filter(|gap| gap.bytes > 0));
+            output.gaps().map(|gap| Some(gap).filter(|gap| gap.bytes > 0));
+        match output {
+            Cow::Borrowed(output) => {
+                (self.stdout, self.stdout_base64) = text_or_base64(output.stdout());
+                (self.stderr, self.stderr_base64) = text_or_base64(output.stderr());
+            }
+            Cow::Owned(output) => {
+                let owned = |(text, base64): (Option<Cow<'_, str>>, _)| {
+                    (text.map(|text| Cow::Owned(text.into_owned())), base64)
+                };
+                (self.stdout, self.stdout_base64) = owned(text_or_base64(output.stdout()));
+                (self.stderr, self.stderr_base64) = owned(text_or_base64(output.stderr()));
+            }
+        }
         self.leaked = ran.leaked;
     }
 }
@@ -238,12 +251,6 @@ pub fn evidence(end: &AttemptEnd) -> Option<&Evidence> {
         }
         AttemptEnd::Ok | AttemptEnd::Error(_) | AttemptEnd::Lost => None,
     }
-}
-
-/// Skips the rest of a character that was cut: the tail of an output may begin within one.
-fn from_character(bytes: &[u8]) -> &[u8] {
-    let is_rest = |byte: &&u8| **byte & 0xc0 == 0x80;
-    &bytes[bytes.iter().take(3).take_while(is_rest).count()..]
 }
 
 impl From<&hang::Hang> for Hang {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use self::job::why;
 pub use self::job::{INPUT_BYTES_MAX, Job, LastAttempt, job};
 use crate::{
-    Cause, Ended, Millis, RunInfo, SCHEMA, Tally, WorkerRef,
+    Cause, Ended, Millis, Progress, RunInfo, SCHEMA, Tally, WorkerRef,
     json::{is_false, push_line, text_or_base64},
     names, words,
 };
@@ -94,6 +94,10 @@ pub enum Event<'a> {
     Unkillable(WorkerRef),
     /// `roll_cancelled`: a roll ended early, since this new worker did not stay up.
     RollCancelled(WorkerRef),
+    /// `paused`: a user paused the run; running jobs finish, and no other job begins.
+    Paused,
+    /// `resumed`: a user resumed the run.
+    Resumed,
     /// `silent`: the first worker has been up for a while and has not spoken the protocol.
     Silent(WorkerRef),
     /// `retried`: an attempt did not succeed, and there will be another.
@@ -113,6 +117,20 @@ pub enum Event<'a> {
         /// Time until the retry.
         #[serde(skip_serializing_if = "Option::is_none")]
         after_ms: Option<Millis>,
+    },
+    /// `progress`: a job has come further, according to its worker. At most one record a second
+    /// for each worker.
+    Progress {
+        /// The worker.
+        #[serde(flatten)]
+        worker: WorkerRef,
+        /// Number of the job.
+        id: u64,
+        /// Number of the attempt, from 1.
+        attempt: u32,
+        /// How far the job is.
+        #[serde(flatten)]
+        progress: Progress,
     },
     /// `job`: a job has ended.
     Job(Job<'a>),
@@ -197,8 +215,11 @@ impl<'a> Event<'a> {
             Self::Ended { .. } => "ended",
             Self::Unkillable(_) => names::UNKILLABLE,
             Self::RollCancelled(_) => "roll_cancelled",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
             Self::Silent(_) => "silent",
             Self::Retried { .. } => "retried",
+            Self::Progress { .. } => "progress",
             Self::Job(_) => "job",
             Self::ShuttingDown { .. } => "shutting_down",
             Self::Skipped { .. } => "skipped",
@@ -217,6 +238,8 @@ impl<'a> Event<'a> {
             event::Event::Ready { worker } => Self::Ready(of(*worker, None)),
             event::Event::Unkillable { worker } => Self::Unkillable(of(*worker, None)),
             event::Event::RollCancelled { worker } => Self::RollCancelled(of(*worker, None)),
+            event::Event::Paused => Self::Paused,
+            event::Event::Resumed => Self::Resumed,
             event::Event::StillSilent { worker } => Self::Silent(of(*worker, None)),
             event::Event::Stopping { worker, why, kill } => Self::Stopping {
                 worker: of(*worker, None),
@@ -229,6 +252,12 @@ impl<'a> Event<'a> {
                 why: words::shutdown(*reason),
             },
             event::Event::Retried { id, attempt, again } => Self::retried(*id, attempt, *again),
+            event::Event::Progress { worker, id, attempt, progress } => Self::Progress {
+                worker: of(*worker, None),
+                id: *id,
+                attempt: *attempt,
+                progress: progress.into(),
+            },
             event::Event::Jobs(_) => return None,
         })
     }

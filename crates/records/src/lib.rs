@@ -46,8 +46,8 @@ pub use self::{
     outcome::Outcome,
     run::{JournalRun, RunInfo, SCHEMA},
     snapshot::{
-        AbsentRun, Bucket, Count, CurrentJob, Failure, Jobs, LastWorker, Sample, ServiceTime,
-        Snapshot, Worker,
+        AbsentRun, Bucket, Count, CurrentJob, Failure, Jobs, LastWorker, Progress, Sample,
+        ServiceTime, Snapshot, Worker,
     },
     tally::Tally,
 };

@@ -12,8 +12,8 @@ use pool::{
     job::{AttemptEnd, FailureKind, JobEnd},
 };
 
-/// States of a run, in the order in which it passes through them.
-pub const RUN_STATES: [&str; 4] = ["starting", "running", "stopping", "ended"];
+/// States of a run, in the order in which it passes through them; it may be paused and resumed.
+pub const RUN_STATES: [&str; 5] = ["starting", "running", "paused", "stopping", "ended"];
 
 /// States of a worker. The last three are those of a slot without one: `waiting` for its next start,
 /// `given_up` because its workers crashed too often, `empty` for any other reason.
@@ -289,7 +289,7 @@ mod tests {
             ShutdownReason::CannotStart(FAULT),
             ShutdownReason::NotAWorker(Silence::Fault(ProtocolFault::Hello)),
             ShutdownReason::Deadline,
-            ShutdownReason::Halted { now: true },
+            ShutdownReason::Halted { now: true, is_goal: false },
             ShutdownReason::SourceFailed,
         ];
         let golden = "drain stop signal output_closed output_failed report_failed journal_failed \

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use pool::event;
 use serde::{Deserialize, Serialize};
 
 use crate::{Attempt, Millis, RunInfo, Tally, WorkerRef, names};
@@ -104,6 +105,26 @@ pub struct CurrentJob {
     pub input: String,
     /// When the attempt began, since the start of the run.
     pub began_ms: Millis,
+    /// How far it is, if the worker has said so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub progress: Option<Progress>,
+}
+
+/// How far a job is, in the words of its worker.
+#[derive(Clone, PartialEq, Serialize, Deserialize, Debug)]
+pub struct Progress {
+    /// The part that is done, from 0 to 1, with four decimals.
+    pub fraction: f64,
+    /// A description for people.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub note: String,
+}
+
+impl From<&event::Progress> for Progress {
+    fn from(progress: &event::Progress) -> Self {
+        let fraction = f64::from(progress.permyriad) / 10_000.0;
+        Self { fraction, note: progress.note.to_string() }
+    }
 }
 
 /// How the last worker of a slot ended.

@@ -18,6 +18,19 @@ pub fn visible(text: &[u8]) -> String {
     out
 }
 
+/// Returns the beginning of the text, at most `bytes_max` bytes of it, like [`visible`]. A text that
+/// is longer ends with `…`.
+#[must_use]
+pub fn visible_start(text: &[u8], bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return visible(text);
+    }
+    // A character of up to four bytes is not cut in two.
+    let is_boundary = |at: &usize| text[*at] & 0xc0 != 0x80;
+    let end = (bytes_max.saturating_sub(3)..=bytes_max).rev().find(is_boundary);
+    visible(&text[..end.unwrap_or(bytes_max)]) + "…"
+}
+
 fn push(out: &mut String, c: char) {
     match c {
         '\t' => out.push(c),
@@ -43,6 +56,15 @@ pub fn is_obeyed(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(visible_start("añb".as_bytes(), 4), "añb");
+        assert_eq!(visible_start("añb".as_bytes(), 3), "añ…");
+        assert_eq!(visible_start("añb".as_bytes(), 2), "a…");
+        assert_eq!(visible_start(&[0x80; 9], 5), "\\x80".repeat(5) + "…");
+        assert_eq!(visible_start(b"ab", 0), "…");
+    }
 
     #[test]
     fn nothing_a_terminal_obeys_is_left() {

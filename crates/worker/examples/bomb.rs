@@ -6,7 +6,11 @@
 //! - `private`: one process with private mappings of 1 MiB;
 //! - `shared`: one process with one shared mapping;
 //! - `children`: eight processes, each with an eighth of the memory;
-//! - `sharers`: eight processes that read one shared mapping, which their parent wrote.
+//! - `sharers`: eight processes that read one shared mapping, which their parent wrote;
+//! - `zombie`: like `shared`, by a process with a child that has ended and that it does not reap;
+//! - `headless`: like `shared`, by the second thread, after the first one has ended;
+//! - `restless`: eight processes with a shared mapping each, which fork children that end at once;
+//! - `spawner`: one process with a private mapping, which starts and awaits 300 processes and ends.
 
 #![expect(unsafe_code, reason = "mappings and forks")]
 #![expect(clippy::unwrap_used, reason = "a panic here fails the test")]
@@ -42,6 +46,35 @@ fn main() {
                 read(shared, mib);
                 touched.fetch_add(1, Ordering::Relaxed);
             }
+        }
+        "zombie" => {
+            if fork(1) {
+                return;
+            }
+            write(map(mib * MIB, libc::MAP_SHARED), mib, touched);
+        }
+        "headless" => {
+            std::thread::spawn(move || write(map(mib * MIB, libc::MAP_SHARED), mib, touched));
+            // SAFETY: the call ends this thread alone, and nothing on its stack is used by others.
+            unsafe { libc::syscall(libc::SYS_exit, 0) };
+        }
+        "restless" => {
+            fork(8);
+            let shared = map(mib / 8 * MIB, libc::MAP_SHARED);
+            for nth in 0..mib / 8 {
+                write(shared.wrapping_add(nth * MIB), 1, touched);
+                end_a_child();
+            }
+            loop {
+                end_a_child();
+            }
+        }
+        "spawner" => {
+            (0..mib).for_each(|_| write(map(MIB, libc::MAP_PRIVATE), 1, touched));
+            for _ in 0..300 {
+                assert!(std::process::Command::new("true").status().unwrap().success());
+            }
+            return;
         }
         other => panic!("no such mode: `{other}`"),
     }
@@ -94,6 +127,15 @@ fn read(memory: *mut u8, mib: usize) {
     (0..mib * MIB / PAGE).for_each(|page| unsafe {
         memory.add(page * PAGE).read_volatile();
     });
+}
+
+/// Forks a child that ends at once, and reaps it.
+fn end_a_child() {
+    if fork(1) {
+        std::process::exit(0);
+    }
+    // SAFETY: wait accepts a null pointer, for a status that is of no interest.
+    unsafe { libc::wait(ptr::null_mut()) };
 }
 
 /// Forks `count` children; returns true in each of them.

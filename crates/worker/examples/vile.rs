@@ -3,6 +3,7 @@
 //! | mode | what it does |
 //! |---|---|
 //! | `garbage`, `hostile-length`, `wrong-id`, `twice` | sends an invalid reply to every job |
+//! | `raw` | speaks JSON, and answers each job with the messages that its payload holds, separated by tabs; `%ID%` and `%ATTEMPT%` stand for the job's |
 //! | `again` | answers each job with the reply of the job before |
 //! | `version` | sends a hello of another version |
 //! | `mute` | never sends a hello |
@@ -62,6 +63,7 @@ fn main() -> Result<(), Fault> {
         "wrong-id" => Wire::open()?.serve(|id, reply| reply(id + 1_000_000)),
         "twice" => Wire::open()?.serve(|id, reply| [reply(id), reply(id)].concat()),
         "again" => Wire::open()?.serve(|id, reply| reply(id.saturating_sub(1).max(1))),
+        "raw" => raw(),
         "flood" => flood(),
         "leaves-flood" => leaves_flood(arg(1)),
         "floods-on" => floods_on(),
@@ -119,11 +121,20 @@ impl Wire {
     }
 
     fn hello(&mut self, version: u32) -> Result<(), Fault> {
-        self.hello_with(version, &[])
+        self.hello_in(Codec::Bincode, version)
     }
 
-    fn hello_with(&mut self, version: u32, capabilities: &[&'static str]) -> Result<(), Fault> {
-        let (codec, pid) = (Codec::Bincode, process::id());
+    fn hello_in(&mut self, codec: Codec, version: u32) -> Result<(), Fault> {
+        self.hello_with(codec, version, &[])
+    }
+
+    fn hello_with(
+        &mut self,
+        codec: Codec,
+        version: u32,
+        capabilities: &[&'static str],
+    ) -> Result<(), Fault> {
+        let pid = process::id();
         let capabilities = capabilities.iter().map(|name| (*name).into()).collect();
         let hello = WorkerHello { version, codec, pid, capabilities };
         Ok(self.replies.write_all(&hello.to_frame())?)
@@ -188,6 +199,25 @@ fn framed(message: &ToSupervisor<'_>) -> Vec<u8> {
         Codec::Bincode.write_to_supervisor(message, out);
     });
     out
+}
+
+fn raw() -> Result<(), Fault> {
+    let mut wire = Wire::open()?;
+    wire.frame()?;
+    wire.hello_in(Codec::Json, VERSION)?;
+    while let Some(body) = wire.frame()? {
+        if let ToWorker::Job { id, attempt, payload } = Codec::Json.read_to_worker(&body)? {
+            let payload = String::from_utf8(payload.into_owned())?;
+            let filled = payload.replace("%ID%", &id.to_string());
+            for message in filled.replace("%ATTEMPT%", &attempt.to_string()).split('\t') {
+                let mut bytes = Vec::new();
+                let write = |out: &mut Vec<u8>| out.extend_from_slice(message.as_bytes());
+                frame::append(&mut bytes, usize::MAX, write)?;
+                wire.replies.write_all(&bytes)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn flood() -> Result<(), Fault> {
@@ -272,7 +302,7 @@ fn answers_one(how: Option<&str>) -> Result<(), Fault> {
 fn unclaimed(how: Option<&str>) -> Result<(), Fault> {
     let mut wire = Wire::open()?;
     wire.frame()?;
-    wire.hello_with(VERSION, &[RECORDER])?;
+    wire.hello_with(Codec::Bincode, VERSION, &[RECORDER])?;
     while let Some(body) = wire.frame()? {
         if let ToWorker::Job { payload, .. } = Codec::Bincode.read_to_worker(&body)?
             && *payload == *b"poison"

@@ -4,7 +4,56 @@ use std::{io, os::unix::process::ExitStatusExt};
 
 use nix::sys::signal::Signal;
 
-use super::stage::{Stage, ask, leave, read_line, rest};
+use super::stage::{Stage, ask, ends, leave, read_line, rest};
+
+/// A program that leaves a process in a session of its own, with or without its environment.
+fn leaves(environment: &str) -> [String; 4] {
+    let left = "sleep 1000 </dev/null >/dev/null 2>&1 & echo $!";
+    let script = format!("{environment} setsid sh -c '{left}'; exec cat");
+    ["--".into(), "sh".into(), "-c".into(), script]
+}
+
+#[test]
+fn what_a_connection_leaves_behind_ends_with_it() {
+    let stage = Stage::new();
+    let arguments = leaves("");
+    let mut server = stage.listen(&arguments.each_ref().map(String::as_str));
+    let client = server.connect();
+    let pid: i32 = read_line(&client).parse().unwrap();
+    assert!(stage.processes().contains(&pid));
+    assert_eq!(leave(&client), "");
+    let line = server.line_with("; left 1 process: s");
+    assert!(line.contains(": code 0; ") && line.ends_with("; killed"), "{line}");
+    assert!(!stage.processes().contains(&pid));
+    server.stop();
+}
+
+#[test]
+fn what_a_connection_hides_ends_with_the_server() {
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let stage = Stage::new();
+        // Neither its session nor its environment shows which connection it is of.
+        let arguments = leaves("env -i");
+        let mut server = stage.listen(&arguments.each_ref().map(String::as_str));
+        let client = server.connect();
+        let pid: i32 = read_line(&client).parse().unwrap();
+        assert_eq!(leave(&client), "");
+        server.line_with(": code 0; ");
+        assert!(is_running(pid));
+        server.signal(signal);
+        let (_, log) = server.ended();
+        assert!(ends(pid), "{log}");
+        assert_eq!(
+            log.contains("orphans of unknown origin: s"),
+            signal == Signal::SIGTERM,
+            "{log}"
+        );
+    }
+}
+
+fn is_running(pid: i32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
 
 #[test]
 fn a_drain_finishes_clients_and_accepts_no_others() {
@@ -15,7 +64,7 @@ fn a_drain_finishes_clients_and_accepts_no_others() {
     server.signal(Signal::SIGTERM);
     // `timeout` sends the signal twice.
     server.signal(Signal::SIGTERM);
-    server.line_with("SIGTERM: stopping; 1 connection may finish within 10.00 s");
+    server.line_with("SIGTERM: stopping; 1 connection may finish within 10 s");
     let refused = server.try_connect().map_err(|error| error.kind());
     assert_eq!(refused.err(), Some(io::ErrorKind::ConnectionRefused));
     assert_eq!(ask(&client, "still there?"), "still there?");
@@ -37,6 +86,18 @@ fn after_the_grace_period_backends_are_terminated_and_then_killed() {
     server.line_with("killing 1 connection");
     server.line_with("code 137 (SIGKILL, asked to stop: killed)");
     assert_eq!(rest(&client), "");
+    assert_eq!(server.ended().0.signal(), Some(15));
+}
+
+#[test]
+fn a_connection_that_waits_for_a_request_ends_at_once() {
+    let stage = Stage::new();
+    let idle = "trap 'exit 0' WINCH; echo up; while :; do sleep 1000 & wait; done";
+    let mut server = stage.listen(&["--grace", "1h", "--", "sh", "-c", idle]);
+    let client = server.connect();
+    assert_eq!(read_line(&client), "up");
+    server.signal(Signal::SIGTERM);
+    server.line_with(": code 0; ");
     assert_eq!(server.ended().0.signal(), Some(15));
 }
 
@@ -87,7 +148,8 @@ fn a_killed_server_takes_its_backends_along() {
     for client in &clients {
         assert_eq!(ask(client, "hello"), "hello");
     }
-    assert_eq!(stage.processes().len(), 3);
+    // Two of the server: the second one outlives it to clean up.
+    assert_eq!(stage.processes().len(), 4);
     server.signal(Signal::SIGKILL);
     for client in &clients {
         assert_eq!(rest(client), "");

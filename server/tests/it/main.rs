@@ -4,6 +4,7 @@
 mod clients;
 mod drain;
 mod once;
+mod places;
 mod refusal;
 mod stage;
 mod usage;

@@ -25,8 +25,14 @@ fn output_is_shown_with_the_exit_code() {
         ("echo oh >&2; kill -TERM $$", 143, "", "Error: connection was killed by SIGTERM: oh\n"),
         // The connection is found in this directory, gets no argument, and reads nothing.
         ("echo $0 $# $(cat)", 0, "Output: ./connection_bin 0\n", ""),
-        // Processes that it leaves in its group are killed.
+        // Processes that it leaves behind are killed.
         ("sleep 1000 & echo x", 0, "Output: x\n", ""),
+        (
+            "setsid sh -c 'echo >left; exec sleep 1000' & until [ -e left ]; do :; done; echo x",
+            0,
+            "Output: x\n",
+            "",
+        ),
     ] {
         let stage = Stage::with_connection(script);
         check(&stage.run(&[]), status, stdout, stderr);

@@ -141,7 +141,7 @@ impl Drop for Stage {
 }
 
 /// Whether a process ends within [`PATIENCE`].
-fn ends(pid: i32) -> bool {
+pub(crate) fn ends(pid: i32) -> bool {
     const WHILE_MS: u16 = 10_000;
     // A process that is gone has no pidfd.
     let Ok(pidfd) = pidfd(pid) else { return true };
@@ -185,7 +185,11 @@ impl Server {
     }
 
     pub(crate) fn try_connect(&self) -> io::Result<TcpStream> {
-        TcpStream::connect(self.address.unwrap())
+        TcpStream::connect(self.address())
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -16,7 +16,8 @@ use process::{KillScope, Program, warden};
 use supervisor::{
     run::run,
     settings::{
-        Capture, CommandSettings, JobSource, Jobs, Output, Progress, Separator, Settings, Workers,
+        Capture, CommandSettings, JobSource, Jobs, Output, Progress, Separator, Settings, Wire,
+        Workers,
     },
     template::{Reading, Template},
 };
@@ -165,7 +166,7 @@ fn nothing(workspace: &Workspace) -> Option<PathBuf> {
 /// Runs a supervisor in this process, with the given number of bytes resident, that runs `true` for
 /// each line of a file. Prints the duration of the run in seconds.
 pub(crate) fn run_with_ballast(words: &[String]) {
-    let ward = warden::split(true).expect("a warden");
+    let ward = warden::split(true, None).expect("a warden");
     let ballast = vec![1u8; words[0].parse().unwrap()];
     let all = RetryOn { error: true, panic: true, timeout: true };
     let reading = Reading { shell: false, replace: None, inputs: 1, append: true };
@@ -175,7 +176,7 @@ pub(crate) fn run_with_ballast(words: &[String]) {
         stop_signal: Signal::TERM,
         kill_scope: KillScope::Tree,
         stdin: false,
-        capture: Capture::Keep { bytes_max: 1 << 20 },
+        capture: Capture::Keep { bytes_max: None },
     };
     let rules = JobRules {
         retries: 0,
@@ -212,6 +213,7 @@ pub(crate) fn run_with_ballast(words: &[String]) {
             separator: Separator::Newline,
             keep_order: false,
             progress: Progress::None,
+            wire: Wire::Frames,
             frame_bytes_max: 64 << 20,
             rules,
             commands: Some(commands),

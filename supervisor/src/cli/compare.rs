@@ -1,7 +1,6 @@
 //! `supervisor compare`: the arguments and the output. The crate `compare` runs the comparison.
 
 use std::{
-    fs,
     io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
@@ -13,12 +12,16 @@ use compare::{
     Comparison, Progress, Settings, figures, html, jsonl,
     machine::Machine,
     plan::{Fault, Plan, Way, Work},
-    table, verdict,
+    table::{self, Table},
+    verdict,
 };
 use pool::signal::Signal;
 use process::{signals::die_by, terminal};
 use supervisor::{run::status, settings::Workers};
-use text::units::{parse_duration, parse_size, show_size};
+use text::{
+    columns::wrap,
+    units::{parse_duration, parse_size, show_size},
+};
 
 use super::{print, refusal::Faults, rules::positive_duration, run::FormatArgument};
 
@@ -227,13 +230,11 @@ impl Arguments {
         let rows = figures::rows(plan, runs);
         let verdict = verdict::sentences(plan, &rows);
         let tables = table::tables(plan, &rows);
-        let mut text = String::new();
-        for table in &tables {
-            text.push_str(&table.to_text());
-            text.push('\n');
-        }
-        verdict.iter().for_each(|sentence| text.push_str(&format!("{sentence}\n")));
-        text.push_str(&format!("\nMeasured on {machine}.\n"));
+        let width = match self.format {
+            FormatArgument::Text => terminal::columns(io::stdout()),
+            FormatArgument::Jsonl => terminal::columns(io::stderr()),
+        };
+        let text = text(&tables, &verdict, &machine, width.map(usize::from));
         let errors = rows.iter().filter_map(|row| Some((row.way, row.error.as_deref()?)));
         let errors: Vec<_> = errors.collect();
         for (way, error) in &errors {
@@ -257,7 +258,8 @@ impl Arguments {
         }
         if let Some(path) = &self.html {
             let page = html::page(&machine, plan, (runs, &rows), (&tables, &verdict));
-            if let Err(error) = fs::write(path, page) {
+            let created = files::create(path);
+            if let Err(error) = created.and_then(|mut file| file.write_all(page.as_bytes())) {
                 let path = path.display();
                 print::message(&format!("--html {path}: {error}; name a file that can be written"));
                 return status::OUTPUT_FAILED.into();
@@ -269,6 +271,22 @@ impl Arguments {
             None => status::FAILED.into(),
         }
     }
+}
+
+/// The report for people: the conclusions, and the tables from which they are drawn.
+fn text(tables: &[Table], verdict: &[String], machine: &Machine, width: Option<usize>) -> String {
+    let mut text = String::new();
+    for sentence in verdict {
+        text += &wrap(sentence, width);
+        text.push('\n');
+    }
+    for table in tables {
+        text.push('\n');
+        text += &table.to_text(width);
+    }
+    text.push('\n');
+    text += &wrap(&format!("Measured on {machine}."), width);
+    text + "\n"
 }
 
 fn all_ways() -> Vec<Way> {
@@ -292,7 +310,7 @@ impl Line {
         let fault = if fault == Fault::None { String::new() } else { format!(", {fault}") };
         let warm_up = if counts { "" } else { " (to warm up)" };
         let text = format!("{}/{total} {}{fault}{warm_up}", done + 1, way.title());
-        let columns = usize::from(terminal::columns()).saturating_sub(1);
+        let columns = usize::from(terminal::columns(io::stderr()).unwrap_or(80)).saturating_sub(1);
         self.put(&text.chars().take(columns).collect::<String>());
     }
 

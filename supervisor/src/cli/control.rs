@@ -5,7 +5,7 @@ mod show;
 mod top;
 
 use std::{
-    io::{self, BufRead, BufWriter, Write},
+    io::{self, BufWriter, Write},
     process::ExitCode,
 };
 
@@ -13,13 +13,18 @@ use clap::{Args, Subcommand, ValueEnum};
 use pool::signal::Signal;
 use process::signals::die_by;
 use records::{LogLine, Snapshot, json};
+use serde::de::IgnoredAny;
 use supervisor::{
     control::{
-        client::{self, ClientError, Found},
+        client::{self, ClientError, Found, Lines, Listing, RunEnd},
         wire::{GAP, Performed, Query},
     },
     model::{ControlCommand, WorkerName},
     run::status::OUTPUT_FAILED,
+};
+use text::{
+    columns::wrap,
+    escape::{is_obeyed, visible},
 };
 
 use super::print;
@@ -43,9 +48,18 @@ pub(super) enum Verb {
     Drain(Which),
     /// Stop a run; running jobs get the grace period, or none with --now
     Stop(Stop),
-    /// Kill and replace a worker; its job is retried without using up an attempt. A slot without a
-    /// worker, as one that was given up, is started again
+    /// Kill and replace a worker, without charging its job; or start the worker of an empty slot
     Kill(Kill),
+    /// Replace a worker: a new one takes over, and the old one gets time to finish
+    Restart(Restart),
+    /// Replace all workers, one by one, as HUP does
+    Roll(Which),
+    /// Send a signal to the process of each worker; with each, to the command that it runs
+    Signal(SendSignal),
+    /// Begin no more jobs until resume; running jobs finish
+    Pause(Which),
+    /// Begin jobs again after a pause
+    Resume(Which),
     /// Cancel a job, whether it runs or waits
     Cancel(Cancel),
     /// Run a failed job again
@@ -131,6 +145,10 @@ pub(super) struct Stop {
     #[arg(long)]
     now: bool,
 
+    /// Return when the run has ended
+    #[arg(long)]
+    wait: bool,
+
     #[command(flatten)]
     which: Which,
 }
@@ -140,6 +158,30 @@ pub(super) struct Kill {
     /// A worker, w2 or w2.7; or the number of a job, to cancel it at once
     #[arg(value_name = "WORKER|JOB")]
     what: What,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Restart {
+    /// A worker: w2, or w2.7 for its generation 7
+    #[arg(value_name = "WORKER")]
+    worker: WorkerName,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SendSignal {
+    /// The signal: a name or a number, such as HUP or USR1
+    #[arg(value_name = "SIGNAL")]
+    signal: Signal,
+
+    /// Workers, such as w2; without any, all
+    #[arg(value_name = "WORKER")]
+    workers: Vec<WorkerName>,
 
     #[command(flatten)]
     which: Which,
@@ -212,15 +254,26 @@ fn perform(verb: Verb) -> Result<(), Fault> {
                     show::worker(&snapshot, worker, why.common.format == Format::Jsonl)
                 }
             };
-            put(&text.map_err(Fault::NotThere)?)
+            let text = text.map_err(Fault::NotThere)?;
+            if why.common.format == Format::Jsonl { put(&text) } else { put_visible(&text) }
         }
         Verb::Logs(logs) => tail(&logs),
         Verb::Events(which) => {
-            stream(find(&which)?.listen(Query::Events)?, |line| Some(line.into()))
+            stream(find(&which)?.listen(Query::Events)?, |line| Ok(Some(record(line)?)))
         }
         Verb::Scale(Scale { change, which }) => perform_command(&which, change),
         Verb::Drain(which) => perform_command(&which, ControlCommand::Drain),
-        Verb::Stop(Stop { now, which }) => perform_command(&which, ControlCommand::Stop { now }),
+        Verb::Stop(stop) => self::stop(&stop),
+        Verb::Restart(Restart { worker, which }) => {
+            perform_command(&which, ControlCommand::Restart { worker })
+        }
+        Verb::Roll(which) => perform_command(&which, ControlCommand::Roll),
+        Verb::Signal(SendSignal { signal, workers, which }) => {
+            let signal = signal.to_string();
+            perform_command(&which, ControlCommand::Signal { signal, workers })
+        }
+        Verb::Pause(which) => perform_command(&which, ControlCommand::Pause),
+        Verb::Resume(which) => perform_command(&which, ControlCommand::Resume),
         Verb::Kill(Kill { what: What::Worker(worker), which }) => {
             perform_command(&which, ControlCommand::Kill { worker })
         }
@@ -250,24 +303,43 @@ fn find(which: &Which) -> Result<Found, ClientError> {
 
 fn perform_command(which: &Which, command: ControlCommand) -> Result<(), Fault> {
     let performed: Performed = find(which)?.ask(Query::Command(command))?;
-    put(&format!("{}\n", performed.message))
+    put_visible(&performed.message)
+}
+
+fn stop(stop: &Stop) -> Result<(), Fault> {
+    let found = find(&stop.which)?;
+    let end = stop.wait.then(|| found.end()).transpose()?;
+    let performed: Performed = found.ask(Query::Command(ControlCommand::Stop { now: stop.now }))?;
+    put_visible(&performed.message)?;
+    Ok(end.map_or(Ok(()), RunEnd::wait)?)
 }
 
 /// Shows one run with its workers, or lists all runs.
 fn ps(common: &Common) -> Result<(), Fault> {
     let is_jsonl = common.format == Format::Jsonl;
     if common.which.run.is_none() {
-        let runs = client::runs();
-        let live = runs.iter().filter(|run| run.stream.is_some()).count();
-        if live != 1 || runs.len() != 1 {
+        let Listing { runs, unusable } = client::runs();
+        if !matches!(&runs[..], [run] if !run.is_gone()) {
             // A run that is gone is listed once.
-            runs.iter().filter(|run| run.stream.is_none()).for_each(Found::forget);
-            return put(&show::runs(runs, is_jsonl));
+            runs.iter().for_each(Found::forget);
+            // What was found is shown; without it the reason is all that there is to say.
+            let is_nothing = runs.is_empty();
+            let mut faults = unusable.into_iter();
+            if let Some(fault) = faults.by_ref().next_back().filter(|_| is_nothing) {
+                return Err(ClientError::from(fault).into());
+            }
+            faults.for_each(|fault| print::message(&fault.to_string()));
+            let text = show::runs(runs, is_jsonl, print::width());
+            return if is_jsonl { put(&text) } else { put_visible(&text) };
         }
     }
     let found = find(&common.which)?;
     let snapshot: Snapshot = found.ask(Query::Snapshot)?;
-    put(&if is_jsonl { json::line(&snapshot) } else { show::run(&snapshot) })
+    if is_jsonl {
+        put(&json::line(&snapshot))
+    } else {
+        put_visible(&show::run(&snapshot, print::width()))
+    }
 }
 
 fn tail(logs: &Logs) -> Result<(), Fault> {
@@ -280,26 +352,46 @@ fn tail(logs: &Logs) -> Result<(), Fault> {
     let is_jsonl = logs.common.format == Format::Jsonl;
     stream(lines, |line| {
         if is_jsonl {
-            return Some(line.to_owned());
+            return Ok(Some(record(line)?));
         }
         if line.as_bytes() == GAP.trim_ascii_end() {
-            return Some("… lines are missing: they came faster than they were read".into());
+            let text = "… lines are missing: they came faster than they were read";
+            return Ok(Some(text.into()));
         }
-        let record: LogLine = serde_json::from_str(line).ok()?;
-        Some(show::log(&record))
+        let record: Option<LogLine> = serde_json::from_str(line).ok();
+        Ok(record.map(|record| show::log(&record)))
     })
 }
 
 /// Prints each line as it arrives, in the form that `shown` returns; `None` omits it.
-fn stream(lines: impl BufRead, mut shown: impl FnMut(&str) -> Option<String>) -> Result<(), Fault> {
+fn stream(
+    mut lines: Lines,
+    mut shown: impl FnMut(&str) -> Result<Option<String>, ClientError>,
+) -> Result<(), Fault> {
     let mut out = BufWriter::new(io::stdout().lock());
-    for line in lines.lines() {
-        let Ok(line) = line else { break };
-        if let Some(line) = shown(&line) {
+    while let Some(line) = lines.next_line()? {
+        if let Some(line) = shown(&line)? {
             writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Fault::Output)?;
         }
     }
     Ok(())
+}
+
+/// The line, if it is a JSON record. Characters that a terminal obeys are escaped; a run of this
+/// version escapes them itself.
+fn record(line: &str) -> Result<String, ClientError> {
+    if line.chars().any(is_obeyed) {
+        let record: serde_json::Value = serde_json::from_str(line)?;
+        return Ok(json::line(&record).trim_end().into());
+    }
+    let _: IgnoredAny = serde_json::from_str(line)?;
+    Ok(line.into())
+}
+
+/// Prints a text that may hold what a run sent, for the width of the terminal.
+fn put_visible(text: &str) -> Result<(), Fault> {
+    let lines = text.lines().map(|line| visible(line.as_bytes()) + "\n");
+    put(&wrap(&lines.collect::<String>(), print::width()))
 }
 
 fn put(text: &str) -> Result<(), Fault> {

@@ -3,7 +3,7 @@
 mod output;
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -17,15 +17,14 @@ use supervisor::{
     dry_run::dry_run,
     model::TAIL_BYTES,
     settings::{
-        Capture, CommandSettings, JobSource, Jobs, Linked, Output, Report, Settings, Workers,
+        Capture, CommandSettings, JobSource, Jobs, Linked, Output, Report, Settings, Wire, Workers,
     },
     template::{Reading, Template},
 };
 use text::units::{parse_duration, parse_size};
+use worker::frame::FRAME_BYTES_MAX;
 
-use self::output::{
-    MAX_OUTPUT, OutputArgument, frame_bytes_max, output_form, report_form, with_directory,
-};
+use self::output::{OutputArgument, output_form, report_form, with_directory};
 use super::{
     exit,
     jobs::{ARGUMENTS_FOLLOW, START_TIMEOUT},
@@ -39,6 +38,10 @@ use super::{
 
 /// Begins a list of inputs that is linked to the one before it.
 const LINKED_FOLLOW: &str = ":::+";
+/// Begins the name of a file of inputs.
+const FILE_FOLLOWS: &str = "::::";
+/// The options that name a file of inputs.
+const FILE_OPTIONS: [&str; 3] = ["-a", "--jobs-from", "--arg-file"];
 /// Time that a launcher gets in addition to the grace period, in which it stops its command.
 const LAUNCHER_GRACE: Duration = Duration::from_secs(1);
 
@@ -56,7 +59,7 @@ and second of several inputs, and {1.} and so on. The environment has SUPERVISOR
 SUPERVISOR_ATTEMPT, SUPERVISOR_SLOT and SUPERVISOR_WORKERS.
 
 Several lists of inputs are combined, each of one with each of the other; :::+ walks a list in step \
-with the one before it.
+with the one before it. :::: FILE is the same as -a FILE before COMMAND.
 
 Examples:
   supervisor each gzip -k {} ::: *.log
@@ -114,8 +117,8 @@ pub(super) struct Arguments {
     #[arg(short, long, conflicts_with = "output", help_heading = OUTPUT)]
     ungroup: bool,
 
-    /// Of each stream of a command, keep so much until it has ended: its head and its tail where
-    /// there is more [default: 16M]
+    /// Keep at most SIZE of each stream of a command: of a longer one, its beginning and its end
+    /// [default: all of it]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = OUTPUT)]
     max_output: Option<u64>,
 
@@ -192,14 +195,13 @@ impl Arguments {
         let source = faults.take(source);
         let template = source.as_ref().and_then(|source| self.template(source, &mut faults));
         let (output, capture) = self.output(&mut faults);
-        let frame_bytes_max = faults.take(frame_bytes_max(&capture));
         let halt = faults.take(self.rules.halt());
         let journal = faults.take(self.journaling.journal(&self.argv, self.set()));
         self.rules.repeats_fault(None).into_iter().for_each(|fault| faults.add(fault));
         let argv = template.as_ref().and_then(Template::program).map(|word| vec![word.to_owned()]);
         let program = faults.take(self.program.to_program(argv.unwrap_or_default()));
-        let all = source.zip(template).zip(frame_bytes_max).zip(halt).zip(journal).zip(program);
-        let (((((source, template), frame_bytes_max), halt), journal), program) = faults.or(all)?;
+        let all = source.zip(template).zip(halt).zip(journal).zip(program);
+        let ((((source, template), halt), journal), program) = faults.or(all)?;
         let capture = with_directory(capture)?;
         let repeats = journaling::repeats(self.rules.at_most_once, journal.as_ref());
         let (grace, stdin) = (self.program.grace, self.stdin);
@@ -217,14 +219,15 @@ impl Arguments {
             reports: self.reports(),
             serve: self.views.serve(),
             name: self.views.name(),
-            notify: program::notify_socket(),
+            notify: program::service_manager(),
             program,
             jobs: Some(Jobs {
                 source,
                 separator: self.rules.separator(),
                 keep_order: self.rules.keep_order,
                 progress: self.rules.progress(),
-                frame_bytes_max,
+                wire: Wire::Frames,
+                frame_bytes_max: FRAME_BYTES_MAX,
                 commands: Some(commands),
                 journal,
                 rules: self.to_rules(halt, repeats),
@@ -234,11 +237,20 @@ impl Arguments {
 
     /// Removes the lists of inputs from the command, and returns the source of jobs.
     fn source(&mut self) -> Result<JobSource, Faults> {
-        let is_list = |word: &OsString| word == ARGUMENTS_FOLLOW || word == LINKED_FOLLOW;
-        let lists = match self.argv.iter().position(is_list) {
-            Some(at) => lists(self.argv.split_off(at))?,
+        let is_list = |word: &OsString| {
+            [ARGUMENTS_FOLLOW, LINKED_FOLLOW, FILE_FOLLOWS].iter().any(|list| word == list)
+        };
+        let words = match self.argv.iter().position(is_list) {
+            Some(at) => self.argv.split_off(at),
             None => Vec::new(),
         };
+        if words.iter().any(|word| word == FILE_FOLLOWS) {
+            return self.file_behind_command(&words);
+        }
+        let lists = lists(words)?;
+        if lists.is_empty() && self.jobs_from.is_none() {
+            self.refuse_swallowed_option()?;
+        }
         match (&self.jobs_from, lists.is_empty()) {
             (Some(_), false) => Err("inputs come from one place: -a FILE, or :::".into()),
             (_, false) if self.rules.null => {
@@ -248,6 +260,36 @@ impl Arguments {
             (_, true) => Ok(JobSource::Stdin),
             (None, false) => Ok(JobSource::Product(lists)),
         }
+    }
+
+    /// Returns the file of `:::: FILE`. Files are not combined with other lists, which are on the
+    /// command line.
+    fn file_behind_command(&self, words: &[OsString]) -> Result<JobSource, Faults> {
+        match (words, &self.jobs_from) {
+            ([_, file], None) if file == "-" => Ok(JobSource::Stdin),
+            ([_, file], None) => Ok(JobSource::File(file.into())),
+            _ => {
+                Err(":::: takes one FILE, and no other inputs beside it: COMMAND :::: FILE is the \
+                      same as -a FILE COMMAND"
+                    .into())
+            }
+        }
+    }
+
+    /// Refuses a file of inputs that is named behind the command, where stdin would be read instead.
+    fn refuse_swallowed_option(&self) -> Result<(), Faults> {
+        let is_file = |file: &OsStr| Path::new(file).is_file();
+        let words = self.argv.iter().skip(1);
+        let named = words.clone().zip(words.skip(1)).find(|(option, file)| {
+            FILE_OPTIONS.iter().any(|name| option.as_os_str() == *name) && is_file(file)
+        });
+        let Some((option, file)) = named else { return Ok(()) };
+        let (option, file) = (option.display(), file.display());
+        Err(format!(
+            "{option} {file} behind the command is for the command: to read inputs from {file}, put it \
+             before the command; to read them from stdin, put -a - there"
+        )
+        .into())
     }
 
     fn template(&self, source: &JobSource, faults: &mut Faults) -> Option<Template> {
@@ -291,7 +333,7 @@ impl Arguments {
         if tag && (is_jsonl || !matches!(form, OutputArgument::Grouped | OutputArgument::Lines)) {
             faults.add("--tag has no meaning here: it is for lines of --output grouped or lines");
         }
-        let bytes_max = self.max_output.unwrap_or(MAX_OUTPUT);
+        let bytes_max = self.max_output;
         match form {
             OutputArgument::Grouped if is_jsonl => (Output::Jsonl, Capture::Keep { bytes_max }),
             OutputArgument::Grouped => (Output::Grouped { tag }, Capture::Keep { bytes_max }),
@@ -300,7 +342,9 @@ impl Arguments {
             }
             OutputArgument::Raw => (Output::Raw, Capture::Pass { lines: false, tag: false }),
             // The end of the output is still kept as evidence of how the command ended.
-            OutputArgument::None => (Output::None, Capture::Keep { bytes_max: TAIL_BYTES as u64 }),
+            OutputArgument::None => {
+                (Output::None, Capture::Keep { bytes_max: Some(TAIL_BYTES as u64) })
+            }
             OutputArgument::Files(directory) => (Output::Files, Capture::Files(directory)),
         }
     }

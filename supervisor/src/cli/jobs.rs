@@ -2,10 +2,10 @@
 
 use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use pool::rules::{JobRules, Prefetch, Recycle, RecycleFailures, RetryOn};
 use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
-use supervisor::settings::{JobSource, Jobs, Journal};
+use supervisor::settings::{JobSource, Jobs, Journal, Wire};
 use text::units::{parse_size, show_size};
 
 use super::{
@@ -46,9 +46,18 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", help_heading = RULES)]
     crash_retries: Option<u32>,
 
+    /// How workers get jobs: frames of the worker protocol, or lines: each job is a line on the
+    /// worker's stdin, and its answer a line on the worker's stdout [default: frames]
+    ///
+    /// With lines, any filter that answers each line with a line at once is a worker: awk, sed -u,
+    /// jq --unbuffered.
+    #[arg(long, value_name = "FORM", value_enum, help_heading = WORKERS)]
+    wire: Option<WireArgument>,
+
     /// How many jobs a worker is sent at a time: auto, or a number [default: auto]
     ///
-    /// auto is 1 at first, and grows for short jobs to about a millisecond's work.
+    /// auto is 1 at first, and grows for short jobs to about a millisecond's work; for workers
+    /// that cannot give jobs back, such as those of --wire lines, it stays at 1.
     #[arg(long, value_name = "N", value_parser = depth, help_heading = WORKERS)]
     depth: Option<Prefetch>,
 
@@ -77,9 +86,16 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", value_parser = failures, help_heading = WORKERS)]
     recycle_failures: Option<RecycleFailures>,
 
-    /// The longest message to or from a worker [default: 64M]
+    /// The longest message to or from a worker; with --wire lines, the longest line
+    /// [default: 64M]
     #[arg(long, value_name = "SIZE", value_parser = frame_bytes, help_heading = WORKERS)]
     max_frame: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum WireArgument {
+    Frames,
+    Lines,
 }
 
 impl Arguments {
@@ -110,6 +126,9 @@ impl Arguments {
         self.rules.repeats_fault(self.crash_retries).into_iter().for_each(|it| faults.add(it));
         let repeats = journaling::repeats(self.rules.at_most_once, journal.as_ref());
         let crash_retries = self.crash_retries.unwrap_or(u32::from(!self.rules.at_most_once));
+        if self.wire() == Wire::Lines && self.start_timeout.is_some() {
+            faults.add("--start-timeout has no meaning with --wire lines: there is no hello");
+        }
         let source = faults.take(self.source(arguments));
         let halt = faults.take(self.rules.halt());
         let all = RetryOn { error: true, panic: true, timeout: true };
@@ -119,6 +138,7 @@ impl Arguments {
                 separator: self.rules.separator(),
                 keep_order: self.rules.keep_order,
                 progress: self.rules.progress(),
+                wire: self.wire(),
                 frame_bytes_max: self.max_frame.unwrap_or(FRAME_BYTES_MAX),
                 commands: None,
                 journal,
@@ -145,11 +165,20 @@ impl Arguments {
         }))
     }
 
+    fn wire(&self) -> Wire {
+        match self.wire {
+            None | Some(WireArgument::Frames) => Wire::Frames,
+            Some(WireArgument::Lines) => Wire::Lines,
+        }
+    }
+
     /// Returns the options that decide how jobs end.
     pub(super) fn set(&self, program: &program::Arguments) -> Set {
         let mut set = Set::new("run", program, &self.rules);
         set.put("--retry-on", self.retry_on.map(shown_kinds));
         set.put("--crash-retries", self.crash_retries.map(|retries| retries.to_string()));
+        let is_lines = self.wire() == Wire::Lines;
+        set.put("--wire", is_lines.then(|| "lines".to_owned()));
         set.put("--max-frame", self.max_frame.map(|bytes| journaling::size(bytes as u64)));
         set
     }
@@ -205,6 +234,7 @@ impl Arguments {
             (rules.deadline.is_some(), "--deadline", BOUND),
             (rules.max_fail.is_some(), "--max-fail", ENDS),
             (rules.halt.is_some(), "--halt", ENDS),
+            (self.wire.is_some(), "--wire", "its workers are sent nothing"),
             (self.depth.is_some(), "--depth", "its workers have no queue"),
             (self.start_timeout.is_some(), "--start-timeout", "nothing is expected of its workers"),
             (self.recycle_jobs.is_some(), "--recycle-jobs", ROLL),

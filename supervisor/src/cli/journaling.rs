@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
+#[cfg(feature = "journal")]
+use journal::resume::DIRECTORY;
 use pool::{
     limits::{Limits, Resource, UNLIMITED},
     rules::Repeats,
@@ -70,7 +72,7 @@ impl Arguments {
     pub(super) fn journal(
         &self,
         program: &[OsString],
-        set: Set,
+        mut set: Set,
     ) -> Result<Option<Journal>, &'static str> {
         let is_once = set.0.contains_key(AT_MOST_ONCE);
         let reruns = matches!(self.on_lost, Some(OnLostArgument::Rerun));
@@ -78,6 +80,8 @@ impl Arguments {
             return Err("--at-most-once begins no job twice: leave out --retry-failed and \
                         --on-lost rerun");
         }
+        let directory = std::env::current_dir().ok();
+        set.put(DIRECTORY, directory.as_ref().map(|directory| directory.to_string_lossy()));
         Ok(self.journal.clone().map(|file| Journal {
             file,
             sync: match self.sync {
@@ -168,7 +172,7 @@ pub(super) fn repeats(at_most_once: bool, _: Option<&Journal>) -> Repeats {
 #[cfg(feature = "journal")]
 pub(super) fn typed(set: &BTreeMap<String, String>) -> Vec<String> {
     let mut words = Vec::new();
-    for (flag, value) in set.iter().filter(|(flag, _)| *flag != VERB) {
+    for (flag, value) in set.iter().filter(|(flag, _)| ![VERB, DIRECTORY].contains(&&***flag)) {
         match flag.split_once(' ') {
             Some((flag, name)) => words.extend([flag.into(), format!("{name}={value}")]),
             None if value.is_empty() => words.push(flag.clone()),
@@ -224,7 +228,13 @@ mod tests {
     #[cfg(feature = "journal")]
     #[test]
     fn recorded_options_become_arguments_again() {
-        let set = [("--env A", "1 2"), ("--stdin", ""), ("--timeout", "30s"), (VERB, "each")];
+        let set = [
+            ("--env A", "1 2"),
+            ("--stdin", ""),
+            ("--timeout", "30s"),
+            (VERB, "each"),
+            (DIRECTORY, "/x"),
+        ];
         let set = set.map(|(flag, value)| (flag.to_owned(), value.to_owned())).into();
         assert_eq!(typed(&set), ["--env", "A=1 2", "--stdin", "--timeout=30s"]);
     }

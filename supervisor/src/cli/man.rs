@@ -1,8 +1,8 @@
 //! `supervisor man`: writes manual pages from the same definition as `--help`.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -30,20 +30,21 @@ pub(super) fn main(arguments: &Arguments) -> ExitCode {
             Err(error) => failed("the manual", &error),
         };
     };
-    match fs::create_dir_all(directory) {
-        Ok(()) => write(command, directory),
+    match files::create_directory(directory) {
+        Ok(directory) => write(command, &directory),
         Err(error) => failed(&directory.display().to_string(), &error),
     }
 }
 
 /// Writes the page of a command and of each of its verbs.
-fn write(command: Command, directory: &Path) -> ExitCode {
+fn write(command: Command, directory: &files::Directory) -> ExitCode {
     let mut left = vec![command];
     while let Some(command) = left.pop() {
         left.extend(command.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned());
         let written = page(command).and_then(|(name, page)| {
-            let path = directory.join(name);
-            fs::write(&path, page).map_err(|error| {
+            let created = directory.create(&name);
+            created.and_then(|mut file| file.write_all(&page)).map_err(|error| {
+                let path = directory.path().join(name);
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             })
         });

@@ -58,6 +58,6 @@ pub(crate) fn main() -> ExitCode {
         Ok(Arguments { verb: Verb::Journal(arguments) }) => journal::main(&arguments),
         Ok(Arguments { verb: Verb::Completions(arguments) }) => completions::main(&arguments),
         Ok(Arguments { verb: Verb::Man(arguments) }) => man::main(&arguments),
-        Err(error) => refusal::exit(&error),
+        Err(error) => refusal::exit(error),
     }
 }

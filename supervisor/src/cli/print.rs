@@ -6,13 +6,18 @@ use std::{
 };
 
 use pool::signal::Signal;
-use process::signals::die_by;
+use process::{signals::die_by, terminal};
 use supervisor::run::status::OUTPUT_FAILED;
 
 /// Prints a message to stderr.
 pub(super) fn message(text: &str) {
     // Errors are ignored: there is no other place for them.
     let _ = writeln!(io::stderr(), "supervisor: {text}");
+}
+
+/// The width to which a text on stdout is cut; `None` if stdout is no terminal.
+pub(super) fn width() -> Option<usize> {
+    terminal::columns(io::stdout()).map(usize::from)
 }
 
 /// Writes a text to stdout and returns the exit status. If the reader has closed stdout, SIGPIPE

@@ -7,31 +7,46 @@ use pool::{limits::Limits, signal::Signal};
 use process::{KillScope, Program, warden};
 use supervisor::{
     run::{self, RunError},
-    settings::{Settings, Workers},
+    settings::{Notify, Settings, Workers},
 };
 use text::units::{parse_duration, parse_size};
 
 use super::{exit, refusal::Faults};
 
-/// The variable that names the socket of the service manager. Only the supervisor may use that
-/// socket, so workers do not inherit the variable.
+/// The variable that names the socket of the service manager.
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+/// The longest time between two signs of life that the service manager accepts, in microseconds.
+const WATCHDOG_USEC: &str = "WATCHDOG_USEC";
+/// The process that is to give them.
+const WATCHDOG_PID: &str = "WATCHDOG_PID";
 
-/// Returns the socket of the service manager that started this process, if one did.
-pub(super) fn notify_socket() -> Option<OsString> {
-    env::var_os(NOTIFY_SOCKET).filter(|name| !name.is_empty())
+/// Returns what the service manager that started this process wants to know, if one did.
+pub(super) fn service_manager() -> Option<Notify> {
+    let socket = env::var_os(NOTIFY_SOCKET).filter(|name| !name.is_empty())?;
+    let number = |name| env::var(name).ok()?.parse::<u64>().ok();
+    let is_ours = number(WATCHDOG_PID).is_none_or(|pid| pid == u64::from(std::process::id()));
+    let watchdog = number(WATCHDOG_USEC).filter(|micros| is_ours && *micros > 0);
+    Some(Notify { socket, watchdog: watchdog.map(Duration::from_micros) })
 }
 
+/// Whether workers inherit the variable. The service manager speaks with the supervisor alone.
 fn is_inherited((name, _): &(OsString, OsString)) -> bool {
-    name != NOTIFY_SOCKET
+    ![NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID].iter().any(|own| name == own)
 }
 
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Arguments {
-    /// How many at a time: a number, or auto for one per CPU [default: auto; copies of a program
-    /// without jobs: 1]
-    #[arg(short, long, visible_short_aliases = ['j', 'P'], value_name = "N")]
+    /// How many at a time: a number, or auto for one per CPU, +N or -N for so many more or fewer, N%
+    /// of them [default: auto; copies of a program without jobs: 1]
+    #[arg(
+        short,
+        long,
+        allow_hyphen_values = true,
+        visible_short_aliases = ['j', 'P'],
+        visible_aliases = ["jobs", "max-procs"],
+        value_name = "N"
+    )]
     pub(super) workers: Option<Workers>,
 
     /// Time between the stop signal and SIGKILL
@@ -110,7 +125,8 @@ impl Arguments {
 
 /// Starts the warden and runs the program; returns the exit status.
 pub(super) fn run(settings: &Settings) -> ExitCode {
-    let ward = warden::split(settings.kill_scope == KillScope::Tree)
+    let notify = settings.notify.as_ref().map(|notify| notify.socket.as_os_str());
+    let ward = warden::split(settings.kill_scope == KillScope::Tree, notify)
         .map_err(|reason| RunError::Refused { what: "split off the warden", reason });
     match ward.and_then(|ward| run::run(settings, ward)) {
         Ok(end) => exit::with(end, settings),

@@ -164,7 +164,7 @@ impl Arguments {
             reports: self.views.reports(),
             serve: self.views.serve(),
             name: self.views.name(),
-            notify: program::notify_socket(),
+            notify: program::service_manager(),
             program,
         }))
     }

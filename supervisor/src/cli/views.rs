@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use supervisor::{endpoint::Endpoint, settings::Report};
+use supervisor::{
+    endpoint::Endpoint,
+    settings::{Report, Serve},
+};
 
 const VIEWS: &str = "Views";
 
@@ -25,6 +28,14 @@ pub(super) struct Arguments {
     /// who can connect sees what is run and why it failed: listen only where trusted users connect.
     #[arg(long, value_name = "ADDR", help_heading = VIEWS)]
     serve: Option<Endpoint>,
+
+    /// Another name of this host by which --serve is asked, such as that of a container or of a
+    /// proxy in front of it; may be given several times
+    ///
+    /// Requests that name another host are refused, because a page of that host could send them from
+    /// the browser of a user here.
+    #[arg(long, value_name = "NAME", value_parser = host, requires = "serve", help_heading = VIEWS)]
+    serve_host: Vec<String>,
 }
 
 impl Arguments {
@@ -38,10 +49,19 @@ impl Arguments {
         self.name.clone()
     }
 
-    /// Returns the address at which to serve the run over HTTP.
-    pub(super) fn serve(&self) -> Option<Endpoint> {
-        self.serve.clone()
+    /// Returns the address at which to serve the run over HTTP, and the names of the host.
+    pub(super) fn serve(&self) -> Option<Serve> {
+        let endpoint = self.serve.clone()?;
+        Some(Serve { endpoint, hosts: self.serve_host.clone() })
     }
+}
+
+fn host(text: &str) -> Result<String, String> {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if text.is_empty() || !text.bytes().all(is_good) {
+        return Err("give the name alone, without a port: such as status.example.com".into());
+    }
+    Ok(text.trim_end_matches('.').into())
 }
 
 fn name(text: &str) -> Result<String, String> {

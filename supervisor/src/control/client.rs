@@ -1,134 +1,204 @@
-//! The client side of the control protocol: finds live runs and talks to one of them, with a limit
-//! on how long it waits for an answer.
+//! The client side of the control protocol: finds live runs and talks to one of them, with limits
+//! on how long it waits for an answer and on how much it reads.
+//!
+//! A client trusts only what its own user could have made: the directory and the process that
+//! listens belong to that user. Text of the answer is made visible before it is shown all the same.
+
+mod error;
+mod lines;
 
 use std::{
-    fs,
-    io::{self, BufRead, BufReader, Write},
-    os::unix::net::UnixStream,
+    cmp::Reverse,
+    io::{self, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::Path,
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
+use files::{Directory, socket};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use process::{proc::Stat, wait::pidfd};
 use records::{Millis, RunInfo};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
+use text::escape::visible;
 
+pub use self::{
+    error::{ClientError, Unusable},
+    lines::Lines,
+};
 use super::{
-    directory::{self, Files},
-    wire::{Query, Refused, Request, SCHEMA},
+    directory::{self, Entry},
+    wire::{Query, Request, SCHEMA},
 };
 
-/// A supervisor that answers nothing for this long is stopped or stuck.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A supervisor that has not answered after this long is stopped or stuck.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A run in the directory of runs.
 #[derive(Debug)]
 pub struct Found {
-    /// The id of the run.
-    pub id: String,
     /// The facts about it; `None` where they cannot be read.
     pub info: Option<RunInfo>,
-    /// A connection to it; `None` where its supervisor is dead.
-    pub stream: Option<UnixStream>,
+    reach: Reach,
+    entry: Entry,
 }
 
-/// Why a run did not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// No run is live.
-    #[error("no run is live: start one with supervisor run or supervisor each")]
-    NoRun,
-    /// No live run has this id or name.
-    #[error("there is no run `{wanted}`: {}", list(live))]
-    NoSuchRun {
-        /// The id or name that the user gave.
-        wanted: String,
-        /// The labels of the live runs.
-        live: Vec<String>,
-    },
-    /// Several runs are live and the user named none.
-    #[error("several runs are live: say which with --run: {}", live.join(", "))]
-    Several {
-        /// The labels of the live runs.
-        live: Vec<String>,
-    },
-    /// The run refused.
-    #[error("{}", .0.message)]
-    Refused(Refused),
-    /// The connection broke, or no answer came in time.
-    #[error("the run does not answer: {0}")]
-    Silent(String),
-    /// The answer does not follow the protocol.
-    #[error("the run is of another version, or not a run at all: {0}")]
-    Garbled(serde_json::Error),
+/// Whether a run can be asked.
+#[derive(Debug)]
+enum Reach {
+    /// A connection to it.
+    Live(UnixStream),
+    /// Its supervisor did not take the connection in time.
+    Silent,
+    /// Its supervisor is dead.
+    Gone,
 }
 
-impl From<io::Error> for ClientError {
-    fn from(error: io::Error) -> Self {
-        Self::Silent(error.to_string())
+/// The end of a run.
+#[derive(Debug)]
+pub struct RunEnd(Vec<OwnedFd>);
+
+impl RunEnd {
+    /// Waits until the run has ended, with all its processes.
+    ///
+    /// # Errors
+    /// The system refused to wait.
+    pub fn wait(self) -> Result<(), ClientError> {
+        for process in &self.0 {
+            let mut ended = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+            while let Err(error) = poll(&mut ended, PollTimeout::NONE) {
+                if error != Errno::EINTR {
+                    return Err(io::Error::from(error).into());
+                }
+            }
+        }
+        Ok(())
     }
 }
 
-fn list(live: &[String]) -> String {
-    if live.is_empty() { "none is live".into() } else { format!("there are {}", live.join(", ")) }
+/// The runs that were found, and the places where a client could not look.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The runs, oldest first, including those whose supervisor died and that no client has
+    /// [forgotten](Found::forget) yet.
+    pub runs: Vec<Found>,
+    /// The places that exist and cannot be used.
+    pub unusable: Vec<Unusable>,
 }
 
-/// All runs, oldest first, including those whose supervisor died and that no client has
-/// [forgotten](Found::forget) yet.
+/// Looks for runs in all places that a run of this user may use.
 #[must_use]
-pub fn runs() -> Vec<Found> {
-    let directory = directory::path();
-    let Ok(entries) = fs::read_dir(&directory) else { return Vec::new() };
-    let name =
-        |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".sock").map(str::to_owned);
-    let names = entries.flatten().filter_map(name);
-    let mut found: Vec<_> = names.filter_map(|id| inspect(&directory, id)).collect();
-    found.sort_by_key(|run| run.info.as_ref().map_or(Millis::default(), |info| info.began_unix_ms));
-    found
+pub fn runs() -> Listing {
+    let until = Instant::now() + ANSWER_TIMEOUT;
+    let mut listing = Listing::default();
+    let mut seen = Vec::new();
+    for path in directory::places() {
+        let entries = match open(&path, &mut seen) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(reason) => {
+                listing.unusable.push(Unusable { path, reason });
+                continue;
+            }
+        };
+        let mut left = entries.len();
+        for entry in entries {
+            // One run that does not accept must not use up the time of all.
+            let share = share(until, left);
+            listing.runs.extend(inspect(entry, share));
+            left -= 1;
+        }
+    }
+    let began = |run: &Found| run.info.as_ref().map_or(Millis::default(), |it| it.began_unix_ms);
+    listing.runs.sort_by_key(began);
+    listing
+}
+
+/// The part of the time until then that one of `left` runs may take.
+#[must_use]
+pub fn share(until: Instant, left: usize) -> Duration {
+    let rest = until.saturating_duration_since(Instant::now());
+    let parts = u32::try_from(left.max(1)).unwrap_or(u32::MAX);
+    (rest / parts).max(Duration::from_millis(10))
+}
+
+/// The entries of a place, unless it is one that was seen by another path.
+fn open(path: &Path, seen: &mut Vec<(u64, u64)>) -> io::Result<Vec<Entry>> {
+    let directory = Arc::new(Directory::open_private(path)?);
+    let identity = directory.identity()?;
+    if seen.contains(&identity) {
+        return Ok(Vec::new());
+    }
+    seen.push(identity);
+    Entry::all(&directory)
 }
 
 /// `None` for a run that begins or ends at this moment: the one has not written its info yet, the
-/// other has removed it already.
-fn inspect(directory: &Path, id: String) -> Option<Found> {
-    let files = Files::of(directory, &id);
+/// other has removed it already. Nor is a socket of another user a run.
+fn inspect(entry: Entry, limit: Duration) -> Option<Found> {
     // In this order: a run that has written its info listens already.
-    let info = files.info();
-    let stream = UnixStream::connect(&files.socket);
-    files.keep();
-    let exists = match &stream {
-        Ok(_) => true,
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => info.is_some(),
-        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    let info = entry.info();
+    let reach = match entry.directory().connect(entry.socket(), limit) {
+        Ok(stream) => {
+            let is_of_owner = socket::peer(&stream).ok()?.uid == entry.directory().owner().ok()?;
+            is_of_owner.then_some(Reach::Live(stream))?
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            info.is_some().then_some(Reach::Gone)?
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(_) => Reach::Silent,
     };
-    exists.then(|| Found { id, info, stream: stream.ok() })
+    Some(Found { info, reach, entry })
 }
 
 /// The live run with this id or name; without one, the only live run.
 ///
 /// # Errors
-/// No run fits, or several are live.
+/// No run fits, or several do.
 pub fn run(wanted: Option<&str>) -> Result<Found, ClientError> {
-    let mut live: Vec<Found> = runs().into_iter().filter(|run| run.stream.is_some()).collect();
+    let Listing { runs, mut unusable } = runs();
+    let mut live: Vec<Found> = runs.into_iter().filter(|run| !run.is_gone()).collect();
     let names: Vec<String> = live.iter().map(Found::label).collect();
     if let Some(wanted) = wanted {
-        let at = live.iter().position(|run| run.id == wanted || run.name() == Some(wanted));
-        let at = at.ok_or_else(|| ClientError::NoSuchRun { wanted: wanted.into(), live: names })?;
-        return Ok(live.swap_remove(at));
+        // The id, which is unique, comes before names.
+        live.sort_by_key(|run| Reverse(run.id() == wanted));
+        live.retain(|run| run.id() == wanted || run.name() == Some(wanted));
     }
-    match live.len() {
-        1 => Ok(live.swap_remove(0)),
-        0 => Err(ClientError::NoRun),
-        _ => Err(ClientError::Several { live: names }),
-    }
-}
-
-// The message repeats the reason, so the reason is no source as well.
-impl From<serde_json::Error> for ClientError {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Garbled(error)
+    match (live.len(), wanted) {
+        (1, _) => Ok(live.swap_remove(0)),
+        (2.., Some(wanted)) if live[0].id() == wanted => Ok(live.swap_remove(0)),
+        (2.., Some(wanted)) => Err(ClientError::Ambiguous {
+            wanted: wanted.into(),
+            live: live.iter().map(|run| visible(run.id().as_bytes())).collect(),
+        }),
+        (2.., None) => Err(ClientError::Several { live: names }),
+        (0, _) if !unusable.is_empty() => Err(unusable.swap_remove(0).into()),
+        (0, Some(wanted)) => Err(ClientError::NoSuchRun { wanted: wanted.into(), live: names }),
+        (0, None) => Err(ClientError::NoRun),
     }
 }
 
 impl Found {
+    /// The id of the run.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.entry.id()
+    }
+
+    /// Whether its supervisor is dead.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.reach, Reach::Gone)
+    }
+
     fn name(&self) -> Option<&str> {
         self.info.as_ref()?.name.as_deref()
     }
@@ -136,15 +206,35 @@ impl Found {
     /// `k3f9`, or `k3f9 (nightly)` for a run with a name.
     #[must_use]
     pub fn label(&self) -> String {
+        let id = visible(self.id().as_bytes());
         match self.name() {
-            Some(name) => format!("{} ({name})", self.id),
-            None => self.id.clone(),
+            Some(name) => format!("{id} ({})", visible(name.as_bytes())),
+            None => id,
         }
     }
 
-    /// Removes the files of a run whose supervisor died, so that no client lists it again.
+    /// Removes the files of a run of this user whose supervisor died, so that no client lists it
+    /// again.
     pub fn forget(&self) {
-        drop(Files::of(&directory::path(), &self.id));
+        let user = nix::unistd::geteuid().as_raw();
+        if self.is_gone() && self.entry.directory().owner().is_ok_and(|owner| owner == user) {
+            self.entry.remove();
+        }
+    }
+
+    /// The end of the run, to be waited for.
+    ///
+    /// # Errors
+    /// The run does not answer, or its processes cannot be seen from here.
+    pub fn end(&self) -> Result<RunEnd, ClientError> {
+        let stream = self.entry.directory().connect(self.entry.socket(), ANSWER_TIMEOUT)?;
+        // The process that listens outlives its workers; the process that the user started ends
+        // last, and is its parent.
+        let listening = socket::peer(&stream)?.pid;
+        let parent = Stat::read(listening).map(|process| process.parent);
+        let processes = [Some(listening), parent].into_iter().flatten();
+        let processes: Vec<_> = processes.filter_map(|process| pidfd(process).ok()).collect();
+        if processes.is_empty() { Err(ClientError::Unseen) } else { Ok(RunEnd(processes)) }
     }
 
     /// Sends a query that has one answer.
@@ -152,26 +242,38 @@ impl Found {
     /// # Errors
     /// The run refuses, or does not answer.
     pub fn ask<T: DeserializeOwned>(self, query: Query) -> Result<T, ClientError> {
-        let mut lines = self.send(query)?;
-        read(&mut lines)
+        self.ask_within(query, ANSWER_TIMEOUT)
+    }
+
+    /// Sends a query that has one answer, which must have arrived within `limit`.
+    ///
+    /// # Errors
+    /// The run refuses, or does not answer.
+    pub fn ask_within<T: DeserializeOwned>(
+        self,
+        query: Query,
+        limit: Duration,
+    ) -> Result<T, ClientError> {
+        self.send(query, limit)?.answer()
     }
 
     /// Sends a query that is answered by a stream, and returns the stream's lines.
     ///
     /// # Errors
     /// The run refuses, or does not answer.
-    pub fn listen(self, query: Query) -> Result<impl BufRead, ClientError> {
-        let mut lines = self.send(query)?;
-        let () = read(&mut lines)?;
-        // The lines of a stream may be any time apart.
-        lines.get_ref().set_read_timeout(None)?;
-        Ok(lines)
+    pub fn listen(self, query: Query) -> Result<Lines, ClientError> {
+        let mut lines = self.send(query, ANSWER_TIMEOUT)?;
+        let () = lines.answer()?;
+        Ok(lines.without_limit()?)
     }
 
-    fn send(self, query: Query) -> Result<BufReader<UnixStream>, ClientError> {
-        let mut stream = self.stream.ok_or(ClientError::NoRun)?;
-        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+    fn send(self, query: Query, limit: Duration) -> Result<Lines, ClientError> {
+        let mut stream = match self.reach {
+            Reach::Live(stream) => stream,
+            Reach::Silent => return Err(ClientError::Silent("it accepts no connection".into())),
+            Reach::Gone => return Err(ClientError::NoRun),
+        };
+        stream.set_write_timeout(Some(limit))?;
         let mut line = serde_json::to_vec(&Request { schema: SCHEMA, query })?;
         line.push(b'\n');
         match stream.write_all(&line) {
@@ -179,48 +281,6 @@ impl Found {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             written => written?,
         }
-        Ok(BufReader::new(stream))
-    }
-}
-
-fn read<T: DeserializeOwned>(lines: &mut impl BufRead) -> Result<T, ClientError> {
-    let mut line = String::new();
-    match lines.read_line(&mut line) {
-        Ok(0) => return Err(ClientError::Silent("it hung up".into())),
-        // The kernel's error for a timeout that has passed.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            let reason = format!("it has said nothing for {} s", ANSWER_TIMEOUT.as_secs());
-            return Err(ClientError::Silent(reason));
-        }
-        read => read?,
-    };
-    parse(&line)
-}
-
-fn parse<T: DeserializeOwned>(line: &str) -> Result<T, ClientError> {
-    #[derive(Deserialize)]
-    struct Answer<T> {
-        ok: T,
-    }
-    match serde_json::from_str(line) {
-        Ok(refused) => Err(ClientError::Refused(refused)),
-        Err(_) => Ok(serde_json::from_str::<Answer<T>>(line)?.ok),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_read_and_an_unknown_code_is_still_a_refusal() {
-        assert!(matches!(parse::<()>(r#"{"ok":null}"#), Ok(())));
-        assert!(matches!(parse::<u32>(r#"{"ok":7}"#), Ok(7)));
-        assert!(matches!(parse::<u32>(r#"{"ok":"x"}"#), Err(ClientError::Garbled(_))));
-        let refused = r#"{"error":"of_tomorrow","why":7,"message":"not today"}"#;
-        match parse::<u32>(refused) {
-            Err(error @ ClientError::Refused(_)) => assert_eq!(error.to_string(), "not today"),
-            other => panic!("{other:?}"),
-        }
+        Ok(Lines::new(stream, limit))
     }
 }

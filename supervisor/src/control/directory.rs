@@ -1,15 +1,13 @@
 //! The directory of runs: it belongs to one user alone and holds `ID.sock` for each live run, and
 //! beside it `ID.json`, from which a client learns what a run was whose supervisor was killed.
+//!
+//! The place depends on the user alone and not on the environment, so that every shell, service and
+//! cron job of a user finds the runs of all others. A run takes the first place that it can use;
+//! clients look in all of them.
 
-use std::{
-    env, fs, io,
-    os::unix::{
-        fs::{DirBuilderExt, MetadataExt, PermissionsExt},
-        net::UnixListener,
-    },
-    path::{Path, PathBuf},
-};
+use std::{env, io, os::unix::net::UnixListener, path::PathBuf, sync::Arc};
 
+use files::Directory;
 use nix::unistd::geteuid;
 
 use records::RunInfo;
@@ -17,13 +15,15 @@ use records::RunInfo;
 /// The environment variable that names another directory of runs.
 pub const VARIABLE: &str = "SUPERVISOR_RUNTIME_DIR";
 
+/// The longest info, in bytes.
+const INFO_BYTES_MAX: usize = 1 << 20;
+
 /// Why a run has no control socket.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {reason}: name another directory in {VARIABLE}", path.display())]
 pub struct DirectoryError {
     path: PathBuf,
-    reason: String,
-    is_taken: bool,
+    reason: io::Error,
 }
 
 impl DirectoryError {
@@ -31,114 +31,128 @@ impl DirectoryError {
     /// killed: another id may succeed.
     #[must_use]
     pub fn is_taken(&self) -> bool {
-        self.is_taken
+        self.reason.kind() == io::ErrorKind::AddrInUse
     }
 }
 
-/// The path of the directory: from [`VARIABLE`], else below the user's runtime directory, else in
-/// the directory for temporary files.
+/// The places where a run may have its files, in the order in which it tries them: the one that
+/// [`VARIABLE`] names, or else those that this user has.
 #[must_use]
-pub fn path() -> PathBuf {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+pub fn places() -> Vec<PathBuf> {
+    if let Some(own) = env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+        return vec![own.into()];
+    }
     let uid = geteuid();
-    let usual = PathBuf::from(format!("/run/user/{uid}"));
-    if let Some(own) = set(VARIABLE) {
-        own
-    } else if let Some(user) = set("XDG_RUNTIME_DIR").or(usual.is_dir().then_some(usual)) {
-        user.join("supervisor")
-    } else if uid.is_root() && Path::new("/run").is_dir() {
-        "/run/supervisor".into()
-    } else {
-        env::temp_dir().join(format!("supervisor-{uid}"))
-    }
-}
-
-/// Creates the directory unless it exists, and rejects one that other users can read.
-fn create(directory: &Path) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(directory) {
-        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {
-            let found = fs::symlink_metadata(directory)?;
-            if !found.is_dir() || found.uid() != geteuid().as_raw() || found.mode() & 0o077 != 0 {
-                return Err(io::Error::other("it is not a directory of yours alone (mode 0700)"));
-            }
-            Ok(())
-        }
-        made => made,
-    }
+    let system = uid.is_root().then(|| "/run/supervisor".into());
+    let others = [format!("/run/user/{uid}/supervisor"), format!("/tmp/supervisor-{uid}")];
+    system.into_iter().chain(others.map(PathBuf::from)).collect()
 }
 
 /// The files of one run. They are removed when this is dropped.
 #[derive(Debug)]
 pub struct Files {
-    /// The path of the run's socket.
-    pub socket: PathBuf,
-    info: PathBuf,
+    entry: Entry,
+}
+
+/// The names of the files of one run in an open directory.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    directory: Arc<Directory>,
+    id: String,
 }
 
 impl Files {
-    /// The files of the run with this id, whether they exist or not.
-    #[must_use]
-    pub fn of(directory: &Path, id: &str) -> Self {
-        let of = |kind| directory.join(format!("{id}.{kind}"));
-        Self { socket: of("sock"), info: of("json") }
-    }
-
     /// Binds the run's socket and writes its info. The info is written second and removed first:
     /// a client that finds info but no listener knows that the supervisor was killed.
     ///
     /// # Errors
-    /// The directory is not private, the files cannot be created, or another run has them.
-    pub fn open(directory: &Path, info: &RunInfo) -> Result<(UnixListener, Self), DirectoryError> {
-        create(directory).and_then(|()| Self::bind(directory, info)).map_err(|error| {
-            DirectoryError {
-                path: directory.into(),
-                is_taken: error.kind() == io::ErrorKind::AddrInUse,
-                reason: error.to_string(),
+    /// No directory is private, the files cannot be created, or another run has them.
+    pub fn open(info: &RunInfo) -> Result<(UnixListener, Self), DirectoryError> {
+        let mut failed: Option<DirectoryError> = None;
+        for path in places() {
+            let error = match Self::open_in(path, info) {
+                Err(error) if !error.is_taken() => error,
+                opened => return opened,
+            };
+            // A place that other users spoilt says more than one that this machine does not have.
+            if failed.as_ref().is_none_or(|old| old.reason.kind() == io::ErrorKind::NotFound) {
+                failed = Some(error);
             }
-        })
+        }
+        Err(failed.unwrap_or_else(|| DirectoryError {
+            path: PathBuf::new(),
+            reason: io::ErrorKind::NotFound.into(),
+        }))
     }
 
-    fn bind(directory: &Path, info: &RunInfo) -> io::Result<(UnixListener, Self)> {
-        let json = serde_json::to_vec(info)?;
-        let socket = directory.join(format!("{}.sock", info.id));
-        let listener = UnixListener::bind(socket)?;
-        let files = Self::of(directory, &info.id);
-        // No other user can reach the socket before this: the directory is private.
-        fs::set_permissions(&files.socket, fs::Permissions::from_mode(0o600))?;
-        fs::write(&files.info, json)?;
-        Ok((listener, files))
-    }
-
-    /// The facts about the run; `None` where they cannot be read.
-    #[must_use]
-    pub fn info(&self) -> Option<RunInfo> {
-        serde_json::from_slice(&fs::read(&self.info).ok()?).ok()
-    }
-
-    /// Leaves the files in place: they belong to another process.
-    pub fn keep(self) {
-        std::mem::forget(self);
+    fn open_in(path: PathBuf, info: &RunInfo) -> Result<(UnixListener, Self), DirectoryError> {
+        let bind = || {
+            let directory = Arc::new(Directory::create_private(&path)?);
+            let entry = Entry { directory, id: info.id.clone() };
+            let json = serde_json::to_vec(info)?;
+            let listener = entry.directory.listen(&entry.socket())?;
+            let files = Self { entry };
+            files.entry.directory.write(&files.entry.info_name(), &json)?;
+            Ok((listener, files))
+        };
+        bind().map_err(|reason| DirectoryError { path, reason })
     }
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
+        self.entry.remove();
+    }
+}
+
+impl Entry {
+    /// The files of all runs in a directory.
+    pub(super) fn all(directory: &Arc<Directory>) -> io::Result<Vec<Self>> {
+        let id = |name: std::ffi::OsString| name.to_str()?.strip_suffix(".sock").map(str::to_owned);
+        let ids = directory.names()?.into_iter().filter_map(id);
+        Ok(ids.map(|id| Self { directory: Arc::clone(directory), id }).collect())
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn socket(&self) -> String {
+        format!("{}.sock", self.id)
+    }
+
+    fn info_name(&self) -> String {
+        format!("{}.json", self.id)
+    }
+
+    /// The facts about the run; `None` where they cannot be read.
+    pub(super) fn info(&self) -> Option<RunInfo> {
+        let json = self.directory.read(&self.info_name(), INFO_BYTES_MAX).ok()?;
+        serde_json::from_slice(&json).ok()
+    }
+
+    /// Removes the files.
+    pub(super) fn remove(&self) {
         // A user may have removed them by hand.
-        let _ = fs::remove_file(&self.info);
-        let _ = fs::remove_file(&self.socket);
+        let _ = self.directory.remove(&self.info_name());
+        let _ = self.directory.remove(&self.socket());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
+    use std::{borrow::Cow, fs};
 
     use super::*;
 
     #[test]
     fn a_run_leaves_the_files_of_another_run_alone() {
-        let directory =
-            env::temp_dir().join(format!("supervisor-directory-{}", std::process::id()));
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("runs");
         let info = RunInfo {
             id: "abcd".into(),
             name: None,
@@ -150,13 +164,14 @@ mod tests {
             has_jobs: false,
             total: None,
         };
-        let first = Files::open(&directory, &info).unwrap();
-        let error = Files::open(&directory, &RunInfo { pid: 8, ..info.clone() }).unwrap_err();
+        let first = Files::open_in(path.clone(), &info).unwrap();
+        let error = Files::open_in(path.clone(), &RunInfo { pid: 8, ..info.clone() }).unwrap_err();
         assert!(error.is_taken());
         assert!(error.to_string().ends_with("name another directory in SUPERVISOR_RUNTIME_DIR"));
-        assert_eq!((first.1.socket.exists(), first.1.info().unwrap().pid), (true, 7));
+        assert!(path.join("abcd.sock").exists());
+        assert_eq!(first.1.entry.info().unwrap().pid, 7);
         drop(first);
         // It is empty, or this fails.
-        fs::remove_dir(directory).unwrap();
+        fs::remove_dir(path).unwrap();
     }
 }

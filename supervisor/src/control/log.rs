@@ -6,8 +6,9 @@ use super::wire::GAP;
 use crate::model::OutputPiece;
 use pool::event::WorkerId;
 use records::{LogLine, json::push_line};
+use text::utf8::complete;
 
-/// A line is cut after this many bytes.
+/// A line is cut after this many bytes, or before the character that they end in.
 const LINE_BYTES_MAX: usize = 16 << 10;
 
 /// The beginnings of lines whose ends have not arrived, by worker and stream.
@@ -22,7 +23,12 @@ impl LineBuffers {
         let mut held = self.0.remove(&key).unwrap_or_default();
         for part in piece.bytes.split_inclusive(|byte| *byte == b'\n') {
             held.extend_from_slice(part);
-            if held.ends_with(b"\n") || held.len() >= LINE_BYTES_MAX {
+            while held.len() > LINE_BYTES_MAX {
+                let rest = held.split_off(complete(&held[..LINE_BYTES_MAX]));
+                write(piece.worker, piece.stream, &held, &mut out);
+                held = rest;
+            }
+            if held.ends_with(b"\n") {
                 write(piece.worker, piece.stream, &held, &mut out);
                 held.clear();
             }
@@ -85,6 +91,20 @@ mod tests {
         let lines_of: Vec<_> = records.map(|record| (record.worker, record.line)).collect();
         let expected = [(1, "one"), (2, "other"), (1, "two"), (1, ""), (1, "end")];
         assert_eq!(lines_of, expected.map(|(worker, line)| (worker, line.to_owned())));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let (worker, mut lines) = (WorkerId { slot: 1, generation: 1 }, LineBuffers::default());
+        let long = "a".to_owned() + &"€".repeat(LINE_BYTES_MAX) + "\n";
+        let pieces = long.as_bytes().chunks(LINE_BYTES_MAX);
+        let records: Vec<u8> = pieces
+            .flat_map(|bytes| lines.push(&OutputPiece { worker, stream: 1, bytes: bytes.into() }))
+            .collect();
+        let records = records.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let text: String =
+            records.map(|line| serde_json::from_slice::<LogLine>(line).unwrap().line).collect();
+        assert!(text + "\n" == long);
     }
 
     #[test]

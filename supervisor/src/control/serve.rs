@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    directory::{self, DirectoryError, Files},
+    directory::{DirectoryError, Files},
     log::LineBuffers,
     wire::{Answer, GAP, Query, REQUEST_BYTES_MAX, Request, SCHEMA, WithMessage},
 };
@@ -50,7 +50,7 @@ impl Server {
     /// # Errors
     /// The socket cannot be created; the run can go on without it.
     pub fn open(info: &RunInfo) -> Result<Self, DirectoryError> {
-        let (listener, files) = Files::open(&directory::path(), info)?;
+        let (listener, files) = Files::open(info)?;
         Ok(Self { listener, files })
     }
 

@@ -100,6 +100,7 @@ pub struct Refused {
 mod tests {
     use super::*;
     use crate::model::{Done, Refusal};
+    use fuzz::{Checked, Did, Target};
 
     #[test]
     fn a_request_is_one_flat_object() {
@@ -165,5 +166,43 @@ mod tests {
             "input_not_kept",
         ];
         assert_eq!(codes, expected);
+    }
+
+    fn requests() -> Target {
+        let seeds = [
+            r#"{"schema":1,"ask":"act","act":"kill","worker":{"slot":2,"generation":7}}"#,
+            r#"{"schema":1,"ask":"act","act":"scale","workers":4}"#,
+            r#"{"schema":1,"ask":"act","act":"retry","job":12}"#,
+            r#"{"schema":1,"ask":"act","act":"stop","now":true}"#,
+            r#"{"schema":1,"ask":"logs","worker":null,"follow":true}"#,
+            r#"{"schema":1,"ask":"look"}"#,
+        ];
+        let words =
+            &["null", "{", "}", "\"ask\":", "\"act\":", "\\u0000", "[", "true", "1e9", "\"drain\""];
+        Target { name: "requests", seeds: seeds.map(|seed| seed.as_bytes().to_vec()).into(), words }
+    }
+
+    /// A request is read back from what is written of it.
+    fn check(input: &[u8], write: impl Fn(&Request) -> Vec<u8>) -> Checked {
+        let Ok(request) = serde_json::from_slice::<Request>(input) else { return Ok(Did::Refuse) };
+        match serde_json::from_slice::<Request>(&write(&request)) {
+            Ok(again) if again == request => Ok(Did::Accept),
+            again => Err(format!("{request:?} is read back as {again:?}")),
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_request_or_refused() {
+        requests().fuzz(|input| check(input, |request| serde_json::to_vec(request).unwrap()));
+    }
+
+    #[test]
+    fn a_request_that_loses_its_schema_would_be_found() {
+        requests().finds(|input| {
+            check(input, |request| {
+                let request = Request { schema: SCHEMA, ..request.clone() };
+                serde_json::to_vec(&request).unwrap()
+            })
+        });
     }
 }

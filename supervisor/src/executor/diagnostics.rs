@@ -7,7 +7,7 @@ use std::{
 
 use pool::{Input, MemorySample, event::WorkerId, hang::Hang};
 use process::{
-    memory::{MemorySampler, TreeMemory},
+    memory::MemorySampler,
     proc::thread_cpu_time,
     tree::{Spent, Tree, Usage},
 };
@@ -54,9 +54,8 @@ impl Diagnostics {
         let before = thread_cpu_time();
         self.memory.refresh();
         let sample = |(worker, pid)| {
-            let found = self.memory.sample(pid, self.includes_worker, limit).unwrap_or_default();
-            let TreeMemory { resident_bytes, proportional_bytes } = found;
-            (worker, MemorySample { resident_bytes, proportional_bytes })
+            let found = self.memory.sample(pid, self.includes_worker, limit);
+            (worker, found.unwrap_or(MemorySample::Held(0)))
         };
         let samples = workers.map(sample).collect();
         let took = thread_cpu_time().saturating_sub(before);

@@ -12,10 +12,11 @@
 mod connection;
 mod diagnostics;
 mod event_queue;
-mod orphans;
 mod output;
+mod progress_news;
 mod random;
 mod reply_reader;
+mod stall;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -35,8 +36,8 @@ use self::{
     connection::{Connection, Received},
     diagnostics::Diagnostics,
     event_queue::{EventQueue, NewsSender},
-    orphans::Orphans,
     random::Random,
+    stall::StallWatch,
     start::Starter,
 };
 use crate::{settings::Settings, sink::Outlet};
@@ -45,7 +46,7 @@ use pool::{
     signal::Signal,
 };
 use process::ProcessHandle;
-use process::{KillScope, descriptors::OpenFiles};
+use process::{KillScope, descriptors::OpenFiles, tree::Orphans};
 
 /// The worker processes of a run.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ pub struct Executor {
     /// `None` where processes that workers leave behind are left alone.
     orphans: Option<Rc<Orphans>>,
     random: Random,
+    stalls: Rc<StallWatch>,
 }
 
 /// What actions on a worker need.
@@ -115,11 +117,12 @@ impl Executor {
         if let Some(orphans) = &orphans {
             tokio::task::spawn_local(Rc::clone(orphans).reap_all());
         }
+        let timeout = settings.jobs.as_ref().and_then(|jobs| jobs.rules.timeout);
         let starter = Starter::new(settings, open_files, Rc::clone(&outlet), orphans.clone());
         Ok(Self {
             open_files,
             stop_signal: settings.stop_signal,
-            outlet,
+            outlet: Rc::clone(&outlet),
             diagnostics: Diagnostics::new(!starter.starts_launchers()),
             starter,
             workers: BTreeMap::new(),
@@ -128,6 +131,7 @@ impl Executor {
             handling: None,
             orphans,
             random,
+            stalls: Rc::new(StallWatch::new(timeout, outlet)),
         })
     }
 
@@ -196,6 +200,21 @@ impl Executor {
                 self.events.push(Input::StartExamined { worker: *worker, unserved });
             }
             Action::Requeued { .. } | Action::Emit(_) => {}
+        }
+    }
+
+    /// Sends a signal of a user to a worker's process, or to the command that a launcher runs.
+    ///
+    /// # Errors
+    /// There is no such process, or the system refused it.
+    pub fn signal_worker(&self, worker: WorkerId, signal: Signal) -> io::Result<()> {
+        let gone = || io::Error::other("it has ended");
+        let handle = self.workers.get(&worker).ok_or_else(gone)?;
+        match &handle.connection {
+            Some(connection) if self.starter.starts_launchers() => {
+                connection.signal_job_process(signal)
+            }
+            _ => handle.leader.signal_leader(signal),
         }
     }
 
@@ -283,6 +302,9 @@ impl Executor {
         if resume {
             connection.send_message(&ToWorker::Resume);
         }
+        if connection.awaits_first_line() {
+            self.stalls.begin(worker, handle.leader.clone(), connection);
+        }
         connection.send_jobs(orders).into_iter().for_each(|news| handle.news.send(news));
         connection.flush();
     }
@@ -294,7 +316,7 @@ impl Executor {
         let mut received = Received::default();
         let retracted = connection.retract(&mut received);
         if let Some(pid) = handle.leader.pid() {
-            reply_reader::forward_reports(worker, pid, connection, &self.outlet, &received);
+            reply_reader::forward_reports(worker, pid, connection, &self.outlet, &mut received);
         }
         connection.answered(received.replies.len());
         let started = *retracted.as_ref().unwrap_or(&None);

@@ -8,11 +8,8 @@ use std::{cell::RefCell, io, rc::Rc};
 use tokio::net::unix::pipe::Receiver;
 
 use super::connection::Connection;
-use crate::{
-    model::TAIL_BYTES,
-    sink::{LineBuffer, Origin, Outlet, PIECE_BYTES},
-};
-use process::descriptors::{bytes_waiting, look_ahead};
+use crate::sink::{LineBuffer, Origin, Outlet, PIECE_BYTES};
+use process::descriptors::{Tail, bytes_waiting};
 
 /// One output stream of one worker.
 #[derive(Debug)]
@@ -31,7 +28,7 @@ struct State {
     /// The beginning of a line that is not complete yet.
     buffer: LineBuffer,
     /// The end of the output since the last reply; `None` where it is not needed as evidence.
-    tail: Option<Vec<u8>>,
+    tail: Option<Tail>,
     /// Sequence number of the job that ran when the pipe was last known to be empty.
     empty_at: u64,
     /// Whether the stream has ever carried output.
@@ -50,7 +47,7 @@ impl OutputStream {
         let state = RefCell::new(State {
             has_ended: false,
             buffer: LineBuffer::default(),
-            tail: keeps_tail.then(Vec::new),
+            tail: keeps_tail.then(Tail::default),
             empty_at: 0,
             has_printed: false,
         });
@@ -138,14 +135,8 @@ impl OutputStream {
     /// The end of the output since the last reply, including what is still in the pipe.
     pub(super) fn tail(&self) -> Vec<u8> {
         let state = self.state.borrow();
-        let Some(tail) = &state.tail else { return Vec::new() };
-        let mut tail = tail.clone();
-        if !state.has_ended {
-            // The most useful lines may wait in the pipe until the outlet has room.
-            tail.extend(look_ahead(&self.pipe).unwrap_or_default());
-        }
-        truncate_to_tail(&mut tail);
-        tail
+        let pipe = (!state.has_ended).then_some(&self.pipe);
+        state.tail.as_ref().map(|tail| tail.with_waiting(pipe)).unwrap_or_default()
     }
 
     /// Whether there was output since the last reply.
@@ -176,8 +167,7 @@ impl OutputStream {
             let length = self.pipe.try_read(piece)?;
             let state = &mut *self.state.borrow_mut();
             if let Some(tail) = &mut state.tail {
-                tail.extend_from_slice(&piece[..length]);
-                truncate_to_tail(tail);
+                tail.push(&piece[..length]);
             }
             let origin = self.origin(state.empty_at);
             self.outlet.output(origin, &piece[..length], &mut state.buffer);
@@ -203,9 +193,4 @@ impl OutputStream {
             self.outlet.output_ended(self.origin(state.empty_at), &mut state.buffer);
         }
     }
-}
-
-fn truncate_to_tail(bytes: &mut Vec<u8>) {
-    let surplus = bytes.len().saturating_sub(TAIL_BYTES);
-    bytes.drain(..surplus);
 }

@@ -12,8 +12,11 @@ use super::{
     connection::{Connection, Received},
     event_queue::NewsSender,
     output::OutputStream,
+    progress_news::ProgressNews,
 };
-use crate::sink::Outlet;
+use tokio::time::timeout_at;
+
+use crate::sink::{Origin, Outlet, Stream};
 use pool::{Memory, News, Remains, Reply, event::WorkerId, exit::Pipe};
 use process::proc;
 
@@ -46,11 +49,13 @@ pub(super) struct ReplyReader {
     recycle_bytes: Option<u64>,
     /// When its memory is sampled next, if a rule depends on it.
     sample_at: Option<Instant>,
+    progress: ProgressNews,
 }
 
 impl ReplyReader {
     pub(super) fn new(channels: Channels, recycle_bytes: Option<u64>) -> Self {
-        Self { channels, recycle_bytes, sample_at: None }
+        let progress = ProgressNews::default();
+        Self { channels, recycle_bytes, sample_at: None, progress }
     }
 
     /// Forwards messages until the worker closes its reply pipe or violates the protocol.
@@ -61,15 +66,28 @@ impl ReplyReader {
         let news = Rc::clone(&self.channels.news);
         let closed = Rc::clone(&news);
         self.channels.connection.on_hang_up(move || closed.send(News::Closed(Pipe::Jobs)));
+        if let Some(abilities) = self.channels.connection.abilities_without_hello() {
+            news.send(News::Hello(abilities));
+        }
         let mut had_output = false;
         loop {
             news.credit().await;
-            if had_output {
+            if had_output && self.channels.outlet.writes_declared() {
                 // As for the worker's own streams: a flood slows down only this worker.
                 self.channels.outlet.room().await;
             }
             let mut received = Received::default();
-            let result = self.channels.connection.receive(&mut received).await;
+            let receive = self.channels.connection.receive(&mut received);
+            let result = match self.progress.due() {
+                None => receive.await,
+                Some(due) => match timeout_at(due, receive).await {
+                    Ok(result) => result,
+                    Err(_) => {
+                        self.progress.take_due().into_iter().for_each(|it| news.send(it));
+                        continue;
+                    }
+                },
+            };
             had_output = !received.output.is_empty();
             self.forward(received);
             match result {
@@ -80,7 +98,7 @@ impl ReplyReader {
         }
     }
 
-    fn forward(&mut self, received: Received) {
+    fn forward(&mut self, mut received: Received) {
         // What the worker has at its hello is what its growth is compared with.
         let says_hello = received.hello.is_some();
         let at_first = self.recycle_bytes.filter(|_| says_hello);
@@ -91,7 +109,10 @@ impl ReplyReader {
         if connection.has_waiting_jobs() {
             output.iter().for_each(|stream| stream.note_running_job());
         }
-        self.channels.forward_reports(&received);
+        self.channels.forward_reports(&mut received);
+        if let Some((id, progress)) = received.progress.take() {
+            self.progress.note(id, progress).into_iter().for_each(|it| news.send(it));
+        }
         if let Some(abilities) = received.hello {
             // Output from before the hello belongs to no job.
             output.iter().for_each(|stream| stream.clear_tail());
@@ -143,19 +164,22 @@ impl ReplyReader {
 impl Channels {
     /// Handles what the worker reported about jobs besides their replies: their output and their
     /// processes.
-    fn forward_reports(&self, received: &Received) {
+    fn forward_reports(&self, received: &mut Received) {
         forward_reports(self.worker, self.pid, &self.connection, &self.outlet, received);
     }
 
     /// Reads what a dead worker left, after its [`ReplyReader`] was aborted.
     pub(super) fn finish(&self) -> Remains {
         let mut received = Received::default();
-        let output = self.output.each_ref().map(|stream| stream.tail()).concat();
+        let mut output = self.output.each_ref().map(|stream| stream.tail()).concat();
         let (started, result) = self.connection.finish(&mut received);
+        output.extend(self.connection.unfinished_line());
         self.output.iter().for_each(|stream| stream.catch_up());
-        self.forward_reports(&received);
+        self.forward_reports(&mut received);
+        self.outlet.forsake(self.worker);
         self.connection.kill_job_process();
-        let (spoke, broken) = (received.hello.is_some(), result.err());
+        let has_spoken = || self.connection.abilities_without_hello().is_some();
+        let (spoke, broken) = (received.hello.is_some() || has_spoken(), result.err());
         Remains { spoke, replies: received.replies, started, broken, output }
     }
 }
@@ -167,8 +191,13 @@ pub(super) fn forward_reports(
     pid: i32,
     connection: &Connection,
     outlet: &Outlet,
-    received: &Received,
+    received: &mut Received,
 ) {
     connection.update_job_process(received, pid);
-    outlet.declared(worker, pid, &received.output);
+    for (job, stream, bytes) in received.output.drain(..) {
+        // A worker may name any job, and is believed only about its own.
+        let job = Some(job).filter(|job| connection.has_job(*job));
+        outlet.declared(Origin { worker, pid, stream: Stream::of(stream), job }, &bytes);
+    }
+    outlet.complete(worker, &mut received.replies);
 }

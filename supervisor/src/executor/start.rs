@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     rc::Rc,
 };
 
@@ -10,14 +10,13 @@ use protocol::wire;
 use tokio::net::unix::pipe;
 
 use super::{
-    connection::{Connection, ReadBuffer, read_buffer},
+    connection::{Connection, Line, read_buffer},
     event_queue::NewsSender,
-    orphans::Orphans,
     worker_task::WorkerTask,
 };
 use crate::{
     launcher::config::Config,
-    settings::{CommandSettings, Jobs, Settings},
+    settings::{CommandSettings, Jobs, Settings, Wire},
     sink::Outlet,
 };
 use pool::{
@@ -26,12 +25,16 @@ use pool::{
     exit::{StartFault, StartStep},
 };
 use process::Process;
-use process::{KillScope, Program, descriptors::OpenFiles, proc::OomWatch, spawn::SpawnSpec};
+use process::{
+    KillScope, Program, descriptors::OpenFiles, proc::OomWatch, spawn::SpawnSpec, tree::Orphans,
+};
 
 /// The environment variable that holds the number of the worker's slot.
 const SLOT_VARIABLE: &str = "SUPERVISOR_WORKER";
-/// The descriptor numbers in a worker that takes jobs: jobs, replies, recorder.
+/// The descriptor numbers in a worker that speaks the protocol: jobs, replies, recorder.
 const CONNECTION_FDS: [i32; 3] = [3, 4, 5];
+/// The descriptor number in a line worker of the pipe of jobs; its replies are its stdout.
+const LINES_FDS: [i32; 1] = [0];
 
 /// What the workers of a run have in common.
 #[derive(Debug)]
@@ -41,13 +44,12 @@ pub(super) struct Starter {
     /// Number of slots when the run began.
     workers: u32,
     kill_scope: KillScope,
-    /// Longest frame, in bytes; `None` if the workers take no jobs.
-    pub(super) frame_bytes_max: Option<usize>,
+    /// `None` if the workers take no jobs.
+    pub(super) line: Option<Line>,
     recycle_bytes: Option<u64>,
     /// What launchers run; `None` if the workers are the user's program.
     commands: Option<CommandSettings>,
     outlet: Rc<Outlet>,
-    buffer: ReadBuffer,
     oom: Rc<OomWatch>,
     orphans: Option<Rc<Orphans>>,
 }
@@ -65,11 +67,15 @@ impl Starter {
             open_files,
             workers: settings.workers.get(),
             kill_scope: settings.kill_scope,
-            frame_bytes_max: jobs.map(|jobs| jobs.frame_bytes_max),
+            line: jobs.map(|jobs| Line {
+                wire: jobs.wire,
+                frame_bytes_max: jobs.frame_bytes_max,
+                is_launcher: jobs.commands.is_some(),
+                buffer: read_buffer(),
+            }),
             recycle_bytes: jobs.and_then(Jobs::recycle_bytes),
             commands: jobs.and_then(|jobs| jobs.commands.clone()),
             outlet,
-            buffer: read_buffer(),
             oom: Rc::default(),
             orphans,
         }
@@ -91,24 +97,27 @@ impl Starter {
         jitter: Jitter,
     ) -> Result<WorkerTask, StartFault> {
         let spawn_fault = |error: io::Error| StartFault::new(StartStep::Spawn, &error);
-        let open = |frame_bytes_max| {
-            let buffer = Rc::clone(&self.buffer);
-            Connection::open(worker, frame_bytes_max, self.starts_launchers(), buffer)
-        };
-        let connection = self.frame_bytes_max.map(open).transpose().map_err(spawn_fault)?;
+        let open = |line| Connection::open(worker, line);
+        let (connection, far) =
+            self.line.as_ref().map(open).transpose().map_err(spawn_fault)?.unzip();
         let (stdout, worker_stdout) = output_pipe().map_err(spawn_fault)?;
         let (stderr, worker_stderr) = output_pipe().map_err(spawn_fault)?;
         let launch = self.launch(worker).map_err(spawn_fault)?;
-        let passed = connection.as_ref().map(|(_, far)| far.descriptors());
-        let passed: &[BorrowedFd<'_>] = passed.as_ref().map_or(&[], |passed| passed);
-        let (stdout_end, stderr_end) = (worker_stdout.into(), worker_stderr.into());
-        let process = Process::start(&launch, passed, stdout_end, stderr_end, self.kill_scope)?;
+        let (passed, replies) = far.map_or_else(Default::default, |far| match far.recorder {
+            Some(recorder) => (vec![far.jobs, far.replies, recorder], None),
+            None => (vec![far.jobs], Some(far.replies)),
+        });
+        let passed: Vec<BorrowedFd<'_>> = passed.iter().map(AsFd::as_fd).collect();
+        // The stdout of a line worker is its replies, so nothing else is read from it.
+        let stdout_end = replies.unwrap_or(worker_stdout).into();
+        let stderr_end = worker_stderr.into();
+        let process = Process::start(&launch, &passed, stdout_end, stderr_end, self.kill_scope)?;
         if let (Some(orphans), Some(pid)) = (&self.orphans, process.pid()) {
             orphans.add_worker(pid);
         }
-        let connection = connection.map(|(connection, _)| Rc::new(connection));
+        let connection = connection.map(Rc::new);
         if let Some(connection) = &connection {
-            // The hello.
+            // The hello, if there is one.
             connection.flush();
         }
         Ok(WorkerTask {
@@ -128,15 +137,19 @@ impl Starter {
     }
 
     fn launch(&self, worker: WorkerId) -> io::Result<SpawnSpec> {
-        let takes_jobs = self.frame_bytes_max.is_some();
-        let fds = if takes_jobs { &CONNECTION_FDS[..] } else { &[] };
+        let wire = self.line.as_ref().map(|line| line.wire);
+        let fds = match wire {
+            Some(Wire::Frames) => &CONNECTION_FDS[..],
+            Some(Wire::Lines) => &LINES_FDS[..],
+            None => &[],
+        };
         let mut launch = SpawnSpec::new(&self.program, self.open_files, fds);
         launch.set_env(SLOT_VARIABLE, &worker.slot.to_string());
         if let Some(commands) = &self.commands {
             let limits = launch.take_limits();
             let config = Config::new(commands, limits, worker.slot, self.workers);
             launch.make_built_in(config.to_bytes().map_err(io::Error::other)?);
-        } else if takes_jobs {
+        } else if wire == Some(Wire::Frames) {
             let [jobs, replies, recorder] = CONNECTION_FDS;
             launch.announce(wire::VARIABLE, &format!(":{jobs}:{replies}:{recorder}"));
         }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, fmt::Write as _, time::Duration};
 
 use nix::sys::signal::SigSet;
 use pool::{
-    Abilities, Answer, Order, Reply,
+    Abilities, Answer, Order, Reply, Unsendable,
     exit::{StartStep, Status},
     job::Payload,
     limits::Limits,
@@ -20,9 +20,9 @@ use protocol::{
 };
 use tokio::{runtime::LocalOptions, time::timeout};
 
-use super::*;
+use super::{connection::Line, *};
 use crate::{
-    settings::{Output, Workers},
+    settings::{Output, Wire, Workers},
     sink::writer::Writer,
 };
 
@@ -64,7 +64,7 @@ fn settings(argv: &[&str]) -> Settings {
 }
 
 fn outlet(settings: &Settings) -> Outlet {
-    Outlet::new(settings, Writer::open(Vec::new()).unwrap(), None)
+    Outlet::new(settings, Writer::open(Vec::new(), false).unwrap(), None)
 }
 
 /// An executor of workers that run `argv`. They take jobs if `takes_jobs`.
@@ -75,7 +75,12 @@ fn executor(argv: &[&str], takes_jobs: bool) -> Executor {
     let random = Random::new(1);
     let mut executor =
         Executor::with_random(&settings, open_files, Rc::new(outlet), child_news, random).unwrap();
-    executor.starter.frame_bytes_max = takes_jobs.then_some(FRAME_BYTES_MAX);
+    executor.starter.line = takes_jobs.then(|| Line {
+        wire: Wire::Frames,
+        frame_bytes_max: FRAME_BYTES_MAX,
+        is_launcher: false,
+        buffer: connection::read_buffer(),
+    });
     executor
 }
 
@@ -228,9 +233,8 @@ fn jobs_are_sent_and_answered_or_reported_as_unsendable() {
         let orders = vec![order(70, 1, &[b'x'; FRAME_BYTES_MAX]), order(71, 2, b"one")];
         executor.perform(&Action::Send { worker: WORKER, resume: false, orders });
         let unsendable = next(&mut executor).await;
-        let News::Unsendable { id: 70, bytes, bytes_max } = unsendable else {
-            panic!("{unsendable:?}");
-        };
+        let News::Unsendable { id: 70, why } = unsendable else { panic!("{unsendable:?}") };
+        let Unsendable::TooLong { bytes, bytes_max } = why else { panic!("{why:?}") };
         assert!(bytes > bytes_max && bytes_max == FRAME_BYTES_MAX as u64);
         assert_eq!(executor.current_jobs().collect::<Vec<_>>(), [(WORKER, 71)]);
 

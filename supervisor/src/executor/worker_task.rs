@@ -27,7 +27,6 @@ use tokio::{net::unix::pipe::Receiver, task::spawn_local};
 use super::{
     connection::Connection,
     event_queue::NewsSender,
-    orphans::Orphans,
     output::OutputStream,
     reply_reader::{Channels, ReplyReader},
 };
@@ -38,7 +37,7 @@ use pool::{
     exit::{ProcessEnd, says_out_of_memory},
 };
 use process::Process;
-use process::proc::OomWatch;
+use process::{proc::OomWatch, tree::Orphans};
 
 /// A worker's process, its pipes, and what the task needs to watch them.
 pub(super) struct WorkerTask {

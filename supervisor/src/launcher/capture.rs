@@ -1,25 +1,29 @@
-//! The output of a command: the launcher keeps it up to a bound or passes it on at once, or the
-//! command writes it to files directly.
+//! The output of a command: the launcher keeps it for the reply or passes it on at once, or the
+//! command writes it to files directly. Of a long output, the launcher sends the beginning ahead of
+//! the reply, so that neither its memory nor the size of a frame bounds what a command may write.
 
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     mem,
     os::fd::{AsFd, BorrowedFd},
-    path::Path,
 };
 
+use files::Directory;
 use memchr::memrchr;
 use worker::{ServeError, Worker};
 
 use super::{STREAMS, report::CommandReport, stdio::Pipe};
-use crate::{model::TAIL_BYTES, settings};
+use crate::{model::tag, settings};
 use pool::{command::Gap, exit::says_out_of_memory};
+use process::descriptors::TAIL_BYTES;
 
 /// Bytes that are read from one stream before the others have their turn.
 const PIECE_BYTES: usize = 256 << 10;
-/// Lines above this length, in bytes, are passed on in parts.
+/// Lines above this length, in bytes, are passed on in parts, which the supervisor puts together.
 const LINE_BYTES_MAX: usize = 1 << 20;
+/// The most bytes of a stream that are kept for the reply.
+const KEPT_BYTES_MAX: usize = 1 << 20;
 /// Buffers that have grown beyond this size, in bytes, are freed after the command.
 const LARGE_BYTES: usize = 1 << 20;
 
@@ -29,6 +33,8 @@ pub(super) struct Capture {
     how: settings::Capture,
     pipes: Option<[Pipe; 2]>,
     files: Option<[File; 2]>,
+    /// The directory of the files, once a command has written there.
+    directory: Option<Directory>,
     streams: [Kept; 2],
     /// The incomplete last line of each stream.
     held: [Vec<u8>; 2],
@@ -39,27 +45,37 @@ pub(super) struct Capture {
     reply: Vec<u8>,
 }
 
-/// The head and the tail of a stream, with a gap between them where it is longer than the bound.
+/// The part of a stream that is in memory: the end of it, or with a limit the end of the beginning
+/// and the end.
 #[derive(Debug)]
 struct Kept {
     bytes: Vec<u8>,
-    bytes_max: usize,
+    /// The number of bytes before them that were sent ahead.
+    sent: u64,
+    limit: Option<Limit>,
     gap: Gap,
+}
+
+/// How many bytes of a stream are kept.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    head: u64,
+    tail: usize,
 }
 
 impl Capture {
     pub(super) fn new(how: settings::Capture) -> Self {
-        let bytes_max = match how {
-            settings::Capture::Keep { bytes_max } => {
-                usize::try_from(bytes_max).unwrap_or(usize::MAX)
-            }
-            _ => TAIL_BYTES,
+        let limit = match how {
+            settings::Capture::Keep { bytes_max } => bytes_max.map(Limit::new),
+            // The end is evidence of why the command failed.
+            _ => Some(Limit { head: 0, tail: TAIL_BYTES }),
         };
-        let kept = || Kept { bytes: Vec::new(), bytes_max, gap: Gap::default() };
+        let kept = || Kept { bytes: Vec::new(), sent: 0, limit, gap: Gap::default() };
         Self {
             how,
             pipes: None,
             files: None,
+            directory: None,
             streams: [kept(), kept()],
             held: [Vec::new(), Vec::new()],
             prefix: Vec::new(),
@@ -74,8 +90,7 @@ impl Capture {
         match &self.how {
             settings::Capture::Pass { tag: true, .. } => {
                 self.prefix.clear();
-                let shown = payload.iter().map(|byte| if *byte == 0 { b' ' } else { *byte });
-                self.prefix.extend(shown);
+                self.prefix.extend_from_slice(&tag(payload));
                 self.prefix.push(b'\t');
             }
             settings::Capture::Files(_) if attempt == 1 => self.name = number.to_string(),
@@ -87,7 +102,11 @@ impl Capture {
     /// Opens the files or pipes that the command writes its two streams to.
     pub(super) fn open(&mut self) -> io::Result<[BorrowedFd<'_>; 2]> {
         if let settings::Capture::Files(directory) = &self.how {
-            let files = open_files(directory, &self.name)?;
+            let directory = match self.directory.take() {
+                Some(directory) => directory,
+                None => files::create_directory(directory)?,
+            };
+            let files = open_files(self.directory.insert(directory), &self.name)?;
             return Ok(self.files.insert(files).each_ref().map(AsFd::as_fd));
         }
         let pipes = match self.pipes.take() {
@@ -128,10 +147,12 @@ impl Capture {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) => return Err(error.into()),
         };
-        if let settings::Capture::Pass { lines, .. } = self.how {
-            self.pass_on(index, before, lines, worker)?;
+        match self.how {
+            settings::Capture::Pass { lines, .. } => self.pass_on(index, before, lines, worker)?,
+            settings::Capture::Keep { .. } => self.send_ahead(index, worker)?,
+            settings::Capture::Files(_) => {}
         }
-        self.streams[index].bound();
+        self.streams[index].cut(PIECE_BYTES);
         Ok(ended)
     }
 
@@ -154,6 +175,18 @@ impl Capture {
     fn waits(&self, index: usize) -> bool {
         let pipe = self.pipes.as_ref().map(|pipes| &pipes[index]);
         pipe.is_some_and(|pipe| process::descriptors::bytes_waiting(pipe.reader()) > 0)
+    }
+
+    /// Sends the beginning of a stream to the supervisor, once there is too much for a reply.
+    fn send_ahead(&mut self, index: usize, worker: &mut Worker) -> Result<(), ServeError> {
+        let kept = &mut self.streams[index];
+        let length = kept.surplus();
+        if length > 0 {
+            worker.output(STREAMS[index].1, &kept.bytes[..length])?;
+            kept.bytes.drain(..length);
+            kept.sent += length as u64;
+        }
+        Ok(())
     }
 
     /// Passes on what was kept from the index `before` on.
@@ -203,7 +236,7 @@ impl Capture {
         self.files = None;
         self.reply.clear();
         if let settings::Capture::Keep { .. } = self.how {
-            self.streams.iter_mut().for_each(Kept::cut);
+            self.streams.iter_mut().for_each(|kept| kept.cut(0));
             report.written = self.streams.each_ref().map(|kept| kept.bytes.len() as u64);
             report.gaps = self.streams.each_ref().map(|kept| kept.gap);
             let [stdout, stderr] = &mut self.streams;
@@ -230,34 +263,54 @@ impl Capture {
     }
 }
 
+impl Limit {
+    /// Keeps so many bytes: the beginning, and at the end as much as memory holds.
+    fn new(bytes_max: u64) -> Self {
+        let tail = (bytes_max / 2).min(KEPT_BYTES_MAX as u64);
+        Self { head: bytes_max - tail, tail: usize::try_from(tail).unwrap_or(KEPT_BYTES_MAX) }
+    }
+}
+
 impl Kept {
     fn clear(&mut self) {
         self.bytes.clear();
-        self.gap = Gap::default();
+        (self.sent, self.gap) = (0, Gap::default());
     }
 
-    /// Cuts the middle out once the stream is half as long again as its bound, so that each byte is
-    /// moved only a few times.
-    fn bound(&mut self) {
-        if self.bytes.len() > self.bytes_max.saturating_add(self.bytes_max / 2 + PIECE_BYTES) {
-            self.cut();
+    /// The number of bytes to be sent ahead. The last bytes stay, because they are evidence.
+    fn surplus(&self) -> usize {
+        if self.bytes.len() <= KEPT_BYTES_MAX {
+            return 0;
         }
+        (self.bytes.len() - TAIL_BYTES).min(self.head())
     }
 
-    fn cut(&mut self) {
-        let head = self.bytes_max / 2;
-        let surplus = self.bytes.len().saturating_sub(self.bytes_max);
-        if surplus > 0 {
+    /// The number of bytes in memory that belong to the beginning of the stream.
+    fn head(&self) -> usize {
+        let head = self.limit.map_or(u64::MAX, |limit| limit.head - self.sent);
+        usize::try_from(head).unwrap_or(usize::MAX)
+    }
+
+    /// Cuts out what is between the beginning and the end, if it is more than `slack` bytes, so that
+    /// each byte is moved only a few times.
+    fn cut(&mut self, slack: usize) {
+        let Some(limit) = self.limit else { return };
+        let head = self.head();
+        let surplus = self.bytes.len().saturating_sub(head.saturating_add(limit.tail));
+        if surplus > slack {
             self.bytes.drain(head..head + surplus);
-            self.gap = Gap { at: head as u64, bytes: self.gap.bytes + surplus as u64 };
+            self.gap = Gap { at: limit.head, bytes: self.gap.bytes + surplus as u64 };
         }
     }
 }
 
-fn open_files(directory: &Path, name: &str) -> io::Result<[File; 2]> {
+fn open_files(directory: &Directory, name: &str) -> io::Result<[File; 2]> {
     let open = |stream: &str| {
-        let path = directory.join(format!("{name}.{stream}"));
-        File::options().read(true).write(true).create(true).truncate(true).open(path)
+        // A fault of a start has an error number.
+        directory.create(&format!("{name}.{stream}")).map_err(|error| match error.raw_os_error() {
+            Some(_) => error,
+            None => io::Error::from_raw_os_error(libc::EPERM),
+        })
     };
     Ok([open("stdout")?, open("stderr")?])
 }
@@ -277,25 +330,33 @@ mod tests {
 
     proptest! {
         #[test]
-        fn long_output_keeps_its_head_and_its_tail(
-            pieces in prop::collection::vec(0usize..400_000, 0..12),
-            bytes_max in 0usize..300_000,
+        fn long_output_is_sent_ahead_and_only_a_limit_cuts_it(
+            pieces in prop::collection::vec(0usize..1_500_000, 0..6),
+            bytes_max in prop::option::of(0u64..4_000_000),
         ) {
             let all: Vec<u8> = (0..=250u8).cycle().take(pieces.iter().sum()).collect();
-            let mut kept = Kept { bytes: Vec::new(), bytes_max, gap: Gap::default() };
-            let mut rest = &all[..];
+            let limit = bytes_max.map(Limit::new);
+            let mut kept = Kept { bytes: Vec::new(), sent: 0, limit, gap: Gap::default() };
+            let (mut rest, mut out) = (&all[..], Vec::new());
             for length in pieces {
                 kept.bytes.extend_from_slice(&rest[..length]);
                 rest = &rest[length..];
-                kept.bound();
-                prop_assert!(kept.bytes.len() <= bytes_max + bytes_max / 2 + PIECE_BYTES);
+                let surplus = kept.surplus();
+                out.extend(kept.bytes.drain(..surplus));
+                kept.sent += surplus as u64;
+                kept.cut(PIECE_BYTES);
+                prop_assert!(kept.bytes.len() <= 2 * KEPT_BYTES_MAX + PIECE_BYTES);
             }
-            kept.cut();
-            prop_assert_eq!(kept.bytes.len() as u64 + kept.gap.bytes, all.len() as u64);
-            let at = if kept.gap.bytes > 0 { bytes_max / 2 } else { kept.bytes.len() };
-            prop_assert_eq!(&kept.bytes[..at], &all[..at]);
-            let tail = kept.bytes.len() - at;
-            prop_assert_eq!(&kept.bytes[at..], &all[all.len() - tail..]);
+            kept.cut(0);
+            out.extend_from_slice(&kept.bytes);
+            prop_assert_eq!(out.len() as u64 + kept.gap.bytes, all.len() as u64);
+            let is_cut = bytes_max.is_some_and(|bytes_max| all.len() as u64 > bytes_max);
+            prop_assert_eq!(kept.gap.bytes > 0, is_cut);
+            if let Some(bytes_max) = bytes_max.filter(|_| is_cut) {
+                prop_assert_eq!(out.len() as u64, bytes_max);
+            }
+            let at = if is_cut { usize::try_from(kept.gap.at).unwrap() } else { out.len() };
+            prop_assert!(out[..at] == all[..at] && all.ends_with(&out[at..]));
         }
     }
 }

@@ -14,6 +14,11 @@ use pool::{
 };
 use process::wait::Exit;
 
+/// The longest time that a command can have run or used: a century.
+const TIME_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
+/// The most output that a command can have written, in bytes.
+const OUTPUT_BYTES_MAX: u64 = 1 << 53;
+
 /// How a command ended, as the launcher saw it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct CommandReport {
@@ -104,6 +109,14 @@ impl CommandReport {
         Ok(())
     }
 
+    /// Whether a command can have had these numbers. Others, which only a command can have caused that
+    /// writes to the memory of its launcher, would overflow where they are added up.
+    fn is_possible(&self) -> bool {
+        let times = [self.wall, self.cpu, self.own_cpu];
+        times.iter().all(|time| *time <= TIME_MAX)
+            && self.gaps.iter().all(|gap| gap.bytes <= OUTPUT_BYTES_MAX)
+    }
+
     fn evidence(&self) -> Option<Evidence> {
         let End::Ended(status) = self.end else { return None };
         Some(Evidence {
@@ -127,7 +140,7 @@ pub(crate) fn read(reply: Payload) -> Option<Ran> {
     let report: CommandReport = codec::decode(&rest[at..]).ok()?;
     let [stdout, stderr] = report.written.map(|length| usize::try_from(length).ok());
     let (stdout, both) = (stdout?, stdout?.checked_add(stderr?)?);
-    if both != at {
+    if both != at || !report.is_possible() {
         return None;
     }
     let why = |reason| match reason {
@@ -153,6 +166,8 @@ pub(crate) fn read(reply: Payload) -> Option<Ran> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fuzz::{Checked, Did, Target};
+    use pool::{command::Gap, exit::StartStep};
     use proptest::prelude::*;
 
     fn reply(report: &CommandReport, written: [&[u8]; 2]) -> Vec<u8> {
@@ -191,5 +206,62 @@ mod tests {
                 prop_assert!(ran.output.stdout().len() <= corrupt.len());
             }
         }
+    }
+
+    fn reports() -> Target {
+        let (wall, left) = (Duration::from_millis(7), vec!["sleep".to_owned()]);
+        let gaps = [Gap { at: 3, bytes: 1000 }, Gap::default()];
+        let ended = CommandReport { pid: 7, wall, left, gaps, ..CommandReport::default() };
+        let fault = StartFault { step: StartStep::Exec, errno: 2 };
+        let not_started = CommandReport::not_started(fault);
+        let stop = Stop { reason: Reason::Timeout, killed: true };
+        let stopped = CommandReport { stopped: Some(stop), ..CommandReport::default() };
+        let impossible = CommandReport { wall: Duration::MAX, ..CommandReport::default() };
+        // The length of the name is 16 MiB more.
+        let mut lying = reply(&ended, [b"", b""]);
+        let name = lying.windows(5).position(|part| part == b"sleep").unwrap();
+        lying[name - 5] = 1;
+        let seeds = vec![
+            lying,
+            reply(&impossible, [b"", b""]),
+            reply(&ended, [b"output", b"errors"]),
+            reply(&not_started, [b"", b""]),
+            reply(&stopped, [b"output", b""]),
+        ];
+        Target { name: "reports", seeds, words: &[] }
+    }
+
+    /// The numbers of a report can be added up, and its output lies within the reply.
+    fn check(input: &[u8], read: impl Fn(Payload) -> Option<Ran>) -> Checked {
+        let Some(ran) = read(Payload::copy(input)) else { return Ok(Did::Refuse) };
+        let century = Duration::from_secs(100 * 366 * 86_400);
+        let times = ran.evidence.iter().flat_map(|it| [it.wall, it.cpu, it.own_cpu]);
+        let output = [ran.output.stdout(), ran.output.stderr()];
+        let lengths = output.map(|bytes| bytes.len() as u64).into_iter().zip(ran.output.gaps());
+        if times.into_iter().any(|time| time > century)
+            || lengths.into_iter().any(|(kept, gap)| kept.checked_add(gap.bytes).is_none())
+            || output.concat().len() > input.len()
+        {
+            return Err(format!("it is a report: {ran:?}"));
+        }
+        Ok(Did::Accept)
+    }
+
+    #[test]
+    fn any_bytes_are_a_possible_report_or_refused() {
+        reports().fuzz(|input| check(input, read));
+    }
+
+    #[test]
+    fn a_report_with_an_impossible_time_would_be_found() {
+        reports().finds(|input| {
+            check(input, |reply| {
+                let mut ran = read(reply)?;
+                if let Some(evidence) = ran.evidence.as_mut().filter(|_| ran.leaked) {
+                    evidence.cpu = Duration::MAX;
+                }
+                Some(ran)
+            })
+        });
     }
 }

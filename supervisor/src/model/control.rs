@@ -24,6 +24,25 @@ pub enum ControlCommand {
         /// The worker to kill.
         worker: WorkerName,
     },
+    /// Replace a worker: it finishes its jobs and gets the grace period, and a new one takes over.
+    Restart {
+        /// The worker to replace.
+        worker: WorkerName,
+    },
+    /// Replace all workers, one by one, as HUP does.
+    Roll,
+    /// Send a signal to the processes of workers.
+    Signal {
+        /// Its name, such as `HUP`.
+        signal: String,
+        /// The workers; all if there are none.
+        #[serde(default)]
+        workers: Vec<WorkerName>,
+    },
+    /// Begin no more jobs until the run is resumed.
+    Pause,
+    /// Begin jobs again.
+    Resume,
     /// Cancel a job, whether it runs or waits.
     Cancel {
         /// The job's number.
@@ -70,6 +89,27 @@ pub enum Done {
         /// The workers, with their generations.
         workers: Vec<WorkerName>,
     },
+    /// These workers are being replaced.
+    Restarting {
+        /// The workers, with their generations.
+        workers: Vec<WorkerName>,
+    },
+    /// All workers are being replaced.
+    Rolling,
+    /// A signal was sent to these workers.
+    Signalled {
+        /// The name of the signal.
+        signal: String,
+        /// The workers, with their generations.
+        workers: Vec<WorkerName>,
+    },
+    /// No more jobs begin.
+    Paused {
+        /// The number of jobs that still run.
+        running: u64,
+    },
+    /// Jobs begin again.
+    Resumed,
     /// The job ends, or does not begin.
     Cancelled {
         /// The job's number.
@@ -98,6 +138,13 @@ impl fmt::Display for Done {
             Self::Stopping { now: false } => f.write_str("asked to stop"),
             Self::Stopping { now: true } => f.write_str("asked to stop at once"),
             Self::Killed { workers } => write!(f, "{} killed", list(workers)),
+            Self::Restarting { workers } => write!(f, "{} is being replaced", list(workers)),
+            Self::Rolling => f.write_str("all workers are being replaced, one by one"),
+            Self::Signalled { signal, workers } => write!(f, "{signal} sent to {}", list(workers)),
+            Self::Paused { running } => {
+                write!(f, "no job is started until resume; running jobs finish: {running}")
+            }
+            Self::Resumed => f.write_str("jobs are started again"),
             Self::Cancelled { job, worker: None } => write!(f, "job {job} is not begun"),
             Self::Cancelled { job, worker: Some(worker) } => {
                 write!(f, "job {job} is ended, on {worker}")
@@ -125,6 +172,30 @@ pub enum Refusal {
         /// Up to 16 workers that are live.
         live: Vec<WorkerName>,
     },
+    /// The program ends for good when its workers end, so none is replaced.
+    #[error(
+        "workers of this run are not replaced: that is for --restart always and for runs with jobs"
+    )]
+    CannotReplace,
+    /// No signal has this name.
+    #[error("there is no signal `{signal}`: write a name such as HUP, or a number")]
+    NoSuchSignal {
+        /// The name that was given.
+        signal: String,
+    },
+    /// The system refused to send the signal.
+    #[error("{signal} cannot be sent to {worker}: {reason}")]
+    CannotSignal {
+        /// The name of the signal.
+        signal: String,
+        /// The worker.
+        worker: WorkerName,
+        /// What the system said.
+        reason: String,
+    },
+    /// Without jobs there is nothing to pause.
+    #[error("pause and resume are for runs with jobs: this one runs a program without any")]
+    CannotPause,
     /// No job has this number.
     #[error("there is no job {job}: they are numbered from 1 to {accepted} so far")]
     NoSuchJob {

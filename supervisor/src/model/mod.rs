@@ -4,7 +4,9 @@
 mod control;
 mod output;
 
+pub use process::descriptors::TAIL_BYTES;
+
 pub use self::{
     control::{ControlCommand, Done, InvalidWorkerName, Refusal, WorkerName},
-    output::{OutputPiece, TAIL_BYTES},
+    output::{OutputPiece, tag},
 };

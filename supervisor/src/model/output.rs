@@ -1,12 +1,10 @@
-//! Output of workers: pieces on their way to observers, and how much is kept as evidence.
+//! Output of workers: pieces on their way to observers.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
+use crate::template::INPUT_SEPARATOR;
 use pool::event::WorkerId;
-
-/// Bytes kept of the end of an output stream. A program that dies for lack of memory usually reports
-/// it in its last lines, and the record of a quarantined job shows them.
-pub const TAIL_BYTES: usize = 8 << 10;
+use text::escape::visible;
 
 /// One read of a worker's output; it may begin and end in the middle of a line.
 #[derive(Clone, Debug)]
@@ -17,4 +15,33 @@ pub struct OutputPiece {
     pub stream: u8,
     /// The bytes, unchanged.
     pub bytes: Arc<[u8]>,
+}
+
+/// What stands in front of each line of a job's output to tell whose it is: the inputs of the job,
+/// with a blank between them. Control characters are made visible, so that no input can begin a line
+/// of its own or change a terminal.
+#[must_use]
+pub fn tag(payload: &[u8]) -> Cow<'_, [u8]> {
+    let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+    if !payload.iter().any(is_control) {
+        return payload.into();
+    }
+    let blank = |byte: &u8| if *byte == INPUT_SEPARATOR { b' ' } else { *byte };
+    let shown: Vec<u8> = payload.iter().map(blank).collect();
+    if shown.iter().any(is_control) {
+        return visible(&shown).into_bytes().into();
+    }
+    shown.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_one_line() {
+        assert_eq!(*tag(b"a\tb \xff"), *b"a\tb \xff");
+        assert_eq!(*tag(b"a\0b"), *b"a b");
+        assert_eq!(*tag(b"a\0b\nsupervisor: \x1b["), *b"a b^Jsupervisor: ^[[");
+    }
 }

@@ -1,14 +1,14 @@
 //! The fold of all events of a run, from which snapshots, tables and progress are drawn. No view
 //! keeps a count of its own.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     history::{History, Sample},
     settled::{Counts, Settled},
 };
 use pool::{
-    event::{Ended, Event, Next, ShutdownReason, Tally, WorkerId},
+    event::{Ended, Event, Next, Progress, ShutdownReason, Tally, WorkerId},
     job::Outcome,
 };
 use records::names;
@@ -18,11 +18,24 @@ use records::names;
 pub struct Board {
     slots: Vec<SlotView>,
     /// The wanted number of workers.
-    wanted: u32,
+    workers: u32,
     jobs: Tally,
+    /// Jobs among these whose ends could not be recorded.
+    unrecorded: Tally,
     settled: Settled,
     history: History,
+    /// The last progress that each live worker has reported.
+    progress: BTreeMap<WorkerId, JobProgress>,
     stopping: Option<ShutdownReason>,
+    is_paused: bool,
+}
+
+/// The progress of a job, as its worker last reported it.
+#[derive(Clone, Debug)]
+struct JobProgress {
+    id: u64,
+    attempt: u32,
+    progress: Progress,
 }
 
 /// The state of a slot.
@@ -101,9 +114,9 @@ impl Board {
         board
     }
 
-    /// Sets the wanted number of workers, and adds slots until there are as many.
+    /// Changes the wanted number of workers, and adds slots until there are as many.
     pub fn scale(&mut self, workers: u32) {
-        self.wanted = workers;
+        self.workers = workers;
         let there = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let view =
             |slot| SlotView { slot, live: Vec::new(), last: None, restarts: Counts::default() };
@@ -112,8 +125,8 @@ impl Board {
 
     /// The wanted number of workers.
     #[must_use]
-    pub fn wanted(&self) -> u32 {
-        self.wanted
+    pub fn workers(&self) -> u32 {
+        self.workers
     }
 
     /// The slots, in order of their numbers.
@@ -122,10 +135,23 @@ impl Board {
         &self.slots
     }
 
-    /// The counters of jobs.
+    /// The counters of jobs. A job whose end could not be recorded counts as not run.
     #[must_use]
     pub fn jobs(&self) -> Tally {
-        self.jobs
+        let (jobs, lost) = (self.jobs, self.unrecorded);
+        Tally {
+            ok: jobs.ok.saturating_sub(lost.ok),
+            failed: jobs.failed.saturating_sub(lost.failed),
+            crashed: jobs.crashed.saturating_sub(lost.crashed),
+            not_run: jobs.not_run + lost.settled(),
+            ..jobs
+        }
+    }
+
+    /// Takes out jobs whose ends could not be recorded: a run that continues this one runs them
+    /// again.
+    pub fn without(&mut self, unrecorded: Tally) {
+        self.unrecorded = unrecorded;
     }
 
     /// The jobs that have ended.
@@ -140,10 +166,23 @@ impl Board {
         &self.history
     }
 
+    /// How far this attempt of a job is, if the worker that runs it has said so.
+    #[must_use]
+    pub fn progress(&self, worker: WorkerId, id: u64, attempt: u32) -> Option<&Progress> {
+        let known = self.progress.get(&worker)?;
+        (known.id == id && known.attempt == attempt).then_some(&known.progress)
+    }
+
     /// Why the run stops; `None` while it does not.
     #[must_use]
     pub fn stopping(&self) -> Option<ShutdownReason> {
         self.stopping
+    }
+
+    /// Whether a user paused the run.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.is_paused
     }
 
     /// Takes in jobs that have ended.
@@ -165,7 +204,8 @@ impl Board {
         }
         let live = self.slots.iter().flat_map(|slot| &slot.live);
         let memory_bytes = live.filter_map(|live| live.memory_bytes).reduce(u64::saturating_add);
-        let (settled, failed) = (self.jobs.settled(), self.jobs.failed + self.jobs.crashed);
+        let jobs = self.jobs();
+        let (settled, failed) = (jobs.done(), jobs.failed + jobs.crashed);
         self.history.sample(now, Sample { at: now, settled, failed, memory_bytes });
     }
 
@@ -182,9 +222,18 @@ impl Board {
             Event::Ready { worker } => self.set(*worker, State::Ready),
             Event::Stopping { worker, .. } => self.set(*worker, State::Stopping),
             Event::Unkillable { worker } => self.set(*worker, State::Unkillable),
-            Event::Ended(ended) => self.end(ended),
+            Event::Ended(ended) => {
+                self.progress.remove(&ended.worker);
+                self.end(ended);
+            }
+            Event::Progress { worker, id, attempt, progress } => {
+                let (id, attempt, progress) = (*id, *attempt, progress.clone());
+                self.progress.insert(*worker, JobProgress { id, attempt, progress });
+            }
             Event::Jobs(tally) => self.jobs = *tally,
             Event::ShuttingDown { reason } => self.stopping = Some(*reason),
+            Event::Paused => self.is_paused = true,
+            Event::Resumed => self.is_paused = false,
             Event::RollCancelled { .. } | Event::StillSilent { .. } | Event::Retried { .. } => {}
         }
     }
@@ -267,6 +316,20 @@ mod tests {
         events.iter().for_each(|event| board.apply(Duration::ZERO, event));
         let restarts: Vec<_> = board.slots()[0].restarts.iter().collect();
         assert_eq!(restarts, [("could_not_start", 2)]);
+    }
+
+    #[test]
+    fn progress_belongs_to_one_attempt_and_ends_with_its_worker() {
+        let mut board = Board::new(1);
+        let half = Progress { permyriad: 5000, note: "half".into() };
+        let event =
+            Event::Progress { worker: worker(1), id: 7, attempt: 2, progress: half.clone() };
+        [started(1), event].iter().for_each(|event| board.apply(Duration::ZERO, event));
+        assert_eq!(board.progress(worker(1), 7, 2), Some(&half));
+        assert_eq!(board.progress(worker(1), 7, 3), None);
+        assert_eq!(board.progress(worker(1), 8, 2), None);
+        board.apply(Duration::ZERO, &ended(1, Next::Done));
+        assert_eq!(board.progress(worker(1), 7, 2), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{collections::VecDeque, time::Duration};
 pub struct Sample {
     /// The time of the sample, since the run began.
     pub at: Duration,
-    /// Jobs that have ended.
+    /// Jobs that were done, well or not; not those that were not run.
     pub settled: u64,
     /// Jobs that failed or crashed.
     pub failed: u64,

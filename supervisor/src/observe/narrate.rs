@@ -26,14 +26,18 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
         Event::RollCancelled { worker } => {
             format!("roll called off: the new {worker} did not stay up")
         }
+        Event::Paused => "paused: running jobs finish, no others are started".into(),
+        Event::Resumed => "resumed".into(),
         Event::ShuttingDown { reason: ShutdownReason::Signal(signal) } => {
-            format!("{signal}: stopping")
+            let commands = settings.jobs.as_ref().and_then(|jobs| jobs.commands.as_ref());
+            let grace = show_duration(commands.map_or(settings.grace, |commands| commands.grace));
+            format!("{signal}: stopping: what runs has {grace} to end, and less after another one")
         }
         Event::ShuttingDown { reason: ShutdownReason::ByUser(ending) } => match ending {
             Ending::Drain => "asked to drain: running jobs finish, no others are started".into(),
             Ending::Stop | Ending::Now => "asked to stop: stopping".into(),
         },
-        Event::ShuttingDown { reason: ShutdownReason::Halted { now } } => {
+        Event::ShuttingDown { reason: ShutdownReason::Halted { now, .. } } => {
             let running = if *now { "running jobs are stopped" } else { "running jobs finish" };
             format!("enough jobs have ended: {running}, no others are started")
         }
@@ -51,6 +55,7 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
         Event::Started { .. }
         | Event::Ready { .. }
         | Event::Stopping { .. }
+        | Event::Progress { .. }
         | Event::Jobs(_)
         | Event::ShuttingDown { .. } => return None,
     };
@@ -95,9 +100,10 @@ fn command_input(outcome: &Outcome) -> String {
     format!(": {shown}{more}")
 }
 
-/// The lines about what a command left behind, and about output of it that is missing.
+/// The lines about what a command left behind, and about output of it that is missing, if output is
+/// wanted.
 #[must_use]
-pub fn leftovers(outcome: &Outcome) -> Option<String> {
+pub fn leftovers(outcome: &Outcome, wants_output: bool) -> Option<String> {
     let Some(AttemptEnd::Ran(ran)) = outcome.last.as_ref().map(|last| &last.end) else {
         return None;
     };
@@ -106,14 +112,11 @@ pub fn leftovers(outcome: &Outcome) -> Option<String> {
         let held = if ran.leaked { ", which held its output open" } else { "" };
         let _ = writeln!(text, "supervisor: job {id} {left}{held}; killed");
     }
-    for (gap, stream) in ran.output.gaps().into_iter().zip(["stdout", "stderr"]) {
-        if gap.bytes > 0 {
+    if wants_output {
+        let gaps = ran.output.gaps().into_iter().zip(["stdout", "stderr"]);
+        for (gap, stream) in gaps.filter(|(gap, _)| gap.bytes > 0) {
             let size = show_size(gap.bytes);
-            let _ = writeln!(
-                text,
-                "supervisor: job {id} wrote more to {stream} than is kept: {size} are left out in \
-                 its middle; keep more with --max-output, or all with --output lines or files:DIR"
-            );
+            let _ = writeln!(text, "supervisor: job {id}: {size} of its {stream} are left out");
         }
     }
     Some(text).filter(|text| !text.is_empty())

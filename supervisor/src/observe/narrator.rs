@@ -5,7 +5,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use super::narrate;
-use crate::settings::Settings;
+use crate::settings::{Output, Settings};
 use pool::{
     event::{Ended, Event, Next, WorkerId},
     job::{Attempt, AttemptEnd, JobEnd, Outcome},
@@ -24,9 +24,17 @@ pub struct Narrator {
     withheld: u64,
     /// The last worker whose death was reported with its job.
     reported: Option<WorkerId>,
+    /// Whether the run shows what commands write.
+    wants_output: bool,
 }
 
 impl Narrator {
+    /// Begins with a run of these settings.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        Self { wants_output: settings.output != Output::None, ..Self::default() }
+    }
+
     /// The lines about a job that has ended, with their newlines.
     pub fn outcome(&mut self, now: Duration, outcome: &Outcome) -> Option<String> {
         let mut lines = None;
@@ -36,7 +44,7 @@ impl Narrator {
                 outcome.last.iter().for_each(|attempt| self.note_death(attempt));
             }
         }
-        if let Some(more) = narrate::leftovers(outcome) {
+        if let Some(more) = narrate::leftovers(outcome, self.wants_output) {
             let more = self.admit(now, || Some(more)).unwrap_or_default();
             lines.get_or_insert_default().push_str(&more);
         }

@@ -9,7 +9,9 @@ use std::{
     },
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
+use indicatif::{
+    HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike,
+};
 
 use super::summary::standing;
 use pool::event::Tally;
@@ -29,7 +31,7 @@ struct Canvas {
     text: Mutex<String>,
 }
 
-const WITH_TOTAL: &str = "[{elapsed}] {wide_bar:.dim} {pos}/{len} {rate} ETA {eta} · {msg}";
+const WITH_TOTAL: &str = "[{elapsed}] {wide_bar:.dim} {pos}/{len} {rate}{left} · {msg}";
 const WITHOUT: &str = "[{elapsed}] {rate} · {msg}";
 /// The most frames per second.
 const DRAWS_PER_SECOND: u8 = 10;
@@ -67,10 +69,26 @@ impl Line {
     pub fn draw(&self, jobs: Tally, running: usize, columns: u16) -> String {
         self.canvas.columns.store(columns, Ordering::Relaxed);
         self.bar.set_message(standing(jobs, running));
-        self.bar.set_position(jobs.settled() - jobs.interrupted - jobs.not_run);
+        self.bar.set_position(jobs.done());
         self.bar.tick();
-        self.canvas.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let text = self.canvas.text.lock().unwrap_or_else(PoisonError::into_inner);
+        fitting(&text, columns).into()
     }
+}
+
+/// The part of a line that fits into a row of the terminal; the rest would stay behind when the line
+/// is drawn again. Escape sequences take no column.
+fn fitting(line: &str, columns: u16) -> &str {
+    let (mut left, mut in_sequence) = (columns, false);
+    for (at, c) in line.char_indices() {
+        match c {
+            '\u{1b}' => in_sequence = true,
+            _ if in_sequence => in_sequence = !c.is_ascii_alphabetic(),
+            _ if left == 0 => return &line[..at],
+            _ => left -= 1,
+        }
+    }
+    line
 }
 
 impl Drop for Line {
@@ -82,12 +100,17 @@ impl Drop for Line {
 
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template);
-    style.unwrap_or_else(|_| ProgressStyle::default_bar()).with_key(
-        "rate",
-        |state: &ProgressState, out: &mut dyn fmt::Write| {
+    style
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
             let _ = write!(out, "{:.0}/s", state.per_sec());
-        },
-    )
+        })
+        // Before a job was done, nothing is known about the time that the others take.
+        .with_key("left", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            if state.pos() > 0 {
+                let _ = write!(out, " ETA {:#}", HumanDuration(state.eta()));
+            }
+        })
 }
 
 #[derive(Debug)]
@@ -139,6 +162,26 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+
+    #[test]
+    fn there_is_no_estimate_before_a_job_was_done() {
+        let mut line = Line::new();
+        line.set_total(4);
+        let text = line.draw(Tally { accepted: 4, in_flight: 2, ..Tally::default() }, 2, 100);
+        assert!(text.contains("0/4") && !text.contains("ETA"), "{text}");
+    }
+
+    #[test]
+    fn the_line_fits_into_the_terminal() {
+        let jobs = Tally { accepted: 9000, ok: 4000, failed: 12, queued: 4000, ..Tally::default() };
+        for columns in [1, 20, 40, 80] {
+            let mut line = Line::new();
+            line.set_total(9000);
+            let text = line.draw(Tally { in_flight: 900, retried: 300, ..jobs }, 8, columns);
+            let text = text.replace("\u{1b}[2m", "").replace("\u{1b}[0m", "");
+            assert!(text.chars().count() <= usize::from(columns), "{text:?}");
+        }
+    }
 
     #[test]
     fn the_line_shows_counters_and_with_a_total_an_estimate() {

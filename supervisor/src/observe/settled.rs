@@ -30,6 +30,7 @@ pub struct Settled {
     failures_seen: u64,
     /// The first jobs that the end of the run interrupted.
     interrupted: Vec<u64>,
+    cut: u64,
 }
 
 /// The number of interrupted jobs whose numbers are kept.
@@ -92,6 +93,7 @@ impl Settled {
     pub fn add(&mut self, now: Duration, outcomes: &[Outcome]) {
         for outcome in outcomes {
             self.count(outcome);
+            self.cut += u64::from(is_cut(outcome));
             if is_failure(outcome) {
                 self.keep(now, outcome);
             } else if outcome.end == JobEnd::Interrupted
@@ -152,6 +154,12 @@ impl Settled {
         &self.service
     }
 
+    /// The number of jobs of whose output a part was left out.
+    #[must_use]
+    pub fn cut(&self) -> u64 {
+        self.cut
+    }
+
     /// The last failed jobs, oldest first.
     #[must_use]
     pub fn failures(&self) -> &VecDeque<Arc<Failed>> {
@@ -162,6 +170,14 @@ impl Settled {
 /// Whether the job failed. A job that the run never started or did not end is no failure.
 fn is_failure(outcome: &Outcome) -> bool {
     !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::Interrupted | JobEnd::NotRun)
+}
+
+/// Whether a part of the job's output was left out.
+fn is_cut(outcome: &Outcome) -> bool {
+    match outcome.last.as_ref().map(|last| &last.end) {
+        Some(AttemptEnd::Ran(ran)) => ran.output.gaps().iter().any(|gap| gap.bytes > 0),
+        _ => false,
+    }
 }
 
 /// Cuts input, output and attempts to the amounts that are kept. (Long payloads are shared, so the

@@ -1,42 +1,34 @@
 //! The run as a table: a row for each live worker, and for each slot without one.
 
-use std::{collections::HashMap, fmt::Write};
+use std::collections::HashMap;
 
-use text::units::show_duration;
+use text::{
+    columns::{self, Column},
+    units::show_duration,
+};
 
 use super::board::{Board, Live, SlotView, State, Vacancy};
 use pool::event::{Ended, WorkerId};
 use records::words::why;
 
-const HEAD: [&str; 7] = ["worker", "PID", "code", "cause", "wall", "CPU", "peak memory"];
-/// Which columns are aligned to the left: text is, numbers are not.
-const LEFT: [bool; 7] = [true, false, false, true, false, false, false];
+const COLUMNS: [Column; 7] = [
+    Column::word("worker"),
+    Column::number("PID"),
+    Column::number("code"),
+    Column::text("cause"),
+    Column::number("wall"),
+    Column::number("CPU").omitted_by_rank(1),
+    Column::number("peak memory").omitted_by_rank(2),
+];
 
 type Cells = [String; 7];
 
-/// The table, with its last newline. `jobs` has the job that each worker runs.
+/// The table, with its last newline. `jobs` has the job that each worker runs; `width` is that of the
+/// terminal, if the table is shown on one.
 #[must_use]
-pub fn table(board: &Board, jobs: &HashMap<WorkerId, u64>) -> String {
+pub fn table(board: &Board, jobs: &HashMap<WorkerId, u64>, width: Option<usize>) -> String {
     let rows: Vec<Cells> = board.slots().iter().flat_map(|slot| rows(slot, jobs)).collect();
-    let mut widths = HEAD.map(str::len);
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut out = String::new();
-    for row in [HEAD.map(String::from)].iter().chain(&rows) {
-        let mut line = String::new();
-        for ((cell, width), left) in row.iter().zip(widths).zip(LEFT) {
-            let _ = if left {
-                write!(line, "{cell:<width$}  ")
-            } else {
-                write!(line, "{cell:>width$}  ")
-            };
-        }
-        let _ = writeln!(out, "{}", line.trim_end());
-    }
-    out
+    columns::table(&COLUMNS, &rows, width)
 }
 
 fn rows(slot: &SlotView, jobs: &HashMap<WorkerId, u64>) -> Vec<Cells> {

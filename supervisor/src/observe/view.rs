@@ -96,8 +96,8 @@ impl View {
             state: self.state().into(),
             status: self.end.map(Into::into),
             why: board.stopping().map(words::shutdown),
-            workers_wanted: board.wanted(),
-            workers: board.slots().iter().flat_map(|slot| rows(slot, &running)).collect(),
+            workers_wanted: board.workers(),
+            workers: board.slots().iter().flat_map(|slot| rows(slot, &running, board)).collect(),
             jobs: Jobs {
                 total: self.total,
                 running: self.running.len() as u64,
@@ -116,10 +116,11 @@ impl View {
     /// One of [`names::RUN_STATES`].
     fn state(&self) -> &'static str {
         let is_up = |live: &Live| live.state == State::Ready;
-        let [starting, running, stopping, ended] = names::RUN_STATES;
+        let [starting, running, paused, stopping, ended] = names::RUN_STATES;
         match self.board.stopping() {
             _ if self.end.is_some() => ended,
             Some(_) => stopping,
+            None if self.board.is_paused() => paused,
             None if self.live().any(is_up) || self.board.jobs().settled() > 0 => running,
             None => starting,
         }
@@ -135,7 +136,7 @@ impl RunningJob {
 }
 
 /// The live workers of a slot, or the empty slot.
-fn rows(slot: &SlotView, running: &HashMap<WorkerId, &RunningJob>) -> Vec<Worker> {
+fn rows(slot: &SlotView, running: &HashMap<WorkerId, &RunningJob>, board: &Board) -> Vec<Worker> {
     let restarts = slot.restarts.iter().map(|(_, count)| count).sum();
     let last = slot.last.as_ref().map(last);
     let row = |live: &Live| Worker {
@@ -148,6 +149,7 @@ fn rows(slot: &SlotView, running: &HashMap<WorkerId, &RunningJob>) -> Vec<Worker
             attempt: job.attempt,
             input: text(&job.input),
             began_ms: job.since.max(live.since).into(),
+            progress: board.progress(job.worker, job.id, job.attempt).map(Into::into),
         }),
         restarts,
         last: last.clone(),

@@ -96,7 +96,7 @@ impl RunHandle {
         sampler.refresh();
         let of = |live: &crate::observe::board::Live| {
             let found = sampler.sample(live.pid, true, u64::MAX)?;
-            Some((live.worker, found.resident_bytes))
+            Some((live.worker, found.bytes()))
         };
         let all: Vec<(WorkerId, u64)> = view.live().filter_map(of).collect();
         self.messages.send(Message::Measured(all)).await.is_ok()

@@ -1,8 +1,9 @@
 //! The end of a run whose workers have all ended: the rest of the outcomes is recorded and written,
 //! the summary is printed, the journal is closed, and observers learn how the run ended.
 //!
-//! A reader that has stopped may delay that for ever. Once a user has asked the run to stop, it
-//! waits for the grace period at most, and not at all when the user asks again.
+//! A reader that has stopped may delay that for ever. Once a user has asked the run to stop, or the
+//! time for the whole run is over, it waits for the grace period at most, and not at all when the
+//! user asks again.
 
 use std::{collections::HashMap, fmt::Write as _, pin::pin, rc::Rc, time::Duration};
 
@@ -19,7 +20,8 @@ use super::{
 };
 use crate::{
     executor::Executor,
-    observe::{summary::summary, table::table},
+    observe::summary::{Partial, summary},
+    settings::Output,
     sink::{Stream, reports::RunOver},
     source::Source,
 };
@@ -36,11 +38,9 @@ impl Run<Executor> {
         let took = self.begin_closing(end);
         let orphans = self.executor.kill_orphans().await;
         self.report_orphans(&orphans);
-        let text = (!is_quiet(end)).then(|| self.final_text(took));
-        // Left early or not, what follows is the same.
-        let _ = self.write_rest(&mut waits, text, took).await;
+        let written = self.write_rest(&mut waits, !is_quiet(end), took).await;
         let end = self.judge_output();
-        let end = self.close_recording(&mut waits, end).await;
+        let end = self.close_recording(&mut waits, end, written).await;
         self.take_leave(end).await;
         end
     }
@@ -52,19 +52,20 @@ impl Run<Executor> {
         }
     }
 
-    /// Waits until every outcome and the text are written.
+    /// Waits until every outcome and the final text, if there is one, are written.
     async fn write_rest(
         &mut self,
         waits: &mut Waits,
-        text: Option<String>,
+        has_text: bool,
         took: Duration,
     ) -> Result<(), Left> {
         let outlet = Rc::clone(&self.edges.outlet);
         self.until_committed(waits).await?;
         self.until(waits, outlet.settled()).await?;
-        self.complete_reports(took, text.is_some());
-        if let Some(text) = text {
-            let text = text + &self.dropped_bytes();
+        self.complete_reports(took, has_text);
+        if has_text {
+            // Only now is it known how many ends could be recorded.
+            let text = self.final_text(took) + &self.dropped_bytes();
             outlet.writer().push(Stream::Stderr, text.into_bytes());
         }
         self.until(waits, outlet.writer().flushed()).await?;
@@ -116,7 +117,12 @@ impl Run<Executor> {
 
     /// Commits the rest of the journal, unless a user asks again to stop. A run that left jobs as
     /// failed as they were has not ended well.
-    async fn close_recording(&mut self, waits: &mut Waits, end: RunEnd) -> RunEnd {
+    async fn close_recording(
+        &mut self,
+        waits: &mut Waits,
+        end: RunEnd,
+        written: Result<(), Left>,
+    ) -> RunEnd {
         self.note_written();
         let Some(recording) = self.edges.recording.take() else { return end };
         // A reader of the journal keeps its write-ahead log from being truncated.
@@ -131,7 +137,10 @@ impl Run<Executor> {
         match self.until(waits, closed).await {
             Ok(Err(failure)) if end != failed => {
                 self.say(format!("supervisor: {failure}\n"));
-                self.edges.outlet.writer().flushed().await;
+                // A reader that has stopped was given its time.
+                if written.is_ok() {
+                    self.edges.outlet.writer().flushed().await;
+                }
                 failed
             }
             Ok(_) | Err(Left) => end,
@@ -155,8 +164,7 @@ impl<E: Perform> Run<E> {
     /// Leaves the phase in which workers run. Returns how long it took.
     pub(super) fn begin_closing(&mut self, end: RunEnd) -> Duration {
         let now = self.clock.now();
-        let grace = self.settings.grace;
-        let deadline = self.stops.is_requested().then(|| Instant::now() + grace);
+        let deadline = self.output_deadline(end);
         self.phase = Phase::Writing { end, deadline };
         self.emit(now, RunEvent::Closing);
         self.refresh_views(now);
@@ -166,14 +174,29 @@ impl<E: Perform> Run<E> {
         now
     }
 
+    /// When the run waits no longer for its readers: a grace period after what ended it, or after the
+    /// time for the whole run.
+    fn output_deadline(&self, end: RunEnd) -> Option<Instant> {
+        let (now, grace) = (Instant::now(), self.settings.grace);
+        if self.stops.is_requested() || end == RunEnd::Stopped(ShutdownReason::Deadline) {
+            return Some(now + grace);
+        }
+        let time = self.settings.jobs.as_ref()?.rules.deadline?;
+        Some(self.clock.instant(time).max(now) + grace)
+    }
+
     /// The table or the summary that a run ends with.
     fn final_text(&mut self, took: Duration) -> String {
         if self.settings.jobs.is_none() {
-            return table(&self.views.board, &HashMap::new());
+            return self.table(&HashMap::new());
         }
         let is_whole = !self.edges.input.source.as_mut().is_some_and(Source::has_more);
-        let board = &self.views.board;
-        let mut text = summary(board.jobs(), board.settled().interrupted(), is_whole, took);
+        let wants_output = self.settings.output != Output::None;
+        let settled = self.views.board.settled();
+        let outputs = if wants_output { settled.cut() } else { 0 };
+        let interrupted = settled.interrupted();
+        let partial = Partial { input: !is_whole, outputs, interrupted };
+        let mut text = summary(self.views.board.jobs(), partial, took);
         if let Some(recording) = &mut self.edges.recording {
             text += &recording.take_withheld().unwrap_or_default();
             text += &recording.summary(is_whole);
@@ -203,7 +226,8 @@ impl<E: Perform> Run<E> {
         if dropped > 0 && self.edges.output != OutputState::Failed {
             let _ = writeln!(
                 text,
-                "supervisor: {dropped} bytes of output were dropped, because nothing read them"
+                "supervisor: {dropped} bytes of output were dropped, because nothing read them or \
+                 they could not be written"
             );
         }
         text
@@ -216,9 +240,13 @@ impl<E: Perform> Run<E> {
         Some(format!("supervisor: {}\n", self.edges.lost_report(failure)?))
     }
 
-    /// How the run ended, now that its output is written or has failed.
+    /// How the run ended, now that its output is written or has failed. A run whose input has lost
+    /// jobs has not ended well.
     fn judge_output(&self) -> RunEnd {
-        let end = self.phase.end().unwrap_or(RunEnd::Well);
+        let end = match self.phase.end().unwrap_or(RunEnd::Well) {
+            end if exit_status(end) == 0 && self.edges.input.has_lost => RunEnd::Failed,
+            end => end,
+        };
         match self.edges.outlet.writer().failure() {
             Some(failure) if !matches!(end, RunEnd::Stopped(_)) => {
                 RunEnd::Stopped(self.reason(failure))

@@ -1,6 +1,6 @@
 //! The loop's reaction to news: a function from news to a response, without waiting.
 
-use std::{fmt::Write as _, io};
+use std::{collections::HashMap, fmt::Write as _, io};
 
 use tokio::time::Instant;
 
@@ -16,8 +16,13 @@ use crate::{
     sink::writer::WriteFailure,
     source::Batch,
 };
-use pool::{Input, RunEnd, event::ShutdownReason, rules::Restart, signal::Signal};
-use process::signals::Request;
+use pool::{
+    Input, RunEnd,
+    event::{ShutdownReason, WorkerId},
+    rules::Restart,
+    signal::Signal,
+};
+use process::{signals::Request, terminal};
 
 /// Something that the loop has waited for.
 #[derive(Debug)]
@@ -124,7 +129,13 @@ impl<E: Perform> Run<E> {
             }
             // The timer may fire too early.
             News::Deadline => match self.phase.deadline() {
-                Some(deadline) if Instant::now() >= deadline => Response::Leave,
+                Some(deadline) if Instant::now() >= deadline => {
+                    // Without a request, this is the time for the whole run.
+                    if !matches!(self.phase.end(), Some(RunEnd::Stopped(_))) {
+                        self.stopped_while_writing(ShutdownReason::Deadline);
+                    }
+                    Response::Leave
+                }
                 _ => Response::Wait,
             },
             News::Input(_) | News::Batch(_) | News::Room | News::OutputFailed(_) => Response::Wait,
@@ -179,12 +190,18 @@ impl<E: Perform> Run<E> {
     /// Writes a table of what runs, for SIGUSR1.
     fn report(&self) {
         let jobs = self.executor.current_jobs();
-        let mut text = table(&self.views.board, &jobs);
+        let mut text = self.table(&jobs);
         if self.settings.jobs.is_some() {
             let standing = standing(self.views.board.jobs(), jobs.len());
             let _ = writeln!(text, "jobs: {standing}");
         }
         self.say(text);
+    }
+
+    /// The run as a table that fits the terminal on stderr.
+    pub(super) fn table(&self, jobs: &HashMap<WorkerId, u64>) -> String {
+        let width = terminal::columns(io::stderr()).map(usize::from);
+        table(&self.views.board, jobs, width)
     }
 
     /// An input that follows from the run's own state: outcomes are lost, have no room, or have

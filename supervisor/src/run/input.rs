@@ -22,6 +22,8 @@ pub(super) struct JobInput {
     pub(super) source: Option<Source>,
     /// The sequence number of the last job that has a place in the output.
     pub(super) sequence: u64,
+    /// Whether the input has lost jobs.
+    pub(super) has_lost: bool,
     /// The number of jobs in all; `None` for a run without jobs.
     pub(super) total: Option<Total>,
 }
@@ -33,6 +35,11 @@ impl<E: Perform> Run<E> {
             Batch::Jobs(jobs) => self.take(jobs),
             Batch::TooLong { position, bytes } => self.take_too_long(position, bytes),
             Batch::Notice(text) => {
+                self.say(format!("supervisor: {text}\n"));
+                None
+            }
+            Batch::Lost(text) => {
+                self.edges.input.has_lost = true;
                 self.say(format!("supervisor: {text}\n"));
                 None
             }

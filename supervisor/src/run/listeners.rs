@@ -6,9 +6,8 @@ use std::{fmt::Write as _, io};
 use super::{RunError, info::random_id};
 use crate::{
     control::{self, DirectoryError},
-    endpoint::Endpoint,
     observers::{EventStream, Observers, Task},
-    settings::Settings,
+    settings::{Serve, Settings},
 };
 use records::RunInfo;
 
@@ -73,13 +72,13 @@ impl Listeners {
 }
 
 #[cfg(feature = "web")]
-fn open_web(endpoint: &Endpoint) -> Result<Listener, RunError> {
+fn open_web(serve: &Serve) -> Result<Listener, RunError> {
     use crate::web;
-    let server = web::Server::open(endpoint)?;
+    let server = web::Server::open(serve)?;
     Ok(Listener { address: server.address(), files: web::FILES, task: server.task() })
 }
 
 #[cfg(not(feature = "web"))]
-fn open_web(endpoint: &Endpoint) -> Result<Listener, RunError> {
-    Err(RunError::NoWeb(endpoint.clone()))
+fn open_web(serve: &Serve) -> Result<Listener, RunError> {
+    Err(RunError::NoWeb(serve.endpoint.clone()))
 }

@@ -53,6 +53,9 @@ impl<E: Perform> Run<E> {
         if let Some(recording) = &mut self.edges.recording {
             let executor = &self.executor;
             recording.record(now, &mut self.actions, |worker| executor.pid(worker));
+            if let Some(unrecorded) = recording.unrecorded() {
+                self.views.board.without(unrecorded);
+            }
         }
         if !self.actions.settled.is_empty() {
             let outcomes = std::mem::take(&mut self.actions.settled);
@@ -112,6 +115,7 @@ impl<E: Perform> Run<E> {
             }
             Err(failure) => {
                 let outcomes = recording.fail();
+                self.views.board.without(recording.unrecorded().unwrap_or_default());
                 let withheld = recording.take_withheld();
                 self.say(format!("supervisor: {failure}\n"));
                 withheld.into_iter().for_each(|text| self.say(text));

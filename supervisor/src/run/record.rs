@@ -21,8 +21,8 @@ pub(super) use self::log::open;
 pub(super) use self::log::{Begun, Known, LocalFuture, Log, Opening, Sequence};
 use pool::{
     Action, Actions, Tick,
-    event::{Event, WorkerId},
-    job::{Accepted, Job, Outcome, Payload},
+    event::{Event, Tally, WorkerId},
+    job::{Accepted, Job, JobEnd, Outcome, Payload},
 };
 
 /// The log of a run, and what waits for it.
@@ -33,8 +33,10 @@ pub(super) struct Recording {
     tried: HashMap<u64, u32>,
     /// `None` once the log has failed: then nothing waits any more.
     barrier: Option<CommitBarrier>,
-    /// Outcomes that are withheld for good, since the last report of them.
-    withheld: usize,
+    /// Outcomes that are withheld for good.
+    unrecorded: Tally,
+    /// The number of those that were reported to the user.
+    reported: u64,
 }
 
 /// What becomes of a job of the input.
@@ -56,7 +58,7 @@ pub(super) enum Taken {
 impl Recording {
     pub(super) fn new(log: Box<dyn Log>) -> Self {
         let barrier = Some(CommitBarrier::default());
-        Self { log, tried: HashMap::new(), barrier, withheld: 0 }
+        Self { log, tried: HashMap::new(), barrier, unrecorded: Tally::default(), reported: 0 }
     }
 
     /// Takes a job of the input. `sequence` counts the jobs that have a place in the output.
@@ -192,15 +194,27 @@ impl Recording {
     /// Withholds outcomes that are not recorded: a run that continues this one runs these jobs
     /// again. That a job was not run needs no record.
     fn without_unrecorded(&mut self, mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
-        let all = outcomes.len();
-        outcomes.retain(|outcome| !outcome.end.is_final());
-        self.withheld += all - outcomes.len();
+        outcomes.retain(|outcome| {
+            match outcome.end {
+                JobEnd::Ok(_) => self.unrecorded.ok += 1,
+                JobEnd::Crashed => self.unrecorded.crashed += 1,
+                JobEnd::Failed => self.unrecorded.failed += 1,
+                JobEnd::TooLong { .. } | JobEnd::Interrupted | JobEnd::NotRun => {}
+            }
+            !outcome.end.is_final()
+        });
         outcomes
+    }
+
+    /// The outcomes that were withheld for good, once the log has failed.
+    pub(super) fn unrecorded(&self) -> Option<Tally> {
+        self.barrier.is_none().then_some(self.unrecorded)
     }
 
     /// A line about the outcomes that were withheld for good since the last call.
     pub(super) fn take_withheld(&mut self) -> Option<String> {
-        let withheld = mem::take(&mut self.withheld);
+        let withheld = self.unrecorded.settled() - self.reported;
+        self.reported += withheld;
         let what = "ended and could not be recorded: they are not reported, and will be run again";
         (withheld > 0).then(|| format!("supervisor: {withheld} more {what}\n"))
     }

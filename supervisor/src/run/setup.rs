@@ -1,7 +1,7 @@
 //! Everything that a run opens before its first step. Whatever can fail, fails before a worker
 //! starts.
 
-use std::{fs::File, rc::Rc, sync::Arc};
+use std::{io, rc::Rc, sync::Arc};
 
 use super::{
     Run, RunError,
@@ -20,17 +20,14 @@ use crate::{
     progress::{Progress, Total},
     readiness::Readiness,
     settings::{self, Jobs, Output, Settings},
-    sink::{
-        Archive, Outlet, Stream,
-        reports::{self, ReportFile},
-        writer::Writer,
-    },
+    sink::{Archive, Outlet, Stream, reports, writer::Writer},
     source::Source,
 };
 use pool::{Actions, Policy, Pool};
 use process::{
     descriptors::OpenFiles,
     memory,
+    notify::ServiceManager,
     signals::{Request, Requests},
     stdout,
     warden::Ward,
@@ -47,7 +44,6 @@ pub(super) struct Setup {
     writer: Writer,
     observers: Option<Observers>,
     stream: Option<EventStream>,
-    readiness: Option<Readiness>,
 }
 
 impl Setup {
@@ -69,28 +65,17 @@ impl Setup {
         check_open_files(settings, open_files, listeners.files())?;
         let open = |jobs: &Jobs| Source::open(&jobs.source, jobs.separator, jobs.job_bytes_max());
         let source = settings.jobs.as_ref().map(open).transpose()?;
-        let (report_names, files): (_, Vec<File>) =
-            reports::open(&settings.reports)?.into_iter().map(ReportFile::split).unzip();
+        let reports = reports::open(&settings.reports)?;
+        let report_names = reports.iter().map(|report| report.name().to_owned()).collect();
         let log = record::open(settings)?;
-        let writer =
-            Writer::open(files).map_err(RunError::refused("start the thread that writes"))?;
+        let writer = Writer::open(reports, settings.jobs.is_none())
+            .map_err(RunError::refused("start the thread that writes"))?;
         let (observers, text) =
             listeners.serve().map_err(RunError::refused("start the thread for observers"))?;
         writer.push(Stream::Stderr, text.into_bytes());
         let (observers, stream) = observers.unzip();
-        let readiness = connect_service_manager(settings, &writer);
         let info = Arc::new(info);
-        Ok(Self {
-            open_files,
-            info,
-            source,
-            report_names,
-            log,
-            writer,
-            observers,
-            stream,
-            readiness,
-        })
+        Ok(Self { open_files, info, source, report_names, log, writer, observers, stream })
     }
 
     /// Builds the run. Must be called in the runtime.
@@ -102,6 +87,7 @@ impl Setup {
         settings: &Settings,
         ward: Ward,
     ) -> Result<(Run<Executor>, Waits), RunError> {
+        let readiness = readiness(ward.service_manager, settings, &self.writer);
         let signals = Requests::from_pipe(ward.signal_pipe)
             .map_err(RunError::refused("listen to signals"))?;
         let recorded = match (self.log, &settings.jobs) {
@@ -123,7 +109,7 @@ impl Setup {
         let optional = Optional {
             stream: self.stream,
             progress: progress.and_then(|(jobs, total)| Progress::new(jobs, total)),
-            readiness: self.readiness,
+            readiness,
         };
         let run = Run {
             info: Arc::clone(&self.info),
@@ -134,7 +120,7 @@ impl Setup {
                 .map_err(RunError::refused("listen to ends"))?,
             views: Views::new(&settings, &self.info, &outlet, optional),
             edges: Edges {
-                input: JobInput { source: self.source, sequence: 0, total },
+                input: JobInput { source: self.source, sequence: 0, has_lost: false, total },
                 outlet: Rc::clone(&outlet),
                 output: OutputState::Open,
                 recording: recorded.recording,
@@ -165,15 +151,24 @@ fn check_open_files(
     Ok(open_files.suffice_for(workers, each, others + listeners, "workers", "--workers")?)
 }
 
-/// The service manager that started the supervisor, if one did. The run goes on without it.
-fn connect_service_manager(settings: &Settings, writer: &Writer) -> Option<Readiness> {
-    let readiness = Readiness::connect(settings.notify.as_deref()?);
-    if let Err(error) = &readiness {
-        let text =
-            format!("supervisor: the service manager is not notified: NOTIFY_SOCKET: {error}\n");
-        writer.push(Stream::Stderr, text.into_bytes());
+/// The notifications for the service manager that started the supervisor, if one did. The run goes
+/// on without it.
+fn readiness(
+    manager: Option<io::Result<ServiceManager>>,
+    settings: &Settings,
+    writer: &Writer,
+) -> Option<Readiness> {
+    let watchdog = settings.notify.as_ref().and_then(|notify| notify.watchdog);
+    match manager? {
+        Ok(manager) => Some(Readiness::new(manager, watchdog)),
+        Err(error) => {
+            let text = format!(
+                "supervisor: the service manager is not notified: NOTIFY_SOCKET: {error}\n"
+            );
+            writer.push(Stream::Stderr, text.into_bytes());
+            None
+        }
     }
-    readiness.ok()
 }
 
 /// What a run has once its log has begun.

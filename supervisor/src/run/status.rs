@@ -29,6 +29,7 @@ pub fn exit_status(end: RunEnd) -> u8 {
         ShutdownReason::OutputFailed(_)
         | ShutdownReason::ReportFailed
         | ShutdownReason::JournalFailed => OUTPUT_FAILED,
+        ShutdownReason::Halted { is_goal: true, .. } => 0,
         ShutdownReason::Halted { .. } | ShutdownReason::ByUser(_) => STOPPED_EARLY,
         ShutdownReason::SourceFailed => OUR_FAILURE,
         ShutdownReason::Deadline => DEADLINE,

@@ -84,7 +84,7 @@ impl Views {
             others.push(Box::new(Subscribers { stream }));
         }
         others.push(Box::new(Narration {
-            narrator: Narrator::default(),
+            narrator: Narrator::new(settings),
             settings: Rc::clone(settings),
             outlet: Rc::clone(outlet),
         }));

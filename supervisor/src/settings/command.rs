@@ -27,11 +27,11 @@ pub struct CommandSettings {
 /// What happens to the output of a command.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Capture {
-    /// Kept until the command has ended; if a stream has more bytes than the limit, its beginning
-    /// and its end are kept.
+    /// Kept until the command has ended.
     Keep {
-        /// Limit of each stream.
-        bytes_max: u64,
+        /// The most bytes that are kept of each stream: of a longer one, its beginning and its
+        /// end. `None` for all.
+        bytes_max: Option<u64>,
     },
     /// Passed on as the command writes it.
     Pass {

@@ -6,8 +6,8 @@ use std::{
     fmt,
 };
 
-use super::{Sink, Stream, writer::Writer};
-use pool::job::Outcome;
+use super::{Sink, Stream, chunk::Pieces, writer::Writer};
+use pool::job::{AttemptEnd, Outcome};
 
 /// A store from which outcomes can be read back.
 pub trait Archive: fmt::Debug {
@@ -33,7 +33,8 @@ pub(super) struct Archived {
 enum Waiting {
     /// The outcomes of `count` jobs in the archive, with consecutive ids and sequence numbers.
     Kept { id: u64, count: u64, again: bool },
-    /// An outcome that is not in the archive: of a job that was not run.
+    /// An outcome that is not in the archive, of a job that was not run; or not all of it, of a
+    /// command with output that is too long for memory.
     Here(Box<Outcome>),
 }
 
@@ -51,7 +52,7 @@ impl Archived {
 
     /// Takes an outcome that is not due.
     pub(super) fn push(&mut self, outcome: &Outcome) {
-        if outcome.end.is_final() {
+        if outcome.end.is_final() && !has_stored_output(outcome) {
             self.insert(outcome.place, outcome.id, outcome.again);
         } else {
             self.waiting.insert(outcome.place, Waiting::Here(Box::new(outcome.clone())));
@@ -155,12 +156,29 @@ pub(super) fn put(
     (chunk, errors): (&mut Vec<u8>, Option<&mut Vec<u8>>),
     writer: &Writer,
 ) {
+    if let Some(long) = sink.long_outcome(outcome) {
+        writer.deliver(Stream::Stdout, chunk);
+        return deliver_long(long, writer);
+    }
     sink.outcome(outcome, chunk);
     let Some(errors) = errors else { return };
     sink.outcome_stderr(outcome, errors);
     if !errors.is_empty() {
         writer.deliver(Stream::Stdout, chunk);
         writer.deliver(Stream::Stderr, errors);
+    }
+}
+
+/// Passes both streams of a command to the writer.
+pub(super) fn deliver_long([stdout, stderr]: [Box<dyn Pieces>; 2], writer: &Writer) {
+    writer.deliver_long(Stream::Stdout, stdout);
+    writer.deliver_long(Stream::Stderr, stderr);
+}
+
+fn has_stored_output(outcome: &Outcome) -> bool {
+    match outcome.last.as_ref().map(|last| &last.end) {
+        Some(AttemptEnd::Ran(ran)) => ran.output.is_stored(),
+        _ => false,
     }
 }
 

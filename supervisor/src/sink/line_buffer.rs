@@ -1,5 +1,7 @@
 //! Splits a stream of bytes into lines, independently of the pieces that it arrives in.
 
+use ::text::utf8::complete;
+
 /// The longest line, in bytes; a longer one comes out in parts.
 pub(super) const LINE_BYTES_MAX: usize = 16 << 10;
 
@@ -40,12 +42,14 @@ impl LineBuffer {
         }
     }
 
-    /// Adds to what is kept; parts of full length come out.
+    /// Adds to what is kept; parts of full length come out, cut between characters.
     fn take(&mut self, mut text: &[u8], each: &mut impl FnMut(Line<'_>)) {
         while self.bytes.len() + text.len() > LINE_BYTES_MAX {
             let (part, rest) = text.split_at(LINE_BYTES_MAX - self.bytes.len());
             self.bytes.extend_from_slice(part);
+            let begun = self.bytes.split_off(complete(&self.bytes));
             self.give(false, each);
+            self.bytes.extend_from_slice(&begun);
             text = rest;
         }
         self.bytes.extend_from_slice(text);
@@ -90,6 +94,18 @@ mod tests {
             shape,
             [(max, false, false), (max, true, false), (5, true, true), (1, false, false)]
         );
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let long = "a".to_owned() + &"€".repeat(LINE_BYTES_MAX);
+        for cut in [LINE_BYTES_MAX - 1, LINE_BYTES_MAX, LINE_BYTES_MAX + 1] {
+            let (one, two) = long.as_bytes().split_at(cut);
+            let parts = lines(&[one, two]);
+            assert!(parts.len() > 3 && parts.iter().all(|(part, ..)| str::from_utf8(part).is_ok()));
+            let back: Vec<u8> = parts.into_iter().flat_map(|(part, ..)| part).collect();
+            assert!(back == long.as_bytes());
+        }
     }
 
     proptest! {

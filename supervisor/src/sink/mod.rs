@@ -3,16 +3,20 @@
 //! beside stdout through the same thread.
 
 mod archive;
+mod chunk;
 mod command_output;
+mod declared;
 mod jsonl;
 mod line_buffer;
 pub mod order;
+mod outages;
 mod raw;
 mod recent;
 pub mod reports;
 mod results;
 mod silent;
 mod spill;
+mod spool;
 mod status_line;
 mod text;
 pub mod writer;
@@ -21,21 +25,21 @@ use std::{
     cell::{Cell, RefCell},
     fmt,
     rc::Rc,
-    sync::Arc,
-    time::Duration,
 };
 
 use tokio::sync::{Notify, broadcast};
 
-pub use self::{archive::Archive, line_buffer::LineBuffer, writer::Stream};
+pub use self::{archive::Archive, line_buffer::LineBuffer, reports::Reports, writer::Stream};
 use self::{
-    command_output::CommandOutput,
+    chunk::Pieces,
+    command_output::{CommandOutput, Terminals},
+    declared::Treatment,
     jsonl::Jsonl,
     raw::Raw,
     recent::Recent,
-    reports::{ReportContent, RunOver},
     results::{Results, ResultsError},
     silent::Silent,
+    spool::Spool,
     text::Text,
     writer::Writer,
 };
@@ -43,11 +47,11 @@ use crate::{
     model::OutputPiece,
     settings::{Jobs, Output, Settings},
 };
+use ::text::utf8::from_character;
 use pool::{
     event::{Ended, Event, WorkerId},
     job::{AttemptEnd, Outcome},
 };
-use records::RunInfo;
 
 /// Where a piece of output comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +67,7 @@ pub struct Origin {
 }
 
 /// A format of the output. Each method appends bytes to `out`.
-pub trait Sink: fmt::Debug {
+trait Sink: fmt::Debug {
     /// Formats a piece of a worker's output. `buffer` keeps an incomplete line between pieces.
     fn output(&self, origin: Origin, piece: &[u8], buffer: &mut LineBuffer, out: &mut Vec<u8>);
 
@@ -84,6 +88,12 @@ pub trait Sink: fmt::Debug {
     /// Formats the part of an outcome for stderr.
     fn outcome_stderr(&self, _: &Outcome, _: &mut Vec<u8>) {}
 
+    /// The output of a command, for stdout and stderr, if memory does not hold all of it and the
+    /// format does not need it whole.
+    fn long_outcome(&self, _: &Outcome) -> Option<[Box<dyn Pieces>; 2]> {
+        None
+    }
+
     /// Formats an event, in formats that have records of events.
     fn event(&self, event: &Event, out: &mut Vec<u8>);
 
@@ -97,6 +107,9 @@ pub struct Outlet {
     sink: Box<dyn Sink>,
     writer: Writer,
     results: RefCell<Results>,
+    treatment: Treatment,
+    terminals: Terminals,
+    spool: RefCell<Spool>,
     recent: RefCell<Recent>,
     /// One buffer for all reads, so that an idle worker costs no memory here.
     buffer: RefCell<Vec<u8>>,
@@ -140,6 +153,9 @@ impl Outlet {
             sink,
             writer,
             results,
+            treatment: Treatment::of(settings.output, runs_commands),
+            terminals: Terminals::find(),
+            spool: RefCell::default(),
             recent: RefCell::default(),
             buffer,
             lingering,
@@ -191,7 +207,7 @@ impl Outlet {
                 [(Stream::Stdout, ran.output.stdout()), (Stream::Stderr, ran.output.stderr())];
             for (stream, bytes) in streams.into_iter().filter(|(_, bytes)| !bytes.is_empty()) {
                 let (worker, pid, job) = (last.worker, last.pid, Some(outcome.id));
-                let end = &bytes[bytes.len().saturating_sub(BYTES_MAX)..];
+                let end = from_character(&bytes[bytes.len().saturating_sub(BYTES_MAX)..]);
                 self.recent.borrow_mut().push(Origin { worker, pid, stream, job }, end);
             }
         }
@@ -263,7 +279,8 @@ impl Outlet {
 
     /// Why outcomes cannot be written; returned once each time it happens.
     pub fn results_failure(&self) -> Option<ResultsError> {
-        self.results.borrow_mut().take_failure()
+        let spilled = self.spool.borrow_mut().take_failure().map(ResultsError::from);
+        spilled.or_else(|| self.results.borrow_mut().take_failure())
     }
 
     /// Writes a piece of a worker's output.
@@ -271,18 +288,6 @@ impl Outlet {
         let target = self.sink.target(origin.stream);
         self.recent.borrow_mut().push(origin, piece);
         self.push(target, |out| self.sink.output(origin, piece, buffer, out));
-    }
-
-    /// Writes output that the worker itself attributes to jobs: the job's number, 1 for stdout or 2
-    /// for stderr, and the bytes.
-    pub(crate) fn declared(&self, worker: WorkerId, pid: i32, output: &[(u64, u8, Vec<u8>)]) {
-        for (job, stream, bytes) in output {
-            let stream = if *stream == 1 { Stream::Stdout } else { Stream::Stderr };
-            let origin = Origin { worker, pid, stream, job: Some(*job) };
-            let mut buffer = LineBuffer::default();
-            self.output(origin, bytes, &mut buffer);
-            self.output_ended(origin, &mut buffer);
-        }
     }
 
     /// Writes what is left of a worker's stream that has ended.
@@ -324,59 +329,6 @@ impl Outlet {
         let mut out = Vec::new();
         fill(&mut out);
         self.writer.push(stream, out);
-    }
-}
-
-/// The report files of a run: `--joblog`, `--report` and `--events`.
-#[derive(Debug)]
-pub struct Reports {
-    reports: Vec<ReportContent>,
-    outlet: Rc<Outlet>,
-}
-
-impl Reports {
-    /// Begins the reports of these settings. The writer thread of the outlet must have their files.
-    #[must_use]
-    pub fn new(settings: &Settings, info: &Arc<RunInfo>, outlet: Rc<Outlet>) -> Self {
-        let commands = settings.jobs.as_ref().and_then(|jobs| jobs.commands.as_ref());
-        let template = commands.map(|commands| &commands.template);
-        let limits = &settings.program.limits;
-        let report = |report| ReportContent::new(report, template.cloned(), limits, info);
-        let mut reports = Self { reports: settings.reports.iter().map(report).collect(), outlet };
-        reports.each(|report, out| report.begin(out));
-        reports
-    }
-
-    /// Writes an event.
-    pub fn event(&mut self, now: Duration, event: &Event) {
-        self.each(|report, out| report.event(now, event, out));
-    }
-
-    /// Writes outcomes of jobs.
-    pub fn outcomes(&mut self, now: Duration, outcomes: &[Outcome]) {
-        self.each(|report, out| {
-            outcomes.iter().for_each(|outcome| report.outcome(now, outcome, out));
-        });
-    }
-
-    /// Completes the reports.
-    pub fn end(&mut self, over: RunOver) {
-        for (number, report) in self.reports.drain(..).enumerate() {
-            let mut end = Vec::new();
-            let head = report.end(over, &mut end);
-            self.outlet.writer.report(number, &mut end);
-            if let Some(head) = head {
-                self.outlet.writer.report_head(number, head);
-            }
-        }
-    }
-
-    fn each(&mut self, write: impl Fn(&mut ReportContent, &mut Vec<u8>)) {
-        for (number, report) in self.reports.iter_mut().enumerate() {
-            let mut lines = Vec::new();
-            write(report, &mut lines);
-            self.outlet.writer.report(number, &mut lines);
-        }
     }
 }
 

@@ -34,10 +34,11 @@ pub struct Ordered {
 /// Why the temporary file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "--keep-order needs a temporary file in {directory} and could not {what} it: {error}: \
+    "{user} needs a temporary file in {directory} and could not {what} it: {error}: \
      make room there, or set TMPDIR to a directory that has some"
 )]
 pub struct SpillError {
+    user: &'static str,
     what: &'static str,
     directory: String,
     is_loss: bool,
@@ -47,7 +48,12 @@ pub struct SpillError {
 impl SpillError {
     fn new(what: &'static str, is_loss: bool, error: io::Error) -> Self {
         let directory = visible(env::temp_dir().as_os_str().as_encoded_bytes());
-        Self { what, directory, is_loss, error }
+        Self { user: "--keep-order", what, directory, is_loss, error }
+    }
+
+    /// Long output of commands cannot be kept.
+    pub(super) fn of_commands(error: io::Error) -> Self {
+        Self { user: "long output of commands", ..Self::new("write", true, error) }
     }
 
     /// Whether outcomes are lost, so that the run must stop. Otherwise they wait in memory, and the

@@ -1,7 +1,11 @@
 //! Recent output of workers, kept for observers that ask for it later.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
+use ::text::utf8::from_character;
 use tokio::sync::broadcast;
 
 use super::{Origin, Stream};
@@ -29,7 +33,9 @@ impl Default for Recent {
 impl Recent {
     pub(super) fn push(&mut self, origin: Origin, bytes: &[u8]) {
         // Of a piece that is longer than the limit, only the end is kept.
-        let bytes: Arc<[u8]> = bytes[bytes.len().saturating_sub(BYTES_MAX)..].into();
+        let end = &bytes[bytes.len().saturating_sub(BYTES_MAX)..];
+        let bytes: Arc<[u8]> =
+            if end.len() < bytes.len() { from_character(end) } else { end }.into();
         let stream = if origin.stream == Stream::Stdout { 1 } else { 2 };
         let piece = OutputPiece { worker: origin.worker, stream, bytes };
         self.bytes += piece.bytes.len();
@@ -44,8 +50,14 @@ impl Recent {
         self.pieces.push_back(piece);
     }
 
-    /// The pieces that are kept, and a receiver of those to come.
+    /// The pieces that are kept, and a receiver of those to come. The first piece of a stream may
+    /// begin in the middle of a line, but not in the middle of a character.
     pub(super) fn follow(&self) -> (Vec<OutputPiece>, broadcast::Receiver<OutputPiece>) {
-        (self.pieces.iter().cloned().collect(), self.live.subscribe())
+        let mut seen = HashSet::new();
+        let piece = |piece: &OutputPiece| match seen.insert((piece.worker, piece.stream)) {
+            true => OutputPiece { bytes: from_character(&piece.bytes).into(), ..piece.clone() },
+            false => piece.clone(),
+        };
+        (self.pieces.iter().map(piece).collect(), self.live.subscribe())
     }
 }

@@ -1,9 +1,12 @@
 //! The way of outcomes to the writer: one chunk for all outcomes of one turn of the loop, in the
 //! order of the jobs if the user wants that.
 
+use std::collections::BTreeMap;
+
 use super::{
     Archive, Sink, Stream,
     archive::{self, Archived, Sent},
+    chunk::Pieces,
     order::{Ordered, SpillError},
     writer::Writer,
 };
@@ -22,6 +25,8 @@ pub(super) struct Results {
     /// The bytes for stderr; `None` if the format has none.
     errors: Option<Vec<u8>>,
     order: Order,
+    /// The output of commands that is too long for memory and waits for its turn, by place.
+    long: BTreeMap<u64, [Box<dyn Pieces>; 2]>,
     /// Which outcomes were written; `None` without an archive.
     sent: Option<Sent>,
     /// Why outcomes cannot be written any more, until the caller takes it.
@@ -85,7 +90,8 @@ impl Results {
             None => Order::None,
         };
         let errors = has_stderr.then(Vec::new);
-        Self { chunk: Vec::new(), errors, order, sent, failure: None, is_broken: false }
+        let (chunk, long, failure, is_broken) = (Vec::new(), BTreeMap::new(), None, false);
+        Self { chunk, errors, order, long, sent, failure, is_broken }
     }
 
     /// Takes outcomes, and writes those that are due.
@@ -94,9 +100,13 @@ impl Results {
         for outcome in outcomes {
             match &mut self.order {
                 Order::Ordered(order) => {
-                    match &mut self.errors {
-                        Some(errors) => put_both(outcome, sink, errors, chunk),
-                        None => sink.outcome(outcome, chunk),
+                    match (&mut self.errors, sink.long_outcome(outcome)) {
+                        (_, Some(long)) => {
+                            self.long.insert(outcome.place, long);
+                            put_long(outcome.place, chunk);
+                        }
+                        (Some(errors), None) => put_both(outcome, sink, errors, chunk),
+                        (None, None) => sink.outcome(outcome, chunk),
                     }
                     order.push(outcome.place, chunk);
                     chunk.clear();
@@ -152,7 +162,9 @@ impl Results {
             Order::Ordered(order) => {
                 let released = order.release(&mut self.chunk, CHUNK_BYTES);
                 match &mut self.errors {
-                    Some(errors) => deliver_both(&mut self.chunk, errors, writer),
+                    Some(errors) => {
+                        deliver_both(&mut self.chunk, errors, &mut self.long, writer);
+                    }
                     None => writer.deliver(Stream::Stdout, &mut self.chunk),
                 }
                 Ok(released?)
@@ -226,16 +238,37 @@ fn put_both(outcome: &Outcome, sink: &dyn Sink, errors: &mut Vec<u8>, out: &mut 
     out.append(errors);
 }
 
+/// Stands for the length of stdout in the entry of an outcome that is too long for memory. The place
+/// of the outcome follows.
+const LONG: u64 = u64::MAX;
+
+/// Formats the entry of an outcome that is too long for memory.
+fn put_long(place: u64, out: &mut Vec<u8>) {
+    [LONG, place].iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+}
+
 /// Takes entries apart and passes each stream its bytes, in the order of the jobs.
-fn deliver_both(waited: &mut Vec<u8>, errors: &mut Vec<u8>, writer: &Writer) {
+fn deliver_both(
+    waited: &mut Vec<u8>,
+    errors: &mut Vec<u8>,
+    long: &mut BTreeMap<u64, [Box<dyn Pieces>; 2]>,
+    writer: &Writer,
+) {
     let (mut out, mut rest) = (Vec::new(), &waited[..]);
-    let length = |bytes: &[u8; LENGTH_BYTES]| usize::try_from(u64::from_le_bytes(*bytes)).ok();
     while let Some((head, after)) = rest.split_first_chunk::<LENGTH_BYTES>()
         && let Some((second, after)) = after.split_first_chunk::<LENGTH_BYTES>()
-        && let (Some(stdout), Some(stderr)) = (length(head), length(second))
-        && let Some((stdout, after)) = after.split_at_checked(stdout)
-        && let Some((stderr, after)) = after.split_at_checked(stderr)
     {
+        let [head, second] = [head, second].map(|bytes| u64::from_le_bytes(*bytes));
+        if head == LONG {
+            writer.deliver(Stream::Stdout, &mut out);
+            long.remove(&second).into_iter().for_each(|long| archive::deliver_long(long, writer));
+            rest = after;
+            continue;
+        }
+        let lengths = [head, second].map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        let [stdout, stderr] = lengths;
+        let Some((stdout, after)) = after.split_at_checked(stdout) else { break };
+        let Some((stderr, after)) = after.split_at_checked(stderr) else { break };
         out.extend_from_slice(stdout);
         if !stderr.is_empty() {
             writer.deliver(Stream::Stdout, &mut out);

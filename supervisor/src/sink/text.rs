@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{LineBuffer, Origin, Sink, Stream, line_buffer::Line};
+use crate::model::tag;
 use pool::{
     event::{Ended, Event},
     job::{JobEnd, Outcome},
@@ -62,7 +63,7 @@ impl Text {
         }
         for line in reply.strip_suffix(b"\n").unwrap_or(reply).split(|byte| *byte == b'\n') {
             if self.tag {
-                put(job, self.stdout_is_terminal, out);
+                put(&tag(job), self.stdout_is_terminal, out);
                 out.push(b'\t');
             }
             put(line, self.stdout_is_terminal, out);

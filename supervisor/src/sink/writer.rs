@@ -1,12 +1,12 @@
 //! The thread that writes to stdout, stderr and report files, behind a queue that is bounded in
 //! bytes: a reader that has stopped, or Ctrl-S, never stops supervision. The streams stay blocking,
-//! because the supervisor shares them with the process that started it. When the queue is full,
+//! because the supervisor shares them with the process that started it. A run without jobs goes on
+//! when a file cannot be written, because its output is a log. When the queue is full,
 //! messages and output of workers are dropped and counted. Outcomes are never dropped: the run
 //! starts no more jobs until they have room.
 
 use std::{
     collections::VecDeque,
-    fs::File,
     io, mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -16,7 +16,12 @@ use nix::errno::Errno;
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::status_line::StatusLine;
+use super::{
+    chunk::{Chunk, Content, Pieces, Target},
+    outages::Outages,
+    reports::ReportFile,
+    status_line::StatusLine,
+};
 use process::descriptors::{write, write_over};
 
 /// The queue has room for output of workers while it holds fewer bytes than this.
@@ -29,13 +34,30 @@ const SPARE_BYTES_MAX: usize = 1 << 20;
 const STACK_BYTES: usize = 64 << 10;
 
 /// One of the two streams that a program writes to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
     /// Standard output: data.
     Stdout,
     /// Standard error: messages.
     Stderr,
+}
+
+impl Stream {
+    /// The stream with this number.
+    #[must_use]
+    pub fn of(number: u8) -> Self {
+        if number == 1 { Self::Stdout } else { Self::Stderr }
+    }
+
+    /// The number of the stream: 1 for stdout, 2 for stderr.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Stdout => 1,
+            Self::Stderr => 2,
+        }
+    }
 }
 
 /// What the thread could not write to. stderr is not among them: there is nowhere to report it.
@@ -57,6 +79,8 @@ pub struct Writer {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Whether what cannot be written is dropped, rather than a failure.
+    is_log: bool,
     queue: Mutex<Queue>,
     /// Wakes the thread when a chunk arrives.
     filled: Condvar,
@@ -86,30 +110,14 @@ struct Queue {
     failure: Option<WriteFailure>,
 }
 
-/// Where a chunk goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Target {
-    Stream(Stream),
-    /// The end of the report with this index.
-    Report(usize),
-    /// The beginning of the report with this index, which is overwritten.
-    Head(usize),
-}
-
-#[derive(Debug)]
-struct Chunk {
-    target: Target,
-    bytes: Vec<u8>,
-    is_droppable: bool,
-}
-
 impl Writer {
-    /// Starts the thread. It writes these report files as well.
+    /// Starts the thread. It writes these report files as well, which have names for messages. In a
+    /// log, what cannot be written is dropped and counted, except for a closed stdout.
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn open(reports: Vec<File>) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+    pub fn open(reports: Vec<ReportFile>, is_log: bool) -> io::Result<Self> {
+        let shared = Arc::new(Shared { is_log, ..Shared::default() });
         let thread = Arc::clone(&shared);
         // Never joined: a write may block for ever, and the thread ends with the process.
         thread::Builder::new()
@@ -122,7 +130,8 @@ impl Writer {
     /// Queues bytes that may be dropped. Never waits; beyond the limit they are dropped and counted.
     pub fn push(&self, stream: Stream, bytes: Vec<u8>) {
         if !bytes.is_empty() {
-            self.shared.add(Chunk { target: Target::Stream(stream), bytes, is_droppable: true });
+            let (target, content) = (Target::Stream(stream), Content::Bytes(bytes));
+            self.shared.add(Chunk { target, content, is_droppable: true });
         }
     }
 
@@ -132,6 +141,12 @@ impl Writer {
     /// The bytes are dropped and counted only if stdout has failed.
     pub fn deliver(&self, stream: Stream, bytes: &mut Vec<u8>) {
         self.deliver_to(Target::Stream(stream), bytes);
+    }
+
+    /// Queues bytes that are too long for memory, on the same terms.
+    pub(super) fn deliver_long(&self, stream: Stream, pieces: Box<dyn Pieces>) {
+        let (target, content) = (Target::Stream(stream), Content::Long(pieces));
+        self.shared.add(Chunk { target, content, is_droppable: false });
     }
 
     /// Queues bytes for the report with this index; none are lost.
@@ -146,7 +161,8 @@ impl Writer {
 
     fn deliver_to(&self, target: Target, bytes: &mut Vec<u8>) {
         if !bytes.is_empty() {
-            let chunk = Chunk { target, bytes: mem::take(bytes), is_droppable: false };
+            let content = Content::Bytes(mem::take(bytes));
+            let chunk = Chunk { target, content, is_droppable: false };
             *bytes = self.shared.add(chunk);
         }
     }
@@ -233,7 +249,7 @@ impl Writer {
 impl Shared {
     fn add(&self, chunk: Chunk) -> Vec<u8> {
         let mut queue = self.lock();
-        let length = chunk.bytes.len();
+        let length = chunk.content.bytes();
         let is_lost = chunk.target == Target::Stream(Stream::Stdout)
             && matches!(queue.failure, Some(WriteFailure::Closed | WriteFailure::Failed(_)));
         if is_lost || chunk.is_droppable && queue.droppable_bytes + length > DROPPABLE_BYTES_MAX {
@@ -251,20 +267,29 @@ impl Shared {
     }
 
     /// The main function of the thread.
-    fn write_all(&self, reports: &[File]) {
-        let mut status = StatusLine::default();
+    fn write_all(&self, reports: &[ReportFile]) {
+        let (mut status, mut outages) = (StatusLine::default(), Outages::default());
         loop {
-            for chunk in self.take(&mut status) {
-                if let Target::Stream(stream) = chunk.target {
-                    let _ = write(io::stderr(), status.before(stream, &chunk.bytes));
+            for mut chunk in self.take(&mut status) {
+                let (target, length) = (chunk.target, chunk.content.bytes());
+                let result = chunk.content.write(|bytes| {
+                    if let Target::Stream(stream) = target {
+                        let _ = write(io::stderr(), status.before(stream, bytes));
+                    }
+                    match target {
+                        Target::Stream(Stream::Stdout) => write(io::stdout(), bytes),
+                        Target::Stream(Stream::Stderr) => write(io::stderr(), bytes),
+                        Target::Report(number) => write(reports[number].file(), bytes),
+                        Target::Head(number) => write_over(reports[number].file(), bytes),
+                    }
+                });
+                if self.is_log
+                    && let Some(text) = outages.note(&chunk, result, reports)
+                {
+                    let _ = write(io::stderr(), status.before(Stream::Stderr, text.as_bytes()));
+                    let _ = write(io::stderr(), text.as_bytes());
                 }
-                let result = match chunk.target {
-                    Target::Stream(Stream::Stdout) => write(io::stdout(), &chunk.bytes),
-                    Target::Stream(Stream::Stderr) => write(io::stderr(), &chunk.bytes),
-                    Target::Report(number) => write(&reports[number], &chunk.bytes),
-                    Target::Head(number) => write_over(&reports[number], &chunk.bytes),
-                };
-                self.written(chunk, result);
+                self.written(chunk, length, result);
                 self.changed.notify_waiters();
             }
             let _ = write(io::stderr(), &status.after());
@@ -273,20 +298,26 @@ impl Shared {
         }
     }
 
-    fn written(&self, chunk: Chunk, result: nix::Result<()>) {
-        let Chunk { target, mut bytes, is_droppable } = chunk;
+    /// Accounts for a chunk of this length.
+    fn written(&self, chunk: Chunk, length: usize, result: nix::Result<()>) {
+        let Chunk { target, content, is_droppable } = chunk;
         let mut queue = self.lock();
-        queue.bytes -= bytes.len();
-        queue.droppable_bytes -= if is_droppable { bytes.len() } else { 0 };
+        queue.bytes -= length;
+        queue.droppable_bytes -= if is_droppable { length } else { 0 };
         let failure = result.err().and_then(|error| match target {
             // There is nowhere to report that stderr failed.
             Target::Stream(Stream::Stderr) => None,
             Target::Stream(Stream::Stdout) => {
-                queue.dropped_bytes += bytes.len() as u64;
-                Some(match error {
-                    Errno::EPIPE => WriteFailure::Closed,
-                    error => WriteFailure::Failed(error as i32),
-                })
+                queue.dropped_bytes += length as u64;
+                match error {
+                    Errno::EPIPE => Some(WriteFailure::Closed),
+                    _ if self.is_log => None,
+                    error => Some(WriteFailure::Failed(error as i32)),
+                }
+            }
+            Target::Report(_) | Target::Head(_) if self.is_log => {
+                queue.dropped_bytes += length as u64;
+                None
             }
             Target::Report(number) | Target::Head(number) => {
                 Some(WriteFailure::Report(number, error as i32))
@@ -294,7 +325,9 @@ impl Shared {
         });
         queue.failure = queue.failure.or(failure);
         queue.written += u64::from(queue.failure.is_none());
-        if (queue.spare.capacity()..=SPARE_BYTES_MAX).contains(&bytes.capacity()) {
+        if let Content::Bytes(mut bytes) = content
+            && (queue.spare.capacity()..=SPARE_BYTES_MAX).contains(&bytes.capacity())
+        {
             bytes.clear();
             queue.spare = bytes;
         }
@@ -330,56 +363,17 @@ impl Writer {
     /// Does the thread's work, and returns what it would have written.
     pub(crate) fn write_queued(&self) -> Vec<u8> {
         let mut written = Vec::new();
-        for chunk in self.shared.take(&mut StatusLine::default()) {
-            written.extend_from_slice(&chunk.bytes);
-            self.shared.written(chunk, Ok(()));
+        for mut chunk in self.shared.take(&mut StatusLine::default()) {
+            let length = chunk.content.bytes();
+            let result = chunk.content.write(|bytes| {
+                written.extend_from_slice(bytes);
+                Ok(())
+            });
+            self.shared.written(chunk, length, result);
         }
         written
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_are_dropped_beyond_the_limit_and_outcomes_are_not() {
-        let writer = Writer::idle();
-        let chunk = vec![0; DROPPABLE_BYTES_MAX / 2];
-        let deliver = |count: usize| {
-            (0..count).for_each(|_| writer.deliver(Stream::Stdout, &mut chunk.clone()));
-        };
-        deliver(3);
-        (0..3).for_each(|_| writer.push(Stream::Stderr, chunk.clone()));
-        deliver(3);
-        assert_eq!(writer.dropped_bytes(), chunk.len() as u64);
-        assert_eq!(writer.shared.take(&mut StatusLine::default()).len(), 8);
-        assert!(!writer.has_room(), "a chunk counts until it is written");
-    }
-
-    #[test]
-    fn a_buffer_is_used_again_after_it_was_written() {
-        let writer = Writer::idle();
-        let mut bytes = Vec::with_capacity(1000);
-        bytes.push(b'x');
-        writer.deliver(Stream::Stdout, &mut bytes);
-        assert_eq!(bytes.capacity(), 0);
-        assert_eq!(writer.write_queued(), b"x");
-        bytes.push(b'y');
-        writer.deliver(Stream::Stdout, &mut bytes);
-        assert!(bytes.is_empty() && bytes.capacity() == 1000);
-    }
-
-    #[test]
-    fn bytes_for_a_closed_stdout_are_counted() {
-        let writer = Writer::idle();
-        writer.push(Stream::Stdout, vec![0; 3]);
-        for chunk in writer.shared.take(&mut StatusLine::default()) {
-            writer.shared.written(chunk, Err(Errno::EPIPE));
-        }
-        writer.deliver(Stream::Stdout, &mut vec![0; 4]);
-        writer.push(Stream::Stderr, vec![0; 5]);
-        assert_eq!((writer.failure(), writer.dropped_bytes()), (Some(WriteFailure::Closed), 7));
-        assert_eq!(writer.shared.take(&mut StatusLine::default()).len(), 1);
-    }
-}
+mod tests;

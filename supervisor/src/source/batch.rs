@@ -18,6 +18,8 @@ pub enum Batch {
     },
     /// A message for the user.
     Notice(String),
+    /// A message for the user: jobs are lost, and the input goes on behind them.
+    Lost(String),
     /// There are no more jobs.
     Ended,
     /// The input cannot be read any further.

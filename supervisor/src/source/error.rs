@@ -41,6 +41,19 @@ pub enum SourceError {
         /// The kernel's reason.
         reason: String,
     },
+    /// The file lost jobs while it was read.
+    #[error(
+        "{name} was truncated or rewritten while jobs were read from it: it had {bytes} bytes, and \
+         only the jobs in the first {read} were read; run the others from a file that does not change"
+    )]
+    Shrunk {
+        /// The file, or `stdin`.
+        name: String,
+        /// Its largest size that was seen.
+        bytes: u64,
+        /// The number of bytes that were read before the change.
+        read: u64,
+    },
     /// A thread or a pipe cannot be created.
     #[error("cannot start to read jobs: {0}: end other programs, or raise `ulimit -u` and `-n`")]
     NoThread(String),

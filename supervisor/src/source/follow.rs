@@ -6,17 +6,26 @@ use std::{
     io::{self, PipeReader, Seek},
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use nix::errno::Errno;
+use process::descriptors::has_writer;
 
 use super::{
     batch::{Batch, Disconnected, Sender},
     error::{SourceError, printable},
+    position::{Before, Position},
     read::{Input, READ_BYTES, read},
     split::{Batcher, Splitter},
     watch::{Wake, Watch},
 };
+
+/// How long a file that has lost its name must be quiet before its successor is read, if a program
+/// has it open for writing.
+const REPLACED_QUIET: Duration = Duration::from_secs(1);
+/// How long its successor waits for it at most.
+const REPLACED_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A followed file. Watches are set before anything is read or compared, so that no change is
 /// missed.
@@ -25,8 +34,10 @@ pub(super) struct Followed {
     path: PathBuf,
     watch: Watch,
     file: File,
-    /// Number of bytes read so far.
-    read_bytes: u64,
+    position: Position,
+    /// Whether zero bytes at the start of the file are skipped: a program that goes on writing at its
+    /// old position after a truncation leaves them there.
+    skips_zeros: bool,
     /// Whether the name is gone; a program that has the file open may still write to it.
     is_gone: bool,
 }
@@ -35,6 +46,7 @@ pub(super) struct Followed {
 enum Change {
     None,
     Truncated,
+    Rewritten,
     Gone,
     /// The name was gone and belongs to the same file again.
     Back,
@@ -66,7 +78,8 @@ impl Followed {
         let refused = |error: Errno| SourceError::watch(path, &error.into());
         let mut watch = Watch::new().map_err(refused)?;
         watch.directories(path).and_then(|()| watch.file(&file)).map_err(refused)?;
-        Ok(Self { path: path.into(), watch, file, read_bytes: 0, is_gone: false })
+        let (position, skips_zeros, is_gone) = (Position::default(), false, false);
+        Ok(Self { path: path.into(), watch, file, position, skips_zeros, is_gone })
     }
 
     /// Reads the file and everything that is appended, until the source is dropped.
@@ -96,38 +109,105 @@ impl Followed {
     ) -> Result<(), Stop> {
         self.read_to_end(buffer, splitter, batcher)?;
         match self.change()? {
-            Change::None => match self.watch.wait(closed) {
-                Ok(Wake::Changed) => Ok(()),
+            Change::None => match self.watch.wait(closed, None) {
+                Ok(Wake::Changed | Wake::Quiet) => Ok(()),
                 Ok(Wake::Closed) => Err(Stop::Disconnected),
                 Err(error) => Err(self.failed(error).into()),
             },
-            change => self.adapt(change, buffer, splitter, batcher),
+            Change::Replaced(file) => {
+                self.finish_replaced(closed, buffer, splitter, batcher)?;
+                self.replace(file, splitter, batcher)
+            }
+            change => self.adapt(&change, splitter, batcher),
         }
     }
 
+    /// Reads on, as long as what was read before is still there.
     fn read_to_end(
         &mut self,
         buffer: &mut [u8],
         splitter: &mut Splitter,
         batcher: &mut Batcher<Sender>,
     ) -> Result<(), Stop> {
-        loop {
+        while self.before()? == Before::Unchanged {
             let length = read(self.file.as_fd(), buffer).map_err(|error| self.failed(error))?;
             if length == 0 {
+                break;
+            }
+            let piece = &buffer[..length];
+            self.position.advance(piece);
+            let piece = self.without_zeros(piece, splitter, batcher)?;
+            splitter.split(piece, batcher)?;
+            batcher.flush()?;
+        }
+        Ok(())
+    }
+
+    fn before(&mut self) -> Result<Before, SourceError> {
+        let checked = self.position.check(&self.file);
+        checked.map_err(|error| SourceError::file(&self.path, &error))
+    }
+
+    /// Skips zero bytes at the start of a file that was truncated.
+    fn without_zeros<'a>(
+        &mut self,
+        piece: &'a [u8],
+        splitter: &Splitter,
+        batcher: &mut Batcher<Sender>,
+    ) -> Result<&'a [u8], Stop> {
+        if !self.skips_zeros || splitter.separates_by_zero() {
+            return Ok(piece);
+        }
+        let zeros = piece.iter().take_while(|byte| **byte == 0).count();
+        if zeros < piece.len() {
+            self.skips_zeros = false;
+            let before = self.position.bytes() - (piece.len() - zeros) as u64;
+            if before > 0 {
+                let path = printable(&self.path);
+                batcher.send(Batch::Notice(format!(
+                    "{path} begins with {before} zero bytes, which are skipped: its writer must open \
+                     it for appending"
+                )))?;
+            }
+        }
+        Ok(&piece[zeros..])
+    }
+
+    /// Reads what is still written to a file that has lost its name: until no program has it open
+    /// for writing, or, where the kernel does not tell, until it was quiet for a while.
+    fn finish_replaced(
+        &mut self,
+        closed: &PipeReader,
+        buffer: &mut [u8],
+        splitter: &mut Splitter,
+        batcher: &mut Batcher<Sender>,
+    ) -> Result<(), Stop> {
+        let until = Instant::now() + REPLACED_PATIENCE;
+        self.watch.closing(&self.file).map_err(|error| self.failed(error))?;
+        loop {
+            let has_writer = has_writer(&self.file).unwrap_or(true);
+            self.read_to_end(buffer, splitter, batcher)?;
+            let left = until.saturating_duration_since(Instant::now());
+            if !has_writer || left.is_zero() {
                 return Ok(());
             }
-            self.read_bytes += length as u64;
-            splitter.split(&buffer[..length], batcher)?;
-            batcher.flush()?;
+            match self.watch.wait(closed, Some(left.min(REPLACED_QUIET))) {
+                Ok(Wake::Changed) => {}
+                Ok(Wake::Quiet) => return Ok(()),
+                Ok(Wake::Closed) => return Err(Stop::Disconnected),
+                Err(error) => return Err(self.failed(error).into()),
+            }
         }
     }
 
     /// Returns what has happened since the last check.
-    fn change(&self) -> Result<Change, SourceError> {
-        let followed = self.file.metadata().map_err(|error| self.failed(error))?;
-        if followed.len() < self.read_bytes {
-            return Ok(Change::Truncated);
+    fn change(&mut self) -> Result<Change, SourceError> {
+        match self.before()? {
+            Before::Unchanged => {}
+            Before::Truncated => return Ok(Change::Truncated),
+            Before::Rewritten => return Ok(Change::Rewritten),
         }
+        let followed = self.file.metadata().map_err(|error| self.failed(error))?;
         if let Some(change) = self.named(&followed)? {
             return Ok(change);
         }
@@ -162,19 +242,19 @@ impl Followed {
 
     fn adapt(
         &mut self,
-        change: Change,
-        buffer: &mut [u8],
+        change: &Change,
         splitter: &mut Splitter,
         batcher: &mut Batcher<Sender>,
     ) -> Result<(), Stop> {
-        let was_gone = self.is_gone;
         let words = match change {
-            Change::None => return Ok(()),
+            Change::None | Change::Replaced(_) => return Ok(()),
             Change::Truncated => {
-                self.file.rewind().map_err(|error| self.failed(error))?;
-                self.read_bytes = 0;
-                splitter.restart();
-                "was truncated; reading it from its start"
+                let words = "was truncated; reading it from its start";
+                return self.restart(words, splitter, batcher);
+            }
+            Change::Rewritten => {
+                let words = "was rewritten; reading it from its start";
+                return self.restart(words, splitter, batcher);
             }
             Change::Gone => {
                 self.is_gone = true;
@@ -184,18 +264,55 @@ impl Followed {
                 self.is_gone = false;
                 "is back; reading on"
             }
-            Change::Replaced(file) => {
-                // Reads what was written after the last read and before the file lost its name.
-                self.read_to_end(buffer, splitter, batcher)?;
-                splitter.finish(batcher)?;
-                splitter.restart();
-                self.take(file)?;
-                self.is_gone = false;
-                let replaced = "was replaced; reading the new one from its start";
-                if was_gone { "is back; reading it from its start" } else { replaced }
-            }
         };
         Ok(batcher.send(Batch::Notice(format!("{} {words}", printable(&self.path))))?)
+    }
+
+    /// Begins at the start of the same file.
+    fn restart(
+        &mut self,
+        words: &str,
+        splitter: &mut Splitter,
+        batcher: &mut Batcher<Sender>,
+    ) -> Result<(), Stop> {
+        self.file.rewind().map_err(|error| self.failed(error))?;
+        self.tell(words, self.position.unread(), splitter.restart(), batcher)?;
+        (self.position, self.skips_zeros) = (Position::default(), true);
+        Ok(())
+    }
+
+    /// Begins with another file.
+    fn replace(
+        &mut self,
+        file: File,
+        splitter: &mut Splitter,
+        batcher: &mut Batcher<Sender>,
+    ) -> Result<(), Stop> {
+        let was_gone = std::mem::take(&mut self.is_gone);
+        let replaced = "was replaced; reading the new one from its start";
+        let words = if was_gone { "is back; reading it from its start" } else { replaced };
+        self.tell(words, 0, splitter.restart(), batcher)?;
+        Ok(self.take(file)?)
+    }
+
+    /// Sends a message about a restart, with what is lost by it: bytes that were seen and not read,
+    /// and a last line that had no end, which may be half of a job.
+    fn tell(
+        &self,
+        words: &str,
+        unread: u64,
+        unended: u64,
+        batcher: &mut Batcher<Sender>,
+    ) -> Result<(), Stop> {
+        let mut text = format!("{} {words}", printable(&self.path));
+        if unread > 0 {
+            text += &format!("; at least {unread} bytes were not read before and are lost");
+        }
+        if unended > 0 {
+            text += &format!("; its last line, of {unended} bytes, had no end and is not run");
+        }
+        let is_loss = unread + unended > 0;
+        Ok(batcher.send(if is_loss { Batch::Lost(text) } else { Batch::Notice(text) })?)
     }
 
     fn take(&mut self, file: File) -> Result<(), SourceError> {
@@ -205,7 +322,7 @@ impl Followed {
             _ => self.watch.file(&file),
         };
         watched.map_err(|error| SourceError::watch(&self.path, &error.into()))?;
-        (self.file, self.read_bytes) = (file, 0);
+        (self.file, self.position, self.skips_zeros) = (file, Position::default(), false);
         Ok(())
     }
 
@@ -222,179 +339,4 @@ fn open(path: &Path) -> Result<File, SourceError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{io::Write, time::Duration};
-
-    use tokio::{runtime::Runtime, time::timeout};
-
-    use super::*;
-    use crate::{
-        settings::{JobSource, Separator},
-        source::Source,
-    };
-
-    /// A followed file in a temporary directory.
-    struct Fixture {
-        runtime: Runtime,
-        source: Source,
-        directory: PathBuf,
-    }
-
-    impl Fixture {
-        fn new(name: &str, text: &str) -> Self {
-            let name = format!("supervisor-follow-{}-{name}", std::process::id());
-            let directory = std::env::temp_dir().join(name);
-            fs::create_dir(&directory).unwrap();
-            fs::write(directory.join("jobs.txt"), text).unwrap();
-            let source = JobSource::Follow(directory.join("jobs.txt"));
-            let source = Source::open(&source, Separator::Newline, 9).unwrap();
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            Self { runtime: runtime.enable_all().build().unwrap(), source, directory }
-        }
-
-        fn path(&self, name: &str) -> PathBuf {
-            self.directory.join(name)
-        }
-
-        fn append(&self, name: &str, text: &str) {
-            let mut file = File::options().append(true).create(true).open(self.path(name)).unwrap();
-            file.write_all(text.as_bytes()).unwrap();
-        }
-
-        /// Reads as many jobs and notices as are expected, and compares them.
-        fn expect(&mut self, expected: &[&str]) {
-            let (mut came, runtime) = (Vec::new(), &self.runtime);
-            let start = self.directory.to_str().unwrap().len() + 1;
-            while came.len() < expected.len() {
-                let next = async { timeout(Duration::from_secs(20), self.source.next()).await };
-                match runtime.block_on(next).unwrap() {
-                    Batch::Jobs(jobs) => came.extend(jobs.iter().map(|job| {
-                        let text = str::from_utf8(job.payload.as_bytes()).unwrap();
-                        format!("{} {text}", job.position)
-                    })),
-                    Batch::TooLong { position, bytes } => {
-                        came.push(format!("{position} has {bytes}"));
-                    }
-                    Batch::Notice(text) => came.push(text[start..].into()),
-                    Batch::Failed(error) => came.push(error.to_string()[start..].into()),
-                    Batch::Ended => came.push("ended".into()),
-                }
-            }
-            assert_eq!(came, expected);
-        }
-    }
-
-    impl Drop for Fixture {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.directory);
-        }
-    }
-
-    const REPLACED: &str = "jobs.txt was replaced; reading the new one from its start";
-    const BACK: &str = "jobs.txt is back; reading it from its start";
-    const REMOVED: &str = "jobs.txt was removed; waiting for its return";
-
-    #[test]
-    fn a_line_is_read_once_it_is_complete() {
-        let mut stage = Fixture::new("append", "one\ntwo\nthr");
-        stage.expect(&["1 one", "2 two"]);
-        stage.append("jobs.txt", "ee\nfo");
-        stage.expect(&["3 three"]);
-        stage.append("jobs.txt", "u");
-        stage.append("jobs.txt", "r\n\nmuch too long\n");
-        stage.expect(&["4 four", "5 ", "6 has 13"]);
-    }
-
-    #[test]
-    fn lines_are_read_at_once() {
-        let mut stage = Fixture::new("latency", "");
-        let mut delays: Vec<_> = (1..=50)
-            .map(|n| {
-                let began = std::time::Instant::now();
-                stage.append("jobs.txt", "x\n");
-                stage.expect(&[&format!("{n} x")]);
-                began.elapsed()
-            })
-            .collect();
-        delays.sort_unstable();
-        assert!(delays[25] < Duration::from_millis(100), "{delays:?}");
-    }
-
-    #[test]
-    fn a_replacement_is_read_after_the_rest_of_the_old_file() {
-        let mut stage = Fixture::new("replace", "old\n");
-        stage.expect(&["1 old"]);
-        for rest in ["2 rest", "2 lastrest", "2 lastrest"] {
-            stage.append("new", "new\nlast");
-            stage.append("jobs.txt", "rest\n");
-            fs::rename(stage.path("new"), stage.path("jobs.txt")).unwrap();
-            stage.expect(&[rest, REPLACED, "1 new"]);
-        }
-    }
-
-    #[test]
-    fn a_rotated_file_is_read_until_there_is_a_new_one() {
-        let mut stage = Fixture::new("rotate", "a\n");
-        stage.expect(&["1 a"]);
-        fs::rename(stage.path("jobs.txt"), stage.path("jobs.1")).unwrap();
-        stage.expect(&[REMOVED]);
-        stage.append("jobs.1", "b\nc");
-        stage.expect(&["2 b"]);
-        stage.append("jobs.txt", "d\n");
-        stage.expect(&["3 c", BACK, "1 d"]);
-        fs::rename(stage.path("jobs.txt"), stage.path("away")).unwrap();
-        stage.expect(&[REMOVED]);
-        fs::rename(stage.path("away"), stage.path("jobs.txt")).unwrap();
-        stage.expect(&["jobs.txt is back; reading on"]);
-        stage.append("jobs.txt", "e\n");
-        stage.expect(&["2 e"]);
-    }
-
-    #[test]
-    fn a_truncated_file_is_read_from_its_start() {
-        let mut stage = Fixture::new("truncate", "one\nhal");
-        stage.expect(&["1 one"]);
-        File::create(stage.path("jobs.txt")).unwrap();
-        stage.expect(&["jobs.txt was truncated; reading it from its start"]);
-        stage.append("jobs.txt", "new\n");
-        stage.expect(&["1 new"]);
-    }
-
-    #[test]
-    fn a_removed_file_may_return_even_with_its_directory() {
-        let mut stage = Fixture::new("remove", "a\n");
-        stage.expect(&["1 a"]);
-        fs::remove_file(stage.path("jobs.txt")).unwrap();
-        stage.expect(&[REMOVED]);
-        stage.append("jobs.txt", "b\n");
-        stage.expect(&[BACK, "1 b"]);
-        fs::remove_dir_all(&stage.directory).unwrap();
-        stage.expect(&[REMOVED]);
-        fs::create_dir(&stage.directory).unwrap();
-        stage.append("jobs.txt", "c\n");
-        stage.expect(&[BACK, "1 c"]);
-        let elsewhere = stage.directory.with_extension("elsewhere");
-        fs::rename(&stage.directory, &elsewhere).unwrap();
-        stage.expect(&[REMOVED]);
-        fs::rename(&elsewhere, &stage.directory).unwrap();
-        stage.expect(&["jobs.txt is back; reading on"]);
-        stage.append("jobs.txt", "d\n");
-        stage.expect(&["2 d"]);
-    }
-
-    #[test]
-    fn a_changed_link_counts_as_a_replacement() {
-        let mut stage = Fixture::new("link", "a\n");
-        stage.expect(&["1 a"]);
-        fs::create_dir(stage.path("far")).unwrap();
-        stage.append("far/jobs", "b\n");
-        std::os::unix::fs::symlink("far/jobs", stage.path("link")).unwrap();
-        fs::rename(stage.path("link"), stage.path("jobs.txt")).unwrap();
-        stage.expect(&[REPLACED, "1 b"]);
-        stage.append("far/jobs", "c\n");
-        stage.append("far/new", "d\n");
-        stage.expect(&["2 c"]);
-        fs::rename(stage.path("far/new"), stage.path("far/jobs")).unwrap();
-        stage.expect(&[REPLACED, "1 d"]);
-    }
-}
+mod tests;

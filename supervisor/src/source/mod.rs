@@ -4,6 +4,7 @@
 mod batch;
 mod error;
 mod follow;
+mod position;
 mod product;
 mod read;
 mod split;

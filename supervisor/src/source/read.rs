@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Seek},
     os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
 };
@@ -18,6 +18,7 @@ use process::stdout;
 use super::{
     batch::{Batch, Disconnected, Sender},
     error::{SourceError, printable},
+    position::{Before, Position},
     split::{Batcher, Splitter},
 };
 
@@ -85,20 +86,61 @@ fn to_end(
     mut splitter: Splitter,
     mut batcher: Batcher<Sender>,
 ) -> Result<(), Disconnected> {
-    let mut buffer = vec![0; READ_BYTES];
+    let is_own = name != Path::new(STDIN);
+    let (mut buffer, mut guard) = (vec![0; READ_BYTES], Guard::new(input, is_own));
     loop {
-        match read(input.as_fd(), &mut buffer) {
-            Ok(0) => {
+        let length = read(input.as_fd(), &mut buffer).map_err(io::Error::from);
+        let checked = length.and_then(|length| Ok((length, guard.check(&buffer[..length])?)));
+        match checked {
+            Ok((_, Some((bytes, read)))) => {
+                let name = printable(name);
+                return batcher.send(Batch::Failed(SourceError::Shrunk { name, bytes, read }));
+            }
+            Ok((0, None)) => {
                 splitter.finish(&mut batcher)?;
                 return batcher.send(Batch::Ended);
             }
-            Ok(length) => splitter.split(&buffer[..length], &mut batcher)?,
+            Ok((length, None)) => splitter.split(&buffer[..length], &mut batcher)?,
             Err(error) => {
-                let error = SourceError::file(name, &error.into());
-                return batcher.send(Batch::Failed(error));
+                return batcher.send(Batch::Failed(SourceError::file(name, &error)));
             }
         }
         batcher.flush()?;
+    }
+}
+
+/// Notices when a regular file that is being read loses bytes. A file without a size, such as those
+/// of `/proc`, is not watched.
+struct Guard {
+    file: Option<(File, Position)>,
+    /// Whether the file is read by this process alone, so that it knows what is before its position.
+    is_own: bool,
+}
+
+impl Guard {
+    fn new(input: &impl AsFd, is_own: bool) -> Self {
+        let file = input.as_fd().try_clone_to_owned().map(File::from);
+        let has_size = |file: &File| file.metadata().is_ok_and(|it| it.is_file() && it.len() > 0);
+        let file = file.ok().filter(has_size).and_then(|file| {
+            let start = (&file).stream_position().ok()?;
+            Some((file, Position::at(start)))
+        });
+        Self { file, is_own }
+    }
+
+    /// Checks the file after a piece was read, which is empty at the end of the file. Returns the
+    /// size that the file had and the number of bytes that were read, if it has lost bytes.
+    fn check(&mut self, piece: &[u8]) -> io::Result<Option<(u64, u64)>> {
+        let Some((file, position)) = &mut self.file else { return Ok(None) };
+        let is_whole = position.check(file)? == Before::Unchanged || !self.is_own;
+        let (bytes, read) = (position.bytes() + position.unread(), position.bytes());
+        let is_lost = match piece {
+            // What is gone does not matter once it was read.
+            [] => read < bytes && (!is_whole || file.metadata()?.len() < bytes),
+            _ => !is_whole,
+        };
+        position.advance(piece);
+        Ok(is_lost.then_some((bytes, read)))
     }
 }
 

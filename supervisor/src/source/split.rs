@@ -116,10 +116,15 @@ impl Splitter {
         if self.held.is_empty() && self.skipped == 0 { Ok(()) } else { self.line(b"", out) }
     }
 
-    /// Starts again with a new input, and discards the held bytes.
-    pub(super) fn restart(&mut self) {
-        (self.position, self.skipped) = (0, 0);
-        self.held = Vec::new();
+    /// Starts again with a new input. Returns the number of bytes that were held and are discarded.
+    pub(super) fn restart(&mut self) -> u64 {
+        self.position = 0;
+        mem::take(&mut self.held).len() as u64 + mem::take(&mut self.skipped)
+    }
+
+    /// Whether jobs end with a zero byte.
+    pub(super) fn separates_by_zero(&self) -> bool {
+        self.separator == 0
     }
 
     /// Ends a job; `rest` is all of it or what follows the held bytes.

@@ -6,6 +6,7 @@ use std::{
     io::PipeReader,
     os::fd::{AsFd, AsRawFd},
     path::{self, Path},
+    time::Duration,
 };
 
 use nix::{
@@ -27,6 +28,8 @@ pub(super) enum Wake {
     /// Something may have changed. The caller must look at the file, because events may be lost or
     /// out of date.
     Changed,
+    /// Nothing has changed for the given time.
+    Quiet,
     /// The source was dropped.
     Closed,
 }
@@ -68,23 +71,32 @@ impl Watch {
             // Fails if the file is gone and the watch with it.
             let _ = self.inotify.rm_watch(old);
         }
-        let mask = AddWatchFlags::IN_MODIFY
-            | AddWatchFlags::IN_ATTRIB
-            | AddWatchFlags::IN_MOVE_SELF
-            | AddWatchFlags::IN_DELETE_SELF;
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        self.file = Some(self.inotify.add_watch(path.as_str(), mask)?);
+        self.file = Some(self.inotify.add_watch(path.as_str(), changes())?);
         Ok(())
     }
 
-    /// Waits until something changes, or the other end of `closed` is closed.
-    pub(super) fn wait(&self, closed: &PipeReader) -> nix::Result<Wake> {
+    /// Reports also when a program closes the watched file after writing.
+    pub(super) fn closing(&self, file: &File) -> nix::Result<()> {
+        let mask = changes() | AddWatchFlags::IN_CLOSE_WRITE;
+        self.inotify.add_watch(format!("/proc/self/fd/{}", file.as_raw_fd()).as_str(), mask)?;
+        Ok(())
+    }
+
+    /// Waits until something changes, nothing has changed for the time `quiet`, or the other end of
+    /// `closed` is closed.
+    pub(super) fn wait(&self, closed: &PipeReader, quiet: Option<Duration>) -> nix::Result<Wake> {
+        let timeout = match quiet {
+            Some(quiet) => PollTimeout::try_from(quiet).unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::NONE,
+        };
         loop {
             let mut watched = [
                 PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN),
                 PollFd::new(closed.as_fd(), PollFlags::POLLIN),
             ];
-            match poll(&mut watched, PollTimeout::NONE) {
+            match poll(&mut watched, timeout) {
+                Ok(0) => return Ok(Wake::Quiet),
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(error),
                 Ok(_) if watched[1].any() == Some(true) => return Ok(Wake::Closed),
@@ -92,6 +104,14 @@ impl Watch {
             }
         }
     }
+}
+
+/// Returns the events of a file to watch.
+fn changes() -> AddWatchFlags {
+    AddWatchFlags::IN_MODIFY
+        | AddWatchFlags::IN_ATTRIB
+        | AddWatchFlags::IN_MOVE_SELF
+        | AddWatchFlags::IN_DELETE_SELF
 }
 
 /// Returns the events of a directory to watch: only changes of names, since changes of other files

@@ -5,6 +5,8 @@
 //! last component, `{//}` its directory, `{/.}` its last component without extension, `{#}` the
 //! number of the job, `{%}` the slot, `{2}` (and `{2.}` and so on) the second of several inputs.
 
+#[cfg(test)]
+mod fuzzed;
 mod part;
 mod read;
 

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::{
-    Method, Request, Response, StatusCode,
+    Method, Request, Response, StatusCode, Version,
     body::{Body, Frame, Incoming, SizeHint},
     header,
 };
@@ -93,11 +93,8 @@ impl Site {
     }
 
     pub(super) async fn answer(&self, request: &Request<Incoming>) -> Result<Answer, Infallible> {
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-        if !self.hosts.contains(host) {
-            let why =
-                "this is another host: use a number, localhost, or the name given to --serve\n";
-            return Ok(text(StatusCode::MISDIRECTED_REQUEST, why));
+        if let Some(refusal) = self.refuse_host(request) {
+            return Ok(refusal);
         }
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             let mut answer =
@@ -119,8 +116,9 @@ impl Site {
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "the run does not answer\n"),
             },
             "/readyz" => match self.snapshot().await {
-                Some(snapshot) if snapshot.state == "running" => {
-                    text(StatusCode::OK, format!("running: {}\n", snapshot.standing()))
+                Some(snapshot) if ["running", "paused"].contains(&&*snapshot.state) => {
+                    let (state, standing) = (&snapshot.state, snapshot.standing());
+                    text(StatusCode::OK, format!("{state}: {standing}\n"))
                 }
                 Some(snapshot) => {
                     text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", snapshot.state))
@@ -129,6 +127,22 @@ impl Site {
             },
             _ => text(StatusCode::NOT_FOUND, format!("not found; there are {PATHS}")),
         })
+    }
+
+    /// The refusal of a request that names no host, several, or another one. Browsers always name
+    /// one; only simple probes still speak HTTP/1.0, which has no hosts.
+    fn refuse_host(&self, request: &Request<Incoming>) -> Option<Answer> {
+        let mut hosts = request.headers().get_all(header::HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (None, _) if request.version() <= Version::HTTP_10 => return None,
+            (Some(_), Some(_)) => {
+                return Some(text(StatusCode::BAD_REQUEST, "a request has one Host field\n"));
+            }
+            (host, _) => host.and_then(|host| host.to_str().ok()).unwrap_or_default(),
+        };
+        let why = "this is another host: use a number, localhost, or the name given to --serve or \
+                   --serve-host\n";
+        (!self.hosts.contains(host)).then(|| text(StatusCode::MISDIRECTED_REQUEST, why))
     }
 
     async fn snapshot(&self) -> Option<Arc<records::Snapshot>> {

@@ -9,7 +9,7 @@ mod metrics;
 mod write_timeout;
 
 use std::{
-    fs, io,
+    io,
     net::{TcpListener, ToSocketAddrs},
     os::unix::net::UnixListener,
     path::PathBuf,
@@ -34,8 +34,10 @@ use self::{
 use crate::{
     endpoint::Endpoint,
     observers::{RunHandle, Task},
+    settings::Serve,
 };
-use process::listen;
+use files::{Place, socket};
+use text::address::HostPort;
 
 /// Time limit for the head of a request to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,36 +76,40 @@ enum Listener {
 
 /// The file of a Unix socket, removed when this is dropped.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+struct SocketFile {
+    place: Place,
+    /// The path as the user gave it.
+    path: PathBuf,
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // A user may have removed it by hand.
-        let _ = fs::remove_file(&self.0);
+        let _ = self.place.remove();
     }
 }
 
 impl Server {
-    /// Listens at this endpoint.
+    /// Listens where the user asked for it.
     ///
     /// # Errors
     /// The address is in use, or the user may not listen there.
-    pub fn open(endpoint: &Endpoint) -> Result<Self, ServeError> {
+    pub fn open(Serve { endpoint, hosts }: &Serve) -> Result<Self, ServeError> {
         let open = || {
             let listener = match endpoint {
-                Endpoint::Tcp { host, port } => {
+                Endpoint::Tcp(HostPort { host, port }) => {
                     let addresses: Vec<_> = (host.as_str(), *port).to_socket_addrs()?.collect();
                     let listener = TcpListener::bind(&addresses[..])?;
                     listener.set_nonblocking(true)?;
                     Listener::Tcp(listener)
                 }
                 Endpoint::Unix(path) => {
-                    let listener = listen::private(path)?;
+                    let (listener, place) = socket::private(path)?;
                     listener.set_nonblocking(true)?;
-                    Listener::Unix(listener, SocketFile(path.clone()))
+                    Listener::Unix(listener, SocketFile { place, path: path.clone() })
                 }
             };
-            Ok(Self { listener, hosts: Hosts::of(endpoint) })
+            Ok(Self { listener, hosts: Hosts::of(endpoint, hosts) })
         };
         open().map_err(|reason| ServeError { endpoint: endpoint.clone(), reason })
     }
@@ -116,7 +122,7 @@ impl Server {
                 Ok(address) => format!("http://{address}/"),
                 Err(_) => "an address that is not known".into(),
             },
-            Listener::Unix(_, SocketFile(path)) => format!("the socket {}", path.display()),
+            Listener::Unix(_, SocketFile { path, .. }) => format!("the socket {}", path.display()),
         }
     }
 
@@ -174,6 +180,8 @@ where
         Ok(client) => {
             let site = Rc::clone(site);
             connections.admit(|connection| serve_client(client, site, connection));
+            // While clients keep arriving, those that were served still get their turn to end.
+            tokio::task::yield_now().await;
         }
         // The client has gone, or the process has no free descriptor.
         Err(_) => sleep_until(Instant::now() + ACCEPT_RETRY_DELAY).await,

@@ -148,3 +148,19 @@ fn wrong_blame_is_found() {
     assert!(found(cause(6, "lost")).contains(&(Kind::Blame, Some(3))));
     assert!(found(cause(6, "asked to stop: killed")).contains(&(Kind::Blame, Some(3))));
 }
+
+#[test]
+fn a_failure_is_explained_by_a_broken_worker_and_by_no_other() {
+    // Job 3 also fails, in the worker in which job 5 ended.
+    let fail = |books: &mut Books, breaks: Planted| {
+        books.submitted.insert(5, breaks);
+        books.witnessed.extend([line(false, 5, 66, 600), line(true, 5, 66, 600)]);
+        books.witnessed.extend([line(false, 3, 66, 600), line(true, 3, 66, 600)]);
+        books.journal.jobs.push(5);
+        books.journal.attempts.insert(6, attempt(5, 2, 66, "ok", "ok"));
+        books.journal.attempts.insert(7, attempt(3, 2, 66, "error", ""));
+        books.reported.push(reported(5, "ok", false));
+    };
+    assert_eq!(found(|books| fail(books, Planted::Breaks)), []);
+    assert_eq!(found(|books| fail(books, Planted::Fine)), [(Kind::Blame, Some(3))]);
+}

@@ -18,7 +18,7 @@ use pool::{
 };
 
 /// Returns the bytes of a closed journal of a few jobs.
-fn whole() -> Vec<u8> {
+pub(super) fn whole() -> Vec<u8> {
     let place = Place::new();
     let path = place.path("journal");
     let (mut store, _) = begin(&path);
@@ -55,7 +55,7 @@ fn content(path: &Path) -> Result<String, Error> {
 
 /// Returns everything that a journal of these bytes contains. Uses a new file each time, because
 /// SQLite caches pages.
-fn content_of(place: &Place, bytes: &[u8]) -> Result<String, Error> {
+pub(super) fn content_of(place: &Place, bytes: &[u8]) -> Result<String, Error> {
     let path = place.path("changed");
     fs::write(&path, bytes).unwrap();
     content(&path)

@@ -1,6 +1,7 @@
 //! Tests that a journal reads back what was written, whatever happens to the file.
 
 mod damage;
+mod fuzzed;
 mod resuming;
 mod roundtrip;
 mod writing;

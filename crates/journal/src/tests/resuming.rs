@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pool::limits::Limits;
 use proptest::prelude::*;
 
 use super::super::{
@@ -50,6 +51,30 @@ fn the_counts_of_an_edited_input_are_right() {
         resume.next(&digest(word));
     }
     assert_eq!(resume.counts().to_string(), "0 done, 2 failed, 1 to run again, 0 new, 0 gone");
+}
+
+#[test]
+fn another_directory_is_a_change_unless_the_journal_does_not_know_its_own() {
+    let header = |settings: &[(&str, &str)]| Header {
+        program: vec!["gzip".into()],
+        digest: None,
+        settings: settings.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect(),
+        limits: Limits::default(),
+    };
+    let changes = |before: &[(&str, &str)], now: &[(&str, &str)]| {
+        let found = compare(&header(before), &header(now), false).err();
+        let found = found.map(|changed| changed.0).unwrap_or_default();
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let (a, b) = (("directory", "/a"), ("directory", "/b"));
+    assert_eq!(changes(&[a], &[b]), ["directory: was /a, is /b"]);
+    assert!(changes(&[a], &[a]).is_empty());
+    assert!(changes(&[], &[b]).is_empty());
+    // What counts is where the jobs are done.
+    let fixed = ("--cwd", "/c");
+    assert!(changes(&[a, fixed], &[b, fixed]).is_empty());
+    let below = ("--cwd", "c");
+    assert_eq!(changes(&[a, below], &[b, below]), ["directory: was /a/c, is /b/c"]);
 }
 
 #[test]

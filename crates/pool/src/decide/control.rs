@@ -1,5 +1,5 @@
-//! Requests of users while a run goes on, other than stopping it: cancel a job, kill workers, and
-//! change the number of workers.
+//! Requests of users while a run goes on, other than stopping it: cancel a job, kill or replace
+//! workers, change their number, and pause the run.
 
 use super::{
     action::{Actions, Standing},
@@ -7,7 +7,11 @@ use super::{
     pool::Pool,
     slot::{Occupant, Slot},
 };
-use crate::{event::WorkerId, exit::StopReason, rules::Restart};
+use crate::{
+    event::{Event, WorkerId},
+    exit::StopReason,
+    rules::Restart,
+};
 
 impl Pool {
     /// Where this job is; `None` if it is settled or unknown.
@@ -45,6 +49,34 @@ impl Pool {
             if let Some(worker) = slot.find(*worker) {
                 worker.kill(&mut ctx);
             }
+        }
+    }
+
+    /// Replaces workers as a roll does, and ignores those that are gone or being replaced already.
+    pub(super) fn restart(&mut self, workers: &[WorkerId]) {
+        if self.policy.restart != Restart::Always || self.phase.is_stopping() {
+            return;
+        }
+        for worker in workers {
+            let Some(index) = self.slots.get(*worker) else { continue };
+            self.slots[index].mark_stale_worker(*worker);
+            self.rolling.has_stale |= self.slots[index].is_stale();
+        }
+    }
+
+    /// Pauses or resumes the run. Jobs that wait in workers are retracted, so that none begins.
+    pub(super) fn pause(&mut self, now: Tick, pause: bool, actions: &mut Actions) {
+        if self.policy.jobs.is_none() || self.is_paused == pause || self.phase.is_stopping() {
+            return;
+        }
+        self.is_paused = pause;
+        actions.emit(if pause { Event::Paused } else { Event::Resumed });
+        if pause {
+            self.each_slot(now, actions, |slot, ctx| {
+                for worker in slot.workers_mut().filter(|worker| worker.works()) {
+                    worker.session.retract_waiting(ctx);
+                }
+            });
         }
     }
 

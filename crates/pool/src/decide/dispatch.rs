@@ -31,7 +31,7 @@ impl Pool {
     pub(super) fn dispatch(&mut self, now: Tick, actions: &mut Actions) {
         let has_jobs = self.ledger.ready() > 0 || self.ledger.has_isolated();
         let Some(rules) = self.policy.jobs.as_ref().filter(|_| has_jobs) else { return };
-        if self.phase.is_stopping() || now < self.send_after {
+        if self.is_paused || self.phase.is_stopping() || now < self.send_after {
             return;
         }
         let delay = rules.delay;

@@ -98,7 +98,8 @@ impl Pool {
         } else if self.phase.is_stopping() {
             // The run is stopping already.
         } else if let Some(halt) = halt {
-            self.shut_down(now, ShutdownReason::Halted { now: halt.now }, actions);
+            let is_goal = halt::is_goal(halt, self.ledger.tally());
+            self.shut_down(now, ShutdownReason::Halted { now: halt.now, is_goal }, actions);
         } else if matches!(self.phase, RunPhase::SourceEnded) && self.ledger.open() == 0 {
             self.phase = RunPhase::Finishing;
             self.each_slot(now, actions, |slot, ctx| slot.stop(StopReason::Finished, ctx));

@@ -25,6 +25,15 @@ pub(super) fn is_due(halt: Halt, tally: Tally) -> bool {
     }
 }
 
+/// Whether a halt that is due has what was wanted of the run, rather than a reason to give it up.
+pub(super) fn is_goal(halt: Halt, tally: Tally) -> bool {
+    match halt.when {
+        HaltWhen::Success => true,
+        HaltWhen::Done => !tally.has_failures(),
+        HaltWhen::Fail => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     command::Ran,
-    event::{ShutdownReason, WorkerId},
+    event::{Progress, ShutdownReason, WorkerId},
     exit::{Pipe, ProcessEnd, ProtocolFault},
     hang::Hang,
     job::{Accepted, Failure, Payload},
@@ -62,6 +62,13 @@ pub enum Input {
     StartSlot(u32),
     /// A user changes the number of workers.
     Scale(u32),
+    /// A user replaces these workers as a roll does.
+    Restart {
+        /// The workers. The pool ignores those that are gone.
+        workers: Vec<WorkerId>,
+    },
+    /// A user pauses the run (`true`): no job begins until it is resumed (`false`).
+    Pause(bool),
     /// Backpressure: `true` while the sink cannot take more outcomes, which stops new jobs from
     /// being sent; `false` once it can.
     Hold(bool),
@@ -118,15 +125,20 @@ pub enum News {
         /// of the previous retraction yet.
         started: Option<u64>,
     },
-    /// A job of [`Action::Send`](super::action::Action::Send) was not sent, since its frame would
-    /// be longer than a frame may be. It does not count in the worker's sequence of jobs.
+    /// A job of [`Action::Send`](super::action::Action::Send) was not sent, since the wire cannot
+    /// carry it. It does not count in the worker's sequence of jobs.
     Unsendable {
         /// The job's number.
         id: u64,
-        /// The length of the frame's body, in bytes.
-        bytes: u64,
-        /// The longest body that a frame may have, in bytes.
-        bytes_max: u64,
+        /// Why the wire cannot carry it.
+        why: Unsendable,
+    },
+    /// It reported the progress of a job.
+    Progress {
+        /// The job's number.
+        id: u64,
+        /// How far the job is.
+        progress: Progress,
     },
     /// It broke the worker protocol.
     Broken(ProtocolFault),
@@ -145,6 +157,20 @@ pub enum News {
     },
 }
 
+/// Why a job cannot be sent to a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unsendable {
+    /// Its message would be too long.
+    TooLong {
+        /// The length of the message, in bytes.
+        bytes: u64,
+        /// The longest message, in bytes.
+        bytes_max: u64,
+    },
+    /// It contains a newline, and the worker takes each line for a job.
+    Newline,
+}
+
 /// The memory of a worker's own process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Memory {
@@ -154,21 +180,24 @@ pub struct Memory {
     pub peak_bytes: u64,
 }
 
-/// The memory of a worker and all processes below it.
+/// The memory of a worker and all processes below it, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MemorySample {
-    /// The sum of their resident memory, in bytes. Shared pages count once for each process.
-    pub resident_bytes: u64,
-    /// The sum of their proportional shares (PSS), in bytes. It is measured only if the other sum
-    /// is above the limit.
-    pub proportional_bytes: Option<u64>,
+pub enum MemorySample {
+    /// They hold this much: up to the limit the sum of their resident memory, in which shared pages
+    /// count once for each process, and otherwise the sum of their proportional shares (PSS).
+    Held(u64),
+    /// The sum of their proportional shares is this much, which is above the limit. But it may be
+    /// too high, because processes ended or began to share memory while it was read.
+    Doubtful(u64),
 }
 
 impl MemorySample {
-    /// The more precise of the two sums that is known, in bytes.
+    /// The sum, in bytes.
     #[must_use]
-    pub fn held_bytes(self) -> u64 {
-        self.proportional_bytes.unwrap_or(self.resident_bytes)
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::Held(bytes) | Self::Doubtful(bytes) => bytes,
+        }
     }
 }
 
@@ -180,6 +209,9 @@ pub struct Abilities {
     pub recorder: bool,
     /// It handles requests to cancel a job.
     pub cancels: bool,
+    /// It takes as many jobs at a time as the user asks for, although it has no recorder: it
+    /// answers in order, and runs each job that it was sent.
+    pub queues: bool,
 }
 
 /// A worker's reply to a job.

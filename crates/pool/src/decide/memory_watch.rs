@@ -22,6 +22,10 @@
 //!   ms)` after the last one. Samples thus take at most 1/25 of the time in the long run, with
 //!   bursts of up to 50 ms.
 //!
+//! A sample above the limit may be doubtful, because the processes did not rest while they were read.
+//! It is repeated after 2 ms, whatever the account says. The ninth doubtful sample in a row is
+//! believed, so that processes which never rest gain the time of eight samples and no more.
+//!
 //! Finally, the time of the sample is rounded down to a multiple of 1/16 to 1/8 of the interval, so
 //! that workers with similar intervals are sampled together.
 //!
@@ -54,6 +58,9 @@ const FAR_INTERVAL_MAX: Duration = Duration::from_millis(700);
 /// Allowed burst above the cost budget, so that a worker that allocates fast is sampled in time.
 const COST_AT_ONCE: Duration = Duration::from_millis(50);
 
+/// The number of doubtful samples in a row that are not believed.
+pub(super) const DOUBTS_MAX: u32 = 8;
+
 /// Decides when the memory of workers is sampled.
 #[derive(Debug)]
 pub(super) struct MemoryWatch {
@@ -73,6 +80,31 @@ struct Watched {
     worker: WorkerId,
     /// When to take the next sample; `None` while one is being taken.
     due: Option<Tick>,
+    /// The number of doubtful samples in a row that were not believed.
+    doubts: u32,
+}
+
+impl Watched {
+    /// Takes a sample. Returns the bytes that the worker holds for certain; `None` while the sample
+    /// is not believed.
+    fn take(&mut self, sample: MemorySample) -> Option<u64> {
+        match sample {
+            MemorySample::Doubtful(_) if self.doubts < DOUBTS_MAX => {
+                self.doubts += 1;
+                None
+            }
+            MemorySample::Held(bytes) | MemorySample::Doubtful(bytes) => {
+                self.doubts = 0;
+                Some(bytes)
+            }
+        }
+    }
+
+    /// When the next sample is due, while no sample is taken before `rests_until` but those that
+    /// repeat a doubtful one.
+    fn due(&self, rests_until: Tick) -> Option<Tick> {
+        self.due.map(|at| if self.doubts > 0 { at } else { at.max(rests_until) })
+    }
 }
 
 impl MemoryWatch {
@@ -93,7 +125,7 @@ impl MemoryWatch {
     /// Watches a worker, whose program was executed.
     pub(super) fn begin(&mut self, worker: WorkerId, now: Tick) {
         let due = Some(self.next_sample(0, now));
-        self.watched.push(Watched { worker, due });
+        self.watched.push(Watched { worker, due, doubts: 0 });
     }
 
     /// Stops watching a worker, which is gone.
@@ -103,16 +135,15 @@ impl MemoryWatch {
 
     /// When the next samples are due.
     pub(super) fn deadline(&self) -> Option<Tick> {
-        let due = self.watched.iter().filter_map(|watched| watched.due).min()?;
-        Some(due.max(self.rests_until()))
+        let rests_until = self.rests_until();
+        self.watched.iter().filter_map(|watched| watched.due(rests_until)).min()
     }
 
     /// Returns the workers whose samples are due, and marks them as being sampled.
     pub(super) fn take_due(&mut self, now: Tick) -> Vec<WorkerId> {
-        if self.rests_until() > now {
-            return Vec::new();
-        }
-        let due = self.watched.iter_mut().filter(|watched| watched.due.is_some_and(|at| at <= now));
+        let rests_until = self.rests_until();
+        let is_due = |watched: &&mut Watched| watched.due(rests_until).is_some_and(|at| at <= now);
+        let due = self.watched.iter_mut().filter(is_due);
         due.map(|watched| {
             watched.due = None;
             watched.worker
@@ -132,14 +163,22 @@ impl MemoryWatch {
         self.cost = self.cost.saturating_sub(since / COST_SHARE) + took;
         self.cost_at = now;
         self.each = took / u32::try_from(samples.len()).unwrap_or(u32::MAX).max(1);
+        let mut over = Vec::new();
         for (worker, sample) in samples {
-            let due = Some(self.next_sample(sample.held_bytes(), now));
-            if let Some(watched) = self.watched.iter_mut().find(|known| known.worker == *worker) {
-                watched.due = due;
-            }
+            let due = self.next_sample(sample.bytes(), now);
+            let Some(watched) = self.watched.iter_mut().find(|known| known.worker == *worker)
+            else {
+                continue;
+            };
+            watched.due = Some(due);
+            over.extend(
+                watched
+                    .take(*sample)
+                    .filter(|bytes| *bytes > self.limit)
+                    .map(|bytes| (*worker, bytes)),
+            );
         }
-        let held = samples.iter().map(|(worker, sample)| (*worker, sample.held_bytes()));
-        held.filter(|(_, held)| *held > self.limit).collect()
+        over
     }
 
     /// Whether a worker that holds this number of bytes is so close to the limit that it may fail for
@@ -191,7 +230,7 @@ mod tests {
     const W2: WorkerId = WorkerId { slot: 2, generation: 1 };
 
     fn holding(mib: u64) -> MemorySample {
-        MemorySample { resident_bytes: mib * MIB, proportional_bytes: None }
+        MemorySample::Held(mib * MIB)
     }
 
     #[test]
@@ -261,8 +300,45 @@ mod tests {
     }
 
     #[test]
-    fn shared_memory_counts_once() {
-        let shared = MemorySample { resident_bytes: 9 * MIB, proportional_bytes: Some(MIB) };
-        assert_eq!(shared.held_bytes(), MIB);
+    fn doubt_delays_the_verdict_by_eight_samples_and_no_more() {
+        let mut watch = MemoryWatch::new(MIB);
+        watch.begin(W1, Duration::ZERO);
+        let doubtful = MemorySample::Doubtful(3 * MIB);
+        // An expensive sample exhausts the budget, for the others but not for the repetitions.
+        let took = Duration::from_secs(1);
+        for _ in 0..2 {
+            let mut now = watch.deadline().unwrap();
+            for nth in 1..=9 {
+                assert_eq!(watch.take_due(now), [W1]);
+                let over = watch.sampled(&[(W1, doubtful)], took, now);
+                assert_eq!(over, if nth < 9 { vec![] } else { vec![(W1, 3 * MIB)] });
+                if nth < 9 {
+                    assert_eq!(watch.deadline(), Some(now + INTERVAL_MIN));
+                    now += INTERVAL_MIN;
+                }
+            }
+            assert!(watch.deadline().unwrap() > now + took, "the repetitions are paid for");
+        }
+        // A sample that is certain ends the doubt.
+        let mut now = watch.deadline().unwrap();
+        for nth in 1..=20 {
+            assert_eq!(watch.take_due(now), [W1]);
+            let sample = if nth % 8 == 0 { holding(1) } else { doubtful };
+            assert_eq!(watch.sampled(&[(W1, sample)], Duration::ZERO, now), []);
+            now = watch.deadline().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_doubtful_worker_does_not_hasten_the_samples_of_others() {
+        let mut watch = MemoryWatch::new(MIB);
+        watch.begin(W1, Duration::ZERO);
+        watch.begin(W2, Duration::ZERO);
+        let now = watch.deadline().unwrap();
+        assert_eq!(watch.take_due(now), [W1, W2]);
+        let samples = [(W1, MemorySample::Doubtful(2 * MIB)), (W2, holding(1))];
+        assert_eq!(watch.sampled(&samples, Duration::from_secs(1), now), []);
+        let now = watch.deadline().unwrap();
+        assert_eq!(watch.take_due(now), [W1]);
     }
 }

@@ -44,7 +44,10 @@ mod worker_end;
 
 pub use self::{
     action::{Action, Actions, Cancelled, Order, Running, Standing},
-    input::{Abilities, Answer, Input, Jitter, Memory, MemorySample, News, Remains, Reply, Tick},
+    input::{
+        Abilities, Answer, Input, Jitter, Memory, MemorySample, News, Remains, Reply, Tick,
+        Unsendable,
+    },
     policy::Policy,
     pool::{Pool, RunEnd},
 };

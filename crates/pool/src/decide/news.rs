@@ -7,7 +7,6 @@ use super::{
     context::StepContext,
     input::{Jitter, News, Tick},
     restart::Life,
-    session::FrameSize,
     slot::{Occupant, Retired, Slot},
     stopping::is_replaced_at_once,
     worker::{READY_AFTER, SlotNotice, WorkerPhase},
@@ -56,9 +55,8 @@ impl Slot {
                 held.on_replies(replies, memory, ctx);
             }
             News::Retracted { replies, started } => held.on_retracted(started, replies, ctx),
-            News::Unsendable { id, bytes, bytes_max } => {
-                held.on_unsendable(id, FrameSize { bytes, bytes_max }, ctx);
-            }
+            News::Unsendable { id, why } => held.on_unsendable(id, why, ctx),
+            News::Progress { id, progress } => held.session.on_progress(id, progress, ctx),
             News::Closed(pipe) => held.on_closed(pipe, ctx.now),
             News::Broken(fault) => held.break_off(fault, ctx),
             News::Ended { pid, end, remains, jitter } => {

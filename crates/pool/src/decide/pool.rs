@@ -49,6 +49,8 @@ pub struct Pool {
     reported: Tally,
     /// Present if memory is limited.
     pub(super) memory: Option<MemoryWatch>,
+    /// Whether a user paused the run: no job is sent.
+    pub(super) is_paused: bool,
     /// No job is sent before this time, because of `--delay`.
     pub(super) send_after: Tick,
     /// Slots that may have room for jobs.
@@ -73,6 +75,7 @@ impl Pool {
             ledger: Ledger::default(),
             reported: Tally::default(),
             memory: policy.limits.tree_bytes().map(MemoryWatch::new),
+            is_paused: false,
             send_after: Tick::ZERO,
             ready: ReadySet::default(),
             dirty_slots: Vec::new(),
@@ -132,6 +135,8 @@ impl Pool {
             Input::Kill { workers } => self.kill(now, &workers, actions),
             Input::StartSlot(slot) => self.start_slot(now, slot, actions),
             Input::Scale(workers) => self.scale(now, workers, actions),
+            Input::Restart { workers } => self.restart(&workers),
+            Input::Pause(pause) => self.pause(now, pause, actions),
             Input::Examined { worker, id, hang } => {
                 let slot = self.slots.get(worker);
                 if let Some(worker) = slot.and_then(|slot| self.slots[slot].find(worker)) {
@@ -244,7 +249,8 @@ impl Pool {
             }
         }
         for (worker, sample) in samples {
-            let is_near = self.memory.as_ref().is_some_and(|it| it.is_near(sample.held_bytes()));
+            let MemorySample::Held(bytes) = *sample else { continue };
+            let is_near = self.memory.as_ref().is_some_and(|it| it.is_near(bytes));
             let Some(index) = self.slots.get(*worker).filter(|_| is_near) else { continue };
             let (slot, mut ctx) = self.at(now, index, actions);
             if let Some(worker) = slot.find(*worker) {

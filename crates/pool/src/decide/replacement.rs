@@ -16,6 +16,13 @@ impl Slot {
         (self.stale.through, self.stale.why) = (self.generations, StopReason::Roll);
     }
 
+    /// Marks the current worker as stale, because a user wants it replaced.
+    pub(super) fn mark_stale_worker(&mut self, worker: WorkerId) {
+        if self.worker().is_some_and(|current| current.id == worker) {
+            self.mark_stale();
+        }
+    }
+
     /// Removes the mark, because a roll is cancelled or the replacement did not come up.
     pub(super) fn unmark_stale(&mut self) {
         self.stale.through = 0;

@@ -43,10 +43,11 @@ impl Pool {
             let at_once = if is_routine { (slots / 2).max(at_once) } else { at_once };
             at_once.min(slots - 1).max(1)
         };
-        // A worker at its limit of jobs takes no more, so it is replaced without further delay.
+        // An idle worker at its limit takes no more jobs: it is replaced without further delay.
         let rules = self.policy.jobs.as_ref();
         let is_spent = |slot: &Slot| {
             let session = slot.worker().map(|worker| &worker.session);
+            let session = session.filter(|session| session.is_idle());
             rules.zip(session).is_some_and(|(rules, session)| session.is_spent(rules))
         };
         // The search continues after the last slot. Otherwise slots at the front that soon become

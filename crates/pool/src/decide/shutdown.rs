@@ -33,10 +33,10 @@ impl From<ShutdownReason> for Urgency {
     fn from(reason: ShutdownReason) -> Self {
         match reason {
             ShutdownReason::SourceFailed
-            | ShutdownReason::Halted { now: false }
+            | ShutdownReason::Halted { now: false, .. }
             | ShutdownReason::ByUser(Ending::Drain) => Self::None,
             ShutdownReason::Signal(_) | ShutdownReason::ByUser(Ending::Stop) => Self::Grace,
-            ShutdownReason::Halted { now: true }
+            ShutdownReason::Halted { now: true, .. }
             | ShutdownReason::ByUser(Ending::Now)
             | ShutdownReason::Deadline
             | ShutdownReason::NotAWorker(_)
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn jobs_that_may_finish_have_the_grace_at_the_first_signal_and_no_time_at_the_deadline() {
         let signal = ShutdownReason::Signal(Signal::INT);
-        let halted = ShutdownReason::Halted { now: false };
+        let halted = ShutdownReason::Halted { now: false, is_goal: false };
         let mut shutdown = Shutdown::begin(Duration::ZERO, halted);
         assert_eq!(shutdown.urgency, Urgency::None);
         for (reason, request, urgency) in [

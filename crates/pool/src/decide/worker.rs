@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::{
     action::Action,
     context::{Contact, Speech, StepContext},
-    input::{Abilities, Memory, Reply, Tick},
+    input::{Abilities, Memory, Reply, Tick, Unsendable},
     policy::Policy,
-    session::{FrameSize, Session},
+    session::Session,
     shutdown::Urgency,
     stopping::{Stage, Stop, StopNews, is_replaced_at_once},
 };
@@ -271,9 +271,9 @@ impl Worker {
         self.after_replies(read, ctx);
     }
 
-    /// Takes the news that a job was not sent to it, because its frame would be too long.
-    pub(super) fn on_unsendable(&mut self, id: u64, size: FrameSize, ctx: &mut StepContext<'_>) {
-        let read = self.session.on_unsendable(id, size, ctx);
+    /// Takes the news that a job was not sent to it, because the wire cannot carry it.
+    pub(super) fn on_unsendable(&mut self, id: u64, why: Unsendable, ctx: &mut StepContext<'_>) {
+        let read = self.session.on_unsendable(id, why, ctx);
         self.after_replies(read, ctx);
     }
 

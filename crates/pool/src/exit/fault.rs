@@ -5,6 +5,7 @@ use std::{fmt, io};
 
 use text::units::show_size;
 
+use super::Detail;
 use crate::{errno, limits::Resource};
 
 /// The version of the worker protocol that the supervisor speaks.
@@ -16,7 +17,10 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub enum ProtocolFault {
     /// It sent no hello within the start timeout.
     Silence,
-    /// Its first frame is not a hello.
+    /// What it sent cannot be understood, for the reason that the text gives.
+    Invalid(Detail),
+    /// Its first frame is not a hello. Only journals of earlier versions hold this; it is
+    /// `Invalid` now.
     Hello,
     /// It speaks this version of the protocol, which the supervisor does not.
     Version(u32),
@@ -24,7 +28,7 @@ pub enum ProtocolFault {
     FrameTooLong(u32),
     /// It closed this pipe and kept running.
     Closed(Pipe),
-    /// It sent a frame that is not a message.
+    /// It sent a frame that is not a message, for an unknown reason.
     Garbage,
     /// It replied to a job that is not the next one in its queue.
     WrongReply {
@@ -127,6 +131,7 @@ impl fmt::Display for ProtocolFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Silence => write!(f, "it did not speak"),
+            Self::Invalid(detail) => write!(f, "{detail}"),
             Self::Hello => write!(f, "its first frame is no hello"),
             Self::Version(version) => {
                 write!(

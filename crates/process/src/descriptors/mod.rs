@@ -2,6 +2,8 @@
 
 mod open_files;
 mod pipes;
+mod tail;
+mod writers;
 
 use std::{
     io,
@@ -13,6 +15,8 @@ use tokio::io::{Interest, unix::AsyncFd};
 pub use self::{
     open_files::{OpenFiles, TooFewFiles},
     pipes::{bytes_waiting, look_ahead, read_waiting, wait_writable, write, write_over},
+    tail::{TAIL_BYTES, Tail},
+    writers::has_writer,
 };
 
 /// Registers a descriptor with the runtime, which then waits until it is readable. The caller must

@@ -2,27 +2,46 @@
 //!
 //! The sum of resident memory (RSS) is cheap but counts shared memory once per process. The
 //! proportional share (PSS) is exact, but the kernel has to walk the page tables for it. So the
-//! share is read only where the sum is above the limit.
+//! shares are read only where the cheap sum is above the limit. Memory in swap counts in both.
+//!
+//! The shares are read one process after the other, while the processes go on. What that can do to
+//! the sum decides how far it is trusted:
+//!
+//! - A process that ends gives its part of shared pages to the others, which may be read before or
+//!   after that. The processes that are still there after the last read have each counted at most
+//!   their part, so their sum is a lower bound.
+//! - A process that maps shared memory takes part of it from others that were read before. The sum
+//!   of private memory and of the largest amount that one process has mapped is a lower bound.
+//! - A process between a vfork and its exec uses the memory of its parent, and the kernel shows that
+//!   memory for both. It counts once.
+//! - A process that is born takes part of its parent's memory and is not among those that are read.
+//!   Then the sum may be too small, and the shares are read again.
+//!
+//! A sum above the limit whose lower bound is not above the limit is doubtful. The pool decides how
+//! often it accepts that in a row, so a tree that is never at rest delays the verdict and does not
+//! prevent it.
 
-use std::{collections::HashMap, fs::File, os::unix::fs::FileExt};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    mem,
+    os::unix::fs::FileExt,
+};
 
 use nix::unistd::{SysconfVar, sysconf};
+use pool::MemorySample;
 
-use super::shares::Shares;
+use super::{
+    same::have_same_memory,
+    shares::Shares,
+    swap::{is_swap_used, swapped_bytes},
+};
 use crate::{proc::Fields, tree::ProcessTable};
 
-/// Number of consecutive samples above the limit that may be discarded as inconsistent.
-const DOUBTFUL_MAX: u32 = 30;
-
-/// The memory that a process and its descendants hold.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct TreeMemory {
-    /// The sum of resident memory, in bytes.
-    pub resident_bytes: u64,
-    /// The sum of the proportional shares, in bytes; read only where the resident sum is above the
-    /// limit.
-    pub proportional_bytes: Option<u64>,
-}
+/// How often the shares of a tree are read in one sample, if processes are born meanwhile.
+const READS_MAX: u32 = 3;
+/// How many threads are searched for one that holds memory, where the first thread has ended.
+const THREADS_MAX: usize = 16;
 
 /// Samples the memory of process trees.
 #[derive(Debug)]
@@ -32,9 +51,19 @@ pub struct MemorySampler {
     orphans: HashMap<i32, Vec<i32>>,
     /// The `statm` file of each worker, kept open: opening it is half the cost of a sample.
     open: HashMap<i32, File>,
-    /// The number of consecutive samples of a tree that were above the limit and discarded.
-    doubtful: HashMap<i32, u32>,
+    /// Whether any memory of this machine is in swap.
+    is_swap_used: bool,
     page_bytes: u64,
+}
+
+/// A process that holds memory.
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    pid: i32,
+    /// The thread that shows the memory of the process: the first one, unless it has ended.
+    thread: i32,
+    /// Resident and swapped memory, in bytes.
+    bytes: u64,
 }
 
 impl Default for MemorySampler {
@@ -42,14 +71,14 @@ impl Default for MemorySampler {
         let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
         let page_bytes = page.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(4096);
         let (table, orphans, open) = (ProcessTable::default(), HashMap::new(), HashMap::new());
-        let doubtful = HashMap::new();
-        Self { table, orphans, open, doubtful, page_bytes }
+        Self { table, orphans, open, is_swap_used: is_swap_used(), page_bytes }
     }
 }
 
 impl MemorySampler {
     /// Finds processes that started since the last refresh.
     pub fn refresh(&mut self) {
+        self.is_swap_used = is_swap_used();
         if self.table.refresh() {
             self.orphans.clear();
             let children = self.table.children(std::process::id().cast_signed());
@@ -62,7 +91,64 @@ impl MemorySampler {
     /// Samples the descendants of a process, and orphans of its session that were reparented to
     /// this process; with `with_root` the process itself too. `None` once nothing can be read.
     #[must_use]
-    pub fn sample(&mut self, root: i32, with_root: bool, limit: u64) -> Option<TreeMemory> {
+    pub fn sample(&mut self, root: i32, with_root: bool, limit: u64) -> Option<MemorySample> {
+        let mut holders = self.holders(root, with_root);
+        if holders.is_empty() {
+            return None;
+        }
+        let resident_bytes = holders.iter().map(|holder| holder.bytes).sum();
+        if resident_bytes <= limit {
+            return Some(MemorySample::Held(resident_bytes));
+        }
+        for _ in 1..READS_MAX {
+            let sample = self.exactly(&holders, limit);
+            if sample.bytes() > limit {
+                return Some(sample);
+            }
+            self.refresh();
+            let before = mem::replace(&mut holders, self.holders(root, with_root));
+            let is_known = |holder: &Holder| before.iter().any(|known| known.pid == holder.pid);
+            if holders.iter().all(is_known) {
+                return Some(sample);
+            }
+        }
+        Some(self.exactly(&holders, limit))
+    }
+
+    /// The sum of the proportional shares of these processes, and whether a sum above the limit can
+    /// be trusted.
+    fn exactly(&self, holders: &[Holder], limit: u64) -> MemorySample {
+        let holders = self.distinct(holders);
+        let shares = holders.iter().map(|holder| Shares::of(holder.thread, holder.bytes));
+        let shares: Vec<Shares> = shares.collect();
+        let total = Shares::sum(shares.iter().copied()).total();
+        if total <= limit {
+            return MemorySample::Held(total);
+        }
+        let read = holders.into_iter().zip(shares);
+        let left = read.filter(|(holder, _)| self.holder(holder.pid).is_some());
+        let left = Shares::sum(left.map(|(_, shares)| shares));
+        if left.least() > limit {
+            MemorySample::Held(left.total())
+        } else {
+            MemorySample::Doubtful(total)
+        }
+    }
+
+    /// Leaves out the processes that use the memory of their parents, which are among the others.
+    fn distinct<'a>(&self, holders: &'a [Holder]) -> Vec<&'a Holder> {
+        let uses_memory_of_parent = |holder: &Holder| {
+            let forked = self.table.get(holder.pid).filter(|process| process.is_fork());
+            forked.is_some_and(|forked| {
+                holders.iter().any(|parent| parent.pid == forked.parent)
+                    && have_same_memory(holder.pid, forked.parent)
+            })
+        };
+        holders.iter().filter(|holder| !uses_memory_of_parent(holder)).collect()
+    }
+
+    /// The processes of a tree that hold memory. Those that have ended hold none, reaped or not.
+    fn holders(&mut self, root: i32, with_root: bool) -> Vec<Holder> {
         let mut members: Vec<i32> = Vec::new();
         for top in [root].iter().chain(self.orphans.get(&root).into_iter().flatten()) {
             if *top != root {
@@ -70,52 +156,49 @@ impl MemorySampler {
             }
             members.extend(self.table.descendants(*top).iter().map(|process| process.pid));
         }
-        let mut resident: Vec<(i32, u64)> = Vec::with_capacity(members.len() + 1);
-        if with_root && let Some(bytes) = self.resident_of_worker(root) {
-            resident.push((root, bytes));
-        }
-        let others = members.iter().filter_map(|pid| Some((*pid, self.resident(&statm(*pid)?)?)));
-        resident.extend(others);
-        if resident.is_empty() {
-            return None;
-        }
-        let resident_bytes = resident.iter().map(|(_, bytes)| bytes).sum();
-        if resident_bytes <= limit {
-            self.doubtful.remove(&root);
-            return Some(TreeMemory { resident_bytes, proportional_bytes: None });
-        }
-        let proportional_bytes = Some(self.proportional(root, resident, limit));
-        Some(TreeMemory { resident_bytes, proportional_bytes })
+        let itself = with_root.then(|| self.worker(root)).flatten();
+        let others = members.into_iter().filter_map(|pid| self.holder(pid));
+        itself.into_iter().chain(others).collect()
     }
 
-    /// The sum of the proportional shares of these processes, or `limit` where a larger sum is not
-    /// trusted yet.
-    ///
-    /// The shares are read one process after the other. A process that maps shared memory or ends
-    /// meanwhile shifts shares between processes that were read before and after, so the sum may
-    /// be too high. A sum above the limit is trusted if the lower bound is above the limit too and
-    /// no process has ended meanwhile (an ending process loses its memory before the shares of
-    /// others change). Otherwise it is trusted once it has stayed above the limit for
-    /// [`DOUBTFUL_MAX`] samples.
-    fn proportional(&mut self, root: i32, mut resident: Vec<(i32, u64)>, limit: u64) -> u64 {
-        let mut sum = Shares::default();
-        resident.iter().for_each(|(pid, bytes)| sum.add(Shares::of(*pid, *bytes)));
-        if sum.total() <= limit {
-            self.doubtful.remove(&root);
-            return sum.total();
-        }
-        let before = resident.len();
-        resident.retain(|(pid, _)| {
-            statm(*pid).and_then(|statm| self.resident(&statm)).is_some_and(|bytes| bytes > 0)
-        });
-        let is_whole = resident.len() == before;
-        let samples = self.doubtful.entry(root).or_default();
-        *samples += 1;
-        if is_whole && sum.least() > limit || *samples > DOUBTFUL_MAX {
-            self.doubtful.remove(&root);
-            return sum.total();
-        }
-        limit
+    /// A file that was opened for one process never describes another: once the process has ended,
+    /// reading the file fails.
+    fn worker(&mut self, pid: i32) -> Option<Holder> {
+        let known = self.open.get(&pid).and_then(|statm| self.resident_bytes(statm));
+        let resident_bytes = match known {
+            Some(bytes) => bytes,
+            None => {
+                let statm = statm(pid)?;
+                let bytes = self.resident_bytes(&statm)?;
+                self.open.insert(pid, statm);
+                bytes
+            }
+        };
+        self.holder_with(pid, resident_bytes)
+    }
+
+    fn holder(&self, pid: i32) -> Option<Holder> {
+        self.holder_with(pid, self.resident_bytes(&statm(pid)?)?)
+    }
+
+    /// A process whose first thread shows this much resident memory. A first thread that has ended
+    /// shows none, whatever the others hold.
+    fn holder_with(&self, pid: i32, resident_bytes: u64) -> Option<Holder> {
+        let (thread, resident_bytes) = match resident_bytes {
+            0 => self.other_thread(pid)?,
+            bytes => (pid, bytes),
+        };
+        let swapped_bytes = if self.is_swap_used { swapped_bytes(thread) } else { 0 };
+        Some(Holder { pid, thread, bytes: resident_bytes + swapped_bytes })
+    }
+
+    /// A thread that shows the memory of its process, and the resident bytes.
+    fn other_thread(&self, pid: i32) -> Option<(i32, u64)> {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let threads = threads.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let resident = |thread| Some((thread, self.resident_bytes(&statm(thread)?)?));
+        let mut found = threads.filter(|thread| *thread != pid).take(THREADS_MAX);
+        found.find_map(|thread| resident(thread).filter(|(_, bytes)| *bytes > 0))
     }
 
     /// The proportional share of a process and its descendants, in bytes; 0 where nothing can be
@@ -127,26 +210,13 @@ impl MemorySampler {
         [root].into_iter().chain(below).filter_map(share).sum()
     }
 
-    /// A file that was opened for one process never describes another: once the process has ended,
-    /// reading the file fails.
-    fn resident_of_worker(&mut self, pid: i32) -> Option<u64> {
-        if let Some(bytes) = self.open.get(&pid).and_then(|statm| self.resident(statm)) {
-            return Some(bytes);
-        }
-        let statm = statm(pid)?;
-        let bytes = self.resident(&statm)?;
-        self.open.insert(pid, statm);
-        Some(bytes)
-    }
-
     /// Drops what is kept for a process that has ended.
     pub fn forget(&mut self, pid: i32) {
         self.open.remove(&pid);
-        self.doubtful.remove(&pid);
     }
 
     /// proc_pid_statm(5): the second number counts resident pages.
-    fn resident(&self, statm: &File) -> Option<u64> {
+    fn resident_bytes(&self, statm: &File) -> Option<u64> {
         let mut text = [0; 128];
         let length = statm.read_at(&mut text, 0).ok()?;
         let pages = str::from_utf8(&text[..length]).ok()?.split(' ').nth(1)?;
@@ -154,8 +224,8 @@ impl MemorySampler {
     }
 }
 
-fn statm(pid: i32) -> Option<File> {
-    File::open(format!("/proc/{pid}/statm")).ok()
+fn statm(thread: i32) -> Option<File> {
+    File::open(format!("/proc/{thread}/statm")).ok()
 }
 
 #[cfg(test)]
@@ -167,9 +237,9 @@ mod tests {
         let mut sampler = MemorySampler::default();
         sampler.refresh();
         let own = std::process::id().cast_signed();
-        let light = sampler.sample(own, true, u64::MAX).unwrap();
-        assert!(light.resident_bytes > 1 << 20 && light.proportional_bytes.is_none());
-        let heavy = sampler.sample(own, true, 1).unwrap();
-        assert!(heavy.proportional_bytes.is_some_and(|bytes| bytes <= heavy.resident_bytes * 2));
+        let light = sampler.sample(own, true, u64::MAX).unwrap().bytes();
+        assert!(light > 1 << 20);
+        let heavy = sampler.sample(own, true, 1).unwrap().bytes();
+        assert!(heavy > 1 && heavy != light, "code is resident and does not count as a share");
     }
 }

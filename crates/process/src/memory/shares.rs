@@ -6,7 +6,8 @@ use crate::proc::Fields;
 /// when it needs the room.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Shares {
-    /// Proportional shares of anonymous memory: the process's own, or inherited at a fork.
+    /// Proportional shares of anonymous memory (the process's own, or inherited at a fork) and of all
+    /// memory in swap.
     anonymous: u64,
     /// Proportional shares of memory that is mapped to be shared.
     shared: u64,
@@ -26,17 +27,21 @@ impl Shares {
         match (parts, rollup.bytes("Pss")) {
             (Some((anonymous, shared)), _) => {
                 let largest_shared = resident_shared(pid).unwrap_or(shared);
-                Self { anonymous, shared, largest_shared }
+                let swapped = rollup.bytes("SwapPss").unwrap_or(0);
+                Self { anonymous: anonymous + swapped, shared, largest_shared }
             }
             (None, Some(sum)) => own(sum),
             (None, None) => own(resident),
         }
     }
 
-    pub(super) fn add(&mut self, other: Self) {
-        self.anonymous += other.anonymous;
-        self.shared += other.shared;
-        self.largest_shared = self.largest_shared.max(other.largest_shared);
+    /// What these processes hold together.
+    pub(super) fn sum(all: impl Iterator<Item = Self>) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            anonymous: sum.anonymous + one.anonymous,
+            shared: sum.shared + one.shared,
+            largest_shared: sum.largest_shared.max(one.largest_shared),
+        })
     }
 
     /// What the processes hold together, as read.
@@ -44,7 +49,7 @@ impl Shares {
         self.anonymous + self.shared
     }
 
-    /// A lower bound of what the processes hold together, whatever was shared or ended while the
+    /// A lower bound of what the processes hold together, whatever they began to share while the
     /// shares were read.
     pub(super) fn least(self) -> u64 {
         self.anonymous + self.largest_shared

@@ -1,6 +1,8 @@
 //! Files of `Name: value` lines, such as `/proc/PID/status`.
 
-use std::{fs, path::Path};
+use std::path::Path;
+
+use super::read;
 
 /// The text of a file that holds one `Name: value` pair per line.
 #[derive(Debug)]
@@ -10,7 +12,7 @@ impl Fields {
     /// Reads a file; `None` where that fails, as it does once a process is gone.
     #[must_use]
     pub fn read(path: impl AsRef<Path>) -> Option<Self> {
-        fs::read_to_string(path).ok().map(Self)
+        read::text(path).map(Self)
     }
 
     /// Reads `/proc/PID/status`.

@@ -1,14 +1,17 @@
 //! Facts that the kernel reports below `/proc`, each parsed in one place.
 
 mod cpu;
+mod environment;
 mod fields;
 mod oom;
+pub(crate) mod read;
 mod stat;
 
 use std::fs;
 
 pub use self::{
     cpu::thread_cpu_time,
+    environment::{Found, VariableSearch},
     fields::Fields,
     oom::{OomWatch, oom_kills},
     stat::Stat,
@@ -28,12 +31,21 @@ pub fn pids() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// Whether a process was executed with this pair, `NAME=value`, in its environment. (A process may
-/// overwrite what is read here.)
+/// The children of the calling thread, those that have ended included; `None` where the kernel does
+/// not list them. The list is exact if no other thread reaps them: until it is reaped, a child stays
+/// in the kernel's list, and a process that loses its parent is there before the end of that parent
+/// shows.
+#[must_use]
+pub fn children() -> Option<Vec<i32>> {
+    let list = fs::read_to_string("/proc/thread-self/children").ok()?;
+    list.split_ascii_whitespace().map(|pid| pid.parse().ok()).collect()
+}
+
+/// Whether a process was executed with this pair, `NAME=value`, in its environment. False where it
+/// shows no environment.
 #[must_use]
 pub fn has_variable(pid: i32, pair: &[u8]) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|entry| entry == pair)
+    VariableSearch::new(pid, pair).finish() == Found::Yes
 }
 
 #[cfg(test)]
@@ -45,6 +57,18 @@ mod tests {
         let [resident, peak] = memory(std::process::id().cast_signed()).unwrap();
         assert!(resident > 0 && peak >= resident);
         assert_eq!(memory(0), None);
+    }
+
+    #[test]
+    fn a_thread_finds_its_children() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        assert_eq!(children(), Some(vec![pid]));
+        child.kill().unwrap();
+        while !crate::wait::has_ended(pid) {}
+        assert_eq!(children(), Some(vec![pid]));
+        child.wait().unwrap();
+        assert_eq!(children(), Some(vec![]));
     }
 
     #[test]

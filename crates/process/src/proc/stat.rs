@@ -24,6 +24,8 @@ pub struct Stat {
     /// The session.
     pub session: i32,
     flags: u64,
+    /// The number of threads that have not ended; a process that has ended and is not reaped has one.
+    threads: u64,
     /// User and system time of the process alone, in clock ticks.
     cpu_ticks: u64,
     /// Start time in clock ticks since boot; with `pid` it identifies the process.
@@ -44,7 +46,7 @@ impl Stat {
     }
 
     /// proc_pid_stat(5): field 3 is the state, 4 the parent, 5 the group, 6 the session, 9 the
-    /// flags, 14 and 15 the user and system time, 22 the start time.
+    /// flags, 14 and 15 the user and system time, 20 the number of threads, 22 the start time.
     fn parse(pid: i32, text: &str) -> Option<Self> {
         // The name may contain anything, a parenthesis included; the last one ends it.
         let (head, fields) = text.rsplit_once(')')?;
@@ -56,21 +58,45 @@ impl Stat {
         let mut skip_to = |skipped| fields.nth(skipped)?.parse::<u64>().ok();
         let flags = skip_to(2)?;
         let cpu_ticks = skip_to(4)?.saturating_add(skip_to(0)?);
-        let start_ticks = skip_to(6)?;
+        let (threads, start_ticks) = (skip_to(4)?, skip_to(1)?);
         let name = name.to_owned();
-        Some(Self { pid, name, state, parent, group, session, flags, cpu_ticks, start_ticks })
+        Some(Self {
+            pid,
+            name,
+            state,
+            parent,
+            group,
+            session,
+            flags,
+            threads,
+            cpu_ticks,
+            start_ticks,
+        })
     }
 
     /// Whether the process is exiting, or has ended and is not reaped.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         const PF_EXITING: u64 = 0x4;
-        self.has_ended() || self.flags & PF_EXITING != 0
+        self.has_ended() || self.flags & PF_EXITING != 0 && !self.has_first_thread_ended()
     }
 
-    /// Whether the process has ended and is not reaped.
+    /// Whether the process has ended and is not reaped. A process whose first thread alone has
+    /// ended is in the same state, but runs on.
     #[must_use]
     pub fn has_ended(&self) -> bool {
+        self.has_first_thread_ended() && self.threads <= 1
+    }
+
+    /// Whether the process has executed no program since it was forked. It may still use the memory
+    /// of its parent, as between a vfork and the exec.
+    #[must_use]
+    pub fn is_fork(&self) -> bool {
+        const PF_FORKNOEXEC: u64 = 0x40;
+        self.flags & PF_FORKNOEXEC != 0
+    }
+
+    fn has_first_thread_ended(&self) -> bool {
         ['Z', 'X'].contains(&self.state)
     }
 
@@ -87,7 +113,8 @@ impl Stat {
         self.parent == parent
     }
 
-    /// Whether this pair, `NAME=value`, was in the environment at the exec.
+    /// Whether this pair, `NAME=value`, was in the environment at the exec; false where the process
+    /// shows no environment.
     #[must_use]
     pub fn has_variable(&self, pair: &[u8]) -> bool {
         super::has_variable(self.pid, pair)
@@ -114,6 +141,19 @@ mod tests {
         assert_eq!((stat.parent, stat.group, stat.session), (3, 5, 6));
         assert_eq!((stat.start_ticks, stat.cpu_ticks, stat.is_ending()), (99, 42, true));
         assert_eq!(Stat::parse(7, "7 (a) T 3"), None);
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_runs_on() {
+        let stat = |state, threads| {
+            let text =
+                format!("7 (a) {state} 3 5 6 0 -1 4 0 0 0 0 4 2 0 0 20 0 {threads} 0 99 0 0");
+            let stat = Stat::parse(7, &text).unwrap();
+            (stat.is_ending(), stat.has_ended())
+        };
+        assert_eq!(stat('Z', 1), (true, true));
+        assert_eq!(stat('Z', 2), (false, false));
+        assert_eq!(stat('R', 2), (true, false), "the flags say that it is exiting");
     }
 
     #[test]

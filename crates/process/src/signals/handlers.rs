@@ -1,7 +1,13 @@
 //! Signal dispositions of this process: handlers that write to a pipe, ignored signals, and ending
 //! or stopping by a signal.
 
-use std::{io, mem::MaybeUninit, os::fd::RawFd, ptr};
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::fd::RawFd,
+    ptr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
@@ -9,23 +15,36 @@ use nix::sys::{
 };
 use pool::signal::Signal;
 
+use super::requests::STOPPING;
+
+/// Whether a request to suspend this program is on its way. Reads from a terminal in the background
+/// send the signal again and again until the program is suspended.
+static SUSPENDS: AtomicBool = AtomicBool::new(false);
+
 /// Installs handlers that write each signal as a byte to `pipe`, and unblocks these signals.
 /// Signals that were ignored when this process started stay ignored, as `nohup` and a shell's `&`
 /// expect.
-pub(super) fn write_signals_to(signals: &[Signal], pipe: RawFd) -> io::Result<()> {
-    let mut unblocked = SigSet::empty();
+pub(super) fn write_signals_to(
+    signals: impl Iterator<Item = Signal>,
+    pipe: RawFd,
+) -> io::Result<()> {
+    let mut handled = Vec::new();
     for signal in signals {
-        if !is_ignored(*signal)? {
-            write_signal_to(*signal, pipe)?;
-            unblocked.add(Kernel::try_from(signal.number())?);
+        if !is_ignored(signal)? {
+            write_signal_to(signal, pipe)?;
+            handled.push(signal);
         }
     }
-    Ok(sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&unblocked), None)?)
+    unblock(&handled)
 }
 
 fn write_signal_to(signal: Signal, pipe: RawFd) -> io::Result<()> {
     let byte = signal.number().to_le_bytes()[0];
+    let suspends = STOPPING.contains(&signal);
     let handler = move || {
+        if suspends && SUSPENDS.swap(true, Ordering::SeqCst) {
+            return;
+        }
         // SAFETY: write is async-signal-safe, and the byte outlives the call. A full pipe means
         // that as many requests wait already. errno is restored, because the interrupted code may
         // be about to read it.
@@ -40,18 +59,35 @@ fn write_signal_to(signal: Signal, pipe: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Notes that this program was suspended and resumed, so that it can be suspended again.
+pub(crate) fn note_resumed() {
+    SUSPENDS.store(false, Ordering::SeqCst);
+}
+
+/// Unblocks signals for this thread. The raw calls are needed because nix has no names for the
+/// real-time signals.
+fn unblock(signals: &[Signal]) -> io::Result<()> {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: sigemptyset initialises the set at the address given; the other functions read it, and
+    // sigprocmask takes null where the former mask is of no interest.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        signals.iter().for_each(|signal| {
+            libc::sigaddset(set.as_mut_ptr(), signal.number());
+        });
+        match libc::sigprocmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut()) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
 /// Sets SIGCHLD to its default and unblocks it. Where it was inherited as ignored, the kernel would
 /// discard the exit codes of children.
 pub(crate) fn accept_sigchld() -> io::Result<()> {
     reset(libc::SIGCHLD);
     let set = SigSet::from(Kernel::SIGCHLD);
     Ok(sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?)
-}
-
-/// Ignores SIGXFSZ, so that a file that may not grow is an error of the write and does not end this
-/// process. (Programs that this process starts get the default back.)
-pub(crate) fn ignore_file_size_signal() {
-    ignore(Signal::XFSZ);
 }
 
 /// Stops this process by a signal, as Ctrl-Z does, until it is continued. Returns at once where the
@@ -80,11 +116,9 @@ pub fn die_by(signal: Signal) -> ! {
 
 /// Unblocks a signal and sends it to this thread.
 fn raise(signal: Signal) {
-    if let Ok(signal) = Kernel::try_from(signal.number()) {
-        let set = SigSet::from(signal);
-        let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None);
-        let _ = nix::sys::signal::raise(signal);
-    }
+    let _ = unblock(&[signal]);
+    // SAFETY: raise takes an integer, and the signal has its default action.
+    unsafe { libc::raise(signal.number()) };
 }
 
 fn is_ignored(signal: Signal) -> io::Result<bool> {
@@ -102,6 +136,22 @@ fn is_ignored(signal: Signal) -> io::Result<bool> {
 fn reset(signal: i32) {
     // SAFETY: the default action runs no code of this process.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Lets a signal do nothing, unless it is ignored. To the kernel that is not the same.
+pub(super) fn discard(signal: Signal) {
+    extern "C" fn nothing(_: libc::c_int) {}
+    if is_ignored(signal).is_ok_and(|is_ignored| is_ignored) {
+        return;
+    }
+    // SAFETY: zeroes are an action without flags and with an empty mask. The handler does nothing,
+    // and interrupted calls are restarted.
+    unsafe {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigaction(signal.number(), &raw const action, ptr::null_mut());
+    }
 }
 
 pub(super) fn ignore(signal: Signal) {

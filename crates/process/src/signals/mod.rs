@@ -5,7 +5,7 @@ mod requests;
 mod send;
 
 pub(crate) use self::{
-    handlers::{accept_sigchld, ignore_file_size_signal},
+    handlers::{accept_sigchld, note_resumed},
     requests::{forward_to_supervisor, ignore_forwarded, signal_pipe},
 };
 pub use self::{

@@ -9,7 +9,7 @@ use std::{
 };
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use pool::signal::Signal;
+use pool::signal::{Signal, fatal_if_unhandled};
 use tokio::net::unix::pipe;
 
 use super::handlers;
@@ -23,18 +23,15 @@ pub enum Request {
     HangUp,
     /// Print what is running.
     Report,
-    /// Suspend this program and all that it runs, as Ctrl-Z does.
+    /// Suspend this program and all that it runs, as for Ctrl-Z or for a read from the terminal in
+    /// the background.
     Suspend,
     /// The other end of the pipe is closed, which means that the warden is dead.
     Abandoned,
 }
 
-/// The signals that a program without a warden handles.
-const HANDLED: [Signal; 5] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1];
-/// The signals that a warden forwards: also SIGTSTP, because the warden can resume a supervisor
-/// that has suspended itself.
-const FORWARDED: [Signal; 6] =
-    [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM, Signal::USR1, Signal::TSTP];
+/// The signals of a terminal that stop a process which does not handle them.
+pub(super) const STOPPING: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
 
 impl Request {
     /// The signal with which the request to end came. For a program that rolls no workers SIGHUP is
@@ -48,14 +45,15 @@ impl Request {
         }
     }
 
+    /// Any signal that would have ended this program asks it to end, unless it has a meaning of its
+    /// own.
     fn from_byte(byte: u8) -> Option<Self> {
-        match Signal::from_number(i32::from(byte))? {
-            Signal::HUP => Some(Self::HangUp),
-            Signal::USR1 => Some(Self::Report),
-            Signal::TSTP => Some(Self::Suspend),
-            signal @ (Signal::INT | Signal::QUIT | Signal::TERM) => Some(Self::Stop(signal)),
-            _ => None,
-        }
+        Some(match Signal::from_number(i32::from(byte))? {
+            Signal::HUP => Self::HangUp,
+            Signal::USR1 => Self::Report,
+            signal if STOPPING.contains(&signal) => Self::Suspend,
+            signal => Self::Stop(signal),
+        })
     }
 }
 
@@ -64,17 +62,7 @@ impl Request {
 pub struct Requests(pipe::Receiver);
 
 impl Requests {
-    /// Installs the handlers: from now on these signals become requests and do not end this
-    /// process. Must be called in the runtime, once.
-    ///
-    /// # Errors
-    /// No descriptors are left.
-    pub fn open() -> io::Result<Self> {
-        Self::from_pipe(install()?)
-    }
-
-    /// Reads from a pipe that another process, the warden, writes to. Must be called in the
-    /// runtime.
+    /// Reads from the pipe that the warden writes to. Must be called in the runtime.
     ///
     /// # Errors
     /// No descriptors are left.
@@ -105,7 +93,8 @@ impl Requests {
 pub struct BlockingRequests(File);
 
 impl BlockingRequests {
-    /// Installs the handlers, once: see [`Requests::open`].
+    /// Installs the handlers, once: from now on these signals become requests and do not end this
+    /// process.
     ///
     /// # Errors
     /// No descriptors are left.
@@ -134,7 +123,7 @@ impl Iterator for BlockingRequests {
 fn install() -> io::Result<OwnedFd> {
     let (read, write) = signal_pipe()?;
     // Handlers live as long as the process, and so must the descriptor that they write to.
-    handlers::write_signals_to(&HANDLED, write.into_raw_fd())?;
+    handlers::write_signals_to(fatal_if_unhandled(), write.into_raw_fd())?;
     handlers::accept_sigchld()?;
     Ok(read)
 }
@@ -147,12 +136,17 @@ pub(crate) fn signal_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Makes a warden write its signals to the pipe that its supervisor reads. The caller keeps `pipe`
-/// open as long as the process lives.
+/// open as long as the process lives. The signals of the terminal are among them: the warden can
+/// resume a supervisor that has suspended itself.
 pub(crate) fn forward_to_supervisor(pipe: RawFd) -> io::Result<()> {
-    handlers::write_signals_to(&FORWARDED, pipe)
+    handlers::write_signals_to(fatal_if_unhandled().chain(STOPPING), pipe)
 }
 
-/// Makes a supervisor ignore the signals that its warden forwards, so that each arrives once.
+/// Makes a supervisor ignore the signals that its warden forwards, so that each arrives once. SIGXFSZ
+/// is among them, so that a file that may not grow is an error of the write. (Programs that this
+/// process starts get the default back.)
 pub(crate) fn ignore_forwarded() {
-    FORWARDED.into_iter().for_each(handlers::ignore);
+    fatal_if_unhandled().chain([Signal::TSTP]).for_each(handlers::ignore);
+    // Ignoring these would change what reads from and writes to a terminal do in the background.
+    [Signal::TTIN, Signal::TTOU].into_iter().for_each(handlers::discard);
 }

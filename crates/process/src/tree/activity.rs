@@ -6,10 +6,12 @@ use std::{collections::HashMap, fs, time::Duration};
 use pool::hang::Seen;
 
 use super::table::ProcessTable;
-use crate::proc::{Fields, Stat};
+use crate::proc::{Fields, Stat, read};
 
 /// The number of processes of a tree that are inspected at most.
 const PROCESSES_MAX: usize = 64;
+/// The number of threads of a tree that are inspected at most.
+const THREADS_MAX: usize = 1024;
 /// The number of lines of a kernel stack that are kept at most.
 const STACK_LINES_MAX: usize = 8;
 
@@ -108,7 +110,7 @@ impl Tree {
     /// Reads what the threads of all processes have used since they began.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        Usage(self.0.iter().flat_map(|process| threads(process.pid)).collect())
+        Usage(self.0.iter().flat_map(|process| threads(process.pid)).take(THREADS_MAX).collect())
     }
 
     /// Describes what each process is doing: its state, and where it sleeps in the kernel.
@@ -122,14 +124,14 @@ fn threads(pid: i32) -> impl Iterator<Item = (i32, ThreadUsage)> {
     let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     entries.filter_map(|entry| {
         let id = entry.file_name().to_str()?.parse().ok()?;
-        let read = |name| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+        let read = |name| read::text(entry.path().join(name)).unwrap_or_default();
         Some((id, ThreadUsage::parse(&read("schedstat"), &Fields::from(read("status")))))
     })
 }
 
 fn inspect(process: &Stat) -> Seen {
     let pid = process.pid;
-    let read = |name| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let read = |name| read::text(format!("/proc/{pid}/{name}")).unwrap_or_default();
     // `0` for a running process, and for one that this process may not inspect.
     let wchan = Some(read("wchan")).filter(|wchan| !["", "0"].contains(&wchan.as_str()));
     let function = |line: &str| Some(line.split_once("] ")?.1.split('+').next()?.to_owned());

@@ -1,13 +1,16 @@
-//! All descendants of a process: who they are, what they do, and how they are suspended and killed.
+//! All descendants of a process: who they are, what they do, whom they belong to, and how they are
+//! suspended and killed.
 
 mod activity;
 mod kill;
+mod orphans;
 mod suspend;
 mod table;
 
 pub use self::{
     activity::{Spent, Tree, Usage},
     kill::{contains, kill_descendants, names},
-    suspend::Suspended,
+    orphans::Orphans,
+    suspend::suspend_all,
     table::ProcessTable,
 };

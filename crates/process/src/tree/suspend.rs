@@ -1,22 +1,36 @@
-//! Suspends all descendants of this process. They are stopped one by one: workers have sessions of
-//! their own, so a Ctrl-Z at the terminal reaches none of them.
+//! Suspends this process and all its descendants. They are stopped one by one: workers have sessions
+//! of their own, so a Ctrl-Z at the terminal reaches none of them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pool::signal::Signal;
 
 use super::{kill::contains, table::ProcessTable};
-use crate::{proc::Stat, signals::resume_child, wait::signal_if_same};
+use crate::{
+    proc::Stat,
+    signals::{resume_child, suspend},
+    wait::signal_if_same,
+};
+
+/// Stops all descendants of this process and the process itself, as for Ctrl-Z, until it is
+/// continued. Before the descendants are resumed, `skip` gets the time for which they were stopped,
+/// which no time limit should count. The caller must not reap children meanwhile.
+pub fn suspend_all(skip: impl FnOnce(Duration)) {
+    let stopped = Suspended::stop_descendants();
+    let at = Instant::now();
+    suspend(Signal::TSTP);
+    let stopped_for = at.elapsed();
+    skip(stopped_for);
+    stopped.resume(stopped_for);
+}
 
 /// The processes that were stopped, to be resumed later.
-#[derive(Debug)]
-pub struct Suspended(Vec<Stat>);
+struct Suspended(Vec<Stat>);
 
 impl Suspended {
     /// Stops all descendants that are not stopped already, and repeats that until no new one
     /// appears.
-    #[must_use]
-    pub fn stop_descendants() -> Self {
+    fn stop_descendants() -> Self {
         let own = std::process::id().cast_signed();
         let mut stopped: Vec<Stat> = Vec::new();
         loop {
@@ -35,9 +49,8 @@ impl Suspended {
     }
 
     /// Resumes the processes. The signal tells direct children for how long they were stopped,
-    /// because launchers measure time for their commands. The caller must not reap children
-    /// meanwhile.
-    pub fn resume(self, stopped_for: Duration) {
+    /// because launchers measure time for their commands.
+    fn resume(self, stopped_for: Duration) {
         let own = std::process::id().cast_signed();
         for process in &self.0 {
             let is_still = || Stat::read(process.pid).is_some_and(|now| now.is_same(process));

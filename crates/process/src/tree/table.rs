@@ -1,10 +1,12 @@
 //! The table of all processes, with their parents. The kernel lists them one after the other, so
-//! the table is no consistent snapshot: code that acts on an entry has to check it again.
+//! the table is no consistent snapshot: code that acts on an entry has to check it again. A whole
+//! reading at least misses no process below a process that it has found: it is repeated for processes
+//! that were born meanwhile, and for those whose parents have ended meanwhile.
 
 use std::{
     collections::{HashMap, HashSet},
     fmt::Write,
-    fs, mem,
+    mem,
 };
 
 use nix::{
@@ -13,7 +15,10 @@ use nix::{
     sys::stat::Mode,
 };
 
-use crate::proc::Stat;
+use crate::proc::{Stat, read};
+
+/// How often a whole reading is repeated, at most, while processes are born.
+const READS_MAX: u32 = 4;
 
 /// All processes, and which are the children of which.
 #[derive(Debug, Default)]
@@ -29,7 +34,13 @@ impl ProcessTable {
     #[must_use]
     pub fn read() -> Self {
         let mut table = Self::default();
-        table.update(|_| true);
+        for _ in 0..READS_MAX {
+            let has_read = table.refresh();
+            table.update_orphans();
+            if !has_read {
+                break;
+            }
+        }
         table
     }
 
@@ -52,6 +63,12 @@ impl ProcessTable {
             |pid: i32| if from < to { from < pid && pid <= to } else { pid > from || pid <= to };
         self.update(is_new);
         true
+    }
+
+    /// The process with this number.
+    #[must_use]
+    pub fn get(&self, pid: i32) -> Option<&Stat> {
+        self.all.get(&pid)
     }
 
     /// The children of a process, including those that have ended and are not reaped.
@@ -97,6 +114,27 @@ impl ProcessTable {
             });
             self.all.extend(process.map(|process| (pid, process)));
         }
+        self.index();
+    }
+
+    /// Reads the entries of processes whose parents have ended, and which thus have others by now.
+    fn update_orphans(&mut self) {
+        let has_ended = |parent| self.all.get(&parent).is_none_or(Stat::has_ended);
+        let orphans = self.all.values().filter(|it| it.parent != 0 && has_ended(it.parent));
+        let orphans: Vec<i32> = orphans.map(|process| process.pid).collect();
+        if orphans.is_empty() {
+            return;
+        }
+        for pid in orphans {
+            match Stat::read(pid) {
+                Some(process) => self.all.insert(pid, process),
+                None => self.all.remove(&pid),
+            };
+        }
+        self.index();
+    }
+
+    fn index(&mut self) {
         self.by_parent.clear();
         for process in self.all.values() {
             self.by_parent.entry(process.parent).or_default().push(process.pid);
@@ -106,7 +144,7 @@ impl ProcessTable {
 
 /// proc_loadavg(5): the last field is the process id that the kernel assigned last.
 fn last_pid() -> Option<i32> {
-    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    let text = read::text("/proc/loadavg")?;
     text.split_ascii_whitespace().nth(4)?.parse().ok()
 }
 

@@ -10,6 +10,6 @@ mod reap;
 
 pub use self::{
     exit::{Exit, examine, reap_child},
-    pidfd::{kill_group_of, pidfd, pidfd_of_child, signal_if_same},
-    reap::{Children, first_ended, reap_any, sigchld_fd, try_reap},
+    pidfd::{kill_group_of, pidfd, pidfd_of_child, signal_if_same, signal_process},
+    reap::{Children, first_ended, has_ended, reap_any, sigchld_fd, try_reap},
 };

@@ -45,6 +45,17 @@ pub fn signal_if_same(process: &Stat, signal: Signal) {
     }
 }
 
+/// Sends a signal to the process behind this pidfd, and to no other of its group.
+///
+/// # Errors
+/// The process is gone, or the system refused it.
+pub fn signal_process(pidfd: impl AsFd, signal: Signal) -> io::Result<()> {
+    match send(pidfd, signal, 0) {
+        true => Ok(()),
+        false => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Kills the process group of the process behind this pidfd, which need be neither a child nor
 /// alive.
 pub fn kill_group_of(pidfd: impl AsFd) {

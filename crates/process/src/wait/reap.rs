@@ -56,6 +56,13 @@ pub fn first_ended() -> Option<i32> {
     waitid(Id::All, flags).ok()?.pid().map(Pid::as_raw)
 }
 
+/// Whether an unreaped child has ended.
+#[must_use]
+pub fn has_ended(pid: i32) -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    !matches!(waitid(Id::Pid(Pid::from_raw(pid)), flags), Ok(WaitStatus::StillAlive))
+}
+
 /// Reaps a child that nothing else reaps, if it has ended. Returns whether the child is gone.
 #[must_use]
 pub fn try_reap(pid: i32) -> bool {

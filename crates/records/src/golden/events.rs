@@ -68,6 +68,12 @@ fn golden_events_of_a_run() {
 #[test]
 fn golden_events_of_workers() {
     let stopping = |kill| event::Event::Stopping { worker: WORKER, why: StopReason::Recycle, kill };
+    let progress = |permyriad, note: &str| event::Event::Progress {
+        worker: WORKER,
+        id: 17,
+        attempt: 1,
+        progress: event::Progress { permyriad, note: note.into() },
+    };
     let of = |name: &str| format!(r#"{{"type":"{name}","at_ms":12.3,"worker":2,"generation":7}}"#);
     for (happened, golden) in [
         (
@@ -77,7 +83,17 @@ fn golden_events_of_workers() {
         (event::Event::Ready { worker: WORKER }, of("ready")),
         (event::Event::Unkillable { worker: WORKER }, of("unkillable")),
         (event::Event::RollCancelled { worker: WORKER }, of("roll_cancelled")),
+        (event::Event::Paused, r#"{"type":"paused","at_ms":12.3}"#.into()),
+        (event::Event::Resumed, r#"{"type":"resumed","at_ms":12.3}"#.into()),
         (event::Event::StillSilent { worker: WORKER }, of("silent")),
+        (
+            progress(4567, "half"),
+            of("progress").replace('}', r#","id":17,"attempt":1,"fraction":0.4567,"note":"half"}"#),
+        ),
+        (
+            progress(10_000, ""),
+            of("progress").replace('}', r#","id":17,"attempt":1,"fraction":1.0}"#),
+        ),
         (stopping(false), of("stopping").replace('}', r#","reason":"recycled"}"#)),
         (stopping(true), of("stopping").replace('}', r#","reason":"recycled","killed":true}"#)),
     ] {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::{
     AbsentRun, Attempt as AttemptRecord, Bucket, Count, CurrentJob, Failure as FailureRecord, Jobs,
-    LastWorker, Millis, RunInfo, SCHEMA, Sample, ServiceTime, Snapshot, Tally, Worker, WorkerRef,
+    LastWorker, Millis, Progress, RunInfo, SCHEMA, Sample, ServiceTime, Snapshot, Tally, Worker,
+    WorkerRef,
 };
 
 fn ms(millis: u64) -> Millis {
@@ -16,7 +17,13 @@ fn workers() -> [Worker; 2] {
         state: "ready".into(),
         started_ms: Some(ms(40)),
         memory_bytes: Some(4096),
-        job: Some(CurrentJob { id: 17, attempt: 1, input: "x".into(), began_ms: ms(45) }),
+        job: Some(CurrentJob {
+            id: 17,
+            attempt: 1,
+            input: "x".into(),
+            began_ms: ms(45),
+            progress: Some(Progress { fraction: 0.5, note: "half".into() }),
+        }),
         restarts: 6,
         last: Some(LastWorker {
             generation: 6,
@@ -107,7 +114,7 @@ fn snapshot() -> Snapshot {
     }
 }
 
-const GOLDEN_WORKERS: &str = r#"[{"worker":2,"generation":7,"pid":5,"state":"ready","started_ms":40.0,"memory_bytes":4096,"job":{"id":17,"attempt":1,"input":"x","began_ms":45.0},"restarts":6,"last":{"generation":6,"pid":4,"cause":"signal","why":"code 139 (SIGSEGV)"}},{"worker":3,"generation":0,"state":"empty","restarts":0}]"#;
+const GOLDEN_WORKERS: &str = r#"[{"worker":2,"generation":7,"pid":5,"state":"ready","started_ms":40.0,"memory_bytes":4096,"job":{"id":17,"attempt":1,"input":"x","began_ms":45.0,"progress":{"fraction":0.5,"note":"half"}},"restarts":6,"last":{"generation":6,"pid":4,"cause":"signal","why":"code 139 (SIGSEGV)"}},{"worker":3,"generation":0,"state":"empty","restarts":0}]"#;
 
 const GOLDEN_FAILURE: &str = r#"{"number":1,"at_ms":50.0,"id":16,"position":16,"input":"segv","status":"quarantined","cause":"signal","why":"its worker died: code 139 (SIGSEGV, core dumped)","attempts":[{"attempt":2,"worker":2,"generation":7,"pid":4123,"began_ms":12.3,"duration_ms":1.5,"cause":"signal","sender":"itself","why":"its worker died: code 139 (SIGSEGV, core dumped)","peak_bytes":99,"peak_exact":true,"last_output":"last words"}]}"#;
 

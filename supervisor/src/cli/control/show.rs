@@ -2,31 +2,62 @@
 
 use std::{
     fmt::Write as _,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use records::{
-    AbsentRun, Attempt, Failure, LogLine, Millis, SCHEMA, Snapshot, Worker, json, names,
+    AbsentRun, Attempt, CurrentJob, Failure, LogLine, Millis, SCHEMA, Snapshot, Worker, json, names,
 };
 use supervisor::{
-    control::{client::Found, wire::Query},
+    control::{
+        client::{ANSWER_TIMEOUT, Found, share},
+        wire::Query,
+    },
     model::WorkerName,
 };
-use text::escape::visible;
-use text::units::{show_duration, show_size};
+use text::{
+    columns::{Column, table},
+    escape::visible,
+    units::{show_duration, show_size},
+};
+
+/// The columns of the list of runs.
+const RUNS: [Column; 7] = [
+    Column::word("run"),
+    Column::number("PID"),
+    Column::word("state"),
+    Column::number("workers").omitted_by_rank(2),
+    Column::text("jobs"),
+    Column::number("age").omitted_by_rank(1),
+    Column::text("what"),
+];
+
+/// The columns of the list of workers. The last three are omitted if the run has no jobs.
+const WORKERS: [Column; 9] = [
+    Column::word("worker"),
+    Column::number("PID"),
+    Column::word("state"),
+    Column::number("up").omitted_by_rank(2),
+    Column::number("memory").omitted_by_rank(1),
+    Column::number("restarts").omitted_by_rank(3),
+    Column::number("job"),
+    Column::number("for"),
+    Column::text("input"),
+];
 
 /// Lists all runs, with the counters of those that are live.
-pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
+pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool, width: Option<usize>) -> String {
     if runs.is_empty() && !is_jsonl {
         return "no run is live\n".into();
     }
-    let mut rows =
-        vec![["run", "PID", "state", "workers", "jobs", "age", "what"].map(String::from)];
+    let mut rows = Vec::new();
     let mut records = String::new();
+    let (until, mut left) = (Instant::now() + ANSWER_TIMEOUT, runs.len());
     for run in runs {
         let (label, info) = (run.label(), run.info.clone());
-        let is_gone = run.stream.is_none();
-        let snapshot = run.ask::<Snapshot>(Query::Snapshot).ok();
+        let is_gone = run.is_gone();
+        let snapshot = run.ask_within::<Snapshot>(Query::Snapshot, share(until, left)).ok();
+        left -= 1;
         let state = match &snapshot {
             Some(snapshot) => snapshot.state.to_string(),
             None if is_gone => "gone".into(),
@@ -61,7 +92,7 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool) -> String {
             of(info.map(|info| visible(info.title.as_bytes()))),
         ]);
     }
-    if is_jsonl { records } else { table(&rows) }
+    if is_jsonl { records } else { table(&RUNS, &rows, width) }
 }
 
 /// Returns the final status of a run that has ended, or why it is stopping.
@@ -70,14 +101,15 @@ pub(super) fn why(snapshot: &Snapshot) -> Option<String> {
 }
 
 /// Shows a run and its workers.
-pub(super) fn run(snapshot: &Snapshot) -> String {
+pub(super) fn run(snapshot: &Snapshot, width: Option<usize>) -> String {
     let info = &snapshot.run;
     let name = info.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
     let mut text = format!(
         "run {}{name}, PID {}, {} for {}: {}\n",
         info.id,
         info.pid,
-        snapshot.state,
+        // The time is that of the run and not that of the pause.
+        if snapshot.state == "paused" { "paused, running" } else { &snapshot.state },
         show_duration(snapshot.at_ms.into()),
         visible(info.title.as_bytes())
     );
@@ -88,12 +120,9 @@ pub(super) fn run(snapshot: &Snapshot) -> String {
     if info.has_jobs {
         let _ = writeln!(text, "jobs: {}", jobs(snapshot));
     }
-    let head = ["worker", "PID", "state", "up", "memory", "restarts", "job", "since", "input"];
-    let mut rows = vec![head.map(String::from)];
-    for worker in &snapshot.workers {
-        rows.push(row(worker, snapshot.at_ms));
-    }
-    text + &table(&rows)
+    let rows: Vec<_> = snapshot.workers.iter().map(|worker| row(worker, snapshot.at_ms)).collect();
+    let columns = if info.has_jobs { &WORKERS[..] } else { &WORKERS[..6] };
+    text + &table(columns, &rows, width)
 }
 
 fn row(worker: &Worker, at_ms: Millis) -> [String; 9] {
@@ -107,10 +136,24 @@ fn row(worker: &Worker, at_ms: Millis) -> [String; 9] {
         worker.started_ms.map_or_else(none, since),
         worker.memory_bytes.map_or_else(none, show_size),
         worker.restarts.to_string(),
-        job.map_or_else(none, |job| job.id.to_string()),
+        job.map_or_else(none, |job| format!("{}{}", job.id, percent(job))),
         job.map_or_else(none, |job| since(job.began_ms)),
         job.map_or_else(none, |job| short(&job.input)),
     ]
+}
+
+/// How far a job is, to follow its number: ` 45%`.
+pub(super) fn percent(job: &CurrentJob) -> String {
+    let percent = job.progress.as_ref().map(|progress| progress.fraction.clamp(0.0, 1.0) * 100.0);
+    percent.map(|percent| format!(" {percent:.0}%")).unwrap_or_default()
+}
+
+/// How far a job is, with its worker's note: `, 45% done (page 9)`.
+fn progress(job: &CurrentJob) -> String {
+    let Some(progress) = &job.progress else { return String::new() };
+    let note = visible(progress.note.as_bytes());
+    let note = if note.is_empty() { note } else { format!(" ({note})") };
+    format!(",{} done{note}", percent(job))
 }
 
 /// Shows where a job runs or how it failed.
@@ -127,8 +170,9 @@ pub(super) fn job(snapshot: &Snapshot, id: u64, is_jsonl: bool) -> Result<String
         let (on, took) = (name(worker), show_duration(took));
         let pid = worker.id.pid.unwrap_or_default();
         return Ok(format!(
-            "job {id} runs on {on} (PID {pid}) for {took}, attempt {}: {}\n",
+            "job {id} runs on {on} (PID {pid}) for {took}, attempt {}{}: {}\n",
             job.attempt,
+            progress(job),
             short(&job.input)
         ));
     }
@@ -224,8 +268,9 @@ pub(super) fn worker(
         let state = &worker.state;
         let _ = writeln!(text, "{}{pid}: {state}{}", name(worker), up.unwrap_or_default());
         if let Some(job) = &worker.job {
+            let (id, attempt, progress) = (job.id, job.attempt, progress(job));
             let _ =
-                writeln!(text, "  job {}, attempt {}: {}", job.id, job.attempt, short(&job.input));
+                writeln!(text, "  job {id}, attempt {attempt}{progress}: {}", short(&job.input));
         }
         if let Some(last) = &worker.last {
             let pid = last.pid.map(|pid| format!(" (PID {pid})")).unwrap_or_default();
@@ -281,17 +326,4 @@ fn short(input: &str) -> String {
 fn age(began_unix_ms: Millis) -> String {
     let age = Millis::since_epoch(SystemTime::now()).since(began_unix_ms);
     show_duration(Duration::from_secs(age.as_secs()))
-}
-
-/// Aligns the rows in columns, each as wide as its widest cell.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        let _ = writeln!(text, "{}", line.trim_end());
-    }
-    text
 }

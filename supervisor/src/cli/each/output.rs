@@ -1,15 +1,10 @@
 //! The options of `supervisor each` about the output of commands.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use supervisor::settings::{Capture, Report};
-use text::units::show_size;
-use worker::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 
 use super::super::refusal::Faults;
-
-/// Default of `--max-output`.
-pub(super) const MAX_OUTPUT: u64 = 16 << 20;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum OutputArgument {
@@ -24,28 +19,10 @@ pub(super) enum OutputArgument {
 /// start in another directory.
 pub(super) fn with_directory(capture: Capture) -> Result<Capture, Faults> {
     let Capture::Files(directory) = capture else { return Ok(capture) };
-    let created = fs::create_dir_all(&directory).and_then(|()| fs::canonicalize(&directory));
-    created.map(Capture::Files).map_err(|error| {
+    let created = files::create_directory(&directory);
+    created.map(|created| Capture::Files(created.path().to_owned())).map_err(|error| {
         format!("--output files:{}: {error}: name another", directory.display()).into()
     })
-}
-
-/// Returns the frame size for replies, which hold both streams of a command and its end.
-pub(super) fn frame_bytes_max(capture: &Capture) -> Result<usize, String> {
-    const AROUND_BYTES: u64 = 64 << 10;
-    let Capture::Keep { bytes_max } = capture else { return Ok(FRAME_BYTES_MAX) };
-    let reply = bytes_max.saturating_mul(2).saturating_add(AROUND_BYTES);
-    match usize::try_from(reply) {
-        Ok(reply) if reply <= WIRE_BYTES_MAX => Ok(reply.max(FRAME_BYTES_MAX)),
-        _ => {
-            let most = (WIRE_BYTES_MAX as u64 - AROUND_BYTES) / 2;
-            Err(format!(
-                "--max-output may be up to {}: for more, let the commands write to files with \
-                 --output files:DIR",
-                show_size(most)
-            ))
-        }
-    }
 }
 
 pub(super) fn output_form(text: &str) -> Result<OutputArgument, String> {

@@ -5,6 +5,7 @@ mod retry;
 mod text;
 
 use std::{
+    ffi::OsString,
     io::{self, BufWriter, ErrorKind, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -19,10 +20,14 @@ use pool::{
     signal::Signal,
 };
 use process::signals::die_by;
-use supervisor::{run::status, sink::reports::Export};
+use supervisor::{
+    run::status,
+    sink::reports::Export,
+    template::{INPUT_SEPARATOR, Reading, Template},
+};
 
 use self::text::Counts;
-use super::{print, refusal::Faults};
+use super::{journaling::VERB, print, refusal::Faults};
 
 /// Inspect a journal: which jobs there were, how each ended, and why.
 ///
@@ -220,6 +225,23 @@ impl Journal {
         account.into_outcome_or(if is_begun { JobEnd::Interrupted } else { JobEnd::NotRun })
     }
 
+    /// The command of the last run; `None` if its workers take jobs themselves.
+    fn template(&self) -> Result<Option<Template>, Error> {
+        let header = self.runs.last().map(|run| &run.header);
+        let header = header.filter(|it| it.settings.get(VERB).is_some_and(|verb| verb == "each"));
+        let Some((header, first)) = header.zip(self.reader.account(1)?) else { return Ok(None) };
+        let words: Vec<OsString> = header.program.iter().map(OsString::from).collect();
+        let has = |option| header.settings.contains_key(option);
+        let separators = first.payload.as_bytes().iter().filter(|it| **it == INPUT_SEPARATOR);
+        let reading = Reading {
+            shell: has("--shell"),
+            replace: header.settings.get("-I").map(String::as_str),
+            inputs: separators.count() + 1,
+            append: !has("--stdin"),
+        };
+        Ok(Template::read(&words, reading).ok())
+    }
+
     fn limits(&self) -> Limits {
         self.runs.last().map(|run| run.header.limits.clone()).unwrap_or_default()
     }
@@ -257,15 +279,13 @@ fn list(arguments: &List, out: &mut impl Write) -> Result<(), Problem> {
     }
     let is_live = journal.reader.is_live();
     text::summary(&arguments.file, &journal.runs, &counts, is_live, out)?;
-    let mut has_head = false;
+    let layout = text::layout(print::width());
+    let mut head = Some(layout.head());
     journal.each(out, |account, bytes| {
         let state = journal.name(account.state());
         if is_wanted(state) {
-            if !has_head {
-                text::head(bytes);
-                has_head = true;
-            }
-            text::line(state, &account, bytes);
+            bytes.extend(head.take().unwrap_or_default().into_bytes());
+            bytes.extend(text::line(state, &account, &layout).into_bytes());
         }
     })
 }
@@ -320,7 +340,8 @@ fn export(form: Form, file: &Path, out: &mut impl Write) -> Result<(), Problem> 
     let mut form = match form {
         Form::Jsonl => Export::jsonl(journal.limits()),
         Form::Joblog => {
-            Export::joblog(journal.runs.first().map(|run| run.started).unwrap_or_default())
+            let began = journal.runs.first().map(|run| run.started).unwrap_or_default();
+            Export::joblog(journal.template()?, began)
         }
     };
     let mut head = Vec::new();

@@ -1,6 +1,7 @@
 //! `supervisor journal retry`: runs one job of a journal again, alone and at once.
 
 use std::{
+    env,
     ffi::OsString,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
@@ -8,16 +9,18 @@ use std::{
 };
 
 use clap::{Args, Parser};
-use journal::{Account, Reader, Run, State};
+use journal::{Account, Reader, Run, State, resume::DIRECTORY};
+use process::spawn::lookup;
 use supervisor::settings::{
     Identity, JobSource, Journal, OnLost, Progress, Settings, Sync, Workers,
 };
+use text::escape::visible;
 
 use super::{
     super::{journaling, refusal::Faults},
     Problem,
 };
-use crate::cli::{self, Verb, program};
+use crate::cli::{self, Verb, exit, program};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -44,10 +47,29 @@ pub(super) fn main(arguments: &Arguments) -> Result<ExitCode, Problem> {
     let Some(run) = runs.last() else {
         return Err(Problem::Usage("nothing was run yet".into()));
     };
-    let settings = settings(file, run, &account).map_err(Problem::Usage)?;
     // The read transaction of the reader would block checkpoints of the run.
     drop(reader);
+    let file =
+        std::path::absolute(file).map_err(|error| Problem::Usage(error.to_string().into()))?;
+    enter_directory(run).map_err(Problem::Usage)?;
+    let settings = settings(&file, run, &account).map_err(Problem::Usage)?;
+    // A program that is not there would be recorded as a failure of the job.
+    if !settings.program.argv.is_empty()
+        && let Err(fault) = lookup::check(&settings.program)
+    {
+        return Ok(exit::cannot_start(fault, &settings.program));
+    }
     Ok(program::run(&settings))
+}
+
+/// Changes to the directory in which the run was started: relative names in the command and the job
+/// have their meaning there.
+fn enter_directory(run: &Run) -> Result<(), Faults> {
+    let Some(directory) = run.header.settings.get(DIRECTORY) else { return Ok(()) };
+    env::set_current_dir(directory).map_err(|error| {
+        let directory = visible(directory.as_bytes());
+        format!("the job was run in {directory}, which cannot be entered: {error}").into()
+    })
 }
 
 /// Returns the settings of the run that recorded the job, reduced to this job and one attempt.

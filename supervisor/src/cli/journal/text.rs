@@ -10,13 +10,24 @@ use journal::{Account, Attempted, Run, Settled};
 use pool::{exit::Evidence, job::AttemptEnd, limits::Limits};
 use records::{JournalRun, json, words};
 use supervisor::sink::reports::wall_clock;
-use text::escape::visible;
-use text::units::{show_duration, show_size};
+use text::{
+    columns::{Column, Layout, cut_middle},
+    escape::visible,
+    units::{show_duration, show_size},
+};
 
 use super::StateArgument;
 
-/// Characters of an input that a list shows.
-const INPUT_CHARS: usize = 40;
+/// The columns of the list of jobs, and the widths that they would like to have: the list is printed
+/// while the journal is read.
+const COLUMNS: [(Column, usize); 6] = [
+    (Column::word("job"), 9),
+    (Column::word("state"), 11),
+    (Column::number("tries").omitted_by_rank(2), 5),
+    (Column::number("took").omitted_by_rank(1), 8),
+    (Column::text("input"), 40),
+    (Column::text("why"), 120),
+];
 
 /// Number of jobs in each state.
 #[derive(Default)]
@@ -60,23 +71,24 @@ pub(super) fn summary(
     writeln!(out, "{file}: {}, {jobs}{list}{live}", plural(runs.len(), "run"))
 }
 
-pub(super) fn head(out: &mut Vec<u8>) {
-    row(out, ["JOB", "STATE", "TRIES", "TOOK", "INPUT"], "WHY");
+/// The largest width of an input in a list.
+const INPUT_WIDTH_MAX: usize = 200;
+
+/// The layout of a list of jobs for a terminal of this width.
+pub(super) fn layout(width: Option<usize>) -> Layout {
+    let (columns, widths) = (COLUMNS.map(|(column, _)| column), COLUMNS.map(|(_, width)| width));
+    Layout::new(&columns, &widths, width)
 }
 
-fn row(out: &mut Vec<u8>, [job, state, tries, took, input]: [&str; 5], why: &str) {
-    let line = format!("{job:<9} {state:<11} {tries:<5} {took:<8} {input:<INPUT_CHARS$} {why}");
-    let _ = writeln!(out, "{}", line.trim_end());
-}
-
-/// Writes the line of a job in a list.
-pub(super) fn line(state: StateArgument, account: &Account, out: &mut Vec<u8>) {
+/// Returns the line of a job in a list.
+pub(super) fn line(state: StateArgument, account: &Account, layout: &Layout) -> String {
     let last = account.attempts.last();
     let took = last.filter(|last| last.has_ended && last.attempt.end != AttemptEnd::Lost);
     let took = took.map(|last| show_duration(last.attempt.took)).unwrap_or_default();
     let (job, tries) = (account.job.to_string(), account.attempts.len().to_string());
-    let input = clipped(&visible(account.payload.as_bytes()));
-    row(out, [&job, name(state), &tries, &took, &input], &why(last));
+    let input = visible(account.payload.as_bytes());
+    let input = cut_middle(&input, INPUT_WIDTH_MAX).into_owned();
+    layout.line(&[job, name(state).into(), tries, took, input, why(last)])
 }
 
 /// Returns why a job did not succeed; empty if it did.
@@ -86,13 +98,6 @@ fn why(last: Option<&Attempted>) -> String {
             visible(words::failure(&last.attempt).as_bytes())
         }
         _ => String::new(),
-    }
-}
-
-fn clipped(text: &str) -> String {
-    match text.char_indices().nth(INPUT_CHARS) {
-        None => text.into(),
-        Some(_) => text.chars().take(INPUT_CHARS - 1).chain(['…']).collect(),
     }
 }
 

@@ -1,4 +1,8 @@
-//! Decodes a worker's reply stream into messages.
+//! Decodes a worker's stream of frames into messages.
+//!
+//! A reply that is invalid, but names its job, fails that job, and the worker lives on. Whatever else
+//! cannot be decoded is a violation of the protocol. Either way the text names the field and the
+//! reason, and quotes the beginning of the message.
 //!
 //! The bytes come in pieces of any size from the reply pipe, and after a death or for a retraction
 //! from the worker's recorder. The decoder does no IO and trusts nothing that it reads.
@@ -6,7 +10,8 @@
 use std::borrow::Cow;
 
 use protocol::{
-    codec::HELLO_BYTES_MAX,
+    codec::{CodecError, HELLO_BYTES_MAX},
+    flaw::Flaw,
     frame,
     wire::{self, Codec, ToSupervisor, WorkerHello},
 };
@@ -14,14 +19,20 @@ use protocol::{
 use crate::launcher::report;
 use pool::{
     Abilities, Answer, Reply,
-    exit::ProtocolFault,
+    event::Progress,
+    exit::{Detail, ProtocolFault},
     job::{Failure, FailureKind, Payload},
 };
+use text::escape::{visible, visible_start};
 
 /// Frames of at least this many bytes are read into a buffer of their own, so that their payload
 /// is not copied again.
 pub(super) const LARGE_FRAME_BYTES: usize = 64 << 10;
 const HEADER_BYTES: usize = frame::HEADER_BYTES;
+/// Longest part of an invalid message that is quoted, in bytes.
+pub(super) const QUOTED_BYTES: usize = 80;
+/// Longest part of a note about the progress of a job that is kept, in bytes.
+const NOTE_BYTES: usize = 200;
 
 /// The state of one worker's reply stream.
 #[derive(Debug)]
@@ -56,6 +67,8 @@ pub(in super::super) struct Received {
     /// Output that the worker attributes to a job: the job's id, the number of the stream (1 for
     /// stdout, 2 for stderr) and the bytes.
     pub(in super::super) output: Vec<(u64, u8, Vec<u8>)>,
+    /// The last progress of a job: the job's id, and how far it is.
+    pub(in super::super) progress: Option<(u64, Progress)>,
 }
 
 impl Decoder {
@@ -106,18 +119,20 @@ impl Decoder {
         self.decode(bytes, received)
     }
 
+    /// The buffer that takes the rest of a large frame, with room for the bytes that are missing,
+    /// and their number; `None` unless one has begun.
+    pub(super) fn large_frame(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+        let missing = self.large_frame_missing()?;
+        self.partial.reserve_exact(missing);
+        Some((&mut self.partial, missing))
+    }
+
     /// Number of bytes that are missing from a large frame; `None` unless one has begun.
     pub(super) fn large_frame_missing(&self) -> Option<usize> {
         let header = *self.partial.first_chunk::<HEADER_BYTES>()?;
         let whole = HEADER_BYTES + u32::from_le_bytes(header) as usize;
         let missing = whole.checked_sub(self.partial.len()).filter(|missing| *missing > 0)?;
         (whole >= LARGE_FRAME_BYTES && self.ahead == 0).then_some(missing)
-    }
-
-    /// The buffer that takes the rest of a large frame, with room for `missing` more bytes.
-    pub(super) fn large_frame(&mut self, missing: usize) -> &mut Vec<u8> {
-        self.partial.reserve_exact(missing);
-        &mut self.partial
     }
 
     /// Accounts for `bytes` more bytes in [`Decoder::large_frame`], and decodes the frame if it is
@@ -168,7 +183,10 @@ impl Decoder {
             let bytes_max = if has_session { self.frame_bytes_max } else { HELLO_BYTES_MAX };
             let split = frame::split(bytes, bytes_max).map_err(|fault| {
                 let length = u32::try_from(fault.length).unwrap_or(u32::MAX);
-                if has_session { ProtocolFault::FrameTooLong(length) } else { ProtocolFault::Hello }
+                match has_session {
+                    true => ProtocolFault::FrameTooLong(length),
+                    false => no_hello(&header_reason(length), bytes),
+                }
             })?;
             let Some((body, rest)) = split else { return Ok(bytes) };
             bytes = rest;
@@ -193,7 +211,14 @@ impl Decoder {
             received.hello = Some(session.abilities);
             return Ok(None);
         };
-        match codec.read_to_supervisor(body).map_err(|_| ProtocolFault::Garbage)? {
+        let message = match codec.read_to_supervisor(body) {
+            Ok(message) => message,
+            Err(error) => {
+                received.replies.push(refused(codec, body, &error)?);
+                return Ok(None);
+            }
+        };
+        match message {
             ToSupervisor::Reply { id, attempt, service_ns, result } => {
                 let answer = match result {
                     Ok(Cow::Borrowed(payload))
@@ -211,7 +236,10 @@ impl Decoder {
                 received.output.push((id, stream, bytes.into_owned()));
             }
             ToSupervisor::Started { id, pid } => received.started = Some((id, pid)),
-            ToSupervisor::Progress { .. } | ToSupervisor::Bye => {}
+            ToSupervisor::Progress { id, fraction, note } => {
+                received.progress = Some((id, into_progress(fraction, &note)));
+            }
+            ToSupervisor::Bye => {}
         }
         Ok(None)
     }
@@ -237,15 +265,68 @@ struct Done {
 }
 
 fn decode_hello(body: &[u8]) -> Result<Session, ProtocolFault> {
-    let hello = WorkerHello::from_bytes(body).map_err(|_| ProtocolFault::Hello)?;
+    let hello =
+        WorkerHello::from_bytes(body).map_err(|error| no_hello(&error.to_string(), body))?;
     if hello.version != wire::VERSION {
         return Err(ProtocolFault::Version(hello.version));
     }
     let can = |name: &str| hello.capabilities.iter().any(|capability| capability == name);
     // Workers that write JSON get one job at a time, even if they keep the recorder.
     let recorder = hello.codec == Codec::Bincode && can(wire::RECORDER);
-    let abilities = Abilities { recorder, cancels: can(wire::CANCELS) };
+    let abilities = Abilities { recorder, cancels: can(wire::CANCELS), queues: false };
     Ok(Session { codec: hello.codec, abilities })
+}
+
+/// The length in the header of a first frame is too large for a hello. Guesses the usual mistake.
+fn header_reason(length: u32) -> String {
+    let swapped = length.swap_bytes();
+    if (1..=HELLO_BYTES_MAX).contains(&(swapped as usize)) {
+        return format!("its length is big-endian: it is little-endian, {swapped} first");
+    }
+    format!("its header announces {length} bytes, and a hello has at most {HELLO_BYTES_MAX}")
+}
+
+fn no_hello(reason: &str, bytes: &[u8]) -> ProtocolFault {
+    let text = format!("its first frame is no hello: {}: {}", shown(reason), quoted(bytes));
+    ProtocolFault::Invalid(Detail::new(&text))
+}
+
+/// The failure of the job that an invalid reply answers.
+///
+/// # Errors
+/// The message is not a reply, or does not name its job.
+fn refused(codec: Codec, body: &[u8], error: &CodecError) -> Result<Reply, ProtocolFault> {
+    let Flaw { job, reason } = codec.explain(body, error);
+    let (reason, quoted) = (shown(&reason), quoted(body));
+    let Some((id, attempt)) = job else {
+        let text = format!("a frame that is no message: {reason}: {quoted}");
+        return Err(ProtocolFault::Invalid(Detail::new(&text)));
+    };
+    let message = format!("its reply is invalid: {reason}: {quoted}");
+    let failure = Failure { kind: FailureKind::Error, message, place: None };
+    Ok(Reply { id, attempt, service_ns: 0, answer: Answer::Failed(Box::new(failure)) })
+}
+
+/// A reason may repeat what the worker wrote.
+fn shown(reason: &str) -> String {
+    visible(reason.as_bytes())
+}
+
+/// The beginning of a message, as text.
+fn quoted(bytes: &[u8]) -> String {
+    format!("`{}`", visible_start(bytes, QUOTED_BYTES))
+}
+
+/// A fraction out of range becomes the nearest in range, and one that is not a number 0.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast takes the nearest number in range"
+)]
+fn into_progress(fraction: f64, note: &str) -> Progress {
+    let permyriad = (fraction.clamp(0.0, 1.0) * 10_000.0).round() as u16;
+    let note = visible_start(note.as_bytes(), NOTE_BYTES);
+    Progress { permyriad, note: note.into() }
 }
 
 fn into_failure(failure: wire::Failure<'_>) -> Failure {
@@ -257,5 +338,9 @@ fn into_failure(failure: wire::Failure<'_>) -> Failure {
     Failure { kind, message: failure.message.into_owned(), place }
 }
 
+#[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
+mod invalid_tests;
 #[cfg(test)]
 mod tests;

@@ -49,6 +49,11 @@ impl InFlight {
         self.jobs.len()
     }
 
+    /// Whether this job is in flight.
+    pub(super) fn has(&self, id: u64) -> bool {
+        self.jobs.iter().any(|(_, job)| *job == id)
+    }
+
     /// The id of the job that runs, where the recorder names it as `running`. If that job is not
     /// in flight (any more), this is the oldest job in flight: it runs next.
     pub(super) fn current(&self, running: u64) -> Option<u64> {

@@ -3,9 +3,10 @@
 //! A worker may run each job in a child process and report that child's process id. The
 //! supervisor keeps a pidfd of the child, because nothing else ends the child if the worker dies.
 
-use std::os::fd::OwnedFd;
+use std::{io, os::fd::OwnedFd};
 
 use super::decode::Received;
+use pool::signal::Signal;
 use process::wait;
 
 /// The child that runs the current job of a worker, where the worker reported one.
@@ -29,6 +30,17 @@ impl JobProcess {
         }
         let is_answered = |child: &mut Child| received.replies.iter().any(|it| it.id == child.job);
         self.0.take_if(is_answered);
+    }
+
+    /// Sends a signal to the child.
+    ///
+    /// # Errors
+    /// There is no child, or the system refused it.
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let child = self.0.as_ref().ok_or_else(|| {
+            io::Error::other("it runs no command, or one that has only just begun")
+        })?;
+        wait::signal_process(&child.pidfd, signal)
     }
 
     /// Kills the child and its process group, after the worker has died.

@@ -1,5 +1,5 @@
 //! The connection to one worker that takes jobs: a pipe for jobs, a pipe for replies, and the
-//! memory page of the worker's recorder.
+//! memory page of the worker's recorder, if it can have one.
 //!
 //! Both pipes are always served. A worker that writes much before it reads slows down only
 //! itself.
@@ -7,9 +7,11 @@
 mod decode;
 mod in_flight;
 mod job_process;
+mod lines;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod wire;
 mod write_queue;
 mod writer;
 
@@ -17,7 +19,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::OwnedFd,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -30,14 +32,21 @@ use protocol::{
 use tokio::net::unix::pipe::{Receiver, Sender};
 
 use self::{
-    decode::Decoder, in_flight::InFlight, job_process::JobProcess, reader::Reader,
-    write_queue::WriteQueue, writer::Writer,
+    decode::Decoder,
+    in_flight::InFlight,
+    job_process::JobProcess,
+    lines::LineDecoder,
+    reader::Reader,
+    wire::{Encoding, Replies},
+    write_queue::WriteQueue,
+    writer::Writer,
 };
 pub(super) use self::{
     decode::Received,
     reader::{ReadBuffer, read_buffer},
 };
-use pool::{News, Order, event::WorkerId, exit::ProtocolFault};
+use crate::settings::Wire;
+use pool::{Abilities, News, Order, event::WorkerId, exit::ProtocolFault, signal::Signal};
 
 /// Capacity, in bytes, of the pipes of a worker that exchanges large frames.
 const LARGE_PIPE_BYTES: i32 = 1 << 20;
@@ -50,7 +59,8 @@ pub(super) struct Connection {
     reader: RefCell<Reader>,
     in_flight: RefCell<InFlight>,
     job_process: RefCell<JobProcess>,
-    recorder: Recorder,
+    /// `None` for a worker that cannot know of a recorder.
+    recorder: Option<Recorder>,
     frame_bytes_max: usize,
     has_large_pipes: Cell<bool>,
 }
@@ -58,46 +68,47 @@ pub(super) struct Connection {
 /// The worker's end.
 #[derive(Debug)]
 pub(super) struct FarEnd {
-    jobs: OwnedFd,
-    replies: OwnedFd,
-    recorder: OwnedFd,
+    pub(super) jobs: OwnedFd,
+    pub(super) replies: OwnedFd,
+    /// `None` for a line worker.
+    pub(super) recorder: Option<OwnedFd>,
 }
 
-impl FarEnd {
-    /// The descriptors in the order in which the worker is given them.
-    pub(super) fn descriptors(&self) -> [BorrowedFd<'_>; 3] {
-        [self.jobs.as_fd(), self.replies.as_fd(), self.recorder.as_fd()]
-    }
+/// What the connections of all workers have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) wire: Wire,
+    /// Longest message, in bytes.
+    pub(super) frame_bytes_max: usize,
+    pub(super) is_launcher: bool,
+    pub(super) buffer: ReadBuffer,
 }
 
 impl Connection {
-    /// Opens a connection for `worker`, with the supervisor's hello in its queue.
+    /// Opens a connection for `worker`. If the worker is to send a hello, the supervisor's hello is
+    /// in the queue.
     ///
     /// # Errors
     /// No descriptors or no memory are left.
-    pub(super) fn open(
-        worker: WorkerId,
-        frame_bytes_max: usize,
-        is_launcher: bool,
-        buffer: ReadBuffer,
-    ) -> io::Result<(Self, FarEnd)> {
+    pub(super) fn open(worker: WorkerId, line: &Line) -> io::Result<(Self, FarEnd)> {
+        let frame_bytes_max = line.frame_bytes_max;
         let (jobs_read, jobs_write) = io::pipe()?;
         let (replies_read, replies_write) = io::pipe()?;
-        let (recorder, memory) = Recorder::create()?;
+        let mut queue = WriteQueue::default();
+        let (replies_decoder, recorder) = match line.wire {
+            Wire::Frames => {
+                queue.push_frame(&hello(worker, frame_bytes_max).to_frame());
+                let decoder = Decoder::new(frame_bytes_max, line.is_launcher);
+                (Replies::Frames(decoder), Some(Recorder::create()?))
+            }
+            Wire::Lines => (Replies::Lines(LineDecoder::new(frame_bytes_max)), None),
+        };
+        let (recorder, memory) = recorder.unzip();
         let jobs = Sender::from_owned_fd(jobs_write.into())?;
         let replies = Receiver::from_owned_fd(replies_read.into())?;
-        let hello = SupervisorHello {
-            version: VERSION,
-            codecs: vec!["bincode".into(), "json".into()],
-            max_frame: frame_bytes_max as u64,
-            worker: worker.to_string(),
-        };
-        let mut queue = WriteQueue::default();
-        queue.push_frame(&hello.to_frame());
-        let decoder = Decoder::new(frame_bytes_max, is_launcher);
         let connection = Self {
             writer: RefCell::new(Some(Writer::new(jobs, queue))),
-            reader: RefCell::new(Reader::new(replies, decoder, buffer)),
+            reader: RefCell::new(Reader::new(replies, replies_decoder, Rc::clone(&line.buffer))),
             in_flight: RefCell::default(),
             job_process: RefCell::default(),
             recorder,
@@ -109,26 +120,28 @@ impl Connection {
         Ok((connection, far))
     }
 
+    /// What a worker can do that sends no hello and is ready when it is executed.
+    pub(super) fn abilities_without_hello(&self) -> Option<Abilities> {
+        self.reader.borrow().replies().abilities_without_hello()
+    }
+
     /// Queues jobs; [`Connection::flush`] writes them. Returns a [`News::Unsendable`] for each job
-    /// that is too long for a frame in this worker's codec.
+    /// that this worker cannot be sent.
     pub(super) fn send_jobs(&self, orders: &[Order]) -> Vec<News> {
         let (mut unsendable, mut is_large) = (Vec::new(), false);
-        let reader = self.reader.borrow();
-        if let Some(codec) = reader.decoder().codec()
+        let mut reader = self.reader.borrow_mut();
+        if let Some(encoding) = reader.replies().encoding()
             && let Some(writer) = &mut *self.writer.borrow_mut()
         {
             let mut in_flight = self.in_flight.borrow_mut();
             for order in orders {
-                match writer.queue.push_job(codec, order, self.frame_bytes_max) {
+                match writer.queue.push_job(encoding, order, self.frame_bytes_max) {
                     Ok(()) => {
                         in_flight.push(order.id);
+                        reader.replies_mut().expect(order.id, order.attempt);
                         is_large |= order.payload.is_frame_shared();
                     }
-                    Err(fault) => unsendable.push(News::Unsendable {
-                        id: order.id,
-                        bytes: fault.length as u64,
-                        bytes_max: fault.cap as u64,
-                    }),
+                    Err(why) => unsendable.push(News::Unsendable { id: order.id, why }),
                 }
             }
         }
@@ -138,9 +151,10 @@ impl Connection {
         unsendable
     }
 
-    /// Queues a control message; [`Connection::flush`] writes it.
+    /// Queues a control message, unless the worker takes nothing but jobs; [`Connection::flush`]
+    /// writes it.
     pub(super) fn send_message(&self, message: &ToWorker<'_>) {
-        if let Some(codec) = self.reader.borrow().decoder().codec()
+        if let Some(Encoding::Frames(codec)) = self.reader.borrow().replies().encoding()
             && let Some(writer) = &mut *self.writer.borrow_mut()
         {
             // Control messages are always short enough for a frame.
@@ -204,7 +218,7 @@ impl Connection {
         received: &mut Received,
     ) -> Poll<Option<Result<(), ProtocolFault>>> {
         let mut reader = self.reader.borrow_mut();
-        if reader.decoder().large_frame_missing().is_some() {
+        if reader.replies().awaits_large_frame() {
             self.enlarge_pipes(&reader);
         }
         let in_flight = self.in_flight.borrow().len();
@@ -218,8 +232,9 @@ impl Connection {
     /// # Errors
     /// The worker violated the protocol.
     pub(super) fn retract(&self, received: &mut Received) -> Result<Option<u64>, ProtocolFault> {
-        let Some(started) = self.recorder.retract() else { return Ok(None) };
-        self.reader.borrow_mut().catch_up(&self.recorder, received)?;
+        let Some(recorder) = &self.recorder else { return Ok(None) };
+        let Some(started) = recorder.retract() else { return Ok(None) };
+        self.reader.borrow_mut().catch_up(recorder, received)?;
         self.in_flight.borrow_mut().retracted(started);
         Ok(Some(started))
     }
@@ -237,12 +252,30 @@ impl Connection {
         let last_read = self.last_job_read();
         self.writer.take();
         let mut reader = self.reader.borrow_mut();
-        if reader.decoder().has_recorder() {
-            let result = reader.catch_up(&self.recorder, received);
-            (Some(self.running()), result)
-        } else {
-            (last_read, reader.drain(received))
+        match &self.recorder {
+            Some(recorder) if reader.replies().has_recorder() => {
+                let result = reader.catch_up(recorder, received);
+                (Some(self.running()), result)
+            }
+            _ => (last_read, reader.drain(received)),
         }
+    }
+
+    /// The end of a line that a dead worker never completed.
+    pub(super) fn unfinished_line(&self) -> Vec<u8> {
+        self.reader.borrow().replies().unfinished_line().to_vec()
+    }
+
+    /// Whether a line worker has read all that it was sent and has never answered.
+    pub(super) fn is_swallowed(&self) -> bool {
+        let has_read = |writer: &Writer| writer.queue.is_empty() && writer.is_pipe_empty();
+        let answered = self.in_flight.borrow().sent() - self.in_flight.borrow().len() as u64;
+        answered == 0 && self.writer.borrow().as_ref().is_some_and(has_read)
+    }
+
+    /// Whether the next job is the first one of a line worker.
+    pub(super) fn awaits_first_line(&self) -> bool {
+        self.abilities_without_hello().is_some() && self.in_flight.borrow().sent() == 0
     }
 
     /// Sequence number of the last job of which the worker has read anything.
@@ -258,7 +291,7 @@ impl Connection {
 
     /// Sequence number of the job that runs, or ran last; 0 before the first.
     pub(super) fn running(&self) -> u64 {
-        self.recorder.running().0
+        self.recorder.as_ref().map_or(0, |recorder| recorder.running().0)
     }
 
     /// The id of the job to which output belongs that was read now and was written since job
@@ -269,6 +302,11 @@ impl Connection {
         self.current_job().filter(|_| is_certain)
     }
 
+    /// Whether the worker has this job.
+    pub(super) fn has_job(&self, id: u64) -> bool {
+        self.in_flight.borrow().has(id)
+    }
+
     /// Whether jobs wait in the worker behind the one that it runs.
     pub(super) fn has_waiting_jobs(&self) -> bool {
         self.in_flight.borrow().len() > 1
@@ -277,6 +315,14 @@ impl Connection {
     /// The id of the job that the worker runs, or runs next.
     pub(super) fn current_job(&self) -> Option<u64> {
         self.in_flight.borrow().current(self.running())
+    }
+
+    /// Sends a signal to the process that the worker started for its current job.
+    ///
+    /// # Errors
+    /// There is none, or the system refused it.
+    pub(super) fn signal_job_process(&self, signal: Signal) -> io::Result<()> {
+        self.job_process.borrow().signal(signal)
     }
 
     /// Applies the worker's messages about the process of its current job.
@@ -299,5 +345,14 @@ impl Connection {
         if let Some(writer) = &*self.writer.borrow() {
             let _ = fcntl(&**writer.pipe(), FcntlArg::F_SETPIPE_SZ(LARGE_PIPE_BYTES));
         }
+    }
+}
+
+fn hello(worker: WorkerId, frame_bytes_max: usize) -> SupervisorHello {
+    SupervisorHello {
+        version: VERSION,
+        codecs: vec!["bincode".into(), "json".into()],
+        max_frame: frame_bytes_max as u64,
+        worker: worker.to_string(),
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
     net::unix::pipe::Receiver,
 };
 
-use super::decode::{Decoder, Received};
+use super::{decode::Received, wire::Replies};
 use pool::exit::ProtocolFault;
 use process::descriptors::read_waiting;
 
@@ -37,21 +37,25 @@ pub(in super::super) fn read_buffer() -> ReadBuffer {
 #[derive(Debug)]
 pub(super) struct Reader {
     pipe: Receiver,
-    decoder: Decoder,
+    replies: Replies,
     buffer: ReadBuffer,
 }
 
 impl Reader {
-    pub(super) fn new(pipe: Receiver, decoder: Decoder, buffer: ReadBuffer) -> Self {
-        Self { pipe, decoder, buffer }
+    pub(super) fn new(pipe: Receiver, replies: Replies, buffer: ReadBuffer) -> Self {
+        Self { pipe, replies, buffer }
     }
 
     pub(super) fn pipe(&self) -> &Receiver {
         &self.pipe
     }
 
-    pub(super) fn decoder(&self) -> &Decoder {
-        &self.decoder
+    pub(super) fn replies(&self) -> &Replies {
+        &self.replies
+    }
+
+    pub(super) fn replies_mut(&mut self) -> &mut Replies {
+        &mut self.replies
     }
 
     /// Reads once; `None` at the end of the stream. `in_flight` is the number of replies that the
@@ -62,12 +66,14 @@ impl Reader {
         in_flight: usize,
         received: &mut Received,
     ) -> Poll<Option<Result<(), ProtocolFault>>> {
-        if let Some(missing) = self.decoder.large_frame_missing() {
-            let mut rest = self.decoder.large_frame(missing).limit(missing);
+        if let Replies::Frames(decoder) = &mut self.replies
+            && let Some((buffer, missing)) = decoder.large_frame()
+        {
+            let mut rest = buffer.limit(missing);
             let read = pin!(self.pipe.read_buf(&mut rest)).poll(cx);
             return match ready!(read) {
                 Ok(0) | Err(_) => Poll::Ready(None),
-                Ok(bytes) => Poll::Ready(Some(self.decoder.large_frame_grew(bytes, received))),
+                Ok(bytes) => Poll::Ready(Some(decoder.large_frame_grew(bytes, received))),
             };
         }
         let mut buffer = self.buffer.borrow_mut();
@@ -77,7 +83,7 @@ impl Reader {
                 // Many short replies may come at once: reserve room for all of them, not step by step.
                 let replies_max = buffer.filled().len() / REPLY_BYTES_MIN;
                 received.replies.reserve(in_flight.min(replies_max));
-                Poll::Ready(Some(self.decoder.decode_from_pipe(buffer.filled(), received)))
+                Poll::Ready(Some(self.replies.decode_from_pipe(buffer.filled(), received)))
             }
             Ok(()) | Err(_) => Poll::Ready(None),
         }
@@ -90,8 +96,8 @@ impl Reader {
     /// The worker violated the protocol.
     pub(super) fn drain(&mut self, received: &mut Received) -> Result<(), ProtocolFault> {
         let mut buffer = self.buffer.borrow_mut();
-        let decoder = &mut self.decoder;
-        read_waiting(&self.pipe, &mut buffer, |bytes| decoder.decode_from_pipe(bytes, received))
+        let replies = &mut self.replies;
+        read_waiting(&self.pipe, &mut buffer, |bytes| replies.decode_from_pipe(bytes, received))
     }
 
     /// Reads all replies that the worker has produced: those in the pipe, and those in its
@@ -105,9 +111,10 @@ impl Reader {
         received: &mut Received,
     ) -> Result<(), ProtocolFault> {
         self.drain(received)?;
+        let Replies::Frames(decoder) = &mut self.replies else { return Ok(()) };
         let mut tail = Vec::new();
-        match recorder.tail(self.decoder.position(), &mut tail) {
-            Some(()) => self.decoder.decode_from_recorder(&tail, received),
+        match recorder.tail(decoder.position(), &mut tail) {
+            Some(()) => decoder.decode_from_recorder(&tail, received),
             // The worker has just written them: the pipe delivers them.
             None => Ok(()),
         }

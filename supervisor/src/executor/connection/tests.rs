@@ -3,11 +3,11 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    os::unix::fs::FileExt,
+    os::{fd::AsFd, unix::fs::FileExt},
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pool::{Answer, job::Payload};
+use pool::{Answer, Unsendable, job::Payload};
 use process::descriptors::bytes_waiting;
 use tokio::{runtime::LocalOptions, task::yield_now};
 use worker::{
@@ -31,13 +31,14 @@ struct Pair {
 
 impl Pair {
     fn open(frame_bytes_max: usize) -> Self {
-        let (connection, far) =
-            Connection::open(WORKER, frame_bytes_max, false, read_buffer()).unwrap();
+        let (wire, buffer) = (Wire::Frames, read_buffer());
+        let line = Line { wire, frame_bytes_max, is_launcher: false, buffer };
+        let (connection, far) = Connection::open(WORKER, &line).unwrap();
         Self {
             connection: Rc::new(connection),
             jobs: far.jobs.into(),
             replies: far.replies.into(),
-            recorder: far.recorder.into(),
+            recorder: far.recorder.unwrap().into(),
             hello_bytes: 0,
         }
     }
@@ -145,10 +146,13 @@ fn a_job_that_no_frame_holds_is_unsendable_and_takes_no_sequence_number() {
     run(async {
         let mut pair = Pair::greeted(100, Codec::Json, &[]).await;
         let unsendable = pair.connection.send_jobs(&[order(70, 90), order(71, 1)]);
-        let [News::Unsendable { id: 70, bytes, bytes_max: 100 }] = unsendable[..] else {
+        let why = |bytes| Unsendable::TooLong { bytes, bytes_max: 100 };
+        let [News::Unsendable { id: 70, why: Unsendable::TooLong { bytes, .. } }] = unsendable[..]
+        else {
             panic!("{unsendable:?}");
         };
         assert!((100..300).contains(&bytes), "{bytes}");
+        assert_eq!(unsendable, [News::Unsendable { id: 70, why: why(bytes) }]);
         pair.flush().await;
         assert!(String::from_utf8(read_frame(&mut pair.jobs)).unwrap().contains("71"));
         assert_eq!(pair.connection.current_job(), Some(71));

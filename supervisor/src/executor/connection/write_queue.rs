@@ -6,11 +6,13 @@
 use std::{borrow::Cow, collections::VecDeque, io::IoSlice};
 
 use protocol::{
+    codec::job_frame_head,
     frame::{self, FrameTooLong},
     wire::{Codec, ToWorker},
 };
 
-use pool::{Order, job::Payload};
+use super::wire::Encoding;
+use pool::{Order, Unsendable, job::Payload};
 
 /// Largest capacity, in bytes, that an empty buffer keeps.
 const KEPT_BYTES_MAX: usize = 128 << 10;
@@ -52,7 +54,7 @@ impl WriteQueue {
         self.pieces.is_empty() && self.last.len() == self.written
     }
 
-    /// Adds a complete frame.
+    /// Adds bytes: a complete frame, or a part of a message.
     pub(super) fn push_frame(&mut self, frame: &[u8]) {
         self.last.extend_from_slice(frame);
         self.added += frame.len() as u64;
@@ -76,33 +78,57 @@ impl WriteQueue {
         Ok(())
     }
 
-    /// Adds a job.
+    /// Adds a job, as a message of at most `bytes_max` bytes.
     ///
     /// # Errors
-    /// The job is longer than a frame may be, and was not added.
+    /// The job cannot be sent, and was not added.
     pub(super) fn push_job(
         &mut self,
-        codec: Codec,
+        encoding: Encoding,
         order: &Order,
-        frame_bytes_max: usize,
-    ) -> Result<(), FrameTooLong> {
+        bytes_max: usize,
+    ) -> Result<(), Unsendable> {
         let Order { id, attempt, payload } = order;
         let (id, attempt) = (*id, *attempt);
         let before = self.added;
-        if codec == Codec::Bincode && payload.is_frame_shared() {
-            let head =
-                protocol::codec::job_frame_head(id, attempt, payload.len(), frame_bytes_max)?;
-            self.push_frame(&head);
-            self.added += payload.len() as u64;
-            self.last_job_at = before;
-            self.pieces.push_back(Piece::Bytes(std::mem::take(&mut self.last)));
-            self.pieces.push_back(Piece::Shared(payload.clone()));
-            return Ok(());
+        match encoding {
+            Encoding::Frames(Codec::Bincode) if payload.is_frame_shared() => {
+                let head = job_frame_head(id, attempt, payload.len(), bytes_max);
+                self.push_frame(&head.map_err(too_long)?);
+                self.push_shared(payload);
+            }
+            Encoding::Frames(codec) => {
+                let payload = Cow::Borrowed(payload.as_bytes());
+                let job = ToWorker::Job { id, attempt, payload };
+                self.push(codec, &job, bytes_max).map_err(too_long)?;
+            }
+            Encoding::Lines => self.push_line(payload, bytes_max)?,
         }
-        let payload = Cow::Borrowed(payload.as_bytes());
-        self.push(codec, &ToWorker::Job { id, attempt, payload }, frame_bytes_max)?;
         self.last_job_at = before;
         Ok(())
+    }
+
+    fn push_line(&mut self, payload: &Payload, bytes_max: usize) -> Result<(), Unsendable> {
+        let (line, length) = (payload.as_bytes(), payload.len());
+        if length > bytes_max {
+            return Err(too_long(FrameTooLong { length, cap: bytes_max }));
+        }
+        if memchr::memchr(b'\n', line).is_some() {
+            return Err(Unsendable::Newline);
+        }
+        match payload.is_frame_shared() {
+            true => self.push_shared(payload),
+            false => self.push_frame(line),
+        }
+        self.push_frame(b"\n");
+        Ok(())
+    }
+
+    /// Adds a large payload without copying it.
+    fn push_shared(&mut self, payload: &Payload) {
+        self.added += payload.len() as u64;
+        self.pieces.push_back(Piece::Bytes(std::mem::take(&mut self.last)));
+        self.pieces.push_back(Piece::Shared(payload.clone()));
     }
 
     /// Whether the worker has read nothing of the last job, where `waiting` bytes are in the pipe.
@@ -149,6 +175,10 @@ impl WriteQueue {
     }
 }
 
+fn too_long(fault: FrameTooLong) -> Unsendable {
+    Unsendable::TooLong { bytes: fault.length as u64, bytes_max: fault.cap as u64 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,7 +195,7 @@ mod tests {
             for (id, length) in (1..).zip(jobs) {
                 let payload = Payload::copy(&vec![u8::try_from(id % 251).unwrap(); length]);
                 let order = Order { id, attempt: 1, payload: payload.clone() };
-                queue.push_job(Codec::Bincode, &order, 1 << 20).unwrap();
+                queue.push_job(Encoding::Frames(Codec::Bincode), &order, 1 << 20).unwrap();
                 last_job_at = expected.len();
                 let payload = Cow::Borrowed(payload.as_bytes());
                 let message = ToWorker::Job { id, attempt: 1, payload };

@@ -72,6 +72,11 @@ impl Writer {
         self.hang_up = Some(task.abort_handle());
     }
 
+    /// Whether the worker has read everything that was written.
+    pub(super) fn is_pipe_empty(&self) -> bool {
+        bytes_waiting(&*self.pipe) == 0
+    }
+
     /// Whether the worker has read anything of the last job in the queue.
     pub(super) fn is_last_job_unread(&self) -> bool {
         self.queue.is_job_unread(bytes_waiting(&*self.pipe))

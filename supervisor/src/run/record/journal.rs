@@ -52,6 +52,9 @@ fn opening_messages(accepted: &[resume::Difference], opened: &Opened, on_lost: O
     for difference in accepted {
         let _ = writeln!(text, "supervisor: {difference}");
     }
+    if opened.was_empty() {
+        text.push_str("supervisor: the journal was an empty file: no job counts as done\n");
+    }
     let end = match on_lost {
         OnLost::Rerun => "run again",
         OnLost::Fail => "failed, as --on-lost fail has it",
@@ -143,7 +146,7 @@ impl JournalLog {
                     self.resume.next(&self.identity.of(&job.payload));
                 }),
                 Batch::TooLong { bytes, .. } => drop(self.resume.next(&too_long(bytes))),
-                Batch::Notice(_) => {}
+                Batch::Notice(_) | Batch::Lost(_) => {}
                 // An error is reported when the input is read to be run.
                 Batch::Failed(_) | Batch::Ended => break,
             }

@@ -1,6 +1,6 @@
 //! Commands of users: what they do, and why they are refused.
 
-use super::support::{ONE, TWO, ready, run, settings};
+use super::support::{ONE, TWO, ready, ready_under, run, settings};
 use crate::{
     model::{ControlCommand, Done, Refusal, WorkerName},
     observers::Message,
@@ -48,6 +48,59 @@ fn workers_are_killed_by_name() {
     ));
     assert_eq!(run.command(&ControlCommand::Kill { worker: name("w2") }), killed);
     assert!(run.executor.performed.is_empty(), "the pool decides what to do about it");
+}
+
+#[test]
+fn workers_are_replaced_one_by_one_and_only_where_workers_are_replaced_at_all() {
+    let (mut run, _) = ready_under(Restart::Always, None);
+    let restarted = Ok((
+        Done::Restarting { workers: vec![name("w2.1")] },
+        Some(Input::Restart { workers: vec![TWO] }),
+    ));
+    assert_eq!(run.command(&ControlCommand::Restart { worker: name("w2") }), restarted);
+    assert_eq!(run.command(&ControlCommand::Roll), Ok((Done::Rolling, Some(Input::Roll))));
+    let (mut once, _) = self::run(settings(Restart::Never, false), None);
+    once.step(Input::Timer);
+    for command in [ControlCommand::Roll, ControlCommand::Restart { worker: name("w1") }] {
+        assert_eq!(once.command(&command), Err(Refusal::CannotReplace));
+    }
+}
+
+#[test]
+fn a_signal_reaches_the_workers_that_are_named_or_all() {
+    let (mut run, _) = ready(None);
+    let signal = |signal: &str, workers: &[&str]| ControlCommand::Signal {
+        signal: signal.into(),
+        workers: workers.iter().map(|worker| name(worker)).collect(),
+    };
+    let sent = Done::Signalled { signal: "SIGHUP".into(), workers: vec![name("w1.1")] };
+    assert_eq!(run.command(&signal("HUP", &["w1"])), Ok((sent.clone(), None)));
+    assert_eq!(run.command(&signal("1", &[])), Ok((sent, None)), "those that it can reach");
+    let refused = run.command(&signal("SIGUSR1", &["w2"])).unwrap_err();
+    assert_eq!(refused.to_string(), "SIGUSR1 cannot be sent to w2.1: it runs no command");
+    assert!(matches!(run.command(&signal("HUP", &["w9"])), Err(Refusal::NoSuchWorker { .. })));
+    assert!(matches!(run.command(&signal("UP", &[])), Err(Refusal::NoSuchSignal { .. })));
+    let killed = run.command(&signal("KILL", &["w2"])).unwrap();
+    assert_eq!(killed.1, Some(Input::Kill { workers: vec![TWO] }));
+}
+
+#[test]
+fn a_run_is_paused_and_resumed_if_it_has_jobs() {
+    let (mut run, _) = ready(None);
+    run.supply_jobs(&["a", "b", "c"]);
+    let (done, input) = run.command(&ControlCommand::Pause).unwrap();
+    assert_eq!(done, Done::Paused { running: 0 });
+    run.step(input.unwrap());
+    assert!(run.views.board.is_paused());
+    run.reply(ONE, 1);
+    assert_eq!(run.views.board.jobs().queued, 1, "the third job is not sent");
+    let (done, input) = run.command(&ControlCommand::Resume).unwrap();
+    assert_eq!(done, Done::Resumed);
+    run.step(input.unwrap());
+    assert_eq!((run.views.board.is_paused(), run.views.board.jobs().queued), (false, 0));
+    let (mut service, _) = self::run(settings(Restart::Always, false), None);
+    service.step(Input::Timer);
+    assert_eq!(service.command(&ControlCommand::Pause), Err(Refusal::CannotPause));
 }
 
 #[test]

@@ -76,6 +76,8 @@ fn a_failed_log_stops_the_run_and_shows_no_unrecorded_outcome() {
     assert!(shown.take().is_empty());
     let text = String::from_utf8(run.edges.outlet.writer().write_queued()).unwrap();
     assert!(text.contains("disk full") && text.contains("1 more ended"), "{text}");
+    let jobs = run.views.board.jobs();
+    assert_eq!((jobs.ok, jobs.not_run), (0, 1), "what is not recorded does not count as done");
     let records = log.records.borrow().len();
     run.supply_jobs(&["b"]);
     run.step(Input::Timer);

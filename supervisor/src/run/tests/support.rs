@@ -19,7 +19,7 @@ use super::super::{
     views::{Optional, RunEvent, View, Views},
 };
 use crate::{
-    settings::{JobSource, Jobs, Output, Progress, Separator, Settings, Workers},
+    settings::{JobSource, Jobs, Output, Progress, Separator, Settings, Wire, Workers},
     sink::{Outlet, writer::Writer},
     source::Batch,
 };
@@ -49,6 +49,11 @@ impl Perform for Recorder {
 
     fn pid(&self, worker: WorkerId) -> Option<i32> {
         Some(pid(worker))
+    }
+
+    fn signal(&self, worker: WorkerId, _: Signal) -> std::io::Result<()> {
+        // The first slot has a process that takes signals.
+        (worker.slot == 1).then_some(()).ok_or_else(|| std::io::Error::other("it runs no command"))
     }
 
     fn current_jobs(&self) -> HashMap<WorkerId, u64> {
@@ -219,6 +224,7 @@ pub(super) fn settings(restart: Restart, has_jobs: bool) -> Settings {
         separator: Separator::Newline,
         keep_order: false,
         progress: Progress::None,
+        wire: Wire::Frames,
         frame_bytes_max: 1 << 20,
         rules: rules(),
         commands: None,
@@ -293,11 +299,17 @@ pub(super) fn run(settings: Settings, log: Option<ListLog>) -> (Run<Recorder>, S
 
 /// The same, with two workers that are ready for jobs.
 pub(super) fn ready(log: Option<ListLog>) -> (Run<Recorder>, Shown) {
-    let (mut run, shown) = run(settings(Restart::OnFailure, true), log);
+    ready_under(Restart::OnFailure, log)
+}
+
+/// The same with this restart policy.
+pub(super) fn ready_under(restart: Restart, log: Option<ListLog>) -> (Run<Recorder>, Shown) {
+    let (mut run, shown) = run(settings(restart, true), log);
     run.step(Input::Timer);
     for worker in [ONE, TWO] {
         run.worker_news(worker, WorkerNews::Executed { pid: pid(worker) });
-        run.worker_news(worker, WorkerNews::Hello(Abilities { recorder: true, cancels: true }));
+        let abilities = Abilities { recorder: true, cancels: true, queues: false };
+        run.worker_news(worker, WorkerNews::Hello(abilities));
     }
     run.executor.performed.clear();
     shown.take();

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{ReportContent, joblog::Joblog};
+use crate::template::Template;
 use pool::{job::Outcome, limits::Limits};
 
 /// A report of recorded jobs.
@@ -16,10 +17,11 @@ impl Export {
         Self(ReportContent::Jsonl(limits))
     }
 
-    /// The joblog; attempts count their times from `began`, the time of the first run since 1970.
+    /// The joblog of a run of the commands of `template`; attempts count their times from `began`,
+    /// the time of the first run since 1970.
     #[must_use]
-    pub fn joblog(began: Duration) -> Self {
-        Self(ReportContent::Joblog(Joblog::since(SystemTime::UNIX_EPOCH + began)))
+    pub fn joblog(template: Option<Template>, began: Duration) -> Self {
+        Self(ReportContent::Joblog(Joblog::new(template, SystemTime::UNIX_EPOCH + began)))
     }
 
     /// Appends what stands before all jobs.

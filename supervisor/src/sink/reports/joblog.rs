@@ -10,6 +10,7 @@ use std::{
 
 use crate::template::Template;
 use pool::{
+    exit::Cause,
     job::{Attempt, AttemptEnd, Outcome},
     signal::Signal,
 };
@@ -23,13 +24,10 @@ pub(in crate::sink) struct Joblog {
 }
 
 impl Joblog {
-    pub(in crate::sink) fn new(template: Option<Template>) -> Self {
-        Self { template, began: SystemTime::now() }
-    }
-
-    /// The joblog of a run that began at this time, with inputs in place of commands.
-    pub(super) fn since(began: SystemTime) -> Self {
-        Self { template: None, began }
+    /// The joblog of a run that began at this time. Without a template it has inputs in place of
+    /// commands.
+    pub(in crate::sink) fn new(template: Option<Template>, began: SystemTime) -> Self {
+        Self { template, began }
     }
 
     pub(in crate::sink) fn begin(&self, out: &mut Vec<u8>) {
@@ -49,10 +47,12 @@ impl Joblog {
         let began = began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let took = evidence.map_or(attempt.took, |evidence| evidence.wall);
         let received = match &attempt.end {
-            AttemptEnd::Ran(ran) => ran.output.stdout().len() as u64 + ran.output.gaps()[0].bytes,
+            AttemptEnd::Ran(ran) => ran.output.bytes()[0] + ran.output.gaps()[0].bytes,
             _ => 0,
         };
         let (code, signal) = match evidence.map(|evidence| evidence.status) {
+            // A command may end well and fail all the same, for instance after its time was over.
+            Some(status) if status.is_success() => (failed_code(attempt), 0),
             Some(status) => (status.shell_code(), status.signal().map_or(0, Signal::number)),
             None if matches!(attempt.end, AttemptEnd::Ok) => (0, 0),
             None => (not_run_code(attempt), 0),
@@ -73,9 +73,19 @@ impl Joblog {
     }
 }
 
+/// The exit code of an attempt whose process ended with 0: another one unless it succeeded. That of a
+/// timeout is the one of timeout(1).
+fn failed_code(attempt: &Attempt) -> i32 {
+    match &attempt.end {
+        AttemptEnd::Ran(ran) if ran.is_ok() => 0,
+        AttemptEnd::Ran(ran) if ran.cause == Cause::Timeout => 124,
+        AttemptEnd::Ok => 0,
+        _ => 1,
+    }
+}
+
 /// The exit code that a shell has for a program that it cannot start.
 fn not_run_code(attempt: &Attempt) -> i32 {
-    use pool::exit::Cause;
     match &attempt.end {
         AttemptEnd::Ran(ran) => match ran.cause {
             Cause::CouldNotStart(fault) => i32::from(fault.exit_status()),

@@ -78,8 +78,9 @@ impl Junit {
             }
         }
         if let Some(AttemptEnd::Ran(ran)) = outcome.last.as_ref().map(|last| &last.end) {
-            output("system-out", ran.output.stdout(), out);
-            output("system-err", ran.output.stderr(), out);
+            let written = ran.output.in_memory(2 * OUTPUT_BYTES_MAX);
+            output("system-out", written.stdout(), out);
+            output("system-err", written.stderr(), out);
         }
         out.extend_from_slice(b"</testcase>\n");
     }

@@ -9,13 +9,18 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
+    rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 pub use self::export::{Export, wall_clock};
 use self::{joblog::Joblog, junit::Junit};
-use crate::{settings, template::Template};
+use super::Outlet;
+use crate::{
+    settings::{self, Settings},
+    template::Template,
+};
 use pool::{
     event::{Event, Tally},
     job::Outcome,
@@ -42,10 +47,14 @@ pub struct ReportFile {
 }
 
 impl ReportFile {
-    /// The name for messages, and the file for the writer thread.
+    /// The name for messages.
     #[must_use]
-    pub fn split(self) -> (String, File) {
-        (self.name, self.file)
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 }
 
@@ -56,7 +65,7 @@ impl ReportFile {
 pub fn open(reports: &[settings::Report]) -> Result<Vec<ReportFile>, ReportError> {
     let open = |report: &settings::Report| {
         let (flag, path) = named(report);
-        let file = File::create(path).map_err(|reason| ReportError {
+        let file = files::create(path).map_err(|reason| ReportError {
             flag,
             path: path.to_owned(),
             reason,
@@ -87,9 +96,62 @@ pub struct RunOver {
     pub jobs: Tally,
 }
 
+/// The report files of a run: `--joblog`, `--report` and `--events`.
+#[derive(Debug)]
+pub struct Reports {
+    reports: Vec<ReportContent>,
+    outlet: Rc<Outlet>,
+}
+
+impl Reports {
+    /// Begins the reports of these settings. The writer thread of the outlet must have their files.
+    #[must_use]
+    pub fn new(settings: &Settings, info: &Arc<RunInfo>, outlet: Rc<Outlet>) -> Self {
+        let commands = settings.jobs.as_ref().and_then(|jobs| jobs.commands.as_ref());
+        let template = commands.map(|commands| &commands.template);
+        let limits = &settings.program.limits;
+        let report = |report| ReportContent::new(report, template.cloned(), limits, info);
+        let mut reports = Self { reports: settings.reports.iter().map(report).collect(), outlet };
+        reports.each(|report, out| report.begin(out));
+        reports
+    }
+
+    /// Writes an event.
+    pub fn event(&mut self, now: Duration, event: &Event) {
+        self.each(|report, out| report.event(now, event, out));
+    }
+
+    /// Writes outcomes of jobs.
+    pub fn outcomes(&mut self, now: Duration, outcomes: &[Outcome]) {
+        self.each(|report, out| {
+            outcomes.iter().for_each(|outcome| report.outcome(now, outcome, out));
+        });
+    }
+
+    /// Completes the reports.
+    pub fn end(&mut self, over: RunOver) {
+        for (number, report) in self.reports.drain(..).enumerate() {
+            let mut end = Vec::new();
+            let head = report.end(over, &mut end);
+            self.outlet.writer.report(number, &mut end);
+            if let Some(head) = head {
+                self.outlet.writer.report_head(number, head);
+            }
+        }
+    }
+
+    fn each(&mut self, write: impl Fn(&mut ReportContent, &mut Vec<u8>)) {
+        for (number, report) in self.reports.iter_mut().enumerate() {
+            let mut lines = Vec::new();
+            write(report, &mut lines);
+            self.outlet.writer.report(number, &mut lines);
+        }
+    }
+}
+
 /// The content of a report file.
 #[derive(Debug)]
-pub(super) enum ReportContent {
+enum ReportContent {
     Joblog(Joblog),
     Junit(Junit),
     Jsonl(Limits),
@@ -105,7 +167,7 @@ impl ReportContent {
         info: &Arc<RunInfo>,
     ) -> Self {
         match report {
-            settings::Report::Joblog(_) => Self::Joblog(Joblog::new(template)),
+            settings::Report::Joblog(_) => Self::Joblog(Joblog::new(template, SystemTime::now())),
             settings::Report::Junit(_) => Self::Junit(Junit::new(template)),
             settings::Report::Jsonl(_) => Self::Jsonl(limits.clone()),
             settings::Report::Events(_) => Self::Events(Arc::clone(info)),

@@ -3,3 +3,5 @@
 mod requests;
 #[cfg(feature = "top")]
 mod top;
+mod trust;
+mod verbs;

@@ -151,9 +151,11 @@ fn logs_and_events_follow_a_run_until_it_ends() {
         command.spawn().unwrap()
     };
     let (logs, events) = (follow(&["logs", "-f"]), follow(&["events"]));
+    // The address of the socket goes through a descriptor; its name is that of the file.
+    let name = format!("/{}", runs.socket().file_name().unwrap().display());
     until("both are connected", || {
         let table = fs::read_to_string("/proc/net/unix").unwrap();
-        table.lines().filter(|line| line.contains(runs.socket().to_str().unwrap())).count() >= 3
+        table.lines().filter(|line| line.ends_with(&name)).count() >= 3
     });
     // This request comes after theirs and has been answered.
     assert_eq!(runs.snapshot()["schema"], 1);
@@ -263,32 +265,6 @@ fn malformed_and_silent_clients_do_not_disturb_the_run() {
     assert!(all.starts_with("{\"ok\":"), "{all}");
     runs.output(&["stop"]);
     assert_eq!(run.finish().code(), Some(3));
-}
-
-#[test]
-fn requests_from_another_user_are_refused() {
-    let user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    let is_root = nix::unistd::geteuid().is_root();
-    let can = Command::new(user[0]).args(&user[1..]).args([SUPERVISOR, "--version"]).output();
-    if !is_root || !can.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: no other user can be had here");
-        return;
-    }
-    let runs = RuntimeDir::new();
-    let run = runs.run(Run::sh("echo up; exec sleep 1000").with("--name it")).start();
-    until("up", || run.stdout.text().contains("up"));
-    runs.wait_for_run();
-    // File modes alone would let the other user in.
-    fs::set_permissions(runs.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    fs::set_permissions(runs.0.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    fs::set_permissions(runs.socket(), PermissionsExt::from_mode(0o666)).unwrap();
-    let mut command = Command::new(user[0]);
-    command.args(&user[1..]).args([SUPERVISOR, "stop"]);
-    let output = command.env("SUPERVISOR_RUNTIME_DIR", runs.path()).output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(error.contains("this run belongs to another user"), "{error}");
-    run.signal(Signal::SIGTERM);
-    assert_eq!(run.finish().signal(), Some(Signal::SIGTERM));
 }
 
 #[test]

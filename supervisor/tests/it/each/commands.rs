@@ -232,7 +232,11 @@ fn truncated_output_keeps_head_and_tail_and_reports_the_gap() {
     let whole: usize = (1..=200_000).map(|n: u32| n.to_string().len() + 1).sum();
     assert_eq!(attempt["stdout_gap"]["at"], 500);
     assert_eq!(attempt["stdout_gap"]["bytes"], whole - 1000);
-    assert!(run.stderr.contains("job 1 wrote more to stdout than is kept"), "{}", run.stderr);
+    assert!(run.stderr.contains("job 1: 1.2 MiB of its stdout are left out"), "{}", run.stderr);
+    assert!(run.summary().contains("; 1 with a part of the output left out"), "{}", run.stderr);
+    let run = Run::each_sh("seq 200000").with("--max-output 1000").given(["x"]).finish();
+    let mark = "[supervisor: 1.2 MiB are left out here]\n";
+    assert!(run.stdout_text().contains(mark) && run.stdout.len() < 1100, "{}", run.stdout_text());
     let run =
         Run::each_sh("seq 200000 | tee /dev/stderr").with("--output raw").given(["x"]).finish();
     assert_eq!(run.stdout.len(), whole);
@@ -307,9 +311,50 @@ fn max_fail_halt_and_deadline_stop_the_run() {
     assert_eq!(run.code(), Some(3), "{}", run.stderr);
     let run =
         Run::each_sh("sleep {}").with("-j 2 --halt now,success=1").given(["0", "600"]).finish();
-    assert_eq!(run.code(), Some(3), "{}", run.stderr);
+    assert_eq!(run.code(), Some(0), "{}", run.stderr);
     let run = Run::each(["sleep"]).with("--deadline 300ms --grace 1s").given(["600"]).finish();
     assert_eq!(run.code(), Some(124), "{}", run.stderr);
+}
+
+#[test]
+fn a_run_that_halts_with_what_it_was_for_has_succeeded() {
+    let code = |halt: &str, jobs: &[&str]| {
+        let run = Run::each_sh("[ {} = a ] || exit 3").with("-j 1 --halt").with(halt);
+        run.given(jobs).finish().code()
+    };
+    assert_eq!(code("now,success=1", &["b", "a", "a"]), Some(0));
+    assert_eq!(code("soon,done=2", &["a", "a", "a"]), Some(0));
+    assert_eq!(code("soon,done=2", &["b", "a", "a"]), Some(3));
+    assert_eq!(code("now,fail=1", &["a", "b", "a"]), Some(3));
+}
+
+#[test]
+fn a_command_that_ends_well_after_its_time_has_failed_in_the_joblog() {
+    let script = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
+    let (run, lines) = joblog(Run::each_sh(script).with("--timeout 200ms").given(["x"]));
+    assert_eq!(
+        ([&lines[0][6], &lines[0][7], &lines[0][10]], run.code()),
+        ([&"124".to_owned(), &"0".to_owned(), &"timeout".to_owned()], Some(1))
+    );
+}
+
+#[test]
+fn a_file_of_inputs_behind_the_command_is_read_or_refused() {
+    let run = Run::each(["echo", "{}", "::::", "list"]).with("-k");
+    run.scratch.file("list", "a\nb\n", 0o644);
+    let run = run.finish();
+    assert_eq!((run.stdout_text(), run.code()), ("a\nb\n", Some(0)), "{}", run.stderr);
+    for command in [&["echo", "-a", "list"][..], &["echo", "::::", "list", ":::", "x"]] {
+        let run = Run::each(command);
+        run.scratch.file("list", "a\n", 0o644);
+        let run = run.finish();
+        assert_eq!((run.stdout_text(), run.code()), ("", Some(2)), "{}", run.stderr);
+        assert!(run.stderr.contains("-a"), "{}", run.stderr);
+    }
+    // The user says where inputs come from.
+    let run = Run::each(["echo", "-a", "list"]).piped("x\n");
+    run.scratch.file("list", "a\n", 0o644);
+    assert_eq!(run.finish().stdout_text(), "-a list x\n");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! `supervisor each`: a command per job.
 
 mod commands;
+mod long_output;
 mod parallel;

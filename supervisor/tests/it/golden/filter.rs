@@ -33,6 +33,7 @@ const RULES: &[(&str, &str)] = &[
     (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
     (r"\.rs:\d+:\d+", ".rs:<line>"),
     (r"[\w./-]*/examples/", "<fixtures>/"),
+    (r"[\w./-]*/supervisor-test-\d+-\d+\b", "<scratch>"),
     // Columns are as wide as what stands in them.
     (r"(\S) {2,}", "$1  "),
 ];

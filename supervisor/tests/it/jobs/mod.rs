@@ -6,5 +6,8 @@ mod end_to_end;
 mod follow;
 mod hang;
 mod input_and_replies;
+mod invalid_replies;
 mod kills;
+mod lines;
+mod progress;
 mod protocol;

@@ -22,7 +22,11 @@ fn vile_once(mode: &[&str], options: &str) -> Finished {
 #[test]
 fn a_malformed_reply_kills_the_worker_and_charges_its_first_job() {
     for (mode, words) in [
-        ("garbage", "protocol error: a frame that is no message"),
+        (
+            "garbage",
+            "protocol error: a frame that is no message: there is no message 1931505518: `no such \
+             message!`",
+        ),
         ("hostile-length", "protocol error: it announced a frame of 4.0 GiB"),
         ("wrong-id", "protocol error: a reply for job 1000001, which was not its next"),
     ] {

@@ -2,5 +2,6 @@
 
 mod crash_recovery;
 mod durable;
+mod place;
 mod resume;
 mod verbs;

@@ -234,3 +234,22 @@ fn a_live_journal_can_be_read_but_not_written() {
     store.close(ENDING).unwrap();
     assert!(journal(["ls", &name]).1.ends_with("1 run, 1 job: 1 ok\n"));
 }
+
+#[test]
+fn a_pipe_is_no_journal_and_is_not_waited_for() {
+    let scratch = Scratch::new();
+    let (path, name) = path_of(&scratch, "pipe");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for words in [&["ls", &name][..], &["show", &name], &["verify", &name], &["retry", &name, "1"]]
+    {
+        let (code, _, printed) = journal(words);
+        assert_eq!(code, Some(5), "{words:?}");
+        assert!(printed.contains("is not a journal: it is no regular file"), "{printed}");
+    }
+    // Nor is one beside it.
+    let (path, name) = path_of(&scratch, "journal");
+    make(&path);
+    let lock = scratch.path().join("journal-lock");
+    nix::unistd::mkfifo(&lock, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert_eq!(journal(["ls", &name]).0, Some(0));
+}

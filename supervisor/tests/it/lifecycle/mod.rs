@@ -4,6 +4,7 @@ mod child_environment;
 mod intensity;
 mod launch;
 mod once;
+mod orphans;
 mod outcomes;
 mod parent_death;
 mod recycle;

@@ -1,7 +1,11 @@
 //! A signal stops the run: the supervisor forwards the stop signal once, kills after the grace
 //! period, and ends by the signal that it received.
 
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use crate::support::{Finished, Run, Running, Signal, procfs, send, until};
 use serde_json::json;
@@ -45,6 +49,32 @@ fn each_stop_signal_is_forwarded_once_and_ends_the_run_by_that_signal() {
         assert_eq!(run.signal(), Some(signal));
         let says = format!("supervisor: {signal}: stopping");
         assert_eq!(run.messages(), [says]);
+    }
+}
+
+#[test]
+fn every_signal_that_would_be_fatal_stops_the_run_like_term() {
+    for (number, name) in [
+        (12, "SIGUSR2"),
+        (14, "SIGALRM"),
+        (16, "SIGSTKFLT"),
+        (24, "SIGXCPU"),
+        (25, "SIGXFSZ"),
+        (26, "SIGVTALRM"),
+        (27, "SIGPROF"),
+        (29, "SIGIO"),
+        (30, "SIGPWR"),
+        (34, "SIGRTMIN"),
+        (64, "SIGRTMIN+30"),
+    ] {
+        let run = up(Run::sh(POLITE), 1);
+        let (number_text, pid) = (number.to_string(), run.pid().to_string());
+        let sent = Command::new("sh").args(["-c", "kill -$0 $1", &number_text, &pid]).status();
+        assert!(sent.unwrap().success());
+        let run = run.finish();
+        stopped_politely(&run, 1);
+        assert_eq!(run.status.signal(), Some(number), "{name}");
+        assert_eq!(run.messages(), [format!("supervisor: {name}: stopping")]);
     }
 }
 

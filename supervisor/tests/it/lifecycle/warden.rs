@@ -210,6 +210,20 @@ fn as_init_of_a_container_it_reaps_all_and_stops_on_term() {
 
 #[test]
 fn ctrl_z_suspends_the_whole_run_and_fg_resumes_it() {
+    suspended_and_resumed(|terminal, _| terminal.press(b"\x1a"));
+}
+
+#[test]
+fn other_signals_of_the_terminal_suspend_the_whole_run_too() {
+    for signal in [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU] {
+        suspended_and_resumed(|_, warden| send(warden, signal));
+        // A signal to the group reaches the supervisor as well, and suspends the run once.
+        suspended_and_resumed(|_, warden| send(-warden, signal));
+    }
+}
+
+/// Suspends a run by `stop`, which gets the PID of the warden, and resumes it.
+fn suspended_and_resumed(stop: impl Fn(&mut Terminal, i32)) {
     let mut terminal = Terminal::open();
     let before = nix::sys::termios::tcgetattr(terminal.line()).unwrap();
     // A shell with job control that prints how its foreground job stopped.
@@ -228,7 +242,7 @@ fn ctrl_z_suspends_the_whole_run_and_fg_resumes_it() {
     let in_state = |state| {
         all.iter().filter(|pid| procfs::stat(**pid).is_some_and(|s| s.state == state)).count()
     };
-    terminal.press(b"\x1a");
+    stop(&mut terminal, procfs::children(run.pid())[0].pid);
     wait_for("stopped: 148");
     until("all stopped", || in_state('T') == 6);
     terminal.press(b"\n");
@@ -241,6 +255,26 @@ fn ctrl_z_suspends_the_whole_run_and_fg_resumes_it() {
     // The shell exits with the status of its job.
     let run = run.finish();
     assert!(run.code() == Some(130) || run.signal() == Some(Signal::SIGINT), "{:?}", run.status);
+}
+
+#[test]
+fn a_run_that_reads_the_terminal_in_the_background_is_suspended_until_fg() {
+    let mut terminal = Terminal::open();
+    let shell = "set -m; \"$0\" \"$@\" & until jobs -s | grep -q .; do sleep 0.02; done
+                 echo stopped; read line; fg >/dev/null";
+    let run = Run::each(["echo", "got {}"]).with("-j 1 -a -");
+    let run = terminal.control_through(run, ["bash", "-c", shell]);
+    let run = run.stdout(terminal.line()).stderr(terminal.line()).start();
+    let shown = terminal.shown();
+    let wait_for = |what: &str| shown.until(what, |text| text.contains(what).then_some(()));
+    wait_for("stopped");
+    terminal.press(b"\n");
+    let is_stopped = |pid: &i32| procfs::stat(*pid).is_some_and(|stat| stat.state == 'T');
+    until("all awake", || !procfs::descendants(run.pid()).iter().any(is_stopped));
+    terminal.press(b"a job\n\x04");
+    wait_for("got a job");
+    drop(terminal);
+    assert_eq!(run.finish().code(), Some(0));
 }
 
 #[test]

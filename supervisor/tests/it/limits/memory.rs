@@ -14,26 +14,53 @@ fn touched(file: &Path) -> u64 {
 #[test]
 fn a_memory_bomb_is_stopped_near_its_limit() {
     let _quiet = load::quiet();
-    for (mode, signal) in [("private", "SIGABRT"), ("children", "SIGKILL"), ("shared", "SIGKILL")] {
-        let count = |run: &Run| run.scratch.file("touched", [0; 8], 0o644);
-        let run = Run::of([&fixture("bomb"), mode, "2000", "touched"]);
-        let file = count(&run);
-        let run = run.with("--memory 100M --limit core=0").jsonl().start();
-        let ended = run.stdout.record("ended", 1, 1);
-        assert_eq!(
-            (&ended["cause"], &ended["certainty"]),
-            (&"memory".into(), &"sure".into()),
-            "{ended}"
-        );
-        assert_eq!(ended["signal"], signal, "{mode}");
-        // Measured: at most 35 MiB over the limit on an idle machine and 71 on a busy one. Without a
-        // limit it would be 700.
-        let touched = touched(&file);
-        assert!((90..=400).contains(&touched), "{mode} touched {touched} MiB");
-        let peak_mib = ended["peak_bytes"].as_u64().unwrap() >> 20;
-        assert!((90..=400).contains(&peak_mib), "{mode}: {peak_mib} MiB");
-        assert_eq!(run.finish().code(), Some(1));
-    }
+    is_stopped_near_its_limit("private", "SIGABRT", "");
+    // A process of the tree that reached the limit of the kernel alone would end by itself.
+    is_stopped_near_its_limit("children", "SIGKILL", "data=unlimited,");
+    is_stopped_near_its_limit("shared", "SIGKILL", "");
+}
+
+fn is_stopped_near_its_limit(mode: &str, signal: &str, limits: &str) {
+    let run = Run::of([&fixture("bomb"), mode, "2000", "touched"]);
+    let file = run.scratch.file("touched", [0; 8], 0o644);
+    let run = run.with(&format!("--memory 100M --limit {limits}core=0")).jsonl().start();
+    let ended = run.stdout.record("ended", 1, 1);
+    let verdict = (&ended["cause"], &ended["certainty"]);
+    assert_eq!(verdict, (&"memory".into(), &"sure".into()), "{mode}: {ended}");
+    assert_eq!(ended["signal"], signal, "{mode}");
+    // Measured: at most 35 MiB over the limit on an idle machine and 71 on a busy one. Without a
+    // limit it would be 700.
+    let touched = touched(&file);
+    assert!((90..=400).contains(&touched), "{mode} touched {touched} MiB");
+    let peak_mib = ended["peak_bytes"].as_u64().unwrap() >> 20;
+    assert!((90..=400).contains(&peak_mib), "{mode}: {peak_mib} MiB");
+    assert_eq!(run.finish().code(), Some(1));
+}
+
+#[test]
+fn a_zombie_does_not_switch_the_memory_limit_off() {
+    let _quiet = load::quiet();
+    is_stopped_near_its_limit("zombie", "SIGKILL", "");
+}
+
+#[test]
+fn a_process_that_has_ended_its_first_thread_does_not_escape_the_limit() {
+    let _quiet = load::quiet();
+    is_stopped_near_its_limit("headless", "SIGKILL", "");
+}
+
+#[test]
+fn processes_that_never_rest_do_not_escape_the_limit() {
+    let _quiet = load::quiet();
+    is_stopped_near_its_limit("restless", "SIGKILL", "");
+}
+
+#[test]
+fn a_process_between_vfork_and_exec_does_not_count_twice() {
+    // The processor time that a sample may take sets how many of these moments are sampled.
+    let run = Run::of([&fixture("bomb"), "spawner", "60"]).with("-w 2 --memory 100M").jsonl();
+    let run = run.finish();
+    assert_eq!(run.code(), Some(0), "{}", run.stderr);
 }
 
 #[test]
@@ -57,7 +84,8 @@ fn shared_memory_counts_once() {
 fn a_job_over_the_memory_limit_alone_is_charged() {
     // The children of the second job together exceed the limit.
     let bomb = format!("sh {} children 2000", fixture("bomb"));
-    let run = Run::worker("work").with("--workers 1 --memory 100M --depth 8").jsonl();
+    let run = Run::worker("work").with("--workers 1 --memory 100M --limit data=unlimited");
+    let run = run.with("--depth 8").jsonl();
     let run = run.given(["a", &bomb, "b", "c"]).finish();
     let jobs = run.jobs();
     let is_ok = |nth: usize| jobs[nth]["status"] == "ok";
@@ -68,7 +96,8 @@ fn a_job_over_the_memory_limit_alone_is_charged() {
 #[test]
 fn a_command_over_the_memory_limit_dies_without_its_launcher() {
     let bomb = fixture("bomb");
-    let run = Run::each_sh("{}").with("-j 1 --memory 100M").jsonl();
+    // A process of the tree that reached the limit of the kernel alone would end by itself.
+    let run = Run::each_sh("{}").with("-j 1 --memory 100M --limit data=unlimited").jsonl();
     let scripts = ["echo a".to_owned(), format!("{bomb} children 2000; true"), "echo b".into()];
     let run = run.given(scripts).finish();
     let jobs = run.jobs();

@@ -117,12 +117,34 @@ fn a_closed_stdout_ends_the_run_quietly() {
 }
 
 #[test]
-fn a_write_error_on_stdout_stops_the_run() {
+fn a_full_disk_does_not_stop_a_service() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let run = Run::sh("echo lost; exec sleep 1000").with("--restart always").stdout(full).finish();
-    assert_eq!(run.code(), Some(5), "{}", run.stderr);
-    let [message] = run.messages()[..] else { panic!("{}", run.stderr) };
-    assert!(message.contains("stdout cannot be written: No space left"), "{message}");
+    let run = Run::sh("echo lost; echo ready >&2; exec sleep 1000").with("--restart always");
+    let run = run.with("--events /dev/full").stdout(full).start();
+    run.stderr.until("the message", |text| text.contains("stdout cannot be").then_some(()));
+    run.stderr.until("the service", |text| text.contains("ready").then_some(()));
+    run.signal(Signal::SIGTERM);
+    let run = run.finish();
+    assert_eq!(run.signal(), Some(Signal::SIGTERM), "{}", run.stderr);
+    for name in ["stdout", "--events /dev/full"] {
+        let message =
+            format!("supervisor: {name} cannot be written: No space left on device: its lines");
+        assert_eq!(run.stderr.matches(&message).count(), 1, "{}", run.stderr);
+    }
+    assert!(run.stderr.contains(" bytes of output were dropped, because "), "{}", run.stderr);
+}
+
+#[test]
+fn the_deadline_bounds_a_run_whose_reader_has_stopped() {
+    for script in ["head -c 200000 /dev/zero", "head -c 200000 /dev/zero; sleep 600"] {
+        let (reader, writer) = pipe().unwrap();
+        let begun = Instant::now();
+        let run = Run::each_sh(script).with("-w 2 --deadline 1s --grace 200ms");
+        let run = run.given((1..=10).map(|n| n.to_string())).stdout(writer).finish();
+        assert_eq!(run.code(), Some(124), "{}", run.stderr);
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+        drop(reader);
+    }
 }
 
 #[test]

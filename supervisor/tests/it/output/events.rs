@@ -124,7 +124,7 @@ fn events_cover_plain_workers() {
 fn an_unwritable_events_file_stops_the_run() {
     let run = Run::each(["true"]).with("--events /nowhere/events").given(["x"]).finish();
     assert!(run.stderr.contains("--events /nowhere/events cannot be written"), "{}", run.stderr);
-    let run = Run::sh("sleep 60").with("--events /dev/full").finish();
+    let run = Run::each(["sleep"]).with("--events /dev/full").given(["60"]).finish();
     assert_eq!(run.code(), Some(5));
     assert!(run.stderr.contains("--events /dev/full cannot be written"), "{}", run.stderr);
 }

@@ -37,8 +37,8 @@ impl Run {
 
     /// Passes jobs in a file.
     pub(crate) fn fed(self, content: impl AsRef<[u8]>) -> Self {
-        self.scratch.file("jobs", content, 0o644);
-        self.with("-a jobs")
+        let path = self.scratch.file("jobs", content, 0o644);
+        self.option("-a", path)
     }
 
     /// Passes jobs on standard input, all available from the start.

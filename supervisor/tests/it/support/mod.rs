@@ -42,7 +42,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        assert!(begun.elapsed() < PATIENCE, "timed out after {PATIENCE:?}, waiting for: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -76,6 +76,8 @@ pub(crate) struct Run {
     /// Whether `--env` passes the mark on, even under `--env-clear`.
     is_marked: bool,
     pub(crate) scratch: Scratch,
+    /// The working directory; `None` for the scratch directory.
+    directory: Option<PathBuf>,
     stdin: Stdio,
     stdout: Option<Stdio>,
     stderr: Option<Stdio>,
@@ -94,6 +96,7 @@ impl Run {
             options: Vec::new(),
             program: program.into_iter().map(|arg| arg.as_ref().into()).collect(),
             scratch: Scratch::new(),
+            directory: None,
             mark: format!("{MARK}={name}"),
             is_marked: true,
             stdin: Stdio::null(),
@@ -132,10 +135,11 @@ impl Run {
     }
 
     /// Records the run in a journal. The mark is not passed as an option, so that the options of two
-    /// runs are equal.
+    /// runs are equal, and the run starts in the directory of the journal.
     #[cfg(feature = "journal")]
     pub(crate) fn recorded(mut self, journal: &Path) -> Self {
         self.is_marked = false;
+        self.directory = journal.parent().map(Into::into);
         self.option("--journal", journal)
     }
 
@@ -147,6 +151,12 @@ impl Run {
     /// Starts the run by this command, to which the supervisor and its arguments are appended.
     pub(crate) fn under<S: AsRef<OsStr>>(mut self, command: impl IntoIterator<Item = S>) -> Self {
         self.before = command.into_iter().map(|arg| arg.as_ref().into()).collect();
+        self
+    }
+
+    /// Adds a command between the one that starts the run and the supervisor.
+    pub(crate) fn inside(mut self, command: impl IntoIterator<Item = String>) -> Self {
+        self.before.extend(command.into_iter().map(OsString::from));
         self
     }
 
@@ -185,7 +195,7 @@ impl Run {
         let mut child = Command::new(&words[0])
             .args(&words[1..])
             .env(name, value)
-            .current_dir(self.scratch.path())
+            .current_dir(self.directory.as_deref().unwrap_or(self.scratch.path()))
             .stdin(self.stdin)
             .stdout(self.stdout.unwrap_or_else(Stdio::piped))
             .stderr(self.stderr.unwrap_or_else(Stdio::piped))

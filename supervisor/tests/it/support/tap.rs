@@ -106,8 +106,9 @@ impl Tap {
             let left = PATIENCE.checked_sub(begun.elapsed()).filter(|_| !stream.ended);
             let Some(left) = left else {
                 let text = String::from_utf8_lossy(&stream.bytes).into_owned();
+                let why = if stream.ended { "the output ended" } else { "timed out" };
                 drop(stream);
-                panic!("in vain: {what}, in what came:\n{text}");
+                panic!("{why}, waiting for: {what}; the output:\n{text}");
             };
             stream = self.0.1.wait_timeout(stream, left).unwrap().0;
         }

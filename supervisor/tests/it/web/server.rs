@@ -119,6 +119,21 @@ fn metrics_match_the_run_and_parse() {
 }
 
 #[test]
+fn a_run_behind_a_proxy_answers_the_names_that_it_is_given() {
+    let run = Run::sh("sleep 600").with("--grace 100ms --serve-host app --serve-host a.example");
+    let run = run.served().start();
+    for (host, status) in [("app:9100", 200), ("A.example", 200), ("b.example", 421)] {
+        assert_eq!(run.send(&request("GET", "/healthz", host)).status, status, "{host}");
+    }
+    // Below a path of a proxy, only relative addresses lead back to the run.
+    let page = run.get("/").body;
+    for absolute in ["=\"/", "(\"/", "='/", "('/"] {
+        assert!(!page.contains(absolute), "{absolute}");
+    }
+    stop(run);
+}
+
+#[test]
 fn unknown_paths_methods_and_hosts_are_refused() {
     let run = idle();
     let page = run.get("/");
@@ -139,7 +154,11 @@ fn unknown_paths_methods_and_hosts_are_refused() {
     for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:9000", ""] {
         assert_eq!(run.send(&request("GET", "/metrics", host)).status, 421, "{host}");
     }
-    assert_eq!(run.send("GET /metrics HTTP/1.0\r\n\r\n").status, 421);
+    // A probe that speaks HTTP/1.0 has no host to name, and no browser speaks it.
+    assert_eq!(run.send("GET /healthz HTTP/1.0\r\n\r\n").status, 200);
+    assert_eq!(run.send("GET /healthz HTTP/1.0\r\nHost: evil.example\r\n\r\n").status, 421);
+    let two = "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n";
+    assert_eq!(run.send(two).status, 400);
     for host in ["127.0.0.1:1234", "[::1]", "localhost"] {
         assert_eq!(run.send(&request("GET", "/healthz", host)).status, 200, "{host}");
     }

@@ -65,15 +65,6 @@ pub(super) enum Link {
     Broken,
 }
 
-/// The size of a frame that is too long.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FrameSize {
-    /// The length of the frame's body, in bytes.
-    pub(super) bytes: u64,
-    /// The longest body that a frame may have, in bytes.
-    pub(super) bytes_max: u64,
-}
-
 /// The replies of one worker.
 #[derive(Debug, Default)]
 struct Replies {

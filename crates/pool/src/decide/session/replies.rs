@@ -5,14 +5,15 @@ use std::time::Duration;
 use super::{
     super::{
         context::StepContext,
-        input::{Answer, Memory, Reply},
+        input::{Answer, Memory, Reply, Unsendable},
         ledger::{JobKey, Sent},
         verdict,
     },
-    FrameSize, Link, Session,
+    Link, Session,
     head::{Head, Limit},
 };
 use crate::{
+    event::{Event, Progress},
     exit::{self, Cause, ProtocolFault, StopReason, StopRequest},
     job::{Attempt, AttemptEnd, Death, Failure, FailureKind, Payload},
 };
@@ -98,7 +99,7 @@ impl Session {
         }
     }
 
-    /// Removes a job that was not sent, because its frame would be too long, and fails its attempt.
+    /// Removes a job that was not sent, because the wire cannot carry it, and fails its attempt.
     /// The job does not count in the worker's sequence of jobs.
     ///
     /// # Errors
@@ -106,7 +107,7 @@ impl Session {
     pub(in super::super) fn on_unsendable(
         &mut self,
         id: u64,
-        FrameSize { bytes, bytes_max }: FrameSize,
+        why: Unsendable,
         ctx: &mut StepContext<'_>,
     ) -> Result<(), ProtocolFault> {
         let ledger = &*ctx.ledger;
@@ -114,16 +115,36 @@ impl Session {
         let length = |key| ledger.bytes(key);
         let key = self.in_flight.remove_unsent(is_it, length, ctx.now);
         let key = key.ok_or(ProtocolFault::WrongReply { id })?;
-        let message = format!(
-            "the job makes a frame of {bytes} bytes, over the cap of {bytes_max} bytes; allow more \
-             with --max-frame"
-        );
+        let message = match why {
+            Unsendable::TooLong { bytes, bytes_max } => format!(
+                "the job makes a frame of {bytes} bytes, over the cap of {bytes_max} bytes; allow \
+                 more with --max-frame"
+            ),
+            Unsendable::Newline => {
+                "the job contains a newline, and with --wire lines each line is \
+                                    a job; encode it, for example as JSON"
+                    .to_owned()
+            }
+        };
         let failure = Failure { kind: FailureKind::Error, message, place: None };
         let number = ctx.ledger.sent(key).attempt;
         let end = AttemptEnd::Error(Box::new(failure));
         ctx.file(key, self.attempt(number, Duration::ZERO, ctx.now, end));
         self.rest();
         Ok(())
+    }
+
+    /// Reports the progress of the running job. Progress of another job came too late.
+    pub(in super::super) fn on_progress(
+        &self,
+        id: u64,
+        progress: Progress,
+        ctx: &mut StepContext<'_>,
+    ) {
+        let running = self.in_flight.first().map(|key| ctx.ledger.sent(key));
+        if let Some(Sent { attempt, .. }) = running.filter(|sent| sent.id == id) {
+            ctx.emit(Event::Progress { worker: self.worker, id, attempt, progress });
+        }
     }
 
     /// Updates the retraction if no job is in flight any more.

@@ -5,7 +5,7 @@ use super::{
     Link, Session,
     retraction::Retraction,
 };
-use crate::rules::JobRules;
+use crate::rules::{JobRules, Prefetch};
 
 /// A worker with at least this number of bytes in flight is sent no further job.
 const AHEAD_BYTES_MAX: usize = 2 << 20;
@@ -29,7 +29,11 @@ impl Session {
         if is_held || self.in_flight.bytes() >= AHEAD_BYTES_MAX {
             return 0;
         }
-        let depth = if self.streams() { self.prefetch.jobs(rules.prefetch) } else { 1 };
+        let depth = match rules.prefetch {
+            wanted if self.streams() => self.prefetch.jobs(wanted),
+            Prefetch::Fixed(jobs) if self.abilities.queues => jobs,
+            _ => 1,
+        };
         let free = (depth as usize).saturating_sub(self.len());
         let left = rules.recycle.jobs.map(|max| self.jobs_left(max));
         let left = left.map(|left| left.saturating_sub(self.len() as u64));

@@ -47,6 +47,8 @@ pub(super) enum Bug {
     TrustsSleepers,
     /// Messages of a worker count even after it broke the protocol.
     TrustsLiars,
+    /// A pause ends by itself.
+    ForgetsPause,
     /// A job that kills its workers before they begin it is requeued without limit.
     ReturnsForever,
     /// A worker that fails one job after another is kept.
@@ -67,7 +69,7 @@ pub(super) enum Bug {
     FeedsLarge,
 }
 
-pub(super) const ALL: [Bug; 20] = [
+pub(super) const ALL: [Bug; 21] = [
     Bug::ChargesAll,
     Bug::DropsTail,
     Bug::EndIsDone,
@@ -79,6 +81,7 @@ pub(super) const ALL: [Bug; 20] = [
     Bug::SendsBehind,
     Bug::TrustsSleepers,
     Bug::TrustsLiars,
+    Bug::ForgetsPause,
     Bug::ReturnsForever,
     Bug::KeepsFailing,
     Bug::PunishesAll,
@@ -145,6 +148,7 @@ impl Bug {
 
     /// Corrupts the pool's state after a step.
     pub(super) fn forget(self, pool: &mut Pool, unsent: Option<WorkerId>) {
+        pool.is_paused &= self != Self::ForgetsPause;
         match self {
             Self::ReturnsForever => pool.ledger.forget_unbegun(),
             Self::Repeats => {

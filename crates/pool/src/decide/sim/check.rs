@@ -155,7 +155,7 @@ impl World {
         }
         // No job waits that could be sent to an idle worker.
         let paced = self.sent.is_some_and(|at| self.now < at + rules.delay);
-        let queued = self.pool.ledger.ready() > 0 && !self.hold && !paced;
+        let queued = self.pool.ledger.ready() > 0 && !self.hold && !self.paused && !paced;
         for (worker, process) in &self.processes {
             let idle = process.ready && process.stopping.is_none() && process.line.is_empty();
             let free = idle && !process.retract_asked && !process.killed && !process.closed_heard;
@@ -174,12 +174,13 @@ impl World {
             assert!(!asleep || process.line.len() < 2 || process.lied, "{worker} sleeps on many");
             let retracted = retracted || asleep || process.closed_heard;
             let stalls = process.abilities.recorder && process.line.len() > 1 && !retracted;
+            assert!(!stalls || !self.paused, "{worker} has jobs to begin, and the run is paused");
             let since = process.last_heard + Duration::from_millis(1);
             assert!(!stalls || self.now < since, "{worker} stalls, and jobs wait behind");
         }
         let slots = &self.pool.slots;
         let helped = slots.iter().any(Slot::is_coming) || !slots.iter().any(Slot::may_make_way);
-        let waits = self.pool.ledger.has_isolated() && !self.hold && !paced;
+        let waits = self.pool.ledger.has_isolated() && !self.hold && !self.paused && !paced;
         assert!(over || !waits || helped, "a job waits for a fresh worker, and none makes way");
     }
 

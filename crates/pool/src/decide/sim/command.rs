@@ -1,4 +1,5 @@
-//! Random requests of users: cancelling jobs, killing workers and changing their number.
+//! Random requests of users: cancelling jobs, killing and replacing workers, changing their number,
+//! and pausing the run.
 
 use super::world::World;
 use crate::{
@@ -36,6 +37,25 @@ impl World {
             }
         }
         Input::Kill { workers }
+    }
+
+    /// A user replaces a worker, perhaps one that is gone.
+    pub(super) fn restart_some(&mut self) -> Input {
+        let mut workers: Vec<WorkerId> = self.processes.keys().copied().collect();
+        workers.extend(self.ended.iter().next_back());
+        if !workers.is_empty() {
+            workers = vec![workers[self.chance.index(workers.len())]];
+        }
+        Input::Restart { workers }
+    }
+
+    /// A user pauses or resumes the run, or asks for what it does already.
+    pub(super) fn pause_or_resume(&mut self) -> Input {
+        let pause = self.chance.one_in(3);
+        if !self.pool.phase.is_stopping() {
+            self.paused = pause;
+        }
+        Input::Pause(pause)
     }
 
     /// Workers that a user kills are killed in the same step.

@@ -37,6 +37,7 @@ impl World {
                 let whole = self.hear(worker, replies);
                 self.process(worker).fault_heard |= !whole;
             }
+            News::Progress { .. } => {}
             News::Unsendable { id, .. } => self.unsendable(worker, *id),
             News::Retracted { replies, started } => self.on_retracted(worker, replies, *started),
             News::Ended { end, remains, .. } => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::world::{Record, World};
 use crate::{
-    decide::{Input, Jitter, News, Remains, Tick},
+    decide::{Input, Jitter, News, Remains, Tick, Unsendable},
     event::{ShutdownReason, WorkerId},
     exit::{ProcessEnd, ProtocolFault, StartFault, StartStep},
     job::{Accepted, Job, Payload},
@@ -33,8 +33,8 @@ impl World {
         let rarely = if self.nature.jobs { 40 } else { 8 };
         match self.chance.below(40) {
             0 => self.roll(),
-            18 => self.start_some(),
-            19..=20 => self.start_examined().unwrap_or(Input::Timer),
+            20 => self.start_some(),
+            21..=22 => self.start_examined().unwrap_or(Input::Timer),
             1 if self.chance.one_in(rarely) => Input::Shutdown(self.wish()),
             1 if self.chance.one_in(rarely) => Input::Shutdown(ShutdownReason::OutputClosed),
             1 if self.nature.jobs && self.chance.one_in(rarely) => {
@@ -45,6 +45,8 @@ impl World {
             10..=14 => self.samples().unwrap_or(Input::Timer),
             15 if self.nature.jobs && !self.jobs.is_empty() => self.cancel_some(),
             17 if self.chance.one_in(4) => self.kill_some(),
+            18 if self.nature.jobs && self.chance.one_in(3) => self.pause_or_resume(),
+            19 if self.chance.one_in(4) => self.restart_some(),
             16 if self.nature.jobs && self.chance.one_in(rarely) => self.scale_by_chance(),
             5..=9 if self.nature.jobs => self.job_input(),
             _ => self.news().unwrap_or(Input::Timer),
@@ -122,7 +124,7 @@ impl World {
             }
             2 if self.nature.jobs => News::Retracted { replies: Vec::new(), started: Some(1) },
             3 if self.nature.jobs => News::Broken(ProtocolFault::Garbage),
-            4 if self.nature.jobs => News::Unsendable { id: 1, bytes: 2000, bytes_max: 1000 },
+            4 if self.nature.jobs => News::Unsendable { id: 1, why: Unsendable::Newline },
             _ => News::Ended { pid: Some(7), end, remains: Remains::default(), jitter },
         };
         Input::Worker { worker, news }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::world::World;
 use crate::{
-    decide::{Input, MemorySample},
+    decide::{Input, MemorySample, memory_watch::DOUBTS_MAX},
     event::WorkerId,
     exit::StopReason,
 };
@@ -35,16 +35,11 @@ impl World {
             if !is_there && self.chance.one_in(2) {
                 continue;
             }
-            let is_heavy = self.chance.one_in(20);
-            let light = self.chance.below(limit + 1);
-            let held = if is_heavy { limit + 1 + light } else { light };
-            // Up to the limit, shared pages are counted once per process.
-            let sum = held + self.chance.below(limit);
-            let exactly = (sum > limit).then_some(held);
-            samples
-                .push((worker, MemorySample { resident_bytes: sum, proportional_bytes: exactly }));
+            let (is_heavy, sample) = self.sample_of(worker, limit);
+            samples.push((worker, sample));
             if let Some(process) = self.processes.get_mut(&worker) {
-                process.near_limit = exactly.unwrap_or(sum) >= limit / 8 * 7;
+                process.near_limit =
+                    matches!(sample, MemorySample::Held(bytes) if bytes >= limit / 8 * 7);
             }
             if is_heavy {
                 self.too_heavy.insert(worker);
@@ -54,6 +49,20 @@ impl World {
             }
         }
         Some(Input::MemorySampled { samples, took: Duration::from_micros(self.chance.below(4000)) })
+    }
+
+    /// A random sample, and whether it must end the worker.
+    fn sample_of(&mut self, worker: WorkerId, limit: u64) -> (bool, MemorySample) {
+        let light = self.chance.below(limit + 1);
+        let over = limit + 1 + light;
+        if self.chance.one_in(3) {
+            let doubts = self.doubts.entry(worker).or_default();
+            *doubts = (*doubts + 1) % (DOUBTS_MAX + 1);
+            return (*doubts == 0, MemorySample::Doubtful(over));
+        }
+        self.doubts.remove(&worker);
+        let is_heavy = self.chance.one_in(20);
+        (is_heavy, MemorySample::Held(if is_heavy { over } else { light }))
     }
 
     /// Workers with a sample above the limit are killed in the same step.

@@ -8,13 +8,13 @@ use super::{
 };
 use crate::{
     decide::{
-        Action, Cancelled, News, Order, Tick,
+        Abilities, Action, Cancelled, News, Order, Tick, Unsendable,
         slot::Slot,
         worker::{Worker, WorkerPhase},
     },
     event::{Event, Next, ShutdownReason, WorkerId},
     exit::{Cause, ProtocolFault, StopReason},
-    rules::{JobRules, Prefetch, Repeats, Restart},
+    rules::{Prefetch, Repeats, Restart},
 };
 
 impl World {
@@ -132,7 +132,8 @@ impl World {
 
     fn send(&mut self, worker: WorkerId, jobs: &[Order]) {
         assert!(self.stopping.is_none(), "{worker} is sent jobs, and the run stops");
-        let depth = self.policy.jobs.as_ref().map_or(0, depth);
+        assert!(!self.paused, "{worker} is sent jobs, and the run is paused");
+        let wanted = self.policy.jobs.as_ref().map(|rules| rules.prefetch);
         let now = self.now;
         let delay = self.policy.jobs.as_ref().map_or(Duration::ZERO, |rules| rules.delay);
         let is_paced = self.sent.is_none_or(|at| at + delay <= now);
@@ -143,7 +144,7 @@ impl World {
         assert!(process.stopping.is_none(), "{worker} is to end, and is sent jobs");
         assert!(!process.fault_heard, "{worker} broke the protocol, and is sent jobs");
         assert!(!process.stalled, "{worker} was retracted, and is sent jobs behind its long one");
-        let depth = if process.abilities.recorder { depth } else { 1 };
+        let depth = wanted.map_or(0, |wanted| depth(wanted, process.abilities));
         assert!(process.line.len() + jobs.len() <= depth, "{worker} has more than its depth");
         let depth = if process.resumed { 1 } else { depth };
         assert!(process.line.len() + jobs.len() <= depth, "{worker} may not wake, and has many");
@@ -194,7 +195,8 @@ impl World {
         process.sent += u64::from(!is_bulky);
         process.line.push_back(Sent { nth: process.sent, id, attempt });
         if is_bulky {
-            process.news.push_back(News::Unsendable { id, bytes: 2000, bytes_max: 1000 });
+            let why = Unsendable::TooLong { bytes: 2000, bytes_max: 1000 };
+            process.news.push_back(News::Unsendable { id, why });
         } else {
             process.read(Frame::Job { id, attempt });
         }
@@ -270,7 +272,7 @@ impl World {
                 assert!(!is_second || !hurried || is_late, "the run stops twice");
                 match reason {
                     ShutdownReason::Signal(_) => self.hurries = Some(self.now),
-                    ShutdownReason::SourceFailed | ShutdownReason::Halted { now: false } => {
+                    ShutdownReason::SourceFailed | ShutdownReason::Halted { now: false, .. } => {
                         assert!(!is_second, "the run stops twice, and for no haste");
                     }
                     _ => self.at_once = true,
@@ -285,10 +287,14 @@ impl World {
                 assert!(!rolled, "{worker} made way, and its roll is called off");
             }
             Event::Jobs(tally) => self.reported = tally,
+            Event::Paused | Event::Resumed => {
+                assert_eq!(event == Event::Paused, self.paused, "the event says what is asked");
+            }
             Event::Unkillable { .. }
             | Event::Retried { .. }
             | Event::Started { .. }
             | Event::Ready { .. }
+            | Event::Progress { .. }
             | Event::StillSilent { .. } => {}
         }
     }
@@ -327,9 +333,11 @@ impl World {
     }
 }
 
-fn depth(rules: &JobRules) -> usize {
-    match rules.prefetch {
-        Prefetch::Auto | Prefetch::Ahead => Prefetch::MAX as usize,
-        Prefetch::Fixed(depth) => depth as usize,
+/// The most jobs that a worker may have in flight.
+fn depth(wanted: Prefetch, abilities: Abilities) -> usize {
+    match wanted {
+        Prefetch::Fixed(depth) if abilities.recorder || abilities.queues => depth as usize,
+        Prefetch::Auto | Prefetch::Ahead if abilities.recorder => Prefetch::MAX as usize,
+        _ => 1,
     }
 }

@@ -140,7 +140,11 @@ impl Process {
             deaf: wild && chance.one_in(8),
             blind: wild && chance.one_in(nature.silent.saturating_mul(4)),
             vile: nature.vile && chance.one_in(3),
-            abilities: Abilities { recorder: !chance.one_in(4), cancels: chance.one_in(2) },
+            abilities: {
+                let recorder = !chance.one_in(4);
+                let cancels = chance.one_in(2);
+                Abilities { recorder, cancels, queues: !recorder && chance.one_in(2) }
+            },
             ..Self::default()
         }
     }

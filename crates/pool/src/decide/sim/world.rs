@@ -76,6 +76,7 @@ pub(super) struct World {
     /// Attempts that ended in this step, as the pool reports them.
     pub(super) fresh: Vec<(u64, Attempt)>,
     pub(super) hold: bool,
+    pub(super) paused: bool,
     /// When a job was last sent.
     pub(super) sent: Option<Tick>,
     pub(super) source_ended: bool,
@@ -99,6 +100,8 @@ pub(super) struct World {
     /// number before this step.
     pub(super) in_vain: u32,
     pub(super) in_vain_before: u32,
+    /// The number of doubtful samples of each worker in a row.
+    pub(super) doubts: BTreeMap<WorkerId, u32>,
     /// The bug that is planted in the pool.
     pub(super) bug: Option<Bug>,
     /// The number of jobs that the source still has.
@@ -145,6 +148,7 @@ impl World {
             answers: BTreeMap::new(),
             fresh: Vec::new(),
             hold: false,
+            paused: false,
             sent: None,
             source_ended: false,
             spawned: false,
@@ -157,6 +161,7 @@ impl World {
             replied: None,
             in_vain: 0,
             in_vain_before: 0,
+            doubts: BTreeMap::new(),
             bug: None,
             to_come: chance.below(61),
             position: 0,
@@ -287,6 +292,8 @@ impl World {
     fn finish_source(&mut self) {
         self.hold = false;
         self.step(Input::Hold(false));
+        self.paused = false;
+        self.step(Input::Pause(false));
         while self.to_come > 0 {
             let input = self.job_input();
             self.step(input);

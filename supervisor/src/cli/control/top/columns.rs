@@ -5,7 +5,10 @@ use std::time::Duration;
 use records::{Millis, Snapshot, Worker};
 use text::units::{show_duration, show_size};
 
-use super::{super::show::name, text::plain};
+use super::{
+    super::show::{name, percent},
+    text::plain,
+};
 
 /// Width of the gap between two columns.
 pub(super) const GAP: u16 = 2;
@@ -88,7 +91,7 @@ impl Column {
             Self::Up => worker.started_ms.map(since),
             Self::Memory => worker.memory_bytes.map(show_size),
             Self::Restarts => Some(worker.restarts.to_string()),
-            Self::Job => job.map(|job| job.id.to_string()),
+            Self::Job => job.map(|job| format!("{}{}", job.id, percent(job))),
             Self::Since => job.map(|job| since(job.began_ms)),
             Self::Input => job.map(|job| plain(&job.input)),
             Self::Before => worker.last.as_ref().map(|last| plain(&last.why)),

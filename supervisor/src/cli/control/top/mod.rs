@@ -15,7 +15,7 @@ mod tests;
 mod text;
 
 use std::{
-    io::{self, BufRead},
+    io,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
     time::{Duration, Instant},
@@ -27,7 +27,7 @@ use process::signals::{BlockingRequests, Request, die_by, suspend};
 use records::Snapshot;
 use supervisor::{
     control::{
-        client::{self, ClientError},
+        client::{self, ClientError, Lines},
         wire::{Performed, Query},
     },
     model::ControlCommand,
@@ -71,7 +71,7 @@ pub(super) fn main(which: &Which) -> Result<(), Fault> {
         return Err(Fault::NotThere(message.into()));
     }
     let found = client::run(which.run.as_deref())?;
-    let id = found.id.clone();
+    let id = found.id().to_owned();
     let mut lines = found.listen(Query::Watch)?;
     let Some(first) = next_snapshot(&mut lines)? else { return Err(ClientError::NoRun.into()) };
     let (to, messages) = sync_channel(MESSAGES_MAX);
@@ -100,15 +100,12 @@ fn start<T>(
 }
 
 /// Reads the next snapshot; `None` at the end of the stream.
-fn next_snapshot(lines: &mut impl BufRead) -> Result<Option<Snapshot>, ClientError> {
-    let mut line = String::new();
-    match lines.read_line(&mut line)? {
-        0 => Ok(None),
-        _ => Ok(Some(serde_json::from_str(&line)?)),
-    }
+fn next_snapshot(lines: &mut Lines) -> Result<Option<Snapshot>, ClientError> {
+    let line = lines.next_line()?;
+    Ok(line.map(|line| serde_json::from_str(&line)).transpose()?)
 }
 
-fn watch(mut lines: impl BufRead, to: &SyncSender<Message>) {
+fn watch(mut lines: Lines, to: &SyncSender<Message>) {
     // A line that cannot be parsed ends the stream, too.
     while let Ok(Some(snapshot)) = next_snapshot(&mut lines) {
         if to.send(Message::Snapshot(Box::new(snapshot))).is_err() {
@@ -178,6 +175,7 @@ impl Live {
             let query = Query::Command(command);
             let performed = client::run(Some(&id)).and_then(|run| run.ask::<Performed>(query));
             let answer = performed.map_or_else(|error| error.to_string(), |done| done.message);
+            let answer = ::text::escape::visible(answer.as_bytes());
             to.send(Message::Answer(answer))
         });
     }

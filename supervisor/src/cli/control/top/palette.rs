@@ -38,7 +38,7 @@ impl Palette {
     pub(super) fn of(&self, state: &str) -> Style {
         match state {
             "running" | "ready" | "ended" => self.good,
-            "starting" | "stopping" | "waiting" => self.passing,
+            "starting" | "paused" | "stopping" | "waiting" => self.passing,
             "unkillable" | "gone" | "given_up" => self.bad,
             _ => self.faint,
         }

@@ -82,6 +82,7 @@ fn worker(slot: u32) -> Worker {
         attempt: 1,
         input: format!("input of {slot}"),
         began_ms: ms(28_000),
+        progress: None,
     };
     Worker {
         id: WorkerRef { worker: slot, generation: 1, pid: Some(slot.cast_signed() + 5000) },

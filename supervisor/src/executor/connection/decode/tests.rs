@@ -6,7 +6,7 @@ use super::*;
 
 const FRAME_BYTES_MAX: usize = 1 << 20;
 
-fn hello(capabilities: &[&str], codec: Codec) -> Vec<u8> {
+pub(super) fn hello(capabilities: &[&str], codec: Codec) -> Vec<u8> {
     let capabilities = capabilities.iter().map(ToString::to_string).collect();
     WorkerHello { version: wire::VERSION, codec, pid: 1, capabilities }.to_frame()
 }
@@ -18,7 +18,7 @@ fn frame(codec: Codec, message: &ToSupervisor<'_>) -> Vec<u8> {
     bytes
 }
 
-fn reply(codec: Codec, id: u64, payload: &[u8]) -> Vec<u8> {
+pub(super) fn reply(codec: Codec, id: u64, payload: &[u8]) -> Vec<u8> {
     let result = Ok(Cow::Borrowed(payload));
     frame(codec, &ToSupervisor::Reply { id, attempt: 1, service_ns: 7, result })
 }
@@ -34,11 +34,11 @@ fn answers(received: &Received) -> Vec<(u64, Vec<u8>)> {
 /// Decodes a piece as the reader does: into the buffer of a large frame while there is one.
 fn decode_piece(decoder: &mut Decoder, mut bytes: &[u8], received: &mut Received) {
     while !bytes.is_empty() {
-        let Some(missing) = decoder.large_frame_missing() else {
+        let Some((buffer, missing)) = decoder.large_frame() else {
             return decoder.decode_from_pipe(bytes, received).unwrap();
         };
         let (part, rest) = bytes.split_at(missing.min(bytes.len()));
-        decoder.large_frame(missing).extend_from_slice(part);
+        buffer.extend_from_slice(part);
         decoder.large_frame_grew(part.len(), received).unwrap();
         bytes = rest;
     }
@@ -53,7 +53,7 @@ fn a_hello_declares_the_codec_and_the_capabilities() {
         received.hello.unwrap()
     };
     let all = ["recorder", "cancels", "flies"];
-    let expected = Abilities { recorder: true, cancels: true };
+    let expected = Abilities { recorder: true, cancels: true, queues: false };
     assert_eq!(abilities(&all, Codec::Bincode), expected);
     assert_eq!(abilities(&all, Codec::Json), Abilities { recorder: false, ..expected });
     assert_eq!(abilities(&[], Codec::Bincode), Abilities::default());
@@ -66,13 +66,18 @@ fn a_protocol_violation_keeps_the_messages_before_it() {
         let fault = decoder.decode_from_pipe(bytes, &mut received).unwrap_err();
         (fault, received.replies.len())
     };
-    assert_eq!(fault_of(b"\x02\0\0\0{}"), (ProtocolFault::Hello, 0));
-    assert_eq!(fault_of(&[0xff; 4]), (ProtocolFault::Hello, 0));
+    let invalid = |text: &str| ProtocolFault::Invalid(Detail::new(text));
+    let text = "its first frame is no hello: a \"hello\" without \"type\": `{}`";
+    assert_eq!(fault_of(b"\x02\0\0\0{}"), (invalid(text), 0));
+    let text = "its first frame is no hello: its header announces 4294967295 bytes, and a hello has \
+                at most 65536: `\\xff\\xff\\xff\\xff`";
+    assert_eq!(fault_of(&[0xff; 4]), (invalid(text), 0));
     let other = WorkerHello { version: 9, codec: Codec::Json, pid: 1, capabilities: Vec::new() };
     assert_eq!(fault_of(&other.to_frame()), (ProtocolFault::Version(9), 0));
     let begun = [hello(&[], Codec::Bincode), reply(Codec::Bincode, 1, b"one")].concat();
     let garbage = [&begun[..], b"\x01\0\0\0?"].concat();
-    assert_eq!(fault_of(&garbage), (ProtocolFault::Garbage, 1));
+    let text = "a frame that is no message: the message ends too early: `?`";
+    assert_eq!(fault_of(&garbage), (invalid(text), 1));
     let long = [&begun[..], &65u32.to_le_bytes()].concat();
     assert_eq!(fault_of(&long), (ProtocolFault::FrameTooLong(65), 1));
 }
