@@ -4,6 +4,7 @@
 //! Reading order: [`pool`] (the vocabulary and every decision), [`run`] (the loop), [`executor`]
 //! (performs the decisions), [`process`] (starts, watches and ends processes).
 
+pub mod conformance;
 pub mod control;
 mod deadline_timer;
 pub mod dry_run;

@@ -1,12 +1,12 @@
 //! Fuzzes functions that read untrusted bytes, for a bounded time and on stable Rust.
 //!
 //! A test describes a [`Target`]: valid inputs, and fragments of the format. The harness changes and
-//! combines them ([`mutate`]) and passes each result to the test's check, which states a property of
+//! combines them (`mutate`) and passes each result to the test's check, which states a property of
 //! the function. Each input is drawn from one number, the seed, which a failure names: with the
 //! environment variable `FUZZ_SEED` the test begins with that input.
 //!
 //! All targets together take `FUZZ_SECONDS` (20 by default). A check must not panic, and must not ask
-//! the allocator for more than a small multiple of its input at once ([`allocation`]).
+//! the allocator for more than a small multiple of its input at once (`allocation`).
 
 mod allocation;
 mod mutate;

@@ -10,10 +10,11 @@
 //! | 0 | `u64` gate: `(seq << 1) \| retracted`. `seq` is the sequence number of the job that runs or ran last; it counts the `Job` frames that this worker received, from 1 |
 //! | 8 | `u64` base: the position of the buffer's first byte in the reply stream, counted from the first byte that the worker ever wrote to the reply pipe |
 //! | 16 | `u64` filled: the number of bytes in the buffer |
+//! | 24 | `u64` owner: the process id in the hello that the supervisor accepted; 0 before that |
 //! | 4096 | the buffer, 64 KiB: replies that are not yet written to the pipe |
 //!
-//! Numbers are in native byte order. The worker writes everything apart from the *retracted* bit,
-//! in an order that leaves the page correct if the worker dies after any store. The gate changes in
+//! Numbers are in native byte order. The worker writes everything apart from the *retracted* bit and
+//! the owner, in an order that leaves the page correct if the worker dies after any store. The gate changes in
 //! one atomic operation, so a retraction and a start have a definite order that both
 //! sides agree on.
 
@@ -35,6 +36,9 @@ use crate::sys::{Mapping, sealed_memory};
 const GATE: usize = 0;
 const BASE: usize = 8;
 const FILLED: usize = 16;
+/// The offset of the owner, by which a process that inherited the descriptor tells whether another
+/// one is the worker already.
+pub const OWNER: usize = 24;
 const BUFFER: usize = 4096;
 
 /// The size of the buffer for replies.
@@ -83,6 +87,11 @@ impl Recorder {
     pub fn retract(&self) -> Option<u64> {
         let gate = self.0.word(GATE).fetch_or(RETRACTED, AcqRel);
         (gate & RETRACTED == 0).then_some(gate >> 1)
+    }
+
+    /// Notes which process has said hello.
+    pub fn set_owner(&self, pid: u32) {
+        self.0.word(OWNER).store(u64::from(pid), Release);
     }
 
     /// Returns the sequence number of the job that runs or ran last, and whether a retraction is in

@@ -12,8 +12,9 @@ pub const VERSION: u32 = 1;
 
 /// The environment variable that announces the descriptors: `PID:JOBS:REPLIES:RECORDER`.
 ///
-/// It holds the worker's process id, as `LISTEN_PID` does, so that a child of the worker that
-/// inherits the variable does not take itself for a worker.
+/// The process id is that of the process that the supervisor started: the worker, or a wrapper that
+/// started it. A descendant that inherits the variable finds the descriptors below `/proc/PID/fd`, and
+/// in the recorder whether another process is the worker already.
 pub const VARIABLE: &str = "SUPERVISOR_WIRE";
 
 /// The capability of a worker that keeps the flight recorder.

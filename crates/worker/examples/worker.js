@@ -2,10 +2,23 @@
 // A worker for `supervisor run`: replies with its payload reversed. See PROTOCOL.md.
 const fs = require("node:fs");
 
-const [pid, jobs, replies] = (process.env.SUPERVISOR_WIRE ?? "").split(":").map(Number);
-if (pid !== process.pid) {
-  console.error("this program is a worker: start it with `supervisor run -a JOBS PROGRAM`");
+const [pid, ...fds] = (process.env.SUPERVISOR_WIRE ?? "").split(":").map(Number);
+delete process.env.SUPERVISOR_WIRE; // a child process is no worker
+function refuse(why) {
+  console.error(`this program ${why}`);
   process.exit(2);
+}
+if (fds.length !== 3) refuse("is a worker: start it with `supervisor run -a JOBS PROGRAM`");
+let [jobs, replies, recorder] = fds;
+if (pid !== process.pid) {
+  // A wrapper started this program, or a worker did, which has said hello.
+  const open = (fd, flags) => fs.openSync(`/proc/${pid}/fd/${fd}`, flags);
+  const owner = Buffer.alloc(8, 1);
+  try {
+    fs.readSync(open(recorder, "r"), owner, 0, 8, 24);
+  } catch {} // a worker has closed it
+  if (owner.some((byte) => byte !== 0)) refuse("was started by a worker, so it is none");
+  [jobs, replies] = [open(jobs, "r"), open(replies, "w")];
 }
 
 function readExactly(length) {
@@ -32,8 +45,9 @@ function work(payload) {
   return Buffer.isBuffer(payload) ? payload.reverse() : [...payload].reverse().join("");
 }
 
-read(); // the supervisor's hello
-write({ type: "hello", version: 1, codec: "json", pid });
+const hello = read();
+write({ type: "hello", version: 1, codec: "json", pid: process.pid });
+if (hello.version !== 1) refuse("speaks version 1 of the protocol"); // the supervisor reports it
 for (let job = read(); job.type !== "bye"; job = read()) {
   if (job.type !== "job") continue;
   const reply = { type: "reply", id: job.id, attempt: job.attempt };

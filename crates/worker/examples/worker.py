@@ -2,12 +2,18 @@
 """A worker for `supervisor run`: replies with its payload reversed. See PROTOCOL.md."""
 import base64, json, os, struct, sys
 
-pid, jobs, replies, _ = os.environ.get("SUPERVISOR_WIRE", ":::").split(":")
-if pid != str(os.getpid()):
+pid, *fds = os.environ.pop("SUPERVISOR_WIRE", "").split(":")  # a child process is no worker
+if len(fds) != 3:
     sys.exit("this program is a worker: start it with `supervisor run -a JOBS PROGRAM`")
-for fd in int(jobs), int(replies):
-    os.set_inheritable(fd, False)  # child processes must not inherit the pipes
-jobs, replies = open(int(jobs), "rb"), open(int(replies), "wb")
+if pid == str(os.getpid()):
+    jobs, replies = int(fds[0]), int(fds[1])
+    for fd in jobs, replies:
+        os.set_inheritable(fd, False)  # child processes must not inherit the pipes
+else:  # a wrapper started this program, or a worker did, which has said hello
+    jobs, replies, recorder = (f"/proc/{pid}/fd/{fd}" for fd in fds)
+    if not os.path.exists(recorder) or any(open(recorder, "rb").read(32)[24:]):
+        sys.exit("this program was started by a worker, and a child of a worker is none")
+jobs, replies = open(jobs, "rb"), open(replies, "wb")
 
 def read():
     header = jobs.read(4)
@@ -26,6 +32,8 @@ def work(payload):
 
 hello = read()
 write({"type": "hello", "version": 1, "codec": "json", "pid": os.getpid()})
+if hello.get("version") != 1:  # the supervisor reports the mismatch
+    sys.exit("this worker speaks version 1 of the protocol")
 while (job := read())["type"] != "bye":
     if job["type"] != "job":
         continue

@@ -1,13 +1,20 @@
 //! The connection of a worker to its supervisor.
 //!
-//! The variable `SUPERVISOR_WIRE` names the worker's process id and three descriptors. Over them
-//! the two ends exchange hellos.
+//! The variable `SUPERVISOR_WIRE` names a process and three descriptors of it. Over them the two ends
+//! exchange hellos.
+//!
+//! The process is the one that the supervisor started. That is this process, or a wrapper (`sh`,
+//! `npm run`, `uv run`) that started this one. A child of a worker inherits the variable too; it
+//! recognises that by the recorder, in which the supervisor notes who has said hello.
 
 use std::{
     env, fmt,
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, Read, Write},
-    os::fd::{AsFd, OwnedFd, RawFd},
+    os::{
+        fd::{AsFd, OwnedFd, RawFd},
+        unix::fs::{FileExt, FileTypeExt, MetadataExt},
+    },
     process,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -15,7 +22,7 @@ use std::{
 use protocol::{
     codec::{CodecError, HELLO_BYTES_MAX, WIRE_BYTES_MAX},
     frame::{self, FrameTooLong, HEADER_BYTES},
-    recorder::RecorderWriter,
+    recorder::{OWNER, PAGE_BYTES, RecorderWriter},
     wire::{Codec, RECORDER, SupervisorHello, VARIABLE, VERSION, WorkerHello},
 };
 
@@ -27,6 +34,9 @@ pub enum ServeError {
     /// No supervisor started this process.
     #[error("this program is a worker: start it with `supervisor run -a JOBS PROGRAM`")]
     NotAWorker,
+    /// The process with this id is the worker, and this one was started by it.
+    #[error("this program was started by a worker (PID {0}), and a child of a worker is none")]
+    Child(u64),
     /// This process is already connected.
     #[error("this process serves its supervisor already")]
     Twice,
@@ -34,8 +44,10 @@ pub enum ServeError {
     #[error("{VARIABLE} is `{0}`, not PID:JOBS:REPLIES:RECORDER")]
     Variable(String),
     /// A descriptor that the variable names cannot be used.
-    #[error("descriptor {number} of {VARIABLE}: {reason}")]
+    #[error("descriptor {number} of process {pid}, as in {VARIABLE}: {reason}")]
     Descriptor {
+        /// The process that holds the descriptor.
+        pid: u32,
         /// The number of the descriptor.
         number: RawFd,
         /// The error of the system call.
@@ -91,12 +103,15 @@ impl From<FrameTooLong> for ServeError {
 }
 
 /// Returns whether a supervisor started this process as a worker. A program that has other modes
-/// calls this to choose one. The answer is false in a child of a worker. The call has no side
-/// effects.
+/// calls this to choose one. The answer is false in a child of a worker, and true behind a wrapper
+/// that has no worker yet. The call has no side effects.
 #[must_use]
 pub fn is_worker() -> bool {
     let announced = env::var(VARIABLE).ok().and_then(|text| Announced::read(&text));
-    announced.is_some_and(|announced| announced.is_for_this_process())
+    announced.is_some_and(|announced| match announced.holder() {
+        Holder::ThisProcess => true,
+        Holder::Other => announced.owner().is_ok_and(|owner| owner == 0),
+    })
 }
 
 /// The descriptors that a worker inherits.
@@ -115,18 +130,25 @@ impl Wire {
         let Some(announced) = Announced::read(&text) else {
             return Err(ServeError::Variable(text));
         };
-        if !announced.is_for_this_process() {
-            return Err(ServeError::NotAWorker);
+        if announced.holder() == Holder::Other {
+            match announced.owner()? {
+                0 => {}
+                owner => return Err(ServeError::Child(owner)),
+            }
         }
         if IS_TAKEN.swap(true, Ordering::Relaxed) {
             return Err(ServeError::Twice);
         }
-        let adopt =
-            |number| sys::adopt(number).map_err(|reason| ServeError::Descriptor { number, reason });
+        let (mut read, mut write, mut both) =
+            (OpenOptions::new(), OpenOptions::new(), OpenOptions::new());
+        read.read(true);
+        write.write(true);
+        both.read(true).write(true);
+        let recorder = announced.recorder.map(|number| announced.adopt(number, &both));
         Ok(Self {
-            jobs: adopt(announced.jobs)?,
-            replies: adopt(announced.replies)?,
-            recorder: announced.recorder.map(adopt).transpose()?,
+            jobs: announced.adopt(announced.jobs, &read)?,
+            replies: announced.adopt(announced.replies, &write)?,
+            recorder: recorder.transpose()?,
         })
     }
 }
@@ -154,10 +176,68 @@ impl Announced {
         (next().is_none() && is_distinct).then_some(Self { pid, jobs, replies, recorder })
     }
 
-    /// If false, the variable was meant for an ancestor, and the numbers are its descriptors.
-    fn is_for_this_process(&self) -> bool {
-        self.pid == process::id()
+    fn holder(&self) -> Holder {
+        if self.pid == process::id() { Holder::ThisProcess } else { Holder::Other }
     }
+
+    /// The process that said hello to the supervisor; 0 if none has. A holder that has closed its
+    /// descriptors is itself the worker.
+    ///
+    /// # Errors
+    /// The holder is gone, or its descriptors are not those of a connection.
+    fn owner(&self) -> Result<u64, ServeError> {
+        let Some(number) = self.recorder else { return Err(ServeError::NotAWorker) };
+        let fault = |reason| ServeError::Descriptor { pid: self.pid, number, reason };
+        let read = || -> io::Result<u64> {
+            let recorder = match File::open(self.path(number)) {
+                Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
+                    return Ok(self.pid.into());
+                }
+                opened => opened?,
+            };
+            let is_pipe = |number| -> io::Result<bool> {
+                Ok(std::fs::metadata(self.path(number))?.file_type().is_fifo())
+            };
+            let is_page = recorder.metadata()?.len() == PAGE_BYTES as u64;
+            if !(is_page && is_pipe(self.jobs)? && is_pipe(self.replies)?) {
+                return Err(io::Error::other("it is no longer a descriptor of the supervisor's"));
+            }
+            let mut owner = [0; 8];
+            recorder.read_exact_at(&mut owner, OWNER as u64)?;
+            Ok(u64::from_ne_bytes(owner))
+        };
+        read().map_err(fault)
+    }
+
+    /// Takes ownership of a descriptor. A wrapper may have passed it on, or else still holds it.
+    fn adopt(&self, number: RawFd, how: &OpenOptions) -> Result<OwnedFd, ServeError> {
+        let fault = |reason| ServeError::Descriptor { pid: self.pid, number, reason };
+        if self.holder() == Holder::ThisProcess {
+            return sys::adopt(number).map_err(fault);
+        }
+        let theirs = how.open(self.path(number)).map_err(fault)?;
+        let is_passed_on = || -> io::Result<bool> {
+            let ours = std::fs::metadata(format!("/proc/self/fd/{number}"))?;
+            let theirs = theirs.metadata()?;
+            Ok((ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()))
+        };
+        match is_passed_on() {
+            Ok(true) => sys::adopt(number).map_err(fault),
+            Ok(false) | Err(_) => Ok(theirs.into()),
+        }
+    }
+
+    fn path(&self, number: RawFd) -> String {
+        format!("/proc/{}/fd/{number}", self.pid)
+    }
+}
+
+/// The process that the supervisor gave the descriptors to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Holder {
+    ThisProcess,
+    /// A wrapper that started this process, or a worker whose child this process is.
+    Other,
 }
 
 /// The result of the exchange of hellos.
@@ -228,11 +308,15 @@ mod tests {
     }
 
     #[test]
-    fn only_the_process_that_the_variable_names_is_a_worker() {
-        let announced = |pid: u32| Announced::read(&format!("{pid}:3:4:-")).unwrap();
-        assert!(
-            announced(process::id()).is_for_this_process() && !announced(1).is_for_this_process()
-        );
+    fn a_process_without_a_recorder_of_the_named_process_is_no_worker() {
+        let announced = |text: &str| Announced::read(text).unwrap();
+        let own = process::id();
+        assert_eq!(announced(&format!("{own}:3:4:-")).holder(), Holder::ThisProcess);
+        for text in ["1:3:4:-".to_owned(), format!("{own}:0:1:2")] {
+            assert!(announced(&text).owner().is_err(), "{text}");
+        }
+        let closed = announced(&format!("{own}:3:4:987654"));
+        assert_eq!(closed.owner().unwrap(), u64::from(own), "it has closed its recorder");
         assert!(!is_worker(), "a test is not a worker");
     }
 

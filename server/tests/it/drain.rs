@@ -1,10 +1,14 @@
 //! How the server stops, and how its clients end.
 
-use std::{io, os::unix::process::ExitStatusExt};
+use std::{
+    fs, io,
+    os::unix::process::{CommandExt, ExitStatusExt},
+    time::Instant,
+};
 
 use nix::sys::signal::Signal;
 
-use super::stage::{Stage, ask, ends, leave, read_line, rest};
+use super::stage::{PATIENCE, Stage, ask, ends, leave, read_line, rest};
 
 /// A program that leaves a process in a session of its own, with or without its environment.
 fn leaves(environment: &str) -> [String; 4] {
@@ -99,6 +103,30 @@ fn a_connection_that_waits_for_a_request_ends_at_once() {
     server.signal(Signal::SIGTERM);
     server.line_with(": code 0; ");
     assert_eq!(server.ended().0.signal(), Some(15));
+}
+
+#[test]
+fn ctrl_z_suspends_the_connections_too() {
+    let stage = Stage::new();
+    let mut command = stage.server(&["--listen", ":0", "--", "cat"]);
+    // A shell starts each job in a group of its own, and the terminal signals that group.
+    command.process_group(0);
+    let server = stage.listen_as(command);
+    let client = server.connect();
+    assert_eq!(ask(&client, "hello"), "hello");
+    let is_stopped = |pid: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit(')').next().unwrap().starts_with(" T")
+    };
+    server.signal(Signal::SIGTSTP);
+    let begun = Instant::now();
+    while !stage.processes().iter().all(is_stopped) {
+        assert!(begun.elapsed() < PATIENCE, "not all are stopped");
+    }
+    server.signal(Signal::SIGCONT);
+    assert_eq!(ask(&client, "still there?"), "still there?");
+    assert_eq!(leave(&client), "");
+    server.stop();
 }
 
 #[test]

@@ -92,7 +92,11 @@ fn not_a_worker(mute: Silence, settings: &Settings) -> String {
                  longer to start: raise --start-timeout{memory}; if it is no worker"
             )
         }
-        Silence::Fault(fault) => format!("{name} does not speak the worker protocol: {fault}"),
+        Silence::Fault(fault) => format!(
+            "{name} does not speak the worker protocol: {fault}; to check it: supervisor \
+             check-worker {}",
+            line.join(" ")
+        ),
     };
     format!("{problem}; {once}")
 }

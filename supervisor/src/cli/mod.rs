@@ -1,6 +1,7 @@
 //! The command line, with one file per verb. Each verb converts its arguments into
 //! [`supervisor::settings`] in one fallible step.
 
+mod check_worker;
 #[cfg(feature = "compare")]
 mod compare;
 mod completions;
@@ -36,6 +37,7 @@ struct Arguments {
 enum Verb {
     Run(run::Arguments),
     Each(each::Arguments),
+    CheckWorker(check_worker::Arguments),
     #[cfg(feature = "compare")]
     Compare(Box<compare::Arguments>),
     #[command(flatten)]
@@ -51,6 +53,7 @@ pub(crate) fn main() -> ExitCode {
     match Arguments::try_parse() {
         Ok(Arguments { verb: Verb::Run(arguments) }) => run::main(arguments),
         Ok(Arguments { verb: Verb::Each(arguments) }) => each::main(arguments),
+        Ok(Arguments { verb: Verb::CheckWorker(arguments) }) => check_worker::main(arguments),
         #[cfg(feature = "compare")]
         Ok(Arguments { verb: Verb::Compare(arguments) }) => compare::main(&arguments),
         Ok(Arguments { verb: Verb::Control(verb) }) => control::main(verb),

@@ -113,6 +113,11 @@ impl ReplyReader {
         if let Some((id, progress)) = received.progress.take() {
             self.progress.note(id, progress).into_iter().for_each(|it| news.send(it));
         }
+        if let Some(pid) = received.pid {
+            let closed = Rc::clone(news);
+            let ended = move || closed.send(News::Closed(Pipe::Replies));
+            connection.set_owner(pid, self.channels.pid, ended);
+        }
         if let Some(abilities) = received.hello {
             // Output from before the hello belongs to no job.
             output.iter().for_each(|stream| stream.clear_tail());
@@ -156,7 +161,8 @@ impl ReplyReader {
     }
 
     fn memory(&self) -> Option<Memory> {
-        let [resident_bytes, peak_bytes] = proc::memory(self.channels.pid)?;
+        let pid = self.channels.connection.owner_of_jobs(self.channels.pid);
+        let [resident_bytes, peak_bytes] = proc::memory(pid)?;
         Some(Memory { resident_bytes, peak_bytes })
     }
 }

@@ -120,8 +120,9 @@ impl View {
         match self.board.stopping() {
             _ if self.end.is_some() => ended,
             Some(_) => stopping,
-            None if self.board.is_paused() => paused,
-            None if self.live().any(is_up) || self.board.jobs().settled() > 0 => running,
+            None if self.live().any(is_up) || self.board.jobs().settled() > 0 => {
+                if self.board.is_paused() { paused } else { running }
+            }
             None => starting,
         }
     }

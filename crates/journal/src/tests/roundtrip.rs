@@ -17,7 +17,8 @@ use pool::{
     command::{Captured, Gap, Ran},
     event::WorkerId,
     exit::{
-        Cause, Certainty, Evidence, Peak, ProtocolFault, Sender, Status, StopReason, StopRequest,
+        Cause, Certainty, Detail, Evidence, Peak, ProtocolFault, Sender, Status, StopReason,
+        StopRequest,
     },
     job::{Attempt, AttemptEnd, Death, Failure, FailureKind, JobEnd, Payload},
     limits::{Limits, Resource},
@@ -194,6 +195,7 @@ fn any_cause() -> impl Strategy<Value = Cause> + Clone {
         Cause::Signal(Sender::Outside),
         Cause::Memory(Certainty::Likely),
         Cause::Protocol(ProtocolFault::WrongReply { id: u64::MAX }),
+        Cause::Protocol(ProtocolFault::Invalid(Detail::new("no \"id\" at all: `{}`"))),
         Cause::AskedToStop(asked),
         Cause::Timeout,
     ])

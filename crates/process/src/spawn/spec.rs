@@ -52,8 +52,8 @@ impl SpawnSpec {
         }
     }
 
-    /// Sets this variable to the process id of the program, followed by `value`. The process id
-    /// lets children of the program, which inherit the variable, see that it is not meant for them.
+    /// Sets this variable to the process id of the program, followed by `value`. Descendants of the
+    /// program inherit the variable; by the process id they find the descriptors of the program.
     pub fn announce(&mut self, name: &str, value: &str) {
         self.announced = Some((name.into(), value.into()));
     }

@@ -2,6 +2,7 @@
 //! suspended and killed.
 
 mod activity;
+mod ancestry;
 mod kill;
 mod orphans;
 mod suspend;
@@ -9,6 +10,7 @@ mod table;
 
 pub use self::{
     activity::{Spent, Tree, Usage},
+    ancestry::is_descendant,
     kill::{contains, kill_descendants, names},
     orphans::Orphans,
     suspend::suspend_all,

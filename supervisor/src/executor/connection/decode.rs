@@ -61,6 +61,8 @@ struct Session {
 #[derive(Debug, Default)]
 pub(in super::super) struct Received {
     pub(in super::super) hello: Option<Abilities>,
+    /// The process id in the hello.
+    pub(in super::super) pid: Option<u32>,
     pub(in super::super) replies: Vec<Reply>,
     /// The last job that runs in a process of its own: the job's id and the process id.
     pub(in super::super) started: Option<(u64, u32)>,
@@ -206,8 +208,9 @@ impl Decoder {
         received: &mut Received,
     ) -> Result<Option<Done>, ProtocolFault> {
         let Some(Session { codec, .. }) = self.session else {
-            let session = decode_hello(body)?;
+            let (session, pid) = decode_hello(body)?;
             self.session = Some(session);
+            received.pid = Some(pid);
             received.hello = Some(session.abilities);
             return Ok(None);
         };
@@ -264,7 +267,7 @@ struct Done {
     payload_bytes: usize,
 }
 
-fn decode_hello(body: &[u8]) -> Result<Session, ProtocolFault> {
+fn decode_hello(body: &[u8]) -> Result<(Session, u32), ProtocolFault> {
     let hello =
         WorkerHello::from_bytes(body).map_err(|error| no_hello(&error.to_string(), body))?;
     if hello.version != wire::VERSION {
@@ -274,7 +277,7 @@ fn decode_hello(body: &[u8]) -> Result<Session, ProtocolFault> {
     // Workers that write JSON get one job at a time, even if they keep the recorder.
     let recorder = hello.codec == Codec::Bincode && can(wire::RECORDER);
     let abilities = Abilities { recorder, cancels: can(wire::CANCELS), queues: false };
-    Ok(Session { codec: hello.codec, abilities })
+    Ok((Session { codec: hello.codec, abilities }, hello.pid))
 }
 
 /// The length in the header of a first frame is too large for a hello. Guesses the usual mistake.

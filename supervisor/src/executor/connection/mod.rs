@@ -8,6 +8,7 @@ mod decode;
 mod in_flight;
 mod job_process;
 mod lines;
+mod owner;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use self::{
     in_flight::InFlight,
     job_process::JobProcess,
     lines::LineDecoder,
+    owner::Owner,
     reader::Reader,
     wire::{Encoding, Replies},
     write_queue::WriteQueue,
@@ -61,6 +63,7 @@ pub(super) struct Connection {
     job_process: RefCell<JobProcess>,
     /// `None` for a worker that cannot know of a recorder.
     recorder: Option<Recorder>,
+    owner: RefCell<Owner>,
     frame_bytes_max: usize,
     has_large_pipes: Cell<bool>,
 }
@@ -112,6 +115,7 @@ impl Connection {
             in_flight: RefCell::default(),
             job_process: RefCell::default(),
             recorder,
+            owner: RefCell::default(),
             frame_bytes_max,
             has_large_pipes: Cell::new(false),
         };
@@ -123,6 +127,20 @@ impl Connection {
     /// What a worker can do that sends no hello and is ready when it is executed.
     pub(super) fn abilities_without_hello(&self) -> Option<Abilities> {
         self.reader.borrow().replies().abilities_without_hello()
+    }
+
+    /// Notes which process has said hello, in the connection of the process `started`, which the
+    /// supervisor started. Calls `ended` when it is another one, behind a wrapper, and ends.
+    pub(super) fn set_owner(&self, pid: u32, started: i32, ended: impl FnOnce() + 'static) {
+        if let Some(recorder) = &self.recorder {
+            recorder.set_owner(pid);
+        }
+        self.owner.borrow_mut().set(pid, started, ended);
+    }
+
+    /// The process that does the jobs, where the supervisor started the process `started`.
+    pub(super) fn owner_of_jobs(&self, started: i32) -> i32 {
+        self.owner.borrow().pid().unwrap_or(started)
     }
 
     /// Queues jobs; [`Connection::flush`] writes them. Returns a [`News::Unsendable`] for each job
@@ -327,7 +345,7 @@ impl Connection {
 
     /// Applies the worker's messages about the process of its current job.
     pub(super) fn update_job_process(&self, received: &Received, worker_pid: i32) {
-        self.job_process.borrow_mut().update(received, worker_pid);
+        self.job_process.borrow_mut().update(received, self.owner_of_jobs(worker_pid));
     }
 
     /// Kills the process of the current job, after the worker has died.

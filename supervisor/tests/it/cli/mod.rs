@@ -1,4 +1,5 @@
 //! The command line itself.
 
+mod check_worker;
 mod manual;
 mod usage;

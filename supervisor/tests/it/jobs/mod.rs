@@ -11,3 +11,4 @@ mod kills;
 mod lines;
 mod progress;
 mod protocol;
+mod wrappers;

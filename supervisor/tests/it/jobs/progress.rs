@@ -1,4 +1,5 @@
-//! The progress that a worker reports is shown wherever the running job is shown.
+//! What a worker says about a job while it runs: its progress is shown wherever the job is, and its
+//! output has the job's label.
 
 use std::fs;
 
@@ -31,6 +32,19 @@ fn progress_is_shown_while_the_job_runs() {
     run.supervisor();
     run.signal(Signal::SIGTERM);
     drop(run);
+}
+
+#[test]
+fn output_that_a_worker_attributes_to_a_job_of_another_has_no_label() {
+    let output = |id| format!(r#"{{"type":"output","id":{id},"stream":1,"text":"of {id}\n"}}"#);
+    let reply = r#"{"type":"reply","id":%ID%,"attempt":%ATTEMPT%,"result":"done"}"#;
+    let job = [output("1"), output("12345"), reply.into()].join("\t");
+    let run = Run::of([fixture("vile"), "raw".into()]).with("--workers 1").jsonl();
+    let run = run.given([job]).finish();
+    assert_eq!(run.statuses(), ["ok"], "{}", run.stderr);
+    let lines = run.records("output");
+    let label = |text: &str| &lines.iter().find(|line| line["line"] == text).unwrap()["job"];
+    assert_eq!((label("of 1"), label("of 12345").is_null()), (&1.into(), true), "{lines:?}");
 }
 
 #[test]
