@@ -145,6 +145,7 @@ mod tests {
             ok: 9,
             failed: 2,
             crashed: 1,
+            interrupted: 0,
             not_run: 0,
             queued: 3,
             in_flight: 5,

@@ -146,6 +146,10 @@ fn status(board: &Board) -> String {
     let wanted = slots.iter().take(board.workers() as usize);
     let up = wanted.filter(|slot| !slot.live.is_empty()).count();
     let mut text = format!("{up} of {} workers up", board.workers());
+    match board.given_up() {
+        0 => {}
+        count => _ = write!(text, ", {count} given up"),
+    }
     if jobs.accepted > 0 {
         // Each live worker runs at most one job; no more is known here.
         let _ = write!(text, "; jobs: {}", standing(jobs, up));

@@ -18,7 +18,7 @@ pub use self::{
 };
 use pool::{
     Policy,
-    rules::{JobRules, Prefetch, Restart, Roll},
+    rules::{Intensity, JobRules, Prefetch, Restart, Roll},
     signal::Signal,
 };
 use process::{KillScope, Program};
@@ -34,6 +34,8 @@ pub struct Settings {
     pub workers: Workers,
     /// When a worker that has ended is started again.
     pub restart: Restart,
+    /// When a slot whose workers crash is given up.
+    pub intensity: Intensity,
     /// How a roll replaces workers.
     pub roll: Roll,
     /// Time between the stop signal and SIGKILL.
@@ -114,10 +116,10 @@ impl Jobs {
     /// Upper bound of the bytes that a frame adds to a job.
     const AROUND_JOB_BYTES: usize = 256;
 
-    /// Whether a rule depends on the memory of workers.
+    /// The resident memory at which a worker is recycled, in bytes.
     #[must_use]
-    pub fn watches_memory(&self) -> bool {
-        self.rules.recycle.resident_bytes.is_some()
+    pub fn recycle_bytes(&self) -> Option<u64> {
+        self.rules.recycle.resident_bytes
     }
 
     /// Returns the size of the longest job, in bytes.
@@ -279,6 +281,7 @@ impl From<&Settings> for Policy {
         Self {
             workers: settings.workers.get(),
             restart: settings.restart,
+            intensity: settings.intensity,
             roll: settings.roll,
             grace: settings.grace,
             stop_signal: settings.stop_signal,

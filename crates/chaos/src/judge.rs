@@ -193,7 +193,8 @@ impl Judge<'_> {
         let follows = match (end.settles.as_deref(), Class::of(end)) {
             (Some("ok"), Class::Ok) => true,
             (Some("failed"), Class::Failed) => failures == rules.retries + 1,
-            (Some("failed"), Class::Returned) => rules.lost_fails && cause(end) == "lost",
+            // Lost with the supervisor, or interrupted by the end of the run.
+            (Some("failed"), Class::Returned) => rules.lost_fails,
             (Some("crashed"), Class::Crashed) => crashes == rules.crash_retries + 1,
             (Some("crashed"), Class::Returned) => returns >= RETURNS_MAX,
             _ => false,

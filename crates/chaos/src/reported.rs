@@ -13,8 +13,9 @@ pub(crate) fn read(output: &[u8]) -> Result<Vec<Reported>, Fault> {
     for line in lines {
         let record: Value = serde_json::from_slice(line)
             .map_err(|fault| format!("`{}`: {fault}", String::from_utf8_lossy(line)))?;
-        // A job that was not run has no outcome yet.
-        if record["type"] == "job" && record["status"] != "not_run" {
+        // A job that was interrupted or not run has no outcome yet.
+        let is_final = record["status"] != "not_run" && record["status"] != "interrupted";
+        if record["type"] == "job" && is_final {
             reported.push(of_job(&record).ok_or_else(|| format!("not a valid record: {record}"))?);
         }
     }

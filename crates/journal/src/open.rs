@@ -107,7 +107,7 @@ impl Opened {
                 let index = usize::try_from(job - 1).ok();
                 if let Some(state) = index.and_then(|index| recorded.states.get_mut(index)) {
                     *state = match on_lost {
-                        OnLost::Rerun => State::Waiting,
+                        OnLost::Rerun => State::Unfinished,
                         OnLost::Fail => State::Failed,
                     };
                 }

@@ -68,7 +68,7 @@ impl Account {
             None => State::Waiting,
             Some(last) if !last.has_ended => State::Running,
             Some(last) => match last.settles {
-                None => State::Waiting,
+                None => State::Unfinished,
                 Some(Settled::Ok(_)) => State::Ok,
                 Some(Settled::Failed) => State::Failed,
                 Some(Settled::Crashed) => State::Crashed,

@@ -105,14 +105,14 @@ pub enum Settled {
 }
 
 impl Settled {
-    /// Returns what to record of an outcome; `None` for a job that was not tried.
+    /// Returns what to record of an outcome; `None` for a job that a later run does again.
     #[must_use]
     pub fn of(end: &JobEnd) -> Option<Self> {
         match end {
             JobEnd::Ok(reply) => Some(Self::Ok(reply.clone())),
             JobEnd::Failed => Some(Self::Failed),
             JobEnd::Crashed => Some(Self::Crashed),
-            JobEnd::TooLong { .. } | JobEnd::NotRun => None,
+            JobEnd::TooLong { .. } | JobEnd::Interrupted | JobEnd::NotRun => None,
         }
     }
 

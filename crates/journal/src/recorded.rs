@@ -9,6 +9,7 @@ use super::{
     error::{Damage, Stopped},
     identity::Digest,
     record::Run,
+    row::NOT_BEGUN,
     schema::{ATTEMPTS, JOBS, RUNS, SENT, TOTALS, Table},
     sent::Ranges,
 };
@@ -16,9 +17,11 @@ use super::{
 /// State of a job.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum State {
-    /// The job has no outcome, and no attempt is in progress.
+    /// The job was never begun.
     #[default]
     Waiting,
+    /// The job was begun, has no outcome, and no attempt is in progress.
+    Unfinished,
     /// An attempt has started whose end is not recorded: it is in progress, or was lost when the
     /// supervisor died.
     Running,
@@ -199,7 +202,7 @@ fn attempt(
     let cause = values.maybe_text(10)?;
     let state = match (cause, values.maybe_text(11)?) {
         (None, _) => State::Running,
-        (_, None) => State::Waiting,
+        (_, None) => State::Unfinished,
         (_, Some("ok")) => State::Ok,
         (_, Some("failed")) => State::Failed,
         (_, Some("crashed")) => State::Crashed,
@@ -207,7 +210,11 @@ fn attempt(
     };
     let index = usize::try_from(job).ok().and_then(|job| job.checked_sub(1));
     let place = index.and_then(|index| recorded.states.get_mut(index));
-    *place.ok_or_else(|| values.unreadable(2))? = state;
+    let place = place.ok_or_else(|| values.unreadable(2))?;
+    // A start that was taken back says nothing about the job.
+    if cause != Some(NOT_BEGUN) {
+        *place = state;
+    }
     found.ended += u64::from(cause.is_some());
     found.settles += u64::from(state.is_settled());
     match cause {

@@ -166,7 +166,7 @@ impl Resume {
     fn is_run(&self, state: State) -> bool {
         match state {
             // Beginning a run turns `Running` into another state.
-            State::Waiting | State::Running => true,
+            State::Waiting | State::Unfinished | State::Running => true,
             State::Failed | State::Crashed => self.retry_failed,
             State::Ok => false,
         }

@@ -117,7 +117,9 @@ pub struct Tally {
     pub failed: u64,
     /// Jobs in quarantine: their workers died or were killed too often.
     pub crashed: u64,
-    /// Jobs without a result when the run ended.
+    /// Jobs that were begun and had no result when the run ended.
+    pub interrupted: u64,
+    /// Jobs that were never begun when the run ended.
     pub not_run: u64,
     /// Jobs that wait to be sent, now or after a delay.
     pub queued: u64,
@@ -128,10 +130,10 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// The number of jobs that have ended, whether done, failed, quarantined or not run.
+    /// The number of jobs that have ended, whether done, failed, quarantined, interrupted or not run.
     #[must_use]
     pub fn settled(&self) -> u64 {
-        self.done() + self.not_run
+        self.done() + self.interrupted + self.not_run
     }
 
     /// The number of jobs that were done, whether well or not.

@@ -131,6 +131,9 @@ pub enum StopReason {
     Roll,
     /// It has served long enough, by its number of jobs, its memory or its age.
     Recycle,
+    /// It failed one job after another while other workers succeeded, or a job is to be retried in a
+    /// fresh worker because this one failed it.
+    Failing,
     /// It makes way for a fresh worker, in which a job that killed a worker is retried alone. The
     /// serialized name `second_opinion` dates from an earlier version; journals contain it.
     #[serde(rename = "second_opinion")]
@@ -252,6 +255,7 @@ impl fmt::Display for Cause {
             Self::AskedToStop(StopRequest { why, .. }) => match why {
                 StopReason::Roll => write!(f, "asked to stop: rolled"),
                 StopReason::Recycle => write!(f, "asked to stop: recycled"),
+                StopReason::Failing => write!(f, "asked to stop: failed job after job"),
                 StopReason::IsolatedRetry => write!(f, "asked to stop: for a fresh one"),
                 StopReason::Cancelled => write!(f, "cancelled"),
                 StopReason::Scale => write!(f, "asked to stop: scaled down"),

@@ -93,7 +93,9 @@ pub enum JobEnd {
         /// The longest that a job may be, in bytes.
         cap: u64,
     },
-    /// The run ended first. The job can be run again.
+    /// It was begun, and the run ended before the job did. The job can be run again.
+    Interrupted,
+    /// The run ended before the job was begun. The job can be run again.
     NotRun,
 }
 

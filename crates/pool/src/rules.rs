@@ -14,6 +14,8 @@ pub struct JobRules {
     pub retry_on: RetryOn,
     /// The number of isolated retries of a job that killed its worker, each alone in a fresh one.
     pub crash_retries: u32,
+    /// Whether a job that was begun and did not end may be run again.
+    pub repeats: Repeats,
     /// How long an attempt may take.
     pub timeout: Option<Duration>,
     /// How long the whole run may take.
@@ -28,6 +30,33 @@ pub struct JobRules {
     pub start_timeout: Duration,
     /// When a worker is replaced by a fresh one.
     pub recycle: Recycle,
+}
+
+/// The restart intensity: when a slot is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Intensity {
+    /// The number of crashes of its workers, at least 1.
+    pub crashes: u32,
+    /// The time within which they must happen.
+    pub period: Duration,
+}
+
+impl Default for Intensity {
+    fn default() -> Self {
+        Self { crashes: 10, period: Duration::from_secs(300) }
+    }
+}
+
+/// Whether a job that was begun and did not end, through no fault of its own, may be run again.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Repeats {
+    /// It may.
+    #[default]
+    Allowed,
+    /// This run may run it again. If the run ends, the job has failed, so that no later run does.
+    ThisRunOnly,
+    /// A job is begun at most once: one that was begun and did not end has failed.
+    Never,
 }
 
 /// Which failures are tried again.
@@ -98,6 +127,20 @@ pub struct Recycle {
     pub resident_bytes: Option<u64>,
     /// Once it has been up for this time.
     pub age: Option<Duration>,
+    /// Once it must be broken, because it fails one job after another.
+    pub failures: RecycleFailures,
+}
+
+/// When a worker that fails one job after another is replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum RecycleFailures {
+    /// Once chance does not explain its failures, because other workers succeed.
+    #[default]
+    Auto,
+    /// After this number of different jobs in a row, whatever other workers do.
+    After(u32),
+    /// Never.
+    Never,
 }
 
 /// Whether a worker that ended is started again.

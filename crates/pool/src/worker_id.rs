@@ -14,6 +14,16 @@ pub struct WorkerId {
     pub generation: u32,
 }
 
+impl WorkerId {
+    /// A number that differs from worker to worker without order, for small differences between
+    /// workers that would otherwise act at the same time.
+    pub(crate) fn scattered(self) -> u32 {
+        // Fibonacci hashing spreads neighbouring numbers far apart.
+        let id = u64::from(self.slot) << 32 | u64::from(self.generation);
+        u32::try_from(id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for WorkerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "w{}.{}", self.slot, self.generation)

@@ -15,8 +15,13 @@ use pool::{
 /// States of a run, in the order in which it passes through them; it may be paused and resumed.
 pub const RUN_STATES: [&str; 5] = ["starting", "running", "paused", "stopping", "ended"];
 
-/// States of a worker; `empty` is that of a slot without one.
-pub const WORKER_STATES: [&str; 5] = ["running", "ready", "stopping", UNKILLABLE, "empty"];
+/// States of a worker. The last three are those of a slot without one: `waiting` for its next start,
+/// `given_up` because its workers crashed too often, `empty` for any other reason.
+pub const WORKER_STATES: [&str; 7] =
+    ["running", "ready", "stopping", UNKILLABLE, "waiting", GIVEN_UP, "empty"];
+
+/// State of a slot whose workers crashed too often.
+pub const GIVEN_UP: &str = "given_up";
 
 /// State of a worker that was killed and that the kernel still holds.
 pub const UNKILLABLE: &str = "unkillable";
@@ -30,7 +35,10 @@ pub const TOO_LONG: &str = "too_long";
 /// Status of a job that is not tried again because its workers died.
 pub const QUARANTINED: &str = "quarantined";
 
-/// Status of a job that was left over when the run ended.
+/// Status of a job that was begun, and cut off by the end of the run.
+pub const INTERRUPTED: &str = "interrupted";
+
+/// Status of a job that was never begun when the run ended.
 pub const NOT_RUN: &str = "not_run";
 
 /// Why a process ended.
@@ -56,6 +64,7 @@ pub fn stop_reason(reason: StopReason) -> &'static str {
         StopReason::Shutdown => "shutdown",
         StopReason::Roll => "rolled",
         StopReason::Recycle => "recycled",
+        StopReason::Failing => "failing",
         StopReason::IsolatedRetry => "isolated_retry",
         StopReason::Cancelled => "cancelled",
         StopReason::Killed => "killed",
@@ -93,6 +102,7 @@ pub fn status(end: &JobEnd) -> &'static str {
         JobEnd::Failed => "failed",
         JobEnd::Crashed => QUARANTINED,
         JobEnd::TooLong { .. } => TOO_LONG,
+        JobEnd::Interrupted => INTERRUPTED,
         JobEnd::NotRun => NOT_RUN,
     }
 }
@@ -193,10 +203,11 @@ mod tests {
 
     use super::*;
 
-    const STOPS: [StopReason; 10] = [
+    const STOPS: [StopReason; 11] = [
         StopReason::Shutdown,
         StopReason::Roll,
         StopReason::Recycle,
+        StopReason::Failing,
         StopReason::IsolatedRetry,
         StopReason::Cancelled,
         StopReason::Scale,
@@ -225,7 +236,7 @@ mod tests {
     fn golden_names_of_causes_and_stop_reasons() {
         let names: Vec<_> = causes().into_iter().map(cause).collect();
         let golden = "exit signal memory cpu_limit could_not_start timeout protocol \
-                      shutdown rolled recycled isolated_retry cancelled scaled_down finished \
+                      shutdown rolled recycled failing isolated_retry cancelled scaled_down finished \
                       timeout memory protocol";
         assert_eq!(names.join(" "), golden);
         let failure = |kind| {
@@ -240,9 +251,11 @@ mod tests {
     fn golden_names_of_ends() {
         let reply = JobEnd::Ok(Payload::copy(b""));
         let long = JobEnd::TooLong { bytes: 9, cap: 8 };
-        let ends = [reply, JobEnd::Failed, JobEnd::Crashed, long, JobEnd::NotRun];
-        let names = ends.map(|end| status(&end));
-        assert_eq!(names, ["ok", "failed", "quarantined", "too_long", "not_run"]);
+        let cut_off = [JobEnd::Interrupted, JobEnd::NotRun];
+        let ends = [reply, JobEnd::Failed, JobEnd::Crashed, long].into_iter().chain(cut_off);
+        let names: Vec<_> = ends.map(|end| status(&end)).collect();
+        let golden = ["ok", "failed", "quarantined", "too_long", "interrupted", "not_run"];
+        assert_eq!(names, golden);
         let next = [
             Next::Restart(Duration::ZERO),
             Next::Replaced,

@@ -30,7 +30,7 @@ pub struct Outcome<'a> {
     /// An earlier run may have written the record already.
     #[serde(skip_serializing_if = "is_false")]
     pub redelivered: bool,
-    /// `ok`, `failed`, `quarantined`, `too_long` or `not_run`.
+    /// `ok`, `failed`, `quarantined`, `too_long`, `interrupted` or `not_run`.
     pub status: &'static str,
     /// Why the last attempt did not succeed.
     #[serde(flatten)]
@@ -118,7 +118,7 @@ impl<'a> Outcome<'a> {
     pub fn new(outcome: &'a job::Outcome, limits: &Limits) -> Self {
         let cause = match &outcome.end {
             JobEnd::Failed | JobEnd::Crashed => outcome.last.as_ref(),
-            JobEnd::Ok(_) | JobEnd::TooLong { .. } | JobEnd::NotRun => None,
+            JobEnd::Ok(_) | JobEnd::TooLong { .. } | JobEnd::Interrupted | JobEnd::NotRun => None,
         };
         let is_command = outcome.attempts().any(|a| matches!(a.end, AttemptEnd::Ran(_)));
         let (bytes, bytes_max) = match &outcome.end {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use pool::event;
 use serde::{Deserialize, Serialize};
 
-use crate::{Attempt, Millis, RunInfo, Tally, WorkerRef};
+use crate::{Attempt, Millis, RunInfo, Tally, WorkerRef, names};
 
 /// A run at one moment.
 #[derive(Clone, Serialize, Deserialize, Debug)]
@@ -24,6 +24,9 @@ pub struct Snapshot {
     /// Why the run is stopping or was stopped, as a sentence.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
+    /// The wanted number of workers, which a user may change.
+    #[serde(default)]
+    pub workers_wanted: u32,
     /// Live workers, and slots without one, in order of their slots.
     pub workers: Vec<Worker>,
     /// The counters of jobs.
@@ -42,6 +45,17 @@ pub struct Snapshot {
     pub history: Vec<Sample>,
     /// Bytes of output that were dropped because nothing read them.
     pub dropped_bytes: u64,
+}
+
+impl Snapshot {
+    /// How many workers are up, as in `3 of 4 workers up, 1 given up`.
+    #[must_use]
+    pub fn standing(&self) -> String {
+        let up = self.workers.iter().filter(|worker| worker.id.pid.is_some()).count();
+        let given_up = self.workers.iter().filter(|it| it.state == names::GIVEN_UP).count();
+        let given_up = if given_up > 0 { format!(", {given_up} given up") } else { String::new() };
+        format!("{up} of {} workers up{given_up}", self.workers_wanted)
+    }
 }
 
 /// A run that has no snapshot, in the list of `ps`.

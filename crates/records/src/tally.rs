@@ -4,7 +4,7 @@ use pool::event;
 use serde::{Deserialize, Serialize};
 
 /// Number of jobs by what became of them. `accepted` is the sum of `ok`, `failed`, `quarantined`,
-/// `not_run`, `queued` and `in_flight`.
+/// `interrupted`, `not_run`, `queued` and `in_flight`.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, Debug)]
 pub struct Tally {
     /// Jobs taken from the source so far.
@@ -15,7 +15,10 @@ pub struct Tally {
     pub failed: u64,
     /// Jobs that are not tried again because their workers died.
     pub quarantined: u64,
-    /// Jobs left over when the run ended.
+    /// Jobs that were begun, and cut off by the end of the run.
+    #[serde(default)]
+    pub interrupted: u64,
+    /// Jobs that were never begun when the run ended.
     pub not_run: u64,
     /// Jobs that wait to be sent, now or after a delay.
     pub queued: u64,
@@ -40,6 +43,7 @@ impl From<event::Tally> for Tally {
             ok: jobs.ok,
             failed: jobs.failed,
             quarantined: jobs.crashed,
+            interrupted: jobs.interrupted,
             not_run: jobs.not_run,
             queued: jobs.queued,
             in_flight: jobs.in_flight,

@@ -32,6 +32,7 @@ pub fn cause(cause: Cause) -> String {
         Cause::AskedToStop(StopRequest { why, killed: false }) => match why {
             StopReason::Roll => "asked to stop: rolled",
             StopReason::Recycle => "asked to stop: recycled",
+            StopReason::Failing => "asked to stop: failed job after job",
             StopReason::IsolatedRetry => "asked to stop: for a fresh one",
             StopReason::Cancelled => "cancelled",
             StopReason::Scale => "asked to stop: scaled down",

@@ -12,7 +12,9 @@
 //! | `deafens` | answers its first job, closes the pipe of jobs and lives on |
 //! | `flood` | sends 10 MB of valid frames before it reads its first job |
 //! | `leaves-flood [END]` | dies at its first job and leaves a child that keeps sending frames |
+//! | `unclaimed [END]` | has a recorder, never notes a job in it, and dies of the job `poison` |
 //! | `chatter` | prints all the time and works correctly |
+//! | `lingers` | does its jobs and lives on after the last one |
 //! | `answers-one [END]` | answers its first job, and dies when there is another to read |
 //! | `half N [END]` | dies after N bytes of its first reply |
 //! | `before-read [END]`, `mid-frame [END]` (of a job), `before-reply [END]`, `mid-reply [END]`, `after-reply [END]` | dies at that point |
@@ -32,7 +34,7 @@ use std::{
 
 use worker::{
     Worker, frame,
-    wire::{Codec, ToSupervisor, ToWorker, VARIABLE, VERSION, WorkerHello},
+    wire::{Codec, RECORDER, ToSupervisor, ToWorker, VARIABLE, VERSION, WorkerHello},
 };
 
 mod death;
@@ -68,6 +70,11 @@ fn main() -> Result<(), Fault> {
         "half" => half(arg(1).unwrap_or("0").parse()?, arg(2)),
         "answers-one" => answers_one(arg(1)),
         "mid-reply" => half(20, arg(1)),
+        "lingers" => {
+            worker::serve(|job| Ok::<_, io::Error>(job.into_bytes()))?;
+            death::wait_for_ever()
+        }
+        "unclaimed" => unclaimed(arg(1)),
         "chatter" => chatter(),
         "before-read" => {
             Worker::connect()?;
@@ -118,8 +125,18 @@ impl Wire {
     }
 
     fn hello_in(&mut self, codec: Codec, version: u32) -> Result<(), Fault> {
+        self.hello_with(codec, version, &[])
+    }
+
+    fn hello_with(
+        &mut self,
+        codec: Codec,
+        version: u32,
+        capabilities: &[&'static str],
+    ) -> Result<(), Fault> {
         let pid = process::id();
-        let hello = WorkerHello { version, codec, pid, capabilities: Vec::new() };
+        let capabilities = capabilities.iter().map(|name| (*name).into()).collect();
+        let hello = WorkerHello { version, codec, pid, capabilities };
         Ok(self.replies.write_all(&hello.to_frame())?)
     }
 
@@ -279,6 +296,22 @@ fn answers_one(how: Option<&str>) -> Result<(), Fault> {
     let Some(body) = wire.frame()? else { return Ok(()) };
     wire.answer(&body)?;
     death::once_readable(&wire.jobs, how)
+}
+
+/// Announces a recorder and never notes a job in it. Dies of the job `poison`.
+fn unclaimed(how: Option<&str>) -> Result<(), Fault> {
+    let mut wire = Wire::open()?;
+    wire.frame()?;
+    wire.hello_with(Codec::Bincode, VERSION, &[RECORDER])?;
+    while let Some(body) = wire.frame()? {
+        if let ToWorker::Job { payload, .. } = Codec::Bincode.read_to_worker(&body)?
+            && *payload == *b"poison"
+        {
+            death::by(how)
+        }
+        wire.answer(&body)?;
+    }
+    Ok(())
 }
 
 fn chatter() -> Result<(), Fault> {

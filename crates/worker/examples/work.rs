@@ -1,25 +1,34 @@
 //! Executes the commands in a job, which are separated by `;`, and replies with the payload.
 //!
 //! The commands are `sleep MS`, `spin US`, `fail TEXT`, `panic TEXT`, `segv`, `abort`, `exit N`,
-//! `hang`, `stop`, `leak`, `kill`, `die HOW`, `keep MIB`, `print TEXT`, `complain TEXT`, `big N`
+//! `hang`, `break` (every job after this one fails), `stop`, `leak`, `kill`, `die HOW`, `keep MIB`, `print TEXT`, `complain TEXT`, `big N`
 //! (replies with N bytes), `log PATH TEXT`, `once PATH` (fails if the file is empty, and writes to
-//! it) and `sh COMMAND`. Other words do nothing.
+//! it), `reserve MIB` (keeps memory, or fails), `release` (frees it) and `sh COMMAND`. Other words do nothing.
 
 #![expect(unsafe_code, reason = "causes a real segmentation fault")]
 
 use std::{
+    cell::RefCell,
     fs::OpenOptions,
     hint::{black_box, spin_loop},
     io::Write,
-    process, ptr, thread,
+    process, ptr,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
 mod death;
 
+/// Whether every job fails from now on, as if a connection were lost.
+static BROKEN: AtomicBool = AtomicBool::new(false);
+
 fn main() -> Result<(), worker::ServeError> {
     worker::serve(|job| {
         let words = job.text().map_err(|fault| fault.to_string())?;
+        if BROKEN.load(Ordering::Relaxed) {
+            return Err("the connection is closed".to_owned());
+        }
         let mut reply = words.as_bytes().to_vec();
         for word in words.split(';') {
             if let Some(other) = act(word.trim())? {
@@ -44,6 +53,7 @@ fn act(words: &str) -> Result<Option<Vec<u8>>, String> {
         "abort" => process::abort(),
         "exit" => process::exit(i32::try_from(number()?).unwrap_or(1)),
         "hang" => death::wait_for_ever(),
+        "break" => BROKEN.store(true, Ordering::Relaxed),
         // SAFETY: raise takes an integer.
         "stop" => unsafe {
             libc::raise(libc::SIGSTOP);
@@ -51,6 +61,8 @@ fn act(words: &str) -> Result<Option<Vec<u8>>, String> {
         "leak" => leak(),
         "kill" => death::by_signal(libc::SIGKILL),
         "die" => death::by(Some(rest)),
+        "reserve" => reserve(number()? << 20)?,
+        "release" => RESERVED.with_borrow_mut(Vec::clear),
         // Never freed.
         "keep" => _ = black_box(vec![1u8; usize::try_from(number()? << 20).unwrap_or(0)]).leak(),
         "print" => println!("{rest}"),
@@ -61,6 +73,20 @@ fn act(words: &str) -> Result<Option<Vec<u8>>, String> {
         _ => {}
     }
     Ok(None)
+}
+
+thread_local! {
+    static RESERVED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Allocates this number of bytes and keeps them, or fails as a runtime with exceptions does.
+fn reserve(bytes: u64) -> Result<(), String> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let mut block = Vec::new();
+    block.try_reserve_exact(bytes).map_err(|_| "MemoryError: out of memory".to_owned())?;
+    block.resize(bytes, 1);
+    RESERVED.with_borrow_mut(|blocks| blocks.push(block));
+    Ok(())
 }
 
 fn spin(duration: Duration) {

@@ -13,6 +13,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use pool::signal::Signal;
 use process::signals::die_by;
 use records::{LogLine, Snapshot, json};
+use serde::de::IgnoredAny;
 use supervisor::{
     control::{
         client::{self, ClientError, Found, Lines, Listing, RunEnd},
@@ -21,8 +22,6 @@ use supervisor::{
     model::{ControlCommand, WorkerName},
     run::status::OUTPUT_FAILED,
 };
-
-use serde::de::IgnoredAny;
 use text::{
     columns::wrap,
     escape::{is_obeyed, visible},
@@ -49,7 +48,7 @@ pub(super) enum Verb {
     Drain(Which),
     /// Stop a run; running jobs get the grace period, or none with --now
     Stop(Stop),
-    /// Kill and replace a worker; its job is retried without using up an attempt
+    /// Kill and replace a worker, without charging its job; or start the worker of an empty slot
     Kill(Kill),
     /// Replace a worker: a new one takes over, and the old one gets time to finish
     Restart(Restart),
@@ -132,9 +131,9 @@ pub(super) struct Logs {
 
 #[derive(Debug, Args)]
 pub(super) struct Scale {
-    /// The number of workers
-    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    workers: u32,
+    /// The number of workers; or +N or -N, to add or remove as many
+    #[arg(value_name = "N|+N|-N", value_parser = scale, allow_hyphen_values = true)]
+    change: ControlCommand,
 
     #[command(flatten)]
     which: Which,
@@ -262,9 +261,7 @@ fn perform(verb: Verb) -> Result<(), Fault> {
         Verb::Events(which) => {
             stream(find(&which)?.listen(Query::Events)?, |line| Ok(Some(record(line)?)))
         }
-        Verb::Scale(Scale { workers, which }) => {
-            perform_command(&which, ControlCommand::Scale { workers })
-        }
+        Verb::Scale(Scale { change, which }) => perform_command(&which, change),
         Verb::Drain(which) => perform_command(&which, ControlCommand::Drain),
         Verb::Stop(stop) => self::stop(&stop),
         Verb::Restart(Restart { worker, which }) => {
@@ -288,6 +285,16 @@ fn perform(verb: Verb) -> Result<(), Fault> {
         }
         Verb::Retry(Job { job, which }) => perform_command(&which, ControlCommand::Retry { job }),
     }
+}
+
+/// Parses a number of workers, or a change of it.
+fn scale(text: &str) -> Result<ControlCommand, String> {
+    let command = if text.starts_with(['+', '-']) {
+        text.parse().ok().filter(|by| *by != 0).map(|workers| ControlCommand::ScaleBy { workers })
+    } else {
+        text.parse().ok().filter(|to| *to > 0).map(|workers| ControlCommand::Scale { workers })
+    };
+    command.ok_or_else(|| "write how many workers, or by how many more or fewer: 4, +1, -1".into())
 }
 
 fn find(which: &Which) -> Result<Found, ClientError> {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use clap::Args;
-use pool::rules::{Halt, JobRules, Prefetch, Recycle, Restart, RetryOn, Roll};
+use pool::rules::{Halt, Intensity, JobRules, Prefetch, Recycle, Repeats, Restart, RetryOn, Roll};
 use process::spawn::lookup;
 use supervisor::{
     dry_run::dry_run,
@@ -197,16 +197,19 @@ impl Arguments {
         let (output, capture) = self.output(&mut faults);
         let halt = faults.take(self.rules.halt());
         let journal = faults.take(self.journaling.journal(&self.argv, self.set()));
+        self.rules.repeats_fault(None).into_iter().for_each(|fault| faults.add(fault));
         let argv = template.as_ref().and_then(Template::program).map(|word| vec![word.to_owned()]);
         let program = faults.take(self.program.to_program(argv.unwrap_or_default()));
         let all = source.zip(template).zip(halt).zip(journal).zip(program);
         let ((((source, template), halt), journal), program) = faults.or(all)?;
+        let repeats = journaling::repeats(self.rules.at_most_once, journal.as_ref());
         let (grace, stdin) = (self.program.grace, self.stdin);
         let (stop_signal, kill_scope) = (self.program.stop_signal, self.program.kill.into());
         let commands = CommandSettings { template, grace, stop_signal, kill_scope, stdin, capture };
         Ok(Settings {
             workers: self.program.workers.unwrap_or_else(Workers::auto),
             restart: Restart::Always,
+            intensity: Intensity::default(),
             roll: Roll::StartFirst,
             grace: grace + LAUNCHER_GRACE,
             stop_signal,
@@ -226,7 +229,7 @@ impl Arguments {
                 frame_bytes_max: FRAME_BYTES_MAX,
                 commands: Some(commands),
                 journal,
-                rules: self.to_rules(halt),
+                rules: self.to_rules(halt, repeats),
             }),
         })
     }
@@ -310,12 +313,13 @@ impl Arguments {
         set
     }
 
-    fn to_rules(&self, halt: Option<Halt>) -> JobRules {
+    fn to_rules(&self, halt: Option<Halt>, repeats: Repeats) -> JobRules {
         JobRules {
             retries: self.rules.retries.unwrap_or(0),
             retry_delay: self.rules.retry_delay(),
             retry_on: RetryOn { error: true, panic: true, timeout: true },
-            crash_retries: 1,
+            crash_retries: u32::from(!self.rules.at_most_once),
+            repeats,
             timeout: self.rules.timeout,
             deadline: self.rules.deadline,
             prefetch: Prefetch::Ahead,

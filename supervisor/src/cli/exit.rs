@@ -18,7 +18,7 @@ use supervisor::{
     },
     settings::Settings,
 };
-use text::units::show_duration;
+use text::units::{show_duration, show_size};
 
 use super::print::message;
 
@@ -59,26 +59,38 @@ fn not_a_worker(mute: Silence, settings: &Settings) -> String {
     let line: Vec<_> = argv.iter().map(|argument| argument.to_string_lossy()).collect();
     let name = line.first().map_or("", |name| name);
     let once = format!("to run it once per job: supervisor each {}", line.join(" "));
-    let silence = |timeout| {
-        format!("{name} said nothing for {timeout}: it does not speak the worker protocol")
-    };
+    let timeout = settings.jobs.as_ref().map(|jobs| jobs.rules.start_timeout);
+    let timeout = show_duration(timeout.unwrap_or_default());
+    let memory = settings
+        .program
+        .limits
+        .memory()
+        .map(|bytes| format!("; -m {} may be less than it needs to start", show_size(bytes)));
+    let memory = memory.unwrap_or_default();
     let problem = match mute {
         Silence::Ended(status) => {
             let signal = status.signal_text().map(|signal| format!(", {signal}"));
-            let is_cut_short = signal.is_some() || settings.program.limits.iter().count() > 0;
             let (code, signal) = (status.shell_code(), signal.unwrap_or_default());
             let ended = "without speaking the worker protocol";
-            // It may be a worker that a signal or a limit ended too early.
-            let doubt = if is_cut_short { "; if it is no worker" } else { "" };
-            format!("{name} ended (code {code}{signal}) {ended}{doubt}")
+            let problem = format!("{name} ended (code {code}{signal}) {ended}");
+            if status.is_success() {
+                problem
+            } else {
+                format!(
+                    "{problem}, whenever it was started for {timeout}: raise --start-timeout if what \
+                     it needs comes up later{memory}; if it is no worker"
+                )
+            }
         }
         Silence::Fault(ProtocolFault::Version(_)) => {
             let Silence::Fault(fault) = mute else { return String::new() };
             return format!("{name} is a worker of another version: {fault}; update the older one");
         }
         Silence::Fault(ProtocolFault::Silence) => {
-            let jobs = settings.jobs.as_ref();
-            silence(show_duration(jobs.map(|jobs| jobs.rules.start_timeout).unwrap_or_default()))
+            format!(
+                "{name} said nothing for {timeout}: it does not speak the worker protocol, or takes \
+                 longer to start: raise --start-timeout{memory}; if it is no worker"
+            )
         }
         Silence::Fault(fault) => format!(
             "{name} does not speak the worker protocol: {fault}; to check it: supervisor \

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use pool::rules::{JobRules, Prefetch, Recycle, RetryOn};
+use pool::rules::{JobRules, Prefetch, Recycle, RecycleFailures, RetryOn};
 use protocol::{codec::WIRE_BYTES_MAX, frame::FRAME_BYTES_MAX};
 use supervisor::settings::{JobSource, Jobs, Journal, Wire};
 use text::units::{parse_size, show_size};
@@ -77,6 +77,15 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = positive_duration, help_heading = WORKERS)]
     recycle_age: Option<Duration>,
 
+    /// Replace a worker by a fresh one once it has failed N different jobs in a row; auto, once
+    /// chance does not explain its failures because other workers succeed; or never [default: auto]
+    ///
+    /// With auto, 3 failures are enough beside many successes, and 14 if no other worker has
+    /// answered meanwhile. If every job fails everywhere, the workers are kept. A failure for want
+    /// of memory under --memory is enough, unless it is the worker's first job.
+    #[arg(long, value_name = "N", value_parser = failures, help_heading = WORKERS)]
+    recycle_failures: Option<RecycleFailures>,
+
     /// The longest message to or from a worker; with --wire lines, the longest line
     /// [default: 64M]
     #[arg(long, value_name = "SIZE", value_parser = frame_bytes, help_heading = WORKERS)]
@@ -114,6 +123,9 @@ impl Arguments {
         if self.rules.null && arguments.is_some() {
             faults.add("-0 has no meaning with :::, where each argument is a job");
         }
+        self.rules.repeats_fault(self.crash_retries).into_iter().for_each(|it| faults.add(it));
+        let repeats = journaling::repeats(self.rules.at_most_once, journal.as_ref());
+        let crash_retries = self.crash_retries.unwrap_or(u32::from(!self.rules.at_most_once));
         if self.wire() == Wire::Lines && self.start_timeout.is_some() {
             faults.add("--start-timeout has no meaning with --wire lines: there is no hello");
         }
@@ -134,7 +146,8 @@ impl Arguments {
                     retries: self.rules.retries.unwrap_or(0),
                     retry_delay: self.rules.retry_delay(),
                     retry_on: self.retry_on.unwrap_or(all),
-                    crash_retries: self.crash_retries.unwrap_or(1),
+                    crash_retries,
+                    repeats,
                     timeout: self.rules.timeout,
                     deadline: self.rules.deadline,
                     prefetch: self.depth.unwrap_or(Prefetch::Auto),
@@ -145,6 +158,7 @@ impl Arguments {
                         jobs: self.recycle_jobs.map(|jobs| u64::from(jobs.get())),
                         resident_bytes: self.recycle_rss,
                         age: self.recycle_age,
+                        failures: self.recycle_failures.unwrap_or_default(),
                     },
                 },
             })
@@ -213,6 +227,7 @@ impl Arguments {
             (rules.tag, "--tag", "each line has its worker's number in front"),
             (rules.retries.is_some(), "--retries", RESTART),
             (rules.retry_delay.is_some(), "--retry-delay", RESTART),
+            (rules.at_most_once, "--at-most-once", RESTART),
             (self.retry_on.is_some(), "--retry-on", RESTART),
             (self.crash_retries.is_some(), "--crash-retries", RESTART),
             (rules.timeout.is_some(), "--timeout", BOUND),
@@ -225,6 +240,7 @@ impl Arguments {
             (self.recycle_jobs.is_some(), "--recycle-jobs", ROLL),
             (self.recycle_rss.is_some(), "--recycle-rss", ROLL),
             (self.recycle_age.is_some(), "--recycle-age", ROLL),
+            (self.recycle_failures.is_some(), "--recycle-failures", RESTART),
             (self.max_frame.is_some(), "--max-frame", "its workers are sent nothing"),
             (has_journal, "--journal", "the ends of its workers are reported as they happen"),
         ];
@@ -239,6 +255,15 @@ impl Arguments {
 
 fn job_count(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| "write after how many jobs, at least 1: 1000, say".into())
+}
+
+fn failures(text: &str) -> Result<RecycleFailures, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(RecycleFailures::Auto),
+        _ if text == "never" => Ok(RecycleFailures::Never),
+        Ok(jobs @ 1..) => Ok(RecycleFailures::After(jobs)),
+        _ => Err("write auto, never, or after how many failed jobs in a row: 5, say".into()),
+    }
 }
 
 fn positive_size(text: &str) -> Result<u64, String> {

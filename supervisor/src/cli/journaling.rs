@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 #[cfg(feature = "journal")]
 use journal::resume::DIRECTORY;
-use pool::limits::{Limits, Resource, UNLIMITED};
+use pool::{
+    limits::{Limits, Resource, UNLIMITED},
+    rules::Repeats,
+};
 use supervisor::settings::Journal;
 #[cfg(feature = "journal")]
 use supervisor::settings::{OnLost, Sync};
@@ -15,6 +18,7 @@ use super::{program, rules};
 const JOURNAL: &str = "Journal";
 /// Key under which the settings of a run record the verb.
 pub(super) const VERB: &str = "supervisor";
+const AT_MOST_ONCE: &str = "--at-most-once";
 
 #[derive(Debug, Args)]
 #[group(skip)]
@@ -37,9 +41,9 @@ pub(super) struct Arguments {
     #[arg(long, requires = "journal", help_heading = JOURNAL)]
     retry_failed: bool,
 
-    /// What becomes of jobs that may have been running when the supervisor died: rerun; or fail,
-    /// for jobs that must not run twice, in which case no job begins before its start is recorded
-    /// [default: rerun]
+    /// What becomes of jobs that may have been running when the supervisor died, or that the end of
+    /// the run interrupted: rerun; or fail, for jobs that a later run must not begin again, in which
+    /// case no job begins before its start is recorded [default: rerun]
     #[arg(long, value_name = "WHAT", value_enum, requires = "journal", help_heading = JOURNAL)]
     on_lost: Option<OnLostArgument>,
 
@@ -70,6 +74,12 @@ impl Arguments {
         program: &[OsString],
         mut set: Set,
     ) -> Result<Option<Journal>, &'static str> {
+        let is_once = set.0.contains_key(AT_MOST_ONCE);
+        let reruns = matches!(self.on_lost, Some(OnLostArgument::Rerun));
+        if is_once && (reruns || self.retry_failed) {
+            return Err("--at-most-once begins no job twice: leave out --retry-failed and \
+                        --on-lost rerun");
+        }
         let directory = std::env::current_dir().ok();
         set.put(DIRECTORY, directory.as_ref().map(|directory| directory.to_string_lossy()));
         Ok(self.journal.clone().map(|file| Journal {
@@ -81,6 +91,7 @@ impl Arguments {
             },
             retry_failed: self.retry_failed,
             on_lost: match self.on_lost {
+                None if is_once => OnLost::Fail,
                 None | Some(OnLostArgument::Rerun) => OnLost::Rerun,
                 Some(OnLostArgument::Fail) => OnLost::Fail,
             },
@@ -124,6 +135,7 @@ impl Set {
         set.put("--cwd", program.cwd.as_ref().map(|directory| directory.to_string_lossy()));
         set.put("--retries", rules.retries.map(|retries| retries.to_string()));
         set.put("--timeout", rules.timeout.map(time));
+        set.flag(AT_MOST_ONCE, rules.at_most_once);
         set
     }
 
@@ -138,6 +150,22 @@ impl Set {
     pub(super) fn flag(&mut self, flag: &str, is_given: bool) {
         self.put(flag, is_given.then_some(""));
     }
+}
+
+/// Returns whether a job that was begun and did not end may be run again.
+#[cfg(feature = "journal")]
+pub(super) fn repeats(at_most_once: bool, journal: Option<&Journal>) -> Repeats {
+    match journal.map(|journal| journal.on_lost) {
+        _ if at_most_once => Repeats::Never,
+        Some(OnLost::Fail) => Repeats::ThisRunOnly,
+        Some(OnLost::Rerun) | None => Repeats::Allowed,
+    }
+}
+
+/// Returns whether a job that was begun and did not end may be run again.
+#[cfg(not(feature = "journal"))]
+pub(super) fn repeats(at_most_once: bool, _: Option<&Journal>) -> Repeats {
+    if at_most_once { Repeats::Never } else { Repeats::Allowed }
 }
 
 /// Returns the arguments that give these options again.

@@ -51,6 +51,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = RULES)]
     pub(super) retry_delay: Option<Duration>,
 
+    /// Begin no job twice: a job that was begun and did not end has failed, whatever the reason.
+    /// With --journal, no later run begins it again either
+    #[arg(long, help_heading = RULES)]
+    pub(super) at_most_once: bool,
+
     /// How long an attempt may take
     #[arg(long, value_name = "TIME", value_parser = positive_duration, help_heading = RULES)]
     pub(super) timeout: Option<Duration>,
@@ -84,6 +89,15 @@ impl Arguments {
 
     pub(super) fn retry_delay(&self) -> Duration {
         self.retry_delay.unwrap_or(RETRY_DELAY)
+    }
+
+    /// Returns the fault of options that would begin a job twice, if `--at-most-once` forbids that.
+    pub(super) fn repeats_fault(&self, crash_retries: Option<u32>) -> Option<&'static str> {
+        let repeats =
+            self.retries.is_some_and(|it| it > 0) || crash_retries.is_some_and(|it| it > 0);
+        (self.at_most_once && repeats).then_some(
+            "--at-most-once begins no job twice: leave out --retries and --crash-retries",
+        )
     }
 
     /// Returns the condition that stops the run early, if there is one.

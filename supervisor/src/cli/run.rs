@@ -1,12 +1,12 @@
 //! `supervisor run`: runs copies of a program, or workers that process jobs.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
-use pool::rules::{Restart, Roll};
+use pool::rules::{Intensity, Restart, Roll};
 use supervisor::settings::{Output, Settings, Workers};
 
-use super::{jobs, journaling, program, refusal::Faults, views};
+use super::{jobs, journaling, program, refusal::Faults, rules::positive_duration, views};
 
 /// Run copies of a program, side by side, each in a process of its own; with jobs, workers that
 /// do them.
@@ -32,11 +32,21 @@ pub(super) struct Arguments {
 
     /// When a worker that ended is started again
     ///
-    /// At once if it had been up for a second; else after 100 ms, twice as long each time, to
-    /// 30 s. After ten such deaths without a life of 30 s between them its slot is given up.
+    /// At once if it had been ready; after a crash that follows another, or comes before it was
+    /// ready, after 100 ms, twice as long each time, to 30 s. At too many crashes its slot is given
+    /// up: see --restart-intensity. An end with success is no crash, nor is a kill from outside.
     /// [default: never; with jobs always]
     #[arg(long, value_name = "WHEN", value_enum)]
     restart: Option<RestartArgument>,
+
+    /// Give a slot up at the Nth crash of its workers within --restart-period. scale, kill and HUP
+    /// start it again [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    restart_intensity: Option<u32>,
+
+    /// The time within which --restart-intensity counts crashes [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    restart_period: Option<Duration>,
 
     /// How HUP replaces the workers, one by one: the new one ready before the old one is asked
     /// to stop, or the old one gone before the new one starts [default: start-first]
@@ -133,6 +143,7 @@ impl Arguments {
         let jobs = faults.take(self.jobs.to_jobs(on_command_line, journal.flatten()));
         let restart = self.restart(has_jobs, &mut faults);
         let roll = self.roll(restart, &mut faults);
+        let intensity = self.intensity(restart, &mut faults);
         let output = self.output(has_jobs, &mut faults);
         let (grace, stop_signal) = (self.program.grace, self.program.stop_signal);
         let (kill_scope, workers) = (self.program.kill.into(), self.program.workers);
@@ -143,6 +154,7 @@ impl Arguments {
                 false => Workers::ONE,
             }),
             restart,
+            intensity,
             roll,
             grace,
             stop_signal,
@@ -170,6 +182,21 @@ impl Arguments {
             None | Some(RestartArgument::Never) => Restart::Never,
             Some(RestartArgument::OnFailure) => Restart::OnFailure,
             Some(RestartArgument::Always) => Restart::Always,
+        }
+    }
+
+    fn intensity(&self, restart: Restart, faults: &mut Faults) -> Intensity {
+        let is_given = self.restart_intensity.is_some() || self.restart_period.is_some();
+        if is_given && restart == Restart::Never {
+            faults.add(
+                "--restart-intensity and --restart-period have no meaning here: workers are \
+                 started again only under --restart on-failure or always",
+            );
+        }
+        let default = Intensity::default();
+        Intensity {
+            crashes: self.restart_intensity.unwrap_or(default.crashes),
+            period: self.restart_period.unwrap_or(default.period),
         }
     }
 

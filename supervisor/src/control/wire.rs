@@ -126,11 +126,11 @@ mod tests {
             serde_json::to_string(&answer).unwrap(),
             r#"{"error":"no_such_worker","worker":{"slot":9,"generation":null},"live":[],"message":"there is no worker w9: there are none"}"#
         );
-        let done = Done::Scaled { workers: 3 };
+        let done = Done::Scaled { before: 2, workers: 3 };
         let answer = Answer::Ok { ok: WithMessage::from(&done) };
         assert_eq!(
             serde_json::to_string(&answer).unwrap(),
-            r#"{"ok":{"done":"scaled","workers":3,"message":"3 workers from now on"}}"#
+            r#"{"ok":{"done":"scaled","before":2,"workers":3,"message":"2 -> 3 workers from now on"}}"#
         );
     }
 

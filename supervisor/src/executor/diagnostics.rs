@@ -1,6 +1,9 @@
 //! Samples the memory and the activity of workers for the pool.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use pool::{Input, MemorySample, event::WorkerId, hang::Hang};
 use process::{
@@ -57,6 +60,14 @@ impl Diagnostics {
         let samples = workers.map(sample).collect();
         let took = thread_cpu_time().saturating_sub(before);
         Input::MemorySampled { samples, took }
+    }
+
+    /// The time for which a worker, or a process below it, has waited for a processor.
+    pub(super) fn unserved(pid: i32) -> Duration {
+        /// Below this, the worker itself has hardly waited, and a process below it may have.
+        const NOTABLE: Duration = Duration::from_millis(100);
+        let own = Tree::usage_of(pid).longest_wait();
+        if own >= NOTABLE { own } else { Tree::of(pid, true).usage().longest_wait() }
     }
 
     /// Samples what a worker's processes do and how much they have used. The first sample of a job

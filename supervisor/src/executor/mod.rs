@@ -196,6 +196,10 @@ impl Executor {
                     input.into_iter().for_each(|input| self.events.push(input));
                 }
             }
+            Action::ExamineStart(worker) => {
+                let unserved = self.pid(*worker).map(Diagnostics::unserved).unwrap_or_default();
+                self.events.push(Input::StartExamined { worker: *worker, unserved });
+            }
             Action::Requeued { .. } | Action::Emit(_) => {}
         }
     }

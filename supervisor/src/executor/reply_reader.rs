@@ -20,8 +20,12 @@ use crate::sink::{Origin, Outlet, Stream};
 use pool::{Memory, News, Remains, Reply, event::WorkerId, exit::Pipe};
 use process::proc;
 
-/// Shortest time between two memory samples of a worker that runs short jobs.
-const MEMORY_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
+/// The times between two memory samples of a worker that runs short jobs and is recycled at a size:
+/// the closer it is to that size, the sooner it is looked at again.
+const SAMPLE_INTERVAL_MIN: Duration = Duration::from_millis(2);
+const SAMPLE_INTERVAL_MAX: Duration = Duration::from_millis(100);
+/// The highest growth of memory, in bytes per second.
+const GROWTH: u64 = 6 << 30;
 /// Service time, in nanoseconds, from which every job is followed by a memory sample. A sample
 /// costs about 20 us, which is 0.2 % of such a job.
 const LONG_JOB_NS: u64 = 10_000_000;
@@ -41,16 +45,17 @@ pub(super) struct Channels {
 /// The task that reads from one worker.
 pub(super) struct ReplyReader {
     channels: Channels,
-    /// Whether a limit or a recycling rule depends on the worker's memory.
-    watches_memory: bool,
-    memory_sampled_at: Option<Instant>,
+    /// The resident memory at which the worker is recycled, in bytes.
+    recycle_bytes: Option<u64>,
+    /// When its memory is sampled next, if a rule depends on it.
+    sample_at: Option<Instant>,
     progress: ProgressNews,
 }
 
 impl ReplyReader {
-    pub(super) fn new(channels: Channels, watches_memory: bool) -> Self {
+    pub(super) fn new(channels: Channels, recycle_bytes: Option<u64>) -> Self {
         let progress = ProgressNews::default();
-        Self { channels, watches_memory, memory_sampled_at: None, progress }
+        Self { channels, recycle_bytes, sample_at: None, progress }
     }
 
     /// Forwards messages until the worker closes its reply pipe or violates the protocol.
@@ -94,6 +99,10 @@ impl ReplyReader {
     }
 
     fn forward(&mut self, mut received: Received) {
+        // What the worker has at its hello is what its growth is compared with.
+        let says_hello = received.hello.is_some();
+        let at_first = self.recycle_bytes.filter(|_| says_hello);
+        let at_first = at_first.and_then(|max| self.sample_at_size(max));
         let Channels { connection, output, news, .. } = &self.channels;
         // While the connection still knows the jobs that have now been answered.
         output.iter().for_each(|stream| stream.catch_up());
@@ -113,6 +122,10 @@ impl ReplyReader {
             // Output from before the hello belongs to no job.
             output.iter().for_each(|stream| stream.clear_tail());
             news.send(News::Hello(abilities));
+            if at_first.is_some() {
+                let (replies, memory, printed) = (Vec::new(), at_first, false);
+                news.send(News::Replies { replies, memory, printed });
+            }
         }
         if !received.replies.is_empty() {
             connection.answered(received.replies.len());
@@ -124,18 +137,30 @@ impl ReplyReader {
         }
     }
 
-    /// Samples the worker's memory after each long job, and at most every
-    /// [`MEMORY_SAMPLE_INTERVAL`] after short jobs if a rule depends on it.
+    /// Samples the worker's memory after each long job, and after short jobs if it may have reached
+    /// the size at which it is recycled.
     fn sample_memory(&mut self, replies: &[Reply]) -> Option<Memory> {
         let is_long = replies.last().is_some_and(|reply| reply.service_ns >= LONG_JOB_NS);
-        let sampled_at = self.memory_sampled_at;
-        let is_recent = || sampled_at.is_some_and(|at| at.elapsed() < MEMORY_SAMPLE_INTERVAL);
-        if !is_long && (!self.watches_memory || is_recent()) {
-            return None;
+        match self.recycle_bytes {
+            None => is_long.then(|| self.memory()).flatten(),
+            Some(max) => {
+                let is_due = || self.sample_at.is_none_or(|at| at <= Instant::now());
+                if is_long || is_due() { self.sample_at_size(max) } else { None }
+            }
         }
-        if self.watches_memory {
-            self.memory_sampled_at = Some(Instant::now());
-        }
+    }
+
+    /// Samples the worker's memory, and decides from the room below `max` when to sample it again.
+    fn sample_at_size(&mut self, max: u64) -> Option<Memory> {
+        let memory = self.memory()?;
+        let room = max.saturating_sub(memory.resident_bytes);
+        let interval = Duration::from_micros(room.saturating_mul(1_000_000) / GROWTH);
+        let interval = interval.clamp(SAMPLE_INTERVAL_MIN, SAMPLE_INTERVAL_MAX);
+        self.sample_at = Some(Instant::now() + interval);
+        Some(memory)
+    }
+
+    fn memory(&self) -> Option<Memory> {
         let pid = self.channels.connection.owner_of_jobs(self.channels.pid);
         let [resident_bytes, peak_bytes] = proc::memory(pid)?;
         Some(Memory { resident_bytes, peak_bytes })

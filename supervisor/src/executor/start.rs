@@ -50,7 +50,7 @@ pub(super) struct Starter {
     kill_scope: KillScope,
     /// `None` if the workers take no jobs.
     pub(super) line: Option<Line>,
-    watches_memory: bool,
+    recycle_bytes: Option<u64>,
     /// What launchers run; `None` if the workers are the user's program.
     commands: Option<CommandSettings>,
     outlet: Rc<Outlet>,
@@ -77,7 +77,7 @@ impl Starter {
                 is_launcher: jobs.commands.is_some(),
                 buffer: read_buffer(),
             }),
-            watches_memory: jobs.is_some_and(Jobs::watches_memory),
+            recycle_bytes: jobs.and_then(Jobs::recycle_bytes),
             commands: jobs.and_then(|jobs| jobs.commands.clone()),
             outlet,
             oom: Rc::default(),
@@ -133,7 +133,7 @@ impl Starter {
             connection,
             outlet: Rc::clone(&self.outlet),
             memory_limited: self.program.limits.memory().is_some(),
-            watches_memory: self.watches_memory,
+            recycle_bytes: self.recycle_bytes,
             oom: Rc::clone(&self.oom),
             news,
             orphans: self.orphans.clone(),

@@ -49,6 +49,7 @@ fn settings(argv: &[&str]) -> Settings {
         },
         workers: Workers::ONE,
         restart: Restart::Never,
+        intensity: pool::rules::Intensity::default(),
         roll: Roll::StartFirst,
         grace: Duration::from_secs(5),
         stop_signal: Signal::TERM,

@@ -51,7 +51,7 @@ pub(super) struct WorkerTask {
     /// Whether a memory limit applies, which makes the end of the output evidence.
     pub(super) memory_limited: bool,
     /// Whether a limit or a recycling rule depends on the worker's memory.
-    pub(super) watches_memory: bool,
+    pub(super) recycle_bytes: Option<u64>,
     pub(super) oom: Rc<OomWatch>,
     pub(super) news: Rc<NewsSender>,
     /// `None` where processes that the worker leaves behind are left alone.
@@ -84,7 +84,7 @@ impl WorkerTask {
                     let (output, news) = (output.clone(), Rc::clone(&news));
                     Channels { worker, pid, connection, output, outlet, news }
                 });
-                supervise(&process, &output, channels, self.watches_memory, &self.oom).await
+                supervise(&process, &output, channels, self.recycle_bytes, &self.oom).await
             }
             Err(fault) => {
                 // The process has reported the fault and exits at once, or is dead already.
@@ -113,12 +113,12 @@ async fn supervise(
     process: &Process,
     output: &[Rc<OutputStream>; 2],
     channels: Option<Channels>,
-    watches_memory: bool,
+    recycle_bytes: Option<u64>,
     oom: &OomWatch,
 ) -> (ProcessEnd, Remains) {
     let reader = channels
         .clone()
-        .map(|channels| spawn_local(ReplyReader::new(channels, watches_memory).run()));
+        .map(|channels| spawn_local(ReplyReader::new(channels, recycle_bytes).run()));
     let [stdout, stderr] = output;
     let exit = loop {
         tokio::select! {

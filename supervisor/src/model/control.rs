@@ -19,7 +19,7 @@ pub enum ControlCommand {
         #[serde(default)]
         now: bool,
     },
-    /// Kill a worker.
+    /// Kill a worker, or start the worker of a slot that has none.
     Kill {
         /// The worker to kill.
         worker: WorkerName,
@@ -79,6 +79,11 @@ pub enum Done {
         /// Without a grace period.
         now: bool,
     },
+    /// The worker of a slot that had none is started.
+    Started {
+        /// The slot.
+        worker: WorkerName,
+    },
     /// These workers were killed.
     Killed {
         /// The workers, with their generations.
@@ -119,6 +124,8 @@ pub enum Done {
     },
     /// The number of workers changes.
     Scaled {
+        /// The number of workers until now.
+        before: u32,
         /// The number of workers from now on.
         workers: u32,
     },
@@ -143,8 +150,11 @@ impl fmt::Display for Done {
                 write!(f, "job {job} is ended, on {worker}")
             }
             Self::Retried { job } => write!(f, "job {job} is done again"),
-            Self::Scaled { workers: 1 } => f.write_str("1 worker from now on"),
-            Self::Scaled { workers } => write!(f, "{workers} workers from now on"),
+            Self::Started { worker } => write!(f, "{worker} is started again"),
+            Self::Scaled { before, workers: 1 } => write!(f, "{before} -> 1 worker from now on"),
+            Self::Scaled { before, workers } => {
+                write!(f, "{before} -> {workers} workers from now on")
+            }
         }
     }
 }

@@ -79,6 +79,32 @@ pub enum State {
     Unkillable,
 }
 
+/// Why a slot has no worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Vacancy {
+    /// It has one.
+    None,
+    /// It waits for its next start.
+    Waiting,
+    /// Its workers crashed too often.
+    GivenUp,
+    /// Any other reason.
+    Empty,
+}
+
+impl SlotView {
+    /// Why the slot has no worker.
+    #[must_use]
+    pub fn vacancy(&self) -> Vacancy {
+        match self.last.as_ref().map(|last| last.next) {
+            _ if !self.live.is_empty() => Vacancy::None,
+            Some(Next::Restart(_)) => Vacancy::Waiting,
+            Some(Next::GaveUp) => Vacancy::GivenUp,
+            _ => Vacancy::Empty,
+        }
+    }
+}
+
 impl Board {
     /// The board of a run with this many slots in which nothing has happened.
     #[must_use]
@@ -210,6 +236,12 @@ impl Board {
             Event::Resumed => self.is_paused = false,
             Event::RollCancelled { .. } | Event::StillSilent { .. } | Event::Retried { .. } => {}
         }
+    }
+
+    /// The number of slots that were given up.
+    #[must_use]
+    pub fn given_up(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.vacancy() == Vacancy::GivenUp).count()
     }
 
     fn end(&mut self, ended: &Ended) {

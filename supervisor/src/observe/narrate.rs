@@ -13,7 +13,7 @@ use pool::{
     exit::{Cause, Status, StopReason},
     job::{Attempt, AttemptEnd, JobEnd, Outcome},
     limits::{Limits, Resource},
-    rules::Restart,
+    rules::{Intensity, Restart},
 };
 use records::words::{self, describe, failure};
 use text::escape::visible;
@@ -65,13 +65,13 @@ pub fn line(event: &Event, settings: &Settings) -> Option<String> {
     Some(format!("supervisor: {text}\n"))
 }
 
-/// The line for a job that failed; `None` for one that succeeded or was not run. `why` replaces the
-/// recorded reason by a better one.
+/// The line for a job that failed; `None` for one that succeeded, was interrupted or was not run.
+/// `why` replaces the recorded reason by a better one.
 #[must_use]
 pub fn outcome(outcome: &Outcome, why: Option<String>, runs_commands: bool) -> Option<String> {
     let id = outcome.id;
     let text = match &outcome.end {
-        JobEnd::Ok(_) | JobEnd::NotRun => return None,
+        JobEnd::Ok(_) | JobEnd::Interrupted | JobEnd::NotRun => return None,
         JobEnd::TooLong { bytes, cap } => {
             let remedy = match runs_commands {
                 true => "give the command the name of a file",
@@ -153,7 +153,12 @@ fn end(ended: &Ended, settings: &Settings) -> Option<String> {
     let is_news = match (ended.next, ended.cause) {
         _ if left.is_some() => true,
         // The end of the run says this once, or the table does.
-        (Next::Done, Cause::CouldNotStart(_) | Cause::AskedToStop(_)) => false,
+        (Next::Done, Cause::CouldNotStart(_)) => false,
+        // The table has every end; a run with jobs has none, and says who did not end by itself.
+        (Next::Done, Cause::AskedToStop(asked)) => {
+            let is_wanted = matches!(asked.why, StopReason::Killed | StopReason::Cancelled);
+            asked.killed && !is_wanted && settings.jobs.is_some()
+        }
         // A planned replacement is no news.
         (_, Cause::AskedToStop(asked)) if is_planned(asked.why) && !asked.killed => false,
         (Next::Done, _) => settings.restart != Restart::Never || hint.is_some(),
@@ -177,7 +182,15 @@ fn end(ended: &Ended, settings: &Settings) -> Option<String> {
         }
         Next::Replaced => text.push_str("; its successor has the slot"),
         Next::NotNeeded => text.push_str("; its predecessor keeps the slot"),
-        Next::GaveUp => text.push_str("; given up: ten died before they were ready"),
+        Next::GaveUp => {
+            let Intensity { crashes, period } = settings.intensity;
+            let _ = write!(
+                text,
+                "; given up after {crashes} crashes within {}: supervisor kill w{} starts it again",
+                show_duration(period),
+                ended.worker.slot
+            );
+        }
         Next::Done => {}
     }
     if let Some(hint) = hint {

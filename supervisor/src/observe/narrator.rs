@@ -55,7 +55,7 @@ impl Narrator {
             return None;
         }
         let mut lines = None;
-        if !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::NotRun) {
+        if !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::Interrupted | JobEnd::NotRun) {
             let runs_commands = self.starts.is_some();
             let why = match start {
                 Some(Report::Now(reason)) => Some(reason),

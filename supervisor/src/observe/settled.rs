@@ -29,8 +29,13 @@ pub struct Settled {
     service: Histogram,
     failures: VecDeque<Arc<Failed>>,
     failures_seen: u64,
+    /// The first jobs that the end of the run interrupted.
+    interrupted: Vec<u64>,
     cut: u64,
 }
+
+/// The number of interrupted jobs whose numbers are kept.
+const KEPT_INTERRUPTED: usize = 16;
 
 /// A job that failed, without the parts that no view shows.
 #[derive(Clone, Debug)]
@@ -92,6 +97,10 @@ impl Settled {
             self.cut += u64::from(is_cut(outcome));
             if is_failure(outcome) {
                 self.keep(now, outcome);
+            } else if outcome.end == JobEnd::Interrupted
+                && self.interrupted.len() < KEPT_INTERRUPTED
+            {
+                self.interrupted.push(outcome.id);
             }
         }
     }
@@ -134,6 +143,12 @@ impl Settled {
         [(names::OK, ok)].into_iter().chain(others)
     }
 
+    /// The numbers of the first jobs that the end of the run interrupted.
+    #[must_use]
+    pub fn interrupted(&self) -> &[u64] {
+        &self.interrupted
+    }
+
     /// The durations of attempts.
     #[must_use]
     pub fn service(&self) -> &Histogram {
@@ -153,9 +168,9 @@ impl Settled {
     }
 }
 
-/// Whether the job failed. A job that the run never started is no failure.
+/// Whether the job failed. A job that the run never started or did not end is no failure.
 fn is_failure(outcome: &Outcome) -> bool {
-    !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::NotRun)
+    !matches!(outcome.end, JobEnd::Ok(_) | JobEnd::Interrupted | JobEnd::NotRun)
 }
 
 /// Whether a part of the job's output was left out.

@@ -8,16 +8,18 @@ use pool::event::Tally;
 
 /// What a run has not done in full.
 #[derive(Clone, Copy, Default, Debug)]
-pub struct Partial {
+pub struct Partial<'a> {
     /// The input was not read to its end, so it may hold more jobs.
     pub input: bool,
     /// The number of jobs of whose output a part was left out.
     pub outputs: u64,
+    /// The numbers of the first jobs that the end of the run interrupted.
+    pub interrupted: &'a [u64],
 }
 
-/// The final summary, with its newline.
+/// The final summary, with its newline, and a line with the numbers of interrupted jobs.
 #[must_use]
-pub fn summary(jobs: Tally, partial: Partial, took: Duration) -> String {
+pub fn summary(jobs: Tally, partial: Partial<'_>, took: Duration) -> String {
     let mut text = match jobs.accepted {
         1 => "1 job: ".into(),
         count => format!("{count} jobs: "),
@@ -26,6 +28,7 @@ pub fn summary(jobs: Tally, partial: Partial, took: Duration) -> String {
         (jobs.ok, "ok"),
         (jobs.failed, "failed"),
         (jobs.crashed, "quarantined"),
+        (jobs.interrupted, "interrupted"),
         (jobs.not_run, "not run"),
     ];
     let ends = ends.into_iter().enumerate().filter(|(nth, (count, _))| *nth == 0 || *count > 0);
@@ -41,6 +44,13 @@ pub fn summary(jobs: Tally, partial: Partial, took: Duration) -> String {
         let _ = write!(text, "; {} tried again", jobs.retried);
     }
     let _ = writeln!(text, "; {}{}", show_duration(took), rate(jobs, took));
+    let interrupted = partial.interrupted;
+    if !interrupted.is_empty() {
+        let numbers: Vec<_> = interrupted.iter().map(u64::to_string).collect();
+        let others = jobs.interrupted.saturating_sub(interrupted.len() as u64);
+        let others = if others > 0 { format!(" and {others} more") } else { String::new() };
+        let _ = writeln!(text, "supervisor: interrupted: job {}{others}", numbers.join(", "));
+    }
     text
 }
 
@@ -52,6 +62,7 @@ pub fn standing(jobs: Tally, running: usize) -> String {
         (jobs.failed, "failed"),
         (jobs.crashed, "quarantined"),
         (jobs.retried, "tried again"),
+        (jobs.interrupted, "interrupted"),
         (jobs.not_run, "not run"),
         (running, "running"),
         (jobs.in_flight - running, "waiting in workers"),
@@ -106,6 +117,12 @@ mod tests {
         let stopped = Tally { not_run: 2, ..tally(3, 1, 0, 0) };
         let text = "3 jobs: 1 ok, 2 not run; input not read to its end; 1 with a part of the output \
                      left out; 2 s, 0.5/s\n";
-        assert_eq!(summary(stopped, Partial { input: true, outputs: 1 }, took), text);
+        let partial = Partial { input: true, outputs: 1, interrupted: &[] };
+        assert_eq!(summary(stopped, partial, took), text);
+        let stopped = Tally { interrupted: 3, ..tally(4, 1, 0, 0) };
+        let text = "4 jobs: 1 ok, 3 interrupted; 2 s, 0.5/s\n\
+                    supervisor: interrupted: job 2, 3 and 1 more\n";
+        let partial = Partial { interrupted: &[2, 3], ..Partial::default() };
+        assert_eq!(summary(stopped, partial, took), text);
     }
 }

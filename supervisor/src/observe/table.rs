@@ -7,7 +7,7 @@ use text::{
     units::show_duration,
 };
 
-use super::board::{Board, Live, SlotView, State};
+use super::board::{Board, Live, SlotView, State, Vacancy};
 use pool::event::{Ended, WorkerId};
 use records::words::why;
 
@@ -34,7 +34,7 @@ pub fn table(board: &Board, jobs: &HashMap<WorkerId, u64>, width: Option<usize>)
 fn rows(slot: &SlotView, jobs: &HashMap<WorkerId, u64>) -> Vec<Cells> {
     match &slot.last {
         _ if !slot.live.is_empty() => slot.live.iter().map(|row| live(row, jobs)).collect(),
-        Some(last) => vec![ended(last)],
+        Some(last) => vec![ended(last, slot.vacancy())],
         None => vec![cells(format!("w{}", slot.slot), None, "starting")],
     }
 }
@@ -49,8 +49,9 @@ fn live(live: &Live, jobs: &HashMap<WorkerId, u64>) -> Cells {
     cells(live.worker.to_string(), Some(live.pid), &format!("{state}{job}"))
 }
 
-fn ended(ended: &Ended) -> Cells {
-    let mut cells = cells(ended.worker.to_string(), ended.pid, &why(ended));
+fn ended(ended: &Ended, vacancy: Vacancy) -> Cells {
+    let given_up = if vacancy == Vacancy::GivenUp { ", given up" } else { "" };
+    let mut cells = cells(ended.worker.to_string(), ended.pid, &(why(ended) + given_up));
     if let Some(evidence) = &ended.evidence {
         cells[2] = evidence.status.shell_code().to_string();
         cells[4] = show_duration(evidence.wall);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    board::{Board, Live, SlotView, State},
+    board::{Board, Live, SlotView, State, Vacancy},
     histogram::Histogram,
     settled::{Counts, Failed},
 };
@@ -96,6 +96,7 @@ impl View {
             state: self.state().into(),
             status: self.end.map(Into::into),
             why: board.stopping().map(words::shutdown),
+            workers_wanted: board.workers(),
             workers: board.slots().iter().flat_map(|slot| rows(slot, &running, board)).collect(),
             jobs: Jobs {
                 total: self.total,
@@ -141,7 +142,7 @@ fn rows(slot: &SlotView, running: &HashMap<WorkerId, &RunningJob>, board: &Board
     let last = slot.last.as_ref().map(last);
     let row = |live: &Live| Worker {
         id: WorkerRef::new(live.worker, Some(live.pid)),
-        state: state(Some(live.state)).into(),
+        state: state(live.state).into(),
         started_ms: Some(live.since.into()),
         memory_bytes: live.memory_bytes,
         job: running.get(&live.worker).map(|job| CurrentJob {
@@ -160,18 +161,28 @@ fn rows(slot: &SlotView, running: &HashMap<WorkerId, &RunningJob>, board: &Board
     let generation = last.as_ref().map_or(0, |last| last.generation);
     let id = WorkerRef { worker: slot.slot, generation, pid: None };
     let (started_ms, memory_bytes, job) = (None, None, None);
-    vec![Worker { id, state: state(None).into(), started_ms, memory_bytes, job, restarts, last }]
+    let state = vacancy(slot.vacancy()).into();
+    vec![Worker { id, state, started_ms, memory_bytes, job, restarts, last }]
 }
 
 /// One of [`names::WORKER_STATES`].
-fn state(state: Option<State>) -> &'static str {
-    let [running, ready, stopping, unkillable, empty] = names::WORKER_STATES;
+fn state(state: State) -> &'static str {
+    let [running, ready, stopping, unkillable, ..] = names::WORKER_STATES;
     match state {
-        Some(State::Running) => running,
-        Some(State::Ready) => ready,
-        Some(State::Stopping) => stopping,
-        Some(State::Unkillable) => unkillable,
-        None => empty,
+        State::Running => running,
+        State::Ready => ready,
+        State::Stopping => stopping,
+        State::Unkillable => unkillable,
+    }
+}
+
+/// One of [`names::WORKER_STATES`].
+fn vacancy(vacancy: Vacancy) -> &'static str {
+    let [.., waiting, given_up, empty] = names::WORKER_STATES;
+    match vacancy {
+        Vacancy::Waiting => waiting,
+        Vacancy::GivenUp => given_up,
+        Vacancy::None | Vacancy::Empty => empty,
     }
 }
 

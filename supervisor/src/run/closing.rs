@@ -192,8 +192,10 @@ impl<E: Perform> Run<E> {
         }
         let is_whole = !self.edges.input.source.as_mut().is_some_and(Source::has_more);
         let wants_output = self.settings.output != Output::None;
-        let outputs = if wants_output { self.views.board.settled().cut() } else { 0 };
-        let partial = Partial { input: !is_whole, outputs };
+        let settled = self.views.board.settled();
+        let outputs = if wants_output { settled.cut() } else { 0 };
+        let interrupted = settled.interrupted();
+        let partial = Partial { input: !is_whole, outputs, interrupted };
         let mut text = summary(self.views.board.jobs(), partial, took);
         if let Some(recording) = &mut self.edges.recording {
             text += &recording.take_withheld().unwrap_or_default();

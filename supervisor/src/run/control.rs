@@ -4,7 +4,10 @@ use super::{Perform, Run, views::RunEvent};
 use crate::{
     executor::Executor,
     model::{ControlCommand, Done, Refusal, WorkerName},
-    observe::settled::KEPT_INPUT_BYTES,
+    observe::{
+        board::{Live, State, Vacancy},
+        settled::KEPT_INPUT_BYTES,
+    },
     settings::Workers,
 };
 use pool::{
@@ -47,9 +50,42 @@ impl<E: Perform> Run<E> {
         (Done::Stopping { now }, Some(asked(ending)))
     }
 
+    /// Kills one worker for each name. Of two in a slot, it is the one that is needed less: the slot
+    /// stays served. A slot without a worker that was given up, or waits for its next start, is
+    /// started.
     fn kill(&mut self, names: &[WorkerName]) -> Performed {
-        let workers = self.live(names)?;
+        if let [name] = names
+            && self.is_vacant(*name)
+        {
+            self.check_goes_on()?;
+            return Ok((Done::Started { worker: *name }, Some(Input::StartSlot(name.slot))));
+        }
+        self.live(names)?;
+        let live = || self.views.board.slots().iter().flat_map(|slot| &slot.live);
+        let is_needed = |live: &&Live| match live.state {
+            State::Stopping | State::Unkillable => 0,
+            State::Running => 1,
+            State::Ready => 2,
+        };
+        let chosen = |name: &WorkerName| {
+            let named = live().filter(|live| name.matches(live.worker));
+            named.min_by_key(is_needed).map(|live| live.worker)
+        };
+        let workers: Vec<WorkerId> = match names {
+            [] => live().map(|live| live.worker).collect(),
+            names => names.iter().filter_map(chosen).collect(),
+        };
         Ok((Done::Killed { workers: named(&workers) }, Some(Input::Kill { workers })))
+    }
+
+    /// Whether this slot was given up, or waits for its next start.
+    fn is_vacant(&self, name: WorkerName) -> bool {
+        let mut slots = self.views.board.slots().iter();
+        name.generation.is_none()
+            && slots.any(|slot| {
+                slot.slot == name.slot
+                    && matches!(slot.vacancy(), Vacancy::Waiting | Vacancy::GivenUp)
+            })
     }
 
     fn restart(&mut self, name: WorkerName) -> Performed {
@@ -182,8 +218,9 @@ impl<E: Perform> Run<E> {
         files
             .suffice_for(wanted.get(), Executor::CONNECTION_FILES, 0, "workers", "scale")
             .map_err(|error| Refusal::TooFewOpenFiles { workers, reason: error.to_string() })?;
+        let before = self.pool.workers();
         self.views.board.scale(wanted.get());
-        Ok((Done::Scaled { workers }, Some(Input::Scale(wanted.get()))))
+        Ok((Done::Scaled { before, workers }, Some(Input::Scale(wanted.get()))))
     }
 
     /// Why nothing can be done to a job that neither waits nor runs.

@@ -199,7 +199,7 @@ impl Recording {
                 JobEnd::Ok(_) => self.unrecorded.ok += 1,
                 JobEnd::Crashed => self.unrecorded.crashed += 1,
                 JobEnd::Failed => self.unrecorded.failed += 1,
-                JobEnd::TooLong { .. } | JobEnd::NotRun => {}
+                JobEnd::TooLong { .. } | JobEnd::Interrupted | JobEnd::NotRun => {}
             }
             !outcome.end.is_final()
         });

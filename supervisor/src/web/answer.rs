@@ -117,7 +117,8 @@ impl Site {
             },
             "/readyz" => match self.snapshot().await {
                 Some(snapshot) if ["running", "paused"].contains(&&*snapshot.state) => {
-                    text(StatusCode::OK, format!("{}\n", snapshot.state))
+                    let (state, standing) = (&snapshot.state, snapshot.standing());
+                    text(StatusCode::OK, format!("{state}: {standing}\n"))
                 }
                 Some(snapshot) => {
                     text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", snapshot.state))

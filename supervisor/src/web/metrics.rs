@@ -51,8 +51,10 @@ fn jobs(run: &Snapshot, text: &mut Text) {
         let status = status.as_deref().unwrap_or("");
         text.sample("supervisor_jobs_total", &[("status", status), ("cause", cause)], *count);
     }
-    let not_run = [("status", names::NOT_RUN), ("cause", "")];
-    text.sample("supervisor_jobs_total", &not_run, jobs.not_run);
+    for (status, count) in [(names::INTERRUPTED, jobs.interrupted), (names::NOT_RUN, jobs.not_run)]
+    {
+        text.sample("supervisor_jobs_total", &[("status", status), ("cause", "")], count);
+    }
     let help = "Attempts of jobs that have ended, by cause; ok for those that succeeded.";
     text.family("supervisor_job_attempts_total", "counter", help);
     for Count { cause, count, .. } in &run.attempts {
@@ -93,6 +95,8 @@ fn workers(run: &Snapshot, text: &mut Text) {
         let count = run.workers.iter().filter(|worker| worker.state == state).count();
         text.sample("supervisor_workers", &[("state", state)], count);
     }
+    text.family("supervisor_workers_wanted", "gauge", "The wanted number of workers.");
+    text.sample("supervisor_workers_wanted", &[], run.workers_wanted);
     let help = "Workers that were replaced, by the cause of their end.";
     text.family("supervisor_worker_restarts_total", "counter", help);
     for Count { cause, count, .. } in &run.restarts {

@@ -111,7 +111,7 @@ proptest! {
     ) {
         let mut resume = Resume::new(recorded(&jobs, &sent), retry_failed);
         let is_run = |state| match state {
-            State::Waiting => true,
+            State::Waiting | State::Unfinished => true,
             State::Ok => false,
             _ => retry_failed,
         };

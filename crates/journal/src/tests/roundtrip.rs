@@ -97,7 +97,7 @@ fn a_journal_reads_back_what_was_recorded() {
 
 #[test]
 fn an_attempt_left_running_is_lost_and_its_job_rerun_or_failed() {
-    for (on_lost, state) in [(OnLost::Rerun, State::Waiting), (OnLost::Fail, State::Failed)] {
+    for (on_lost, state) in [(OnLost::Rerun, State::Unfinished), (OnLost::Fail, State::Failed)] {
         let place = Place::new();
         let path = place.path("journal");
         let (mut store, _) = begin(&path);

@@ -70,6 +70,9 @@ pub enum Action {
         /// with [`Input::Examined`](super::input::Input::Examined).
         is_over: bool,
     },
+    /// Find out how long a worker has waited for a processor since its start, because it has not said
+    /// hello in time. Answered with [`Input::StartExamined`](super::input::Input::StartExamined).
+    ExamineStart(WorkerId),
     /// Measure the memory of workers and all processes below them.
     SampleMemory {
         /// The workers.

@@ -3,6 +3,7 @@
 
 use super::{
     action::Actions,
+    health::Health,
     history::Disposition,
     input::Tick,
     ledger::{JobKey, Ledger},
@@ -14,6 +15,7 @@ use crate::{
     event::{Again, Event},
     exit::StartFault,
     job::{Attempt, JobEnd},
+    rules::Repeats,
 };
 
 /// The context of one step.
@@ -25,6 +27,7 @@ pub(super) struct StepContext<'a> {
     /// How much time the shutdown leaves to running jobs; `None` without a shutdown.
     pub(super) urgency: Urgency,
     pub(super) contact: &'a mut Contact,
+    pub(super) health: &'a mut Health,
     /// Present if memory is limited.
     pub(super) memory: Option<&'a mut MemoryWatch>,
     pub(super) ledger: &'a mut Ledger,
@@ -34,8 +37,8 @@ pub(super) struct StepContext<'a> {
 /// Whether the program has shown that it can be executed, and that it speaks the protocol.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Contact {
-    /// At least one worker's program was executed.
-    pub(super) has_run: bool,
+    /// When a worker's program was first executed.
+    pub(super) first_run: Option<Tick>,
     pub(super) speech: Speech,
 }
 
@@ -56,7 +59,7 @@ impl StepContext<'_> {
 
     /// Whether a start failed for a permanent reason, and no start of the run has succeeded.
     pub(super) fn is_hopeless(&self, fault: StartFault) -> bool {
-        !self.contact.has_run && !fault.is_transient()
+        self.contact.first_run.is_none() && !fault.is_transient()
     }
 
     /// Adds a failed attempt to the history of a job in flight, and retries or settles the job.
@@ -65,9 +68,12 @@ impl StepContext<'_> {
         let id = self.ledger.id(key);
         let again = match self.ledger.add_attempt(key, attempt.clone(), rules) {
             Disposition::Settled(end) => return self.ledger.give_up(key, end, self.actions),
-            // This run starts no further attempt; a run that continues it finds the job unfinished.
-            Disposition::Retry(_) if self.is_stopping => {
-                return self.ledger.give_up(key, JobEnd::NotRun, self.actions);
+            // This run starts no further attempt. A run that continues it finds the job unfinished,
+            // unless an attempt must not be repeated.
+            Disposition::Retry(again) if self.is_stopping => {
+                let is_final = again == Again::Next && rules.repeats != Repeats::Allowed;
+                let end = if is_final { JobEnd::Failed } else { JobEnd::NotRun };
+                return self.ledger.give_up(key, end, self.actions);
             }
             Disposition::Retry(again) => again,
         };

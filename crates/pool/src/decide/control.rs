@@ -5,7 +5,7 @@ use super::{
     action::{Actions, Standing},
     input::Tick,
     pool::Pool,
-    slot::{Occupant, Retired, Slot},
+    slot::{Occupant, Slot},
 };
 use crate::{
     event::{Event, WorkerId},
@@ -83,7 +83,7 @@ impl Pool {
     /// Changes the number of workers. Missing slots are added or used again. The workers of surplus
     /// slots finish their running jobs and are not replaced.
     pub(super) fn scale(&mut self, now: Tick, workers: u32, actions: &mut Actions) {
-        if self.phase.is_stopping() {
+        if self.phase.is_stopping() || self.end().is_some() {
             return;
         }
         while self.slots.len() < workers as usize {
@@ -92,14 +92,41 @@ impl Pool {
         let before = std::mem::replace(&mut self.policy.workers, workers);
         self.each_slot(now, actions, |slot, ctx| {
             let (was_surplus, is_surplus) = (slot.number > before, slot.is_surplus(ctx.policy));
-            if was_surplus == is_surplus {
-                return;
-            }
-            if is_surplus {
+            if is_surplus && !was_surplus {
                 slot.stop(StopReason::Scale, ctx);
-            } else if matches!(slot.current, Occupant::Retired(Retired::Well)) {
+            } else if !is_surplus && slot.is_given_up() {
+                slot.start_again(ctx.now);
+            } else if was_surplus
+                && !is_surplus
+                && let Occupant::Retired(_) = slot.current
+            {
                 slot.current = Occupant::Vacant { not_before: ctx.now };
             }
         });
+    }
+
+    /// Starts the worker of a slot that has none, at a user's request.
+    pub(super) fn start_slot(&mut self, now: Tick, number: u32, actions: &mut Actions) {
+        let id = WorkerId { slot: number, generation: 0 };
+        if self.phase.is_stopping() || self.end().is_some() || number > self.policy.workers {
+            return;
+        }
+        let Some(index) = self.slots.get(id) else { return };
+        self.at(now, index, actions).0.start_again(now);
+    }
+
+    /// Begins to replace all workers one by one, and starts the slots that were given up again.
+    pub(super) fn roll(&mut self, now: Tick, actions: &mut Actions) {
+        if self.policy.restart != Restart::Always {
+            return;
+        }
+        let is_over = self.phase.is_stopping() || self.end().is_some();
+        self.each_slot(now, actions, |slot, ctx| {
+            slot.mark_stale();
+            if !is_over && slot.is_given_up() && !slot.is_surplus(ctx.policy) {
+                slot.start_again(ctx.now);
+            }
+        });
+        self.rolling.begin();
     }
 }

@@ -86,6 +86,7 @@ impl Pool {
             is_stopping: self.phase.is_stopping(),
             urgency: shutdown.map_or(Urgency::None, |shutdown| shutdown.urgency),
             contact: &mut self.contact,
+            health: &mut self.health,
             memory: self.memory.as_mut(),
             ledger: &mut self.ledger,
             actions,

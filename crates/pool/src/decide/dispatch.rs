@@ -1,11 +1,12 @@
 //! Decides which worker gets which jobs. Idle workers come before busy ones, and each gets a fair
-//! share of the queue, so that no job waits behind another one while a worker is idle.
+//! share of the queue, so that no job waits behind another one while a worker is idle. Workers that
+//! have just failed come after the other idle ones, and a job that failed goes to another worker.
 
 use std::time::Duration;
 
 use super::{
-    action::Actions, input::Tick, phase::RunPhase, pool::Pool, slot::Slot, slots::SlotIndex,
-    worker::Worker,
+    action::Actions, input::Tick, phase::RunPhase, pool::Pool, session::send::Choice, slot::Slot,
+    slots::SlotIndex, worker::Worker,
 };
 use crate::exit::StopReason;
 
@@ -48,6 +49,9 @@ impl Pool {
         if self.send_shares(now, delay, &asleep, actions) {
             return;
         }
+        if self.ledger.has_failed() && self.retry_in_place(now, delay, &asleep, actions) {
+            return;
+        }
         // A worker that is asleep may never wake up. It gets a job only if no other worker takes
         // jobs, now or later; the job's time limit then ends the wait.
         if asleep.is_empty() || self.slots.iter_mut().any(Slot::may_take) {
@@ -56,7 +60,7 @@ impl Pool {
         let is_long_asleep = |worker: &mut Worker| worker.session.is_long_asleep(now);
         for slot in asleep {
             if self.slots[slot].taker().is_some_and(is_long_asleep)
-                && self.send(now, slot, 1, actions)
+                && self.send(now, slot, 1, Choice::Any, actions)
                 && self.pace(now, delay)
             {
                 return;
@@ -73,28 +77,57 @@ impl Pool {
         asleep: &[SlotIndex],
         actions: &mut Actions,
     ) -> bool {
-        let is_idle = |worker: &mut Worker| worker.session.is_idle();
         let mut left = self.ready.len() - asleep.len();
-        for idle in [true, false] {
+        for turn in [Turn::Idle, Turn::Failing, Turn::Busy] {
             for nth in 0..self.ready.len() {
                 let Some(slot) = self.ready.get(nth) else { break };
                 if self.ledger.ready() == 0 {
                     return true;
                 }
-                // A worker that was idle in the first round has its share and is busy by now.
-                let is_turn = self.slots[slot].taker().is_some_and(is_idle) == idle;
+                // A worker that was idle in an earlier round has its share and is busy by now.
+                let is_turn = self.slots[slot].taker().is_some_and(|it| Turn::of(it) == turn);
                 if !is_turn || asleep.contains(&slot) {
                     continue;
                 }
                 if !delay.is_zero() {
-                    if self.send(now, slot, 1, actions) {
-                        self.pace(now, delay);
+                    if self.send(now, slot, 1, Choice::FailedElsewhere, actions) {
+                        return self.pace(now, delay);
                     }
-                    return true;
+                    continue;
                 }
                 let share = self.ledger.ready().div_ceil(left.max(1));
                 left = left.saturating_sub(1);
-                self.send(now, slot, share, actions);
+                self.send(now, slot, share, Choice::FailedElsewhere, actions);
+            }
+        }
+        false
+    }
+
+    /// Retries jobs that no other worker can take now: an idle worker is sent them although they
+    /// failed in it, unless it has failed other jobs as well. Then it is replaced by a fresh one.
+    /// Returns whether no more may be sent now.
+    fn retry_in_place(
+        &mut self,
+        now: Tick,
+        delay: Duration,
+        asleep: &[SlotIndex],
+        actions: &mut Actions,
+    ) -> bool {
+        let share = if delay.is_zero() { usize::MAX } else { 1 };
+        for nth in 0..self.ready.len() {
+            let Some(index) = self.ready.get(nth).filter(|_| self.ledger.has_failed()) else {
+                return false;
+            };
+            let may_refresh = self.health.may_refresh() && self.slots[index].may_make_way();
+            let (slot, mut ctx) = self.at(now, index, actions);
+            let Some(worker) = slot.taker() else { continue };
+            if !worker.session.is_idle() || asleep.contains(&index) {
+                continue;
+            }
+            if may_refresh && worker.session.is_suspicious(&ctx) {
+                worker.replace_failing(&mut ctx);
+            } else if self.send(now, index, share, Choice::Any, actions) && self.pace(now, delay) {
+                return true;
             }
         }
         false
@@ -109,12 +142,19 @@ impl Pool {
     }
 
     /// Sends up to `share` jobs to the worker of a slot. Returns whether it sent any.
-    fn send(&mut self, now: Tick, slot: SlotIndex, share: usize, actions: &mut Actions) -> bool {
+    fn send(
+        &mut self,
+        now: Tick,
+        slot: SlotIndex,
+        share: usize,
+        choice: Choice,
+        actions: &mut Actions,
+    ) -> bool {
         let (slot, mut ctx) = self.at(now, slot, actions);
         let Some(rules) = &ctx.policy.jobs else { return false };
         let Some(worker) = slot.taker() else { return false };
         let count = worker.session.room(rules).min(share);
-        worker.session.send(count, &mut ctx)
+        worker.session.send(count, choice, &mut ctx)
     }
 
     /// Sends isolated retries: each job that killed a worker runs again, alone in a fresh worker.
@@ -161,6 +201,27 @@ impl Pool {
             slot.stop(StopReason::Finished, &mut ctx);
             // This slot will not send a hello.
             slot.may_speak = false;
+        }
+    }
+}
+
+/// When a worker gets its share of the queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// First: it is idle.
+    Idle,
+    /// Then: it is idle, and failed its last job.
+    Failing,
+    /// Last: jobs may wait in it behind the one that it runs.
+    Busy,
+}
+
+impl Turn {
+    fn of(worker: &Worker) -> Self {
+        match (worker.session.is_idle(), worker.session.failures()) {
+            (true, 0) => Self::Idle,
+            (true, _) => Self::Failing,
+            (false, _) => Self::Busy,
         }
     }
 }

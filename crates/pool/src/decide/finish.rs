@@ -18,27 +18,37 @@ use crate::{
 };
 
 impl Pool {
-    /// Takes the early death of a worker. If a worker of each slot has died early and none has
-    /// spoken the protocol, the program does not speak it, and the run stops.
-    pub(super) fn died_early(
+    /// Takes the end of a worker that was of no use, while no worker has spoken the protocol. If a
+    /// worker of each slot has shown that the program does not speak it, the run stops. `again` is
+    /// when the slot's next worker starts.
+    ///
+    /// A program that says something else, says nothing in time, or ends with success does not
+    /// speak the protocol. One that fails may only not be ready yet: what it needs is not there.
+    /// It is started again until the time for a start is over.
+    pub(super) fn ended_unheard(
         &mut self,
         now: Tick,
         index: SlotIndex,
-        cause: Cause,
-        status: Option<Status>,
+        (cause, status): (Cause, Option<Status>),
+        again: Option<Tick>,
         actions: &mut Actions,
     ) {
         let has_spoken = self.contact.speech == Speech::Heard;
-        if self.policy.jobs.is_none() || has_spoken || self.phase.is_stopping() {
+        let Some(rules) = self.policy.jobs.as_ref().filter(|_| !has_spoken) else { return };
+        if self.phase.is_stopping() {
             return;
         }
-        let silence = match (cause, status) {
-            (Cause::Protocol(fault), _) => Silence::Fault(fault),
+        let (silence, is_proof) = match (cause, status) {
+            (Cause::Protocol(fault), _) => (Silence::Fault(fault), true),
             // A kill from outside says nothing about the program.
             (Cause::Signal(Sender::Outside), _) => return,
-            (_, Some(status)) => Silence::Ended(status),
+            (_, Some(status)) => (Silence::Ended(status), status.is_success()),
             (_, None) => return,
         };
+        let until = self.contact.first_run.unwrap_or(now) + rules.start_timeout;
+        if !is_proof && again.is_some_and(|again| again < until) {
+            return;
+        }
         self.slots[index].may_speak = false;
         if self.slots.iter().all(|slot| !slot.may_speak) {
             self.shut_down(now, ShutdownReason::NotAWorker(silence), actions);

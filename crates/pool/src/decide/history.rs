@@ -3,6 +3,11 @@
 //! There are three separate budgets. Failures and timeouts spend `retries`. Deaths of a worker that
 //! are charged to the job spend `crash_retries`. An attempt that ended without being charged is
 //! requeued, at most `REQUEUES_MAX` times.
+//!
+//! A death before a job began is no attempt of the job. But if `UNBEGUN_MAX` workers in a row died
+//! with the job next in their queue, the job itself may kill them before they note that they begin
+//! it. The job is then suspected: it runs alone in a fresh worker, and a death of that worker is an
+//! attempt of the job, whether or not the worker noted the job.
 
 use std::time::Duration;
 
@@ -11,7 +16,8 @@ use crate::{
     event::Again,
     exit::{Cause, ProtocolFault, Sender},
     job::{Attempt, AttemptEnd, FailureKind, JobEnd},
-    rules::JobRules,
+    rules::{JobRules, Repeats},
+    worker_id::WorkerId,
 };
 
 /// The delay between attempts grows up to this, or stays constant if the first one is longer.
@@ -19,6 +25,8 @@ const DELAY_MAX: Duration = Duration::from_secs(30);
 /// A job is quarantined when its attempts have ended uncharged this number of times: whatever kills
 /// its workers may do so because of the job.
 const REQUEUES_MAX: u32 = 5;
+/// A job is suspected after this number of workers in a row has died with it next in their queue.
+const UNBEGUN_MAX: u32 = 3;
 
 /// The failed attempts of a job.
 #[derive(Debug, Default)]
@@ -27,6 +35,8 @@ pub(super) struct AttemptHistory {
     failures: u32,
     crashes: u32,
     requeues: u32,
+    /// The number of workers in a row that died with the job next in their queue.
+    unbegun: u32,
     /// Whether a user cancelled the job: no attempt follows.
     pub(super) is_cancelled: bool,
 }
@@ -43,9 +53,30 @@ impl AttemptHistory {
         u32::try_from(self.attempts.len()).map_or(u32::MAX, |earlier| earlier.saturating_add(1))
     }
 
-    /// Whether a death was ever charged to the job. From then on it runs alone in fresh workers.
-    pub(super) fn has_crashed(&self) -> bool {
-        self.crashes > 0
+    /// Whether the job runs alone in fresh workers: a death was charged to it, or it is suspected.
+    pub(super) fn runs_alone(&self) -> bool {
+        self.crashes > 0 || self.unbegun >= UNBEGUN_MAX
+    }
+
+    /// The worker in which the job has just failed: another one should try it next.
+    pub(super) fn failed_in(&self) -> Option<WorkerId> {
+        let last = self.attempts.last()?;
+        let is_failure = matches!(last.end, AttemptEnd::Error(_) | AttemptEnd::Timeout(_));
+        is_failure.then_some(last.worker)
+    }
+
+    /// Notes that a worker died before it began the job, which was next in its queue. Returns
+    /// whether the job was suspected already, so that this death is an attempt of it.
+    pub(super) fn note_unbegun(&mut self) -> bool {
+        let is_suspected = self.unbegun >= UNBEGUN_MAX;
+        self.unbegun = self.unbegun.saturating_add(1);
+        is_suspected
+    }
+
+    /// For the simulator: forgets the deaths before the job began.
+    #[cfg(test)]
+    pub(super) fn forget_unbegun(&mut self) {
+        self.unbegun = 0;
     }
 
     /// Adds a failed attempt and decides what follows. `id` is the job's number, which seeds the
@@ -72,8 +103,12 @@ impl AttemptHistory {
                     Disposition::Retry(Again::Alone)
                 }
             }
-            AttemptEnd::Requeued(_) | AttemptEnd::Lost => self.requeued(),
+            AttemptEnd::Requeued(_) | AttemptEnd::Lost => self.requeued(rules),
         };
+        // A suspected job remains so, and is charged for each further death before it begins.
+        if self.unbegun <= UNBEGUN_MAX {
+            self.unbegun = 0;
+        }
         self.attempts.push(attempt);
         if self.is_cancelled { Disposition::Settled(JobEnd::Failed) } else { disposition }
     }
@@ -83,14 +118,16 @@ impl AttemptHistory {
     fn ran(&mut self, id: u64, rules: &JobRules, cause: Cause) -> Disposition {
         match cause {
             Cause::Timeout => self.failed(id, rules, rules.retry_on.timeout),
-            Cause::AskedToStop(_) => self.requeued(),
+            Cause::AskedToStop(_) => self.requeued(rules),
             _ => self.failed(id, rules, rules.retry_on.error),
         }
     }
 
-    fn requeued(&mut self) -> Disposition {
+    fn requeued(&mut self, rules: &JobRules) -> Disposition {
         self.requeues += 1;
-        if self.requeues >= REQUEUES_MAX {
+        if rules.repeats == Repeats::Never {
+            Disposition::Settled(JobEnd::Failed)
+        } else if self.requeues >= REQUEUES_MAX {
             Disposition::Settled(JobEnd::Crashed)
         } else {
             Disposition::Retry(Again::Next)
@@ -145,6 +182,7 @@ mod tests {
             retry_delay,
             retry_on: RetryOn { error: true, panic: true, timeout: true },
             crash_retries: 0,
+            repeats: Repeats::Allowed,
             timeout: None,
             deadline: None,
             delay: Duration::ZERO,

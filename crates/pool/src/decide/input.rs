@@ -29,7 +29,7 @@ pub enum Input {
     /// time that running jobs have; a repeated one, at least 1 s later, escalates each worker's
     /// stop by one stage.
     Shutdown(ShutdownReason),
-    /// A request to replace all workers, one by one.
+    /// A request to replace all workers, one by one, and to start slots again that were given up.
     Roll,
     /// Jobs of the source, in order.
     Jobs(Vec<Accepted>),
@@ -58,6 +58,8 @@ pub enum Input {
         /// The workers. The pool ignores those that are gone.
         workers: Vec<WorkerId>,
     },
+    /// A user starts the worker of this slot, which was given up or waits for its next start.
+    StartSlot(u32),
     /// A user changes the number of workers.
     Scale(u32),
     /// A user replaces these workers as a roll does.
@@ -78,6 +80,13 @@ pub enum Input {
         id: u64,
         /// The observations of both examinations.
         hang: Box<Hang>,
+    },
+    /// The answer to [`Action::ExamineStart`](super::action::Action::ExamineStart).
+    StartExamined {
+        /// The worker.
+        worker: WorkerId,
+        /// How long it, or a process below it, has waited for a processor since its start.
+        unserved: Duration,
     },
     /// The answer to [`Action::SampleMemory`](super::action::Action::SampleMemory).
     MemorySampled {

@@ -1,9 +1,12 @@
 //! Keeps the jobs of a run that are not settled, and where each one is.
 //!
 //! A job is settled when its outcome is final and handed to the caller. Every accepted job has one
-//! entry until then, and is settled exactly once. It is in one of the queues `ready`, `isolated`
-//! and `waiting`, or in flight: sent to a worker and not answered. To requeue a job is to move it
+//! entry until then, and is settled exactly once. It is in one of the queues `ready`, `failed`,
+//! `isolated` and `waiting`, or in flight: sent to a worker and not answered. To requeue a job is to move it
 //! from in flight back into a queue.
+
+#[cfg(test)]
+mod simulated;
 
 use std::{
     cmp::Reverse,
@@ -16,7 +19,7 @@ use super::{
     input::Tick,
 };
 use crate::{
-    event::Tally,
+    event::{Tally, WorkerId},
     job::{Accepted, Attempt, Job, JobEnd, Outcome, Payload},
     rules::JobRules,
 };
@@ -28,7 +31,9 @@ pub(super) struct Ledger {
     free: Vec<JobKey>,
     /// Jobs for any worker, the oldest (the smallest sequence number) first.
     ready: VecDeque<JobKey>,
-    /// The length of the payloads in `ready`, in bytes.
+    /// Jobs that failed, the oldest first. The next attempt should be in another worker.
+    failed: VecDeque<JobKey>,
+    /// The length of the payloads in `ready` and `failed`, in bytes.
     ready_bytes: usize,
     /// Jobs that wait for an isolated retry: alone, in a fresh worker. The oldest comes first.
     isolated: VecDeque<JobKey>,
@@ -126,6 +131,9 @@ impl Ledger {
             if let Some(at) = self.ready.iter().position(is_same) {
                 self.ready.remove(at);
                 self.ready_bytes -= self.entries[index(key)].payload.len();
+            } else if let Some(at) = self.failed.iter().position(is_same) {
+                self.failed.remove(at);
+                self.ready_bytes -= self.entries[index(key)].payload.len();
             } else if let Some(at) = self.isolated.iter().position(is_same) {
                 self.isolated.remove(at);
             } else if self.waiting.iter().any(|Reverse((_, known))| is_same(known)) {
@@ -147,9 +155,14 @@ impl Ledger {
         self.tally.queued + self.tally.in_flight
     }
 
-    /// The number of jobs that could be sent now to any worker.
+    /// The number of jobs that could be sent now.
     pub(super) fn ready(&self) -> usize {
-        self.ready.len()
+        self.ready.len() + self.failed.len()
+    }
+
+    /// Whether some job could be sent now that has failed before.
+    pub(super) fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
     }
 
     pub(super) fn ready_bytes(&self) -> usize {
@@ -197,8 +210,14 @@ impl Ledger {
         self.hold = hold;
     }
 
-    /// Takes the next job to send, and the length of its payload in bytes.
-    pub(super) fn take_ready(&mut self) -> Option<(JobKey, usize)> {
+    /// Takes the next job to send, and the length of its payload in bytes. A job that has just
+    /// failed in the worker `avoided` is not taken.
+    pub(super) fn take_ready(&mut self, avoided: Option<WorkerId>) -> Option<(JobKey, usize)> {
+        if !self.failed.is_empty()
+            && let Some(taken) = self.take_failed(avoided)
+        {
+            return Some(taken);
+        }
         let key = *self.ready.front()?;
         let entry = &self.entries[index(key)];
         if self.hold && entry.place > self.sent_through {
@@ -210,6 +229,24 @@ impl Ledger {
         self.ready.pop_front();
         self.count_sent();
         Some((key, bytes))
+    }
+
+    /// Backpressure does not matter, because each of these jobs was sent before.
+    fn take_failed(&mut self, avoided: Option<WorkerId>) -> Option<(JobKey, usize)> {
+        /// All jobs of a long queue may have failed in the same worker.
+        const LOOKED_AT_MAX: usize = 16;
+        let is_other = |key: &JobKey| avoided.is_none() || self.failed_in(*key) != avoided;
+        let at = self.failed.iter().take(LOOKED_AT_MAX).position(is_other)?;
+        let key = self.failed.remove(at)?;
+        let bytes = self.bytes(key);
+        self.ready_bytes -= bytes;
+        self.count_sent();
+        Some((key, bytes))
+    }
+
+    /// The worker in which a job has just failed.
+    fn failed_in(&self, key: JobKey) -> Option<WorkerId> {
+        self.entries[index(key)].history.as_ref().and_then(|history| history.failed_in())
     }
 
     /// Takes the next job for an isolated retry, and the length of its payload in bytes.
@@ -235,11 +272,13 @@ impl Ledger {
     /// Inserts a job into its queue by its sequence number: behind older jobs, before younger ones.
     pub(super) fn enqueue(&mut self, key: JobKey) {
         let entry = &self.entries[index(key)];
-        let queue = if entry.history.as_ref().is_some_and(|history| history.has_crashed()) {
-            &mut self.isolated
-        } else {
-            self.ready_bytes += entry.payload.len();
-            &mut self.ready
+        let queue = match &entry.history {
+            Some(history) if history.runs_alone() => &mut self.isolated,
+            history => {
+                self.ready_bytes += entry.payload.len();
+                let has_failed = history.as_ref().is_some_and(|it| it.failed_in().is_some());
+                if has_failed { &mut self.failed } else { &mut self.ready }
+            }
         };
         let at = queue.partition_point(|known| self.entries[index(*known)].place < entry.place);
         queue.insert(at, key);
@@ -262,6 +301,12 @@ impl Ledger {
         self.tally.queued += 1;
         let entry = &mut self.entries[index(key)];
         entry.history.get_or_insert_default().add(attempt, entry.id, rules)
+    }
+
+    /// Notes that a worker died before it began this job, which was next in its queue. Returns
+    /// whether this death is an attempt of the job.
+    pub(super) fn note_unbegun(&mut self, key: JobKey) -> bool {
+        self.entries[index(key)].history.get_or_insert_default().note_unbegun()
     }
 
     pub(super) fn count_retry(&mut self) {
@@ -296,14 +341,15 @@ impl Ledger {
         self.settle(key, end, None, actions);
     }
 
-    /// Settles all jobs that are not in flight, as not run, because the run ends.
+    /// Settles all jobs that are not in flight, as not run or interrupted, because the run ends.
     pub(super) fn abandon(&mut self, actions: &mut Actions) {
         let ready = std::mem::take(&mut self.ready);
+        let failed = std::mem::take(&mut self.failed);
         self.ready_bytes = 0;
         let isolated = std::mem::take(&mut self.isolated);
         let waiting = std::mem::take(&mut self.waiting).into_sorted_vec();
         let waiting = waiting.into_iter().rev().map(|Reverse((_, key))| key);
-        for key in ready.into_iter().chain(isolated).chain(waiting) {
+        for key in ready.into_iter().chain(failed).chain(isolated).chain(waiting) {
             self.give_up(key, JobEnd::NotRun, actions);
         }
     }
@@ -315,36 +361,25 @@ impl Ledger {
         attempt: Option<Attempt>,
         actions: &mut Actions,
     ) {
-        match end {
-            JobEnd::Ok(_) => self.tally.ok += 1,
-            JobEnd::Failed | JobEnd::TooLong { .. } => self.tally.failed += 1,
-            JobEnd::Crashed => self.tally.crashed += 1,
-            JobEnd::NotRun => self.tally.not_run += 1,
-        }
         if !self.cancelled.is_empty() {
             self.cancelled.retain(|known| *known != key);
         }
         let entry = &mut self.entries[index(key)];
         let mut earlier = entry.history.take().map(|t| t.attempts).unwrap_or_default();
         let last = attempt.or_else(|| earlier.pop());
+        let end = if end == JobEnd::NotRun && last.is_some() { JobEnd::Interrupted } else { end };
+        match end {
+            JobEnd::Ok(_) => self.tally.ok += 1,
+            JobEnd::Failed | JobEnd::TooLong { .. } => self.tally.failed += 1,
+            JobEnd::Crashed => self.tally.crashed += 1,
+            JobEnd::Interrupted => self.tally.interrupted += 1,
+            JobEnd::NotRun => self.tally.not_run += 1,
+        }
         let payload = std::mem::replace(&mut entry.payload, Payload::copy(&[]));
         let (id, place, position) = (entry.id, entry.place, entry.position);
         self.free.push(key);
         let again = false;
         actions.settled.push(Outcome { id, place, position, payload, end, last, earlier, again });
-    }
-
-    /// For the simulator's checks: the number of jobs in the queues.
-    #[cfg(test)]
-    pub(super) fn queued_keys(&self) -> usize {
-        self.ready.len() + self.isolated.len() + self.waiting.len()
-    }
-
-    /// For the simulator's checks: whether no job is queued behind a younger one.
-    #[cfg(test)]
-    pub(super) fn is_in_order(&self) -> bool {
-        let place = |key: &JobKey| self.entries[index(*key)].place;
-        self.ready.iter().is_sorted_by_key(place) && self.isolated.iter().is_sorted_by_key(place)
     }
 }
 

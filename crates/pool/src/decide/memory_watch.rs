@@ -181,6 +181,22 @@ impl MemoryWatch {
         over
     }
 
+    /// Whether a worker that holds this number of bytes is so close to the limit that it may fail for
+    /// want of memory. A failed allocation does not add to what it holds.
+    pub(super) fn is_near(&self, held: u64) -> bool {
+        held >= self.limit / 8 * 7
+    }
+
+    /// Samples a worker as soon as the cost budget allows, because it fails jobs.
+    pub(super) fn hurry(&mut self, worker: WorkerId, now: Tick) {
+        let mut watched = self.watched.iter_mut();
+        if let Some(watched) = watched.find(|watched| watched.worker == worker)
+            && let Some(due) = &mut watched.due
+        {
+            *due = now.min(*due);
+        }
+    }
+
     /// When sampling is within its cost budget again; no sample is taken before.
     fn rests_until(&self) -> Tick {
         self.cost_at + self.cost.saturating_sub(COST_AT_ONCE) * COST_SHARE

@@ -16,6 +16,7 @@ mod deadlines;
 mod dispatch;
 mod finish;
 mod halt;
+mod health;
 mod history;
 mod input;
 mod ledger;

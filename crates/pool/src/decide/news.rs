@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{
     context::StepContext,
-    input::{Jitter, Memory, News},
+    input::{Jitter, News, Tick},
+    restart::Life,
     slot::{Occupant, Retired, Slot},
     stopping::is_replaced_at_once,
     worker::{READY_AFTER, SlotNotice, WorkerPhase},
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     event::{Ended, Event, Next, WorkerId},
-    exit::{Cause, ProcessEnd, StartFault, StopReason},
+    exit::{Cause, ProcessEnd, Sender, StartFault, StopReason},
     rules::Restart,
 };
 
@@ -21,8 +22,11 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Consequence {
     None,
-    /// The worker died early or before it was ready; this is the cause.
-    Early(Cause),
+    /// The worker ended before it was ready or of any use: why, and when the next one starts.
+    Early {
+        cause: Cause,
+        again: Option<Tick>,
+    },
     /// The program cannot be started, and a retry would fail in the same way.
     CannotStart(StartFault),
 }
@@ -37,7 +41,6 @@ impl Slot {
         ctx: &mut StepContext<'_>,
     ) -> Option<Consequence> {
         let held = self.find(worker)?;
-        let mut sample = None;
         match news {
             News::Executed { pid } => held.on_executed(pid, ctx)?,
             News::Hello(abilities) => {
@@ -49,7 +52,6 @@ impl Slot {
                 if printed {
                     held.session.keep_apart();
                 }
-                sample = memory;
                 held.on_replies(replies, memory, ctx);
             }
             News::Retracted { replies, started } => held.on_retracted(started, replies, ctx),
@@ -61,22 +63,19 @@ impl Slot {
                 return Some(self.on_ended(worker, End { pid, end, remains }, jitter, ctx));
             }
         }
-        self.after_news(worker, sample, ctx);
+        self.after_news(worker, ctx);
         Some(Consequence::None)
     }
 
-    /// Resets the count of early deaths once a worker has answered a job, and recycles a worker
+    /// Forgets the crashes of the slot once a worker has answered a job, and recycles a worker
     /// that has reached its limit of jobs or memory.
-    fn after_news(&mut self, worker: WorkerId, memory: Option<Memory>, ctx: &StepContext<'_>) {
+    fn after_news(&mut self, worker: WorkerId, ctx: &StepContext<'_>) {
         let Some(current) = self.worker().filter(|current| current.id == worker) else { return };
         let (is_ready, has_answered) = (current.is_ready(), current.session.has_answered());
-        let is_spent = ctx.policy.jobs.as_ref().is_some_and(|rules| {
-            let large = rules.recycle.resident_bytes.zip(memory);
-            let is_large = large.is_some_and(|(max, memory)| memory.resident_bytes >= max);
-            is_large || current.session.is_spent(rules)
-        });
+        let rules = ctx.policy.jobs.as_ref();
+        let is_spent = rules.is_some_and(|rules| current.session.is_spent(rules));
         if has_answered {
-            self.early_deaths.forgive();
+            self.crashes.forgive();
         }
         if is_ready && is_spent && ctx.now >= self.keep_until {
             self.recycle();
@@ -104,16 +103,20 @@ impl Slot {
         if self.reinstate(ctx.now) {
             let cause = died.cause;
             emit_end(died, Next::NotNeeded, ctx);
-            return Consequence::Early(cause);
+            return Consequence::Early { cause, again: None };
         }
-        let lived = Lived::of(&died, ctx);
-        let successor = self.successor(&died, lived, jitter, ctx);
+        let life = life(&died, ctx);
+        let successor = self.successor(&died, life, jitter, ctx);
+        let again = match successor {
+            Successor::After(delay) => Some(ctx.now + delay),
+            Successor::GaveUp | Successor::None => None,
+        };
         let consequence = match died.end {
             ProcessEnd::NeverStarted(fault) if ctx.is_hopeless(fault) => {
                 Consequence::CannotStart(fault)
             }
-            _ if lived.life != Life::Settled => Consequence::Early(died.cause),
-            _ => Consequence::None,
+            _ if matches!(life, Life::Served | Life::Crashed) => Consequence::None,
+            _ => Consequence::Early { cause: died.cause, again },
         };
         let is_well = emit_end(died, successor.into(), ctx);
         match successor {
@@ -134,7 +137,7 @@ impl Slot {
     fn successor(
         &mut self,
         died: &Died,
-        lived: Lived,
+        life: Life,
         jitter: Jitter,
         ctx: &StepContext<'_>,
     ) -> Successor {
@@ -147,7 +150,7 @@ impl Slot {
             // The slot is surplus, or there are no more jobs.
             _ if self.is_surplus(ctx.policy) || stopped_for == Some(StopReason::Finished) => false,
             // Except one stopped for a timeout without starting any job: that is an early death.
-            _ if stopped_for.is_some_and(is_replaced_at_once) && lived.life != Life::Early => {
+            _ if stopped_for.is_some_and(is_replaced_at_once) && life == Life::Served => {
                 return Successor::After(Duration::ZERO);
             }
             // The program never ran, so the next start is not a restart: every policy allows it.
@@ -162,9 +165,8 @@ impl Slot {
         if !is_restarted {
             return Successor::None;
         }
-        self.early_deaths
-            .delay(lived.life == Life::Early, lived.up, jitter)
-            .map_or(Successor::GaveUp, Successor::After)
+        let delay = self.crashes.delay(life, ctx.now, jitter, ctx.policy.intensity);
+        delay.map_or(Successor::GaveUp, Successor::After)
     }
 }
 
@@ -173,7 +175,7 @@ impl Slot {
 enum Successor {
     /// One that starts after this delay.
     After(Duration),
-    /// None, because of too many early deaths in a row.
+    /// None, because of too many crashes.
     GaveUp,
     /// None, because of the policy or because the run stops.
     None,
@@ -189,42 +191,29 @@ impl From<Successor> for Next {
     }
 }
 
-/// The life of a worker that ended, as far as it matters for its restart.
-#[derive(Clone, Copy)]
-struct Lived {
-    /// How long the program ran; zero for a worker that was being stopped.
-    up: Duration,
-    life: Life,
-}
-
-/// How far a worker came before its end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Life {
-    /// It died early: the slot backs off before the next start.
-    Early,
-    /// It was not ready, but ran for a second or more. The next worker starts without a delay.
-    Unready,
-    /// It was ready and ran for a second or did a job, or it was stopped without being to blame.
-    Settled,
-}
-
-impl Lived {
-    fn of(died: &Died, ctx: &StepContext<'_>) -> Self {
-        let (executed, makes_way) = match died.phase {
-            WorkerPhase::Spawned => (None, false),
-            WorkerPhase::Executed { at } | WorkerPhase::Ready { executed: at } => (Some(at), false),
-            WorkerPhase::Stopping(stop) => (None, !stop.why.is_charge()),
-        };
-        let up = executed.map_or(Duration::ZERO, |at| ctx.now.saturating_sub(at));
-        let is_unready = matches!(died.phase, WorkerPhase::Spawned | WorkerPhase::Executed { .. });
-        let is_settled = up >= READY_AFTER || died.has_worked || makes_way;
-        let is_early = if ctx.policy.jobs.is_some() { !is_settled } else { is_unready };
-        let life = match (is_early, is_unready) {
-            (true, _) => Life::Early,
-            (false, true) => Life::Unready,
-            (false, false) => Life::Settled,
-        };
-        Self { up, life }
+/// How the life of a worker ended, as far as it matters for the next start.
+fn life(died: &Died, ctx: &StepContext<'_>) -> Life {
+    let has_jobs = ctx.policy.jobs.is_some();
+    let up = |executed| ctx.now.saturating_sub(executed);
+    let was_of_use = match died.phase {
+        WorkerPhase::Spawned | WorkerPhase::Executed { .. } => false,
+        WorkerPhase::Ready { executed } => up(executed) >= READY_AFTER,
+        WorkerPhase::Stopping(stop) if !stop.why.is_charge() => return Life::Served,
+        WorkerPhase::Stopping(_) => !has_jobs,
+    };
+    let is_well = died.is_success() && !matches!(died.cause, Cause::Protocol(_));
+    match (&died.end, died.cause) {
+        (ProcessEnd::NeverStarted(fault), _) if fault.is_transient() => Life::NotStarted,
+        (ProcessEnd::Withdrawn, _) => Life::Served,
+        // A death while a job ran is the job's.
+        _ if has_jobs && died.has_worked => Life::Served,
+        (_, Cause::Signal(Sender::Outside)) if was_of_use => Life::Served,
+        (_, Cause::Signal(Sender::Outside)) => Life::EndedEarly,
+        _ if is_well && was_of_use => Life::Served,
+        // With jobs, a worker that ends without having done one is of no use, however it ends.
+        _ if is_well && !has_jobs => Life::EndedEarly,
+        _ if was_of_use => Life::Crashed,
+        _ => Life::CrashedEarly,
     }
 }
 

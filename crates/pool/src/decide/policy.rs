@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     limits::Limits,
-    rules::{JobRules, Restart, Roll},
+    rules::{Intensity, JobRules, Restart, Roll},
     signal::Signal,
 };
 
@@ -15,6 +15,8 @@ pub struct Policy {
     pub workers: u32,
     /// Whether a worker that ended is started again.
     pub restart: Restart,
+    /// When a slot whose workers crash is given up.
+    pub intensity: Intensity,
     /// How workers are replaced one by one.
     pub roll: Roll,
     /// The grace period: the time from the stop signal to SIGKILL.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     action::{Action, Actions, Running},
     context::Contact,
+    health::Health,
     input::{Input, MemorySample, News, Tick},
     ledger::{Ledger, Sent},
     memory_watch::MemoryWatch,
@@ -19,7 +20,6 @@ use super::{
 use crate::{
     event::{Event, ShutdownReason, Tally, WorkerId},
     job::{Accepted, Job, JobEnd, Payload},
-    rules::Restart,
 };
 
 /// How a run ended.
@@ -43,6 +43,7 @@ pub struct Pool {
     pub(super) slots: Slots,
     pub(super) rolling: Rolling,
     pub(super) contact: Contact,
+    pub(super) health: Health,
     pub(super) ledger: Ledger,
     /// The tally as it was last reported.
     reported: Tally,
@@ -70,6 +71,7 @@ impl Pool {
             slots: Slots::new(policy.workers),
             rolling: Rolling::default(),
             contact: Contact::default(),
+            health: Health::default(),
             ledger: Ledger::default(),
             reported: Tally::default(),
             memory: policy.limits.tree_bytes().map(MemoryWatch::new),
@@ -117,11 +119,7 @@ impl Pool {
                 }
             }
             Input::Shutdown(reason) => self.shut_down(now, reason, actions),
-            Input::Roll if self.policy.restart == Restart::Always => {
-                self.slots.iter_mut().for_each(Slot::mark_stale);
-                self.rolling.begin();
-            }
-            Input::Roll => {}
+            Input::Roll => self.roll(now, actions),
             Input::Jobs(jobs) => jobs.into_iter().for_each(|job| self.ledger.accept(job)),
             Input::TooLong { id, place, position, bytes } => {
                 let end = JobEnd::TooLong { bytes, cap: self.policy.job_bytes_max };
@@ -135,6 +133,7 @@ impl Pool {
             Input::Hold(hold) => self.ledger.hold(hold),
             Input::Cancel { id, now: at_once } => self.cancel(now, id, at_once, actions),
             Input::Kill { workers } => self.kill(now, &workers, actions),
+            Input::StartSlot(slot) => self.start_slot(now, slot, actions),
             Input::Scale(workers) => self.scale(now, workers, actions),
             Input::Restart { workers } => self.restart(&workers),
             Input::Pause(pause) => self.pause(now, pause, actions),
@@ -142,6 +141,13 @@ impl Pool {
                 let slot = self.slots.get(worker);
                 if let Some(worker) = slot.and_then(|slot| self.slots[slot].find(worker)) {
                     worker.session.examined(id, hang, &self.ledger);
+                }
+            }
+            Input::StartExamined { worker, unserved } => {
+                let Some(index) = self.slots.get(worker) else { return };
+                let (slot, mut ctx) = self.at(now, index, actions);
+                if let Some(worker) = slot.find(worker) {
+                    worker.on_start_examined(unserved, &mut ctx);
                 }
             }
             Input::MemorySampled { samples, took } => {
@@ -214,11 +220,13 @@ impl Pool {
         self.rolling.has_stale |= self.slots[index].is_stale();
         match consequence {
             Consequence::None => {}
-            Consequence::Early(_) if is_successor && self.rolling.contains(index) => {
+            Consequence::Early { .. } if is_successor && self.rolling.contains(index) => {
                 self.cancel_roll();
                 actions.emit(Event::RollCancelled { worker });
             }
-            Consequence::Early(cause) => self.died_early(now, index, cause, status, actions),
+            Consequence::Early { cause, again } => {
+                self.ended_unheard(now, index, (cause, status), again, actions);
+            }
             Consequence::CannotStart(fault) => self.cannot_start(now, fault, actions),
         }
         true
@@ -238,6 +246,15 @@ impl Pool {
             let (slot, mut ctx) = self.at(now, index, actions);
             if let Some(worker) = slot.find(worker) {
                 worker.on_overweight(bytes, &mut ctx);
+            }
+        }
+        for (worker, sample) in samples {
+            let MemorySample::Held(bytes) = *sample else { continue };
+            let is_near = self.memory.as_ref().is_some_and(|it| it.is_near(bytes));
+            let Some(index) = self.slots.get(*worker).filter(|_| is_near) else { continue };
+            let (slot, mut ctx) = self.at(now, index, actions);
+            if let Some(worker) = slot.find(*worker) {
+                worker.on_near_limit(&mut ctx);
             }
         }
     }

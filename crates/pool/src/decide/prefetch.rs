@@ -45,11 +45,12 @@ impl AdaptivePrefetch {
         self.apart = APART_BATCHES;
     }
 
-    /// Learns from a batch of jobs that took this long together.
+    /// Learns from a batch of jobs that took this long together. The number of jobs grows only if
+    /// the worker `may_grow`.
     ///
     /// A longer mean counts at once, a shorter one gradually: too many jobs in flight must be
     /// retracted, while too few only cost a little idle time.
-    pub(super) fn learn(&mut self, jobs: u64, service_ns: u64) {
+    pub(super) fn learn(&mut self, jobs: u64, service_ns: u64, may_grow: bool) {
         if jobs == 0 {
             return;
         }
@@ -62,7 +63,7 @@ impl AdaptivePrefetch {
         };
         let fits = u64::try_from(AHEAD.as_nanos()).unwrap_or(u64::MAX) / self.service_ns.max(1);
         let fits = u32::try_from(fits).unwrap_or(u32::MAX).clamp(1, Prefetch::MAX);
-        self.jobs = fits.min(self.jobs.saturating_mul(2));
+        self.jobs = fits.min(if may_grow { self.jobs.saturating_mul(2) } else { self.jobs });
     }
 }
 
@@ -72,7 +73,9 @@ mod tests {
 
     fn jobs_after(batches: &[(u64, u64)]) -> u32 {
         let mut prefetch = AdaptivePrefetch::default();
-        batches.iter().for_each(|(jobs, each_us)| prefetch.learn(*jobs, jobs * each_us * 1000));
+        batches
+            .iter()
+            .for_each(|(jobs, each_us)| prefetch.learn(*jobs, jobs * each_us * 1000, true));
         prefetch.jobs(Prefetch::Auto)
     }
 
@@ -91,19 +94,19 @@ mod tests {
     #[test]
     fn a_worker_that_prints_gets_one_job_at_a_time_for_a_while() {
         let mut prefetch = AdaptivePrefetch::default();
-        (0..20).for_each(|_| prefetch.learn(100, 1000));
+        (0..20).for_each(|_| prefetch.learn(100, 1000, true));
         assert_eq!(prefetch.jobs(Prefetch::Auto), Prefetch::MAX);
         prefetch.keep_apart();
-        (1..APART_BATCHES).for_each(|_| prefetch.learn(1, 10));
+        (1..APART_BATCHES).for_each(|_| prefetch.learn(1, 10, true));
         assert_eq!((prefetch.jobs(Prefetch::Auto), prefetch.jobs(Prefetch::Fixed(7))), (1, 7));
-        prefetch.learn(1, 10);
+        prefetch.learn(1, 10, true);
         assert_eq!(prefetch.jobs(Prefetch::Auto), Prefetch::MAX);
     }
 
     #[test]
     fn a_fixed_prefetch_stays() {
         let mut prefetch = AdaptivePrefetch::default();
-        prefetch.learn(1, 5_000_000_000);
+        prefetch.learn(1, 5_000_000_000, true);
         assert_eq!(prefetch.jobs(Prefetch::Fixed(16)), 16);
     }
 }

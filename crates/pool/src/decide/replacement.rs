@@ -53,6 +53,12 @@ impl Slot {
         is_settled && self.retiring.is_none()
     }
 
+    /// Whether the worker that replaces a stale one is ready.
+    pub(super) fn is_replaced(&self) -> bool {
+        let (through, worker) = (self.stale.through, self.ready_worker());
+        through > 0 && worker.is_some_and(|worker| worker.id.generation > through)
+    }
+
     /// Whether the replacement only waits for the old worker to finish its jobs.
     pub(super) fn is_draining(&self) -> bool {
         match &self.current {
@@ -85,7 +91,7 @@ impl Slot {
         let Worker { phase: WorkerPhase::Ready { executed }, session, .. } = worker else {
             return None;
         };
-        let age = rules.recycle.age.map(|age| *executed + age);
+        let age = rules.recycle.age.map(|age| *executed + session.age_max(age));
         let jobs = session.is_spent(rules).then_some(Tick::ZERO);
         age.into_iter().chain(jobs).min().map(|due| due.max(self.keep_until))
     }

@@ -1,58 +1,94 @@
 //! Decides when a slot whose worker ended gets another one: at once, after a back-off, or never.
 //!
-//! An early death is the end of a worker within a second of its execution without having done a
-//! job, or before its execution; without jobs, its end before it was ready. A worker that died
-//! later is replaced at once. After an early death the slot
-//! backs off: 100 ms the first time, doubled each time up to 30 s, with 20 % jitter. The slot is
-//! given up after ten early deaths in a row. A worker that was up for 30 s or answered a job resets
-//! the count.
+//! Only crashes count against the program: ends for which neither a user, nor the supervisor, nor
+//! an outside signal, nor a job is the reason. The first crash of a worker that was ready is
+//! followed by a start at once. After any other crash the slot backs off: 100 ms, doubled with each
+//! crash up to 30 s, with 20 % jitter. The slot is given up at a number of crashes within a period:
+//! the *restart intensity*. The period must be longer than the back-off takes until then, which is
+//! about a minute for ten crashes.
+//!
+//! A failed start for want of processes, memory or descriptors backs off in the same way, and is
+//! never a reason to give up.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
-use super::input::Jitter;
+use super::input::{Jitter, Tick};
+use crate::rules::Intensity;
 
 const DELAY_FIRST: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(30);
-/// A worker that was up for this time resets the count of early deaths.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(30);
-/// The number of early deaths in a row after which a slot is given up.
-pub(super) const EARLY_DEATHS_MAX: u32 = 10;
 
-/// Counts the early deaths of one slot, and derives the back-off from them.
-#[derive(Debug, Default)]
-pub(super) struct EarlyDeaths {
-    count: u32,
+/// How a worker's life ended, as far as it matters for the next start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Life {
+    /// It served: the next worker starts at once.
+    Served,
+    /// It crashed after it was ready.
+    Crashed,
+    /// It crashed before it was ready or of any use.
+    CrashedEarly,
+    /// It ended before it was of any use, and nothing shows that this is the program's fault.
+    EndedEarly,
+    /// It never started, because something was short that may soon be there.
+    NotStarted,
 }
 
-impl EarlyDeaths {
-    /// Resets the count, because a worker has answered a job.
+/// The crashes of one slot within the period, and the back-off that follows from them.
+#[derive(Debug, Default)]
+pub(super) struct Crashes {
+    /// The times of the crashes.
+    recent: VecDeque<Tick>,
+    /// Failed starts in a row.
+    failed_starts: u32,
+}
+
+impl Crashes {
+    /// Forgets all crashes: a worker has answered a job, or a user starts the slot again.
     pub(super) fn forgive(&mut self) {
-        self.count = 0;
+        self.recent.clear();
+        self.failed_starts = 0;
     }
 
-    /// The delay before the next start, after a worker that was up for `up` (zero if its program
-    /// never ran or it was being stopped); `None` to give up.
-    ///
-    /// One count determines both the delay and when to give up. With a limit of starts per period,
-    /// as in systemd, the growing delay would keep the limit from being reached.
+    /// The delay before the next start; `None` to give up.
     pub(super) fn delay(
         &mut self,
-        is_early: bool,
-        up: Duration,
+        life: Life,
+        now: Tick,
         jitter: Jitter,
+        intensity: Intensity,
     ) -> Option<Duration> {
-        if up >= FORGIVEN_AFTER {
-            self.count = 0;
+        if life != Life::NotStarted {
+            self.failed_starts = 0;
         }
-        if !is_early {
-            return Some(Duration::ZERO);
-        }
-        self.count += 1;
-        if self.count >= EARLY_DEATHS_MAX {
-            return None;
-        }
-        let doubled = DELAY_FIRST * 2u32.pow(self.count - 1);
+        let doublings = match life {
+            Life::Served => return Some(Duration::ZERO),
+            Life::EndedEarly => 0,
+            Life::NotStarted => {
+                self.failed_starts = self.failed_starts.saturating_add(1);
+                self.failed_starts - 1
+            }
+            Life::Crashed | Life::CrashedEarly => {
+                let crashes = self.note(now, intensity.period);
+                if crashes >= intensity.crashes {
+                    return None;
+                }
+                match crashes.checked_sub(if life == Life::Crashed { 2 } else { 1 }) {
+                    Some(doublings) => doublings,
+                    None => return Some(Duration::ZERO),
+                }
+            }
+        };
+        let doubled = DELAY_FIRST.saturating_mul(2u32.saturating_pow(doublings));
         Some(jitter.apply(doubled.min(DELAY_MAX)))
+    }
+
+    /// Notes a crash. Returns how many there were within the period.
+    fn note(&mut self, now: Tick, period: Duration) -> u32 {
+        while self.recent.front().is_some_and(|at| *at + period <= now) {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(now);
+        u32::try_from(self.recent.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -60,50 +96,52 @@ impl EarlyDeaths {
 mod tests {
     use super::*;
 
-    const UP: Duration = Duration::from_millis(500);
+    const TEN: Intensity = Intensity { crashes: 10, period: Duration::from_secs(300) };
     /// A random number that changes no delay.
     const STILL: u64 = Jitter::PERMILLE_MAX as u64;
 
-    fn delays(deaths: &mut EarlyDeaths, random: u64) -> Vec<Option<u128>> {
+    /// The delays in milliseconds after these ends of workers that live for `up`, until the slot is
+    /// given up.
+    fn delays(lives: &[Life], up: Duration, random: u64) -> Vec<u128> {
+        let (mut crashes, mut now) = (Crashes::default(), Tick::ZERO);
         let jitter = Jitter::from_random(random);
-        (0..EARLY_DEATHS_MAX)
-            .map(|_| deaths.delay(true, UP, jitter).map(|delay| delay.as_millis()))
-            .collect()
+        let delay = |life: &Life| {
+            now += up;
+            let delay = crashes.delay(*life, now, jitter, TEN)?;
+            now += delay;
+            Some(delay.as_millis())
+        };
+        lives.iter().map_while(delay).collect()
     }
 
     #[test]
-    fn delays_double_to_their_cap_and_then_end() {
-        let expected = [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600]
-            .map(Some)
-            .into_iter()
-            .chain([None]);
-        assert_eq!(delays(&mut EarlyDeaths::default(), STILL), expected.collect::<Vec<_>>());
+    fn delays_double_and_the_tenth_crash_within_the_period_ends_them() {
+        let up = Duration::from_millis(500);
+        let early = [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600];
+        assert_eq!(delays(&[Life::CrashedEarly; 20], up, STILL), early);
+        let ready = [0, 100, 200, 400, 800, 1600, 3200, 6400, 12_800];
+        assert_eq!(delays(&[Life::Crashed; 20], 2 * up, STILL), ready);
+    }
+
+    #[test]
+    fn a_worker_that_lives_long_enough_between_crashes_is_never_given_up() {
+        let up = Duration::from_secs(60);
+        assert_eq!(delays(&[Life::Crashed; 500], up, STILL).len(), 500);
+        assert!(delays(&[Life::Crashed; 500], up / 4, STILL).len() < 10);
+    }
+
+    #[test]
+    fn only_crashes_count() {
+        let up = Duration::ZERO;
+        assert_eq!(delays(&[Life::Served; 100], up, STILL), [0; 100]);
+        assert_eq!(delays(&[Life::EndedEarly; 100], up, STILL), [100; 100]);
+        let failed = delays(&[Life::NotStarted; 100], up, STILL);
+        assert_eq!((failed.len(), failed[0], failed[3], failed[99]), (100, 100, 800, 30_000));
     }
 
     #[test]
     fn jitter_is_twenty_percent_either_way() {
-        assert_eq!(delays(&mut EarlyDeaths::default(), 0)[0], Some(80));
-        assert_eq!(delays(&mut EarlyDeaths::default(), STILL * 2)[0], Some(120));
-    }
-
-    #[test]
-    fn a_worker_that_was_ready_is_replaced_at_once_and_not_counted() {
-        let mut deaths = EarlyDeaths::default();
-        let jitter = Jitter::from_random(STILL);
-        for _ in 0..100 {
-            assert_eq!(deaths.delay(false, UP, jitter), Some(Duration::ZERO));
-        }
-        assert_eq!(deaths.delay(true, UP, jitter), Some(DELAY_FIRST));
-    }
-
-    #[test]
-    fn a_worker_that_is_up_for_thirty_seconds_clears_the_record() {
-        let mut deaths = EarlyDeaths::default();
-        let jitter = Jitter::from_random(STILL);
-        for _ in 0..EARLY_DEATHS_MAX - 1 {
-            deaths.delay(true, UP, jitter);
-        }
-        deaths.delay(false, FORGIVEN_AFTER, jitter);
-        assert_eq!(deaths.delay(true, UP, jitter), Some(DELAY_FIRST));
+        let first = |random| delays(&[Life::CrashedEarly], Duration::ZERO, random)[0];
+        assert_eq!((first(0), first(STILL * 2)), (80, 120));
     }
 }

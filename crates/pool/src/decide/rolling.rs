@@ -11,6 +11,8 @@ pub(super) struct Rolling {
     pub(super) from: usize,
     /// Whether any worker may be stale.
     pub(super) has_stale: bool,
+    /// Whether the last replacement came up, so that the program can be expected to start.
+    pub(super) is_proven: bool,
 }
 
 impl Rolling {

@@ -8,7 +8,7 @@ use super::{
     input::Tick,
     ledger::JobKey,
     policy::Policy,
-    restart::EarlyDeaths,
+    restart::Crashes,
     stopping::is_replaced_at_once,
     worker::{SlotNotice, Worker, WorkerPhase},
 };
@@ -26,13 +26,13 @@ pub(super) struct Slot {
     pub(super) current: Occupant,
     /// The worker that `current` replaces. It serves until `current` is ready.
     pub(super) retiring: Option<Worker>,
-    pub(super) early_deaths: EarlyDeaths,
+    pub(super) crashes: Crashes,
     pub(super) stale: Stale,
     /// No worker is recycled before this time.
     pub(super) keep_until: Tick,
     /// Whether the pool still waits for a hello from this slot before it decides that the program
-    /// does not speak the protocol. False after an early death, in an added slot, and after a start
-    /// that was not needed.
+    /// does not speak the protocol. False once a worker has shown that it does not, in an added
+    /// slot, and after a start that was not needed.
     pub(super) may_speak: bool,
 }
 
@@ -64,7 +64,7 @@ pub(super) enum Retired {
     Well,
     /// Its last worker failed.
     Failed,
-    /// Too many early deaths in a row.
+    /// Its workers crashed too often.
     GaveUp,
 }
 
@@ -75,7 +75,7 @@ impl Slot {
             generations: 0,
             current: Occupant::Vacant { not_before: Tick::ZERO },
             retiring: None,
-            early_deaths: EarlyDeaths::default(),
+            crashes: Crashes::default(),
             stale: Stale { through: 0, why: StopReason::Roll },
             keep_until: Tick::ZERO,
             may_speak: true,
@@ -244,6 +244,19 @@ impl Slot {
         if let Some(old) = &mut self.retiring {
             old.press(ctx);
         }
+    }
+
+    /// Starts a slot without a worker again, although it was given up or waits for the next start.
+    pub(super) fn start_again(&mut self, now: Tick) {
+        if matches!(self.current, Occupant::Vacant { .. } | Occupant::Retired(Retired::GaveUp)) {
+            self.crashes.forgive();
+            self.current = Occupant::Vacant { not_before: now };
+        }
+    }
+
+    /// Whether it was given up.
+    pub(super) fn is_given_up(&self) -> bool {
+        matches!(self.current, Occupant::Retired(Retired::GaveUp))
     }
 
     pub(super) fn spawn(&mut self, ctx: &mut StepContext<'_>) {

@@ -197,6 +197,7 @@ pub(super) fn is_replaced_at_once(why: StopReason) -> bool {
     match why {
         StopReason::Roll
         | StopReason::Recycle
+        | StopReason::Failing
         | StopReason::IsolatedRetry
         | StopReason::Cancelled
         | StopReason::Timeout => true,

@@ -15,7 +15,6 @@ use super::{
 use crate::{
     event::{Event, WorkerId},
     exit::{Pipe, ProtocolFault, StopReason},
-    rules::JobRules,
 };
 
 /// Without jobs, a worker is ready this long after its program was executed. With jobs, the end of
@@ -38,11 +37,21 @@ pub(super) enum WorkerPhase {
     /// Its start was decided, and its program is not executed yet.
     Spawned,
     /// Its program is executed, and it is not ready yet.
-    Executed { at: Tick },
+    Executed { at: Tick, patience: Patience },
     /// It serves. `executed` is when its program was executed.
     Ready { executed: Tick },
     /// It is being stopped.
     Stopping(Stop),
+}
+
+/// How long the pool waits for a worker to become ready.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience {
+    /// Until this time.
+    Until(Tick),
+    /// The time is over, and the pool waits for the answer to [`Action::ExamineStart`]: time in which
+    /// other processes had the processors does not count.
+    Examining,
 }
 
 /// A change of a worker on which its slot must act.
@@ -107,7 +116,11 @@ impl Worker {
         let session = || rules.and_then(|rules| self.session.deadline(rules));
         match self.phase {
             WorkerPhase::Spawned => None,
-            WorkerPhase::Executed { at } => Some(at + ready_within(rules, contact)),
+            WorkerPhase::Executed { at, patience: Patience::Until(until) } => {
+                let is_noted = rules.is_some() && contact.speech == Speech::Awaited;
+                Some(if is_noted { until.min(at + SILENCE_NOTED_AFTER) } else { until })
+            }
+            WorkerPhase::Executed { patience: Patience::Examining, .. } => None,
             WorkerPhase::Ready { .. } => session(),
             WorkerPhase::Stopping(stop) if stop.stage == Stage::Draining => {
                 Some(session().map_or(stop.deadline, |job| job.min(stop.deadline)))
@@ -120,7 +133,10 @@ impl Worker {
     pub(super) fn on_time(&mut self, ctx: &mut StepContext<'_>) -> SlotNotice {
         match self.phase {
             WorkerPhase::Spawned => SlotNotice::Nothing,
-            WorkerPhase::Executed { at } => self.not_ready_on_time(at, ctx),
+            WorkerPhase::Executed { at, patience: Patience::Until(until) } => {
+                self.not_ready_on_time(at, until, ctx)
+            }
+            WorkerPhase::Executed { patience: Patience::Examining, .. } => SlotNotice::Nothing,
             WorkerPhase::Ready { .. } => {
                 self.session_on_time(ctx);
                 SlotNotice::Nothing
@@ -138,23 +154,43 @@ impl Worker {
         }
     }
 
-    fn not_ready_on_time(&mut self, executed: Tick, ctx: &mut StepContext<'_>) -> SlotNotice {
-        let up = ctx.now.saturating_sub(executed);
+    fn not_ready_on_time(
+        &mut self,
+        at: Tick,
+        until: Tick,
+        ctx: &mut StepContext<'_>,
+    ) -> SlotNotice {
+        let is_noted = ctx.now >= at + SILENCE_NOTED_AFTER;
         match &ctx.policy.jobs {
-            None if up >= READY_AFTER => {
-                self.become_ready(executed, ctx);
+            None if ctx.now >= until => {
+                self.become_ready(at, ctx);
                 return SlotNotice::Ready;
             }
-            Some(rules) if up >= rules.start_timeout => {
-                self.break_off(ProtocolFault::Silence, ctx);
+            Some(_) if ctx.now >= until => {
+                self.phase = WorkerPhase::Executed { at, patience: Patience::Examining };
+                ctx.actions.push(Action::ExamineStart(self.id));
             }
-            Some(_) if up >= SILENCE_NOTED_AFTER && ctx.contact.speech == Speech::Awaited => {
+            Some(_) if is_noted && ctx.contact.speech == Speech::Awaited => {
                 ctx.contact.speech = Speech::Missed;
                 ctx.emit(Event::StillSilent { worker: self.id });
             }
             _ => {}
         }
         SlotNotice::Nothing
+    }
+
+    /// Takes the time for which it has waited for a processor since its start, and waits as much
+    /// longer for its hello. Kills it if that time is over, too.
+    pub(super) fn on_start_examined(&mut self, unserved: Duration, ctx: &mut StepContext<'_>) {
+        let WorkerPhase::Executed { at, patience: Patience::Examining } = self.phase else {
+            return;
+        };
+        let until = at + ready_within(ctx.policy) + unserved;
+        if until > ctx.now {
+            self.phase = WorkerPhase::Executed { at, patience: Patience::Until(until) };
+        } else {
+            self.break_off(ProtocolFault::Silence, ctx);
+        }
     }
 
     /// Acts on the deadlines of its job. Returns whether that began to stop the worker.
@@ -174,7 +210,10 @@ impl Worker {
     /// Takes the news that its program was executed. `None` if that is impossible in its phase.
     pub(super) fn on_executed(&mut self, pid: i32, ctx: &mut StepContext<'_>) -> Option<()> {
         match self.phase {
-            WorkerPhase::Spawned => self.phase = WorkerPhase::Executed { at: ctx.now },
+            WorkerPhase::Spawned => {
+                let patience = Patience::Until(ctx.now + ready_within(ctx.policy));
+                self.phase = WorkerPhase::Executed { at: ctx.now, patience };
+            }
             WorkerPhase::Stopping(Stop { stage: Stage::Unstarted | Stage::Killed, .. }) => {
                 self.escalate(StopNews::Executed, ctx);
             }
@@ -183,7 +222,7 @@ impl Worker {
             }
         }
         self.session.set_pid(pid);
-        ctx.contact.has_run = true;
+        ctx.contact.first_run.get_or_insert(ctx.now);
         if let Some(memory) = &mut ctx.memory {
             memory.begin(self.id, ctx.now);
         }
@@ -199,7 +238,7 @@ impl Worker {
     ) -> Option<SlotNotice> {
         let due = match self.phase {
             WorkerPhase::Spawned => return None,
-            WorkerPhase::Executed { at } => {
+            WorkerPhase::Executed { at, .. } => {
                 self.session.introduce(abilities);
                 self.become_ready(at, ctx);
                 SlotNotice::Ready
@@ -241,9 +280,17 @@ impl Worker {
     fn after_replies(&mut self, read: Result<(), ProtocolFault>, ctx: &mut StepContext<'_>) {
         if let Err(fault) = read {
             self.break_off(fault, ctx);
+        } else if self.is_ready() && self.session.is_broken(ctx) {
+            self.replace_failing(ctx);
         } else if self.session.is_idle() {
             self.escalate(StopNews::Idle, ctx);
         }
+    }
+
+    /// Stops it, so that a fresh worker replaces it at once.
+    pub(super) fn replace_failing(&mut self, ctx: &mut StepContext<'_>) {
+        ctx.health.note_replaced();
+        self.stop(StopReason::Failing, ctx);
     }
 
     /// Takes the news that it has closed a pipe, or is ending.
@@ -265,6 +312,14 @@ impl Worker {
         } else {
             self.session.note_overweight(bytes);
             self.kill_for(StopReason::Memory, ctx);
+        }
+    }
+
+    /// Acts on a worker that holds nearly as much memory as the limit: if it fails jobs, want of
+    /// memory is the likely reason, and it is replaced.
+    pub(super) fn on_near_limit(&mut self, ctx: &mut StepContext<'_>) {
+        if self.is_ready() && self.session.is_suspicious(ctx) && ctx.health.may_refresh() {
+            self.replace_failing(ctx);
         }
     }
 
@@ -327,11 +382,7 @@ impl Worker {
     }
 }
 
-/// The time from the execution of a worker that is not ready to its next deadline.
-fn ready_within(rules: Option<&JobRules>, contact: Contact) -> Duration {
-    match (rules, contact.speech) {
-        (None, _) => READY_AFTER,
-        (Some(rules), Speech::Awaited) => rules.start_timeout.min(SILENCE_NOTED_AFTER),
-        (Some(rules), Speech::Missed | Speech::Heard) => rules.start_timeout,
-    }
+/// The time that a worker has from its execution to being ready.
+fn ready_within(policy: &Policy) -> Duration {
+    policy.jobs.as_ref().map_or(READY_AFTER, |rules| rules.start_timeout)
 }

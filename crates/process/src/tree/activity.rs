@@ -53,6 +53,15 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// The longest time for which one of the threads has been ready to run without a processor,
+    /// since it began.
+    #[must_use]
+    pub fn longest_wait(&self) -> Duration {
+        self.0.values().map(|thread| thread.spent.unserved).max().unwrap_or_default()
+    }
+}
+
 impl ThreadUsage {
     /// The kernel adds time without a processor when it assigns one, so its count says nothing of
     /// a thread that still waits. But a thread that was ready at both looks and never slept either
@@ -89,6 +98,13 @@ impl Tree {
         let root_itself = with_root.then(|| Stat::read(root)).flatten();
         let below = table.descendants(root).into_iter().cloned();
         Self(root_itself.into_iter().chain(below).take(PROCESSES_MAX).collect())
+    }
+
+    /// Reads what the threads of a process have used since they began. This is much cheaper than to
+    /// list its descendants.
+    #[must_use]
+    pub fn usage_of(pid: i32) -> Usage {
+        Usage(threads(pid).collect())
     }
 
     /// Reads what the threads of all processes have used since they began.

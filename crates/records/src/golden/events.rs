@@ -46,12 +46,13 @@ fn golden_events_of_a_run() {
         ok: 1,
         failed: 2,
         crashed: 1,
+        interrupted: 1,
         not_run: 1,
         queued: 1,
         in_flight: 2,
         retried: 3,
     };
-    let counters = r#""accepted":8,"ok":1,"failed":2,"quarantined":1,"not_run":1,"queued":1,"in_flight":2,"retried":3}"#;
+    let counters = r#""accepted":8,"ok":1,"failed":2,"quarantined":1,"interrupted":1,"not_run":1,"queued":1,"in_flight":2,"retried":3}"#;
     let golden = format!(r#"{{"type":"skipped","at_ms":12.3,"skipped":500,{counters}"#);
     assert_eq!(line(|out| skipped(NOW, 500, jobs, out)), golden);
     let golden = format!(r#"{{"type":"end","at_ms":12.3,"status":"gave_up",{counters}"#);

@@ -81,6 +81,7 @@ fn snapshot() -> Snapshot {
         state: "ended".into(),
         status: Some("stopped".into()),
         why: Some("SIGTERM".into()),
+        workers_wanted: 3,
         workers: workers().into(),
         jobs: Jobs {
             total: Some(20),
@@ -90,6 +91,7 @@ fn snapshot() -> Snapshot {
                 ok: 15,
                 failed: 0,
                 quarantined: 1,
+                interrupted: 0,
                 not_run: 0,
                 queued: 0,
                 in_flight: 1,
@@ -129,7 +131,7 @@ fn golden_failure() {
 #[test]
 fn golden_snapshot() {
     let golden = format!(
-        r#"{{"schema":1,"run":{{"id":"k3f9","pid":1,"version":"0.1.0","title":"./worker","began_unix_ms":5.0,"workers":3,"has_jobs":true,"total":20}},"at_ms":1200.0,"state":"ended","status":"stopped","why":"SIGTERM","workers":{GOLDEN_WORKERS},"jobs":{{"total":20,"running":1,"accepted":17,"ok":15,"failed":0,"quarantined":1,"not_run":0,"queued":0,"in_flight":1,"retried":1}},"failed":[{{"status":"quarantined","cause":"signal","count":1}}],"attempts":[{{"cause":"ok","count":1}}],"restarts":[{{"cause":"signal","count":1}}],"service":{{"count":16,"sum_ms":320.0,"p50_ms":20.0,"buckets":[{{"below_ns":1024,"count":3}}]}},"failures":[{GOLDEN_FAILURE}],"history":[{{"at_ms":1000.0,"settled":9,"failed":1}}],"dropped_bytes":6}}"#
+        r#"{{"schema":1,"run":{{"id":"k3f9","pid":1,"version":"0.1.0","title":"./worker","began_unix_ms":5.0,"workers":3,"has_jobs":true,"total":20}},"at_ms":1200.0,"state":"ended","status":"stopped","why":"SIGTERM","workers_wanted":3,"workers":{GOLDEN_WORKERS},"jobs":{{"total":20,"running":1,"accepted":17,"ok":15,"failed":0,"quarantined":1,"interrupted":0,"not_run":0,"queued":0,"in_flight":1,"retried":1}},"failed":[{{"status":"quarantined","cause":"signal","count":1}}],"attempts":[{{"cause":"ok","count":1}}],"restarts":[{{"cause":"signal","count":1}}],"service":{{"count":16,"sum_ms":320.0,"p50_ms":20.0,"buckets":[{{"below_ns":1024,"count":3}}]}},"failures":[{GOLDEN_FAILURE}],"history":[{{"at_ms":1000.0,"settled":9,"failed":1}}],"dropped_bytes":6}}"#
     );
     assert_eq!(text(&snapshot()), golden);
     let read: Snapshot = serde_json::from_str(&golden).unwrap();

@@ -74,8 +74,14 @@ pub(super) fn runs(runs: Vec<Found>, is_jsonl: bool, width: Option<usize>) -> St
             continue;
         }
         let of = |text: Option<String>| text.unwrap_or_else(|| "-".into());
-        let live =
-            |s: &Snapshot| s.workers.iter().filter(|w| w.id.pid.is_some()).count().to_string();
+        let live = |s: &Snapshot| {
+            let count = s.workers.iter().filter(|w| w.id.pid.is_some()).count();
+            if count == s.workers_wanted as usize {
+                count.to_string()
+            } else {
+                format!("{count} of {}", s.workers_wanted)
+            }
+        };
         rows.push([
             label,
             of(info.as_ref().map(|info| info.pid.to_string())),
@@ -110,6 +116,7 @@ pub(super) fn run(snapshot: &Snapshot, width: Option<usize>) -> String {
     if let Some(why) = why(snapshot) {
         let _ = writeln!(text, "{why}");
     }
+    let _ = writeln!(text, "{}", snapshot.standing());
     if info.has_jobs {
         let _ = writeln!(text, "jobs: {}", jobs(snapshot));
     }
@@ -299,7 +306,13 @@ pub(super) fn jobs(snapshot: &Snapshot) -> String {
     let (jobs, running) = (&snapshot.jobs.tally, snapshot.jobs.running);
     let waiting = jobs.queued + jobs.in_flight.saturating_sub(running);
     let (ok, failed) = (jobs.ok, jobs.not_ok());
-    format!("{ok} ok, {failed} failed, {running} running, {waiting} waiting")
+    let mut text = format!("{ok} ok, {failed} failed, {running} running, {waiting} waiting");
+    for (count, what) in [(jobs.interrupted, "interrupted"), (jobs.not_run, "not run")] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    text
 }
 
 /// Returns the first characters of an input, on one line.

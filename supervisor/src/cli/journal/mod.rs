@@ -114,6 +114,7 @@ enum StateArgument {
     Quarantined,
     Running,
     Lost,
+    Interrupted,
     Waiting,
 }
 
@@ -192,10 +193,12 @@ impl Journal {
         Ok((journal, counts))
     }
 
-    /// Returns the state as users see it. A job that was running when its supervisor died is lost.
+    /// Returns the state as users see it. A job that was running when its supervisor died is lost;
+    /// one that was begun and has no outcome at the end of the run was interrupted.
     fn name(&self, state: State) -> StateArgument {
         match state {
-            State::Waiting => StateArgument::Waiting,
+            State::Unfinished if !self.reader.is_live() => StateArgument::Interrupted,
+            State::Waiting | State::Unfinished => StateArgument::Waiting,
             State::Running if self.reader.is_live() => StateArgument::Running,
             State::Running => StateArgument::Lost,
             State::Ok => StateArgument::Ok,
@@ -212,12 +215,14 @@ impl Journal {
         started(run).saturating_sub(started(self.runs.first()))
     }
 
-    /// Returns the outcome of a job, or [`JobEnd::NotRun`]; times count from the first run.
+    /// Returns the outcome of a job, or [`JobEnd::Interrupted`] or [`JobEnd::NotRun`] if it has none;
+    /// times count from the first run.
     fn outcome(&self, mut account: Account) -> Outcome {
         for tried in &mut account.attempts {
             tried.attempt.began += self.offset(tried.run);
         }
-        account.into_outcome_or(JobEnd::NotRun)
+        let is_begun = !account.attempts.is_empty();
+        account.into_outcome_or(if is_begun { JobEnd::Interrupted } else { JobEnd::NotRun })
     }
 
     /// The command of the last run; `None` if its workers take jobs themselves.

@@ -31,7 +31,7 @@ const COLUMNS: [(Column, usize); 6] = [
 
 /// Number of jobs in each state.
 #[derive(Default)]
-pub(super) struct Counts([u64; 6]);
+pub(super) struct Counts([u64; 7]);
 
 impl Counts {
     pub(super) fn add(&mut self, state: StateArgument) {
@@ -43,7 +43,8 @@ impl Counts {
     }
 }
 
-const STATES: [&str; 6] = ["ok", "failed", "quarantined", "running", "lost", "waiting"];
+const STATES: [&str; 7] =
+    ["ok", "failed", "quarantined", "running", "lost", "interrupted", "waiting"];
 
 fn name(state: StateArgument) -> &'static str {
     STATES[state as usize]

@@ -88,6 +88,7 @@ fn worker(action: &Action) -> Option<WorkerId> {
         Action::Send { worker, .. }
         | Action::Cancel { worker, .. }
         | Action::Examine { worker, .. }
+        | Action::ExamineStart(worker)
         | Action::Spawn(worker)
         | Action::Retract(worker)
         | Action::Dismiss(worker)

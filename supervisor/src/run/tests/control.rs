@@ -142,7 +142,7 @@ fn a_failed_job_is_run_again_under_its_number() {
 #[test]
 fn the_number_of_workers_is_changed_within_limits() {
     let (mut run, _) = ready(None);
-    let scaled = Ok((Done::Scaled { workers: 3 }, Some(Input::Scale(3))));
+    let scaled = Ok((Done::Scaled { before: 2, workers: 3 }, Some(Input::Scale(3))));
     assert_eq!(run.command(&ControlCommand::ScaleBy { workers: 1 }), scaled);
     assert_eq!(run.views.board.slots().len(), 3);
     let refused = run.command(&ControlCommand::Scale { workers: 9_999_999 });

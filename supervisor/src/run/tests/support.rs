@@ -27,7 +27,7 @@ use pool::{
     Abilities, Action, Actions, Answer, Input, News as WorkerNews, Policy, Pool, Reply, Tick,
     event::WorkerId,
     job::{Attempt, Job, JobEnd, Outcome, Payload},
-    rules::{JobRules, Prefetch, Recycle, Restart, RetryOn, Roll},
+    rules::{Intensity, JobRules, Prefetch, Recycle, Repeats, Restart, RetryOn, Roll},
     signal::Signal,
 };
 use process::{KillScope, Program, descriptors::OpenFiles};
@@ -207,6 +207,7 @@ fn rules() -> JobRules {
         retry_delay: Duration::from_millis(1),
         retry_on: RetryOn { error: true, panic: true, timeout: true },
         crash_retries: 0,
+        repeats: Repeats::Allowed,
         timeout: None,
         deadline: None,
         prefetch: Prefetch::Fixed(1),
@@ -238,6 +239,7 @@ pub(super) fn settings(restart: Restart, has_jobs: bool) -> Settings {
         },
         workers: "2".parse::<Workers>().unwrap(),
         restart,
+        intensity: Intensity::default(),
         roll: Roll::StartFirst,
         grace: Duration::from_secs(5),
         stop_signal: Signal::TERM,

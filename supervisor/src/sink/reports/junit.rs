@@ -66,6 +66,12 @@ impl Junit {
                 self.failures += 1;
                 out.extend_from_slice(b"<failure message=\"longer than a job may be\"/>\n");
             }
+            JobEnd::Interrupted => {
+                self.skipped += 1;
+                out.extend_from_slice(
+                    b"<skipped message=\"interrupted by the end of the run\"/>\n",
+                );
+            }
             JobEnd::NotRun => {
                 self.skipped += 1;
                 out.extend_from_slice(b"<skipped message=\"the run ended before it\"/>\n");

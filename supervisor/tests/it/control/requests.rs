@@ -103,13 +103,13 @@ fn workers_can_be_killed_and_scaled_up_and_down() {
     run.ready();
     assert_eq!(runs.output(&["kill", "w1"]), "w1.1 killed\n");
     run.stdout.record("started", 1, 2);
-    assert_eq!(runs.output(&["scale", "3"]), "3 workers from now on\n");
+    assert_eq!(runs.output(&["scale", "3"]), "1 -> 3 workers from now on\n");
     (2..=3).for_each(|worker| drop(run.stdout.record("started", worker, 1)));
-    assert_eq!(runs.output(&["scale", "1"]), "1 worker from now on\n");
+    assert_eq!(runs.output(&["scale", "1"]), "3 -> 1 worker from now on\n");
     for worker in 2..=3 {
         assert_eq!(run.stdout.record("ended", worker, 1)["cause"], "scaled_down");
     }
-    assert_eq!(runs.output(&["scale", "2"]), "2 workers from now on\n");
+    assert_eq!(runs.output(&["scale", "2"]), "1 -> 2 workers from now on\n");
     run.stdout.record("started", 2, 2);
     assert!(runs.refusal(&["scale", "9999999"]).contains("9999999"));
     assert_eq!(runs.output(&["stop"]), "asked to stop\n");

@@ -91,7 +91,7 @@ fn a_command_stopped_with_the_run_does_not_count_as_failed() {
     run.signal(Signal::SIGINT);
     let run = run.finish();
     assert_eq!(run.signal(), Some(Signal::SIGINT));
-    assert!(run.summary().contains("3 not run"), "{}", run.stderr);
+    assert!(run.summary().contains("2 interrupted, 1 not run"), "{}", run.stderr);
     let mut text = String::new();
     { log }.read_to_string(&mut text).unwrap();
     assert_eq!(text.lines().filter(|line| line.contains("\tshutdown\t")).count(), 2, "{text}");

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, env, fmt, fs, path::PathBuf};
 
-use crate::support::{Finished, Run, Running, Signal, can, files::Scratch, procfs, until};
+use crate::support::{Finished, Run, Running, Signal, Value, can, files::Scratch, procfs, until};
 use journal::{Reader, State};
 
 const JOBS: usize = 200;
@@ -184,7 +184,8 @@ impl Workspace {
         let mut reported = BTreeMap::<String, [usize; 2]>::new();
         // Jobs that had not started were reported as `not_run`, and are done now.
         let before = struck.run.records("job").into_iter();
-        let before = before.filter(|record| record["status"] != "not_run");
+        let is_final = |status: &Value| *status != "not_run" && *status != "interrupted";
+        let before = before.filter(|record| is_final(&record["status"]));
         for record in before.chain(run.records("job")) {
             assert_eq!(record["status"], "ok", "{point}: {record}");
             let count = reported.entry(record["id"].to_string()).or_default();

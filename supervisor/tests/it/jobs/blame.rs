@@ -4,7 +4,7 @@
 use std::{collections::HashMap, fs, thread};
 
 use crate::support::{
-    Finished, Run, Value,
+    Finished, Run, Value, fixture,
     jobs::{causes, is_untouched, reformed},
 };
 use serde_json::json;
@@ -63,6 +63,23 @@ fn jobs_answered_before_a_death_are_not_repeated() {
         assert!((1..=200).all(|id| id == 40 || is_untouched(&jobs[id - 1])), "{death}");
         assert!(attempts(40) > 1, "{death}: {}", jobs[39]);
         run.finish();
+    }
+}
+
+#[test]
+fn a_job_that_kills_workers_before_they_note_it_costs_itself_alone() {
+    for workers in ["--workers 1", "--workers 4"] {
+        let text = "poison\n".to_owned() + &"fine\n".repeat(50);
+        let run = Run::of([fixture("vile"), "unclaimed".into(), "SIGSEGV".into()])
+            .with(workers)
+            .with("--depth 4")
+            .jsonl();
+        let run = run.fed(text).finish();
+        let jobs = run.jobs();
+        assert_eq!(jobs[0]["status"], "quarantined", "{}", run.stderr);
+        assert_eq!(causes(&jobs[0]), ["signal"; 2], "{}", jobs[0]);
+        assert!(jobs[1..].iter().all(|job| job["status"] == "ok"), "{}", run.stderr);
+        assert_eq!((jobs.len(), run.code()), (51, Some(1)));
     }
 }
 

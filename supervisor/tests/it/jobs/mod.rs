@@ -1,6 +1,7 @@
 //! Jobs for workers that speak the protocol: their input, how they end, and who is charged.
 
 mod blame;
+mod broken_worker;
 mod end_to_end;
 mod follow;
 mod hang;

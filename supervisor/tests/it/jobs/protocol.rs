@@ -187,7 +187,11 @@ fn a_program_without_the_protocol_is_refused_with_a_remedy() {
         let ended = "true ended (code 0) without speaking the worker protocol";
         no_worker(Run::of(["true"]).with(workers), ended, true);
         let ended = "ended (code 134, SIGABRT";
-        no_worker(Run::sh("kill -ABRT $$").with("--limit core=0").with(workers), ended, true);
+        let aborts = Run::sh("kill -ABRT $$").with("--limit core=0 --start-timeout 500ms");
+        no_worker(aborts.with(workers), ended, true);
+        let raise = "raise --start-timeout if what it needs comes up later; -m 1.0 GiB may be less";
+        let fails = Run::sh("exit 3").with("--start-timeout 500ms -m 1G");
+        no_worker(fails.with(workers), raise, true);
         let silent = "said nothing for 500 ms: it does not speak the worker protocol";
         let sleeps = Run::of(["sleep", "1000"]).with("--start-timeout 500ms");
         no_worker(sleeps.with(workers), silent, true);
@@ -198,6 +202,32 @@ fn a_program_without_the_protocol_is_refused_with_a_remedy() {
         let script = "printf 'hello, world\\n' >&4; sleep 1000";
         no_worker(Run::sh(script).with(workers), "its first frame is no hello", true);
     }
+}
+
+#[test]
+fn workers_that_fail_until_what_they_need_is_there_are_started_again() {
+    let script = "[ -e up ] || { echo missing >&2; exit 1; }; exec \"$0\"";
+    let words = ["sh".into(), "-c".into(), script.into(), crate::support::fixture("echo")];
+    let run = Run::of(words).with("--workers 2").jsonl().given(["a"]);
+    let run = run.start();
+    run.stdout.record("ended", 1, 2);
+    std::fs::write(run.scratch_path().join("up"), "").unwrap();
+    run.job(1);
+    std::fs::remove_file(run.scratch_path().join("up")).unwrap();
+    let run = run.finish();
+    assert_eq!((run.code(), run.statuses()), (Some(0), vec!["ok".to_owned()]), "{}", run.stderr);
+}
+
+#[test]
+fn time_without_a_processor_does_not_count_when_a_worker_starts() {
+    // Each needs 0.1 s of a processor to start, and forty share one: none is ready within 1 s.
+    let script = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; exec \"$0\"";
+    let words = ["sh".into(), "-c".into(), script.into(), crate::support::fixture("work")];
+    let run = Run::of(words).with("--workers 40 --start-timeout 1s --depth 1").jsonl();
+    let run = run.under(["taskset", "-c", "0"]).given(vec!["sleep 20"; 200]).finish();
+    assert_eq!(run.code(), Some(0), "{}", run.stderr);
+    assert!(run.jobs().iter().all(is_untouched), "{}", run.stderr);
+    assert!(!run.stderr.contains("did not speak"), "{}", run.stderr);
 }
 
 #[test]

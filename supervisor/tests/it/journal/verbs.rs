@@ -137,7 +137,7 @@ fn ls_lists_unfinished_and_failed_jobs() {
     let records: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let states: Vec<_> = records.iter().map(|record| record["status"].as_str().unwrap()).collect();
-    assert_eq!(states, ["ok", "quarantined", "failed", "not_run", "not_run"]);
+    assert_eq!(states, ["ok", "quarantined", "failed", "interrupted", "not_run"]);
     assert_eq!(records[1]["limits"]["nofile"], 64);
     // Times count from the start of the first run.
     assert_eq!(records[1]["attempts"][1]["began_ms"], 30_012.3);

@@ -1,7 +1,9 @@
 //! How workers start, live and end, and how a run stops.
 
 mod child_environment;
+mod intensity;
 mod launch;
+mod once;
 mod orphans;
 mod outcomes;
 mod parent_death;

@@ -1,5 +1,6 @@
 //! Workers are recycled after a number of jobs, at a size, at an age, or on SIGHUP. The new worker is
-//! up before the old one stops, workers are replaced one by one, and no job is affected.
+//! up before the old one stops, at most half of the workers are replaced at a time, and no job is
+//! affected.
 
 use std::collections::BTreeMap;
 
@@ -147,4 +148,43 @@ fn a_hang_up_recycles_every_worker() {
     one_by_one_and_new_before_old(&run);
     assert_eq!(causes_of_replaced(&run), ["rolled"]);
     assert_eq!(run.records("started").len(), 6);
+}
+
+/// The most workers that were live at the same time.
+fn most_live(run: &Finished) -> usize {
+    let (mut live, mut most) = (0, 0);
+    for record in tap::records(run.stdout_text()) {
+        match record["type"].as_str() {
+            Some("started") => live += 1,
+            Some("ended") => live -= 1,
+            _ => {}
+        }
+        most = most.max(live);
+    }
+    most
+}
+
+#[test]
+fn recycling_replaces_several_workers_at_a_time_once_one_has_come_up() {
+    let work = crate::support::fixture("work");
+    let run = Run::of(["sh", "-c", "sleep 0.2; exec \"$0\"", &work]).jsonl();
+    let run = run.with("--workers 8 --recycle-jobs 1").given(vec!["sleep 5"; 40]).finish();
+    let generations = jobs_of_generations(&run);
+    assert_eq!(generations.len(), 40);
+    let most = most_live(&run);
+    // Those that were replaced may still be ending.
+    assert!((10..=16).contains(&most), "up to four of eight are replaced at a time: {most}");
+}
+
+#[test]
+fn a_worker_that_has_reached_its_size_is_sent_no_more_jobs() {
+    let run = work("--recycle-rss 64M").given(vec!["keep 8"; 200]).finish();
+    let generations = jobs_of_generations(&run);
+    assert!(generations.values().all(|jobs| *jobs <= 12), "{generations:?}");
+}
+
+#[test]
+fn workers_that_are_large_from_the_start_are_kept() {
+    let run = work("--recycle-rss 100K").given(vec!["sleep 1"; 200]).finish();
+    assert_eq!(run.records("started").len(), 2, "{}", run.stderr);
 }

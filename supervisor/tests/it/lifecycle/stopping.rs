@@ -69,11 +69,17 @@ fn a_running_job_is_stopped_after_the_grace_period() {
     run.signal(Signal::SIGINT);
     let run = run.finish();
     assert!(begun.elapsed() >= Duration::from_millis(500));
-    others_were_not_run(&run, "not_run", Signal::SIGINT);
+    others_were_not_run(&run, "interrupted", Signal::SIGINT);
     // The job started, and its end is not charged.
     let job = run.jobs().remove(0);
     assert_eq!(causes(&job), ["shutdown"]);
     assert_eq!(job["attempts"][0]["uncharged"], true, "{job}");
+    assert!(
+        run.summary().starts_with("6 jobs: 0 ok, 1 interrupted, 5 not run; "),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("\nsupervisor: interrupted: job 1\n"), "{}", run.stderr);
 }
 
 #[test]
@@ -88,7 +94,7 @@ fn the_second_signal_stops_the_worker() {
     });
     assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     let run = run.finish();
-    others_were_not_run(&run, "not_run", Signal::SIGINT);
+    others_were_not_run(&run, "interrupted", Signal::SIGINT);
     let ended = run.records("ended").remove(0);
     assert_eq!((&ended["signal"], &ended["killed"]), (&json!("SIGTERM"), &json!(false)), "{ended}");
 }
@@ -105,7 +111,7 @@ fn the_third_signal_kills_the_worker() {
     });
     assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
     let run = run.finish();
-    others_were_not_run(&run, "not_run", Signal::SIGTERM);
+    others_were_not_run(&run, "interrupted", Signal::SIGTERM);
     let ended = run.records("ended").remove(0);
     assert_eq!((&ended["signal"], &ended["killed"]), (&json!("SIGKILL"), &json!(true)), "{ended}");
 }
@@ -254,4 +260,16 @@ fn a_launcher_with_only_retracted_jobs_still_receives_term() {
     (1..=2).for_each(|worker| drop(run.stdout.record("ended", worker, 1)));
     drop(feed);
     assert_eq!(run.finish().code(), Some(0));
+}
+
+#[test]
+fn a_worker_that_has_to_be_killed_at_the_end_is_reported() {
+    let run = Run::of([fixture("deaf"), "ignore".into(), fixture("vile"), "lingers".into()]);
+    let run = run.with("--workers 1 --grace 200ms").jsonl().given(["a"]).finish();
+    assert_eq!((run.code(), run.statuses()), (Some(0), vec!["ok".to_owned()]), "{}", run.stderr);
+    assert!(
+        run.stderr.contains(" ended: code 137 (SIGKILL, asked to stop: killed)"),
+        "{}",
+        run.stderr
+    );
 }

@@ -9,12 +9,14 @@ mod recent;
 mod replies;
 mod retract;
 pub(super) mod retraction;
-mod send;
+pub(super) mod send;
 
 use std::time::Duration;
 
 use self::{in_flight::InFlight, recent::Recent, retraction::Retraction};
 use super::{
+    context::StepContext,
+    health::FailureRow,
     input::{Abilities, Tick},
     ledger::JobKey,
     prefetch::AdaptivePrefetch,
@@ -23,12 +25,16 @@ use crate::{
     event::WorkerId,
     exit::Pipe,
     job::{Attempt, AttemptEnd},
-    rules::JobRules,
+    rules::{JobRules, RecycleFailures},
 };
 
 /// A dying worker closes its pipes a moment before its end is observed. One that still runs this
 /// long after it closed a pipe has broken the protocol.
 const GONE_AFTER: Duration = Duration::from_secs(1);
+/// A limit of the recycling rules is lowered by up to this share, differently for each worker.
+const SPREAD_SHARE: u64 = 8;
+/// The smallest limit of jobs that is lowered.
+const SPREAD_JOBS_MIN: u64 = 100;
 
 /// The jobs of one worker.
 #[derive(Debug)]
@@ -66,6 +72,13 @@ struct Replies {
     /// The number of jobs answered before a failed replacement, which do not count for recycling.
     uncounted: u64,
     recent: Recent,
+    /// The worker's own resident memory when it was first measured, in bytes.
+    base_bytes: Option<u64>,
+    /// Whether its memory has reached the limit of the recycling rules.
+    is_large: bool,
+    failures: FailureRow,
+    /// Whether the last reply says that memory ran out, under a memory limit.
+    says_out_of_memory: bool,
 }
 
 impl Session {
@@ -134,19 +147,74 @@ impl Session {
         self.retraction.is_long_asleep(now)
     }
 
-    /// Whether the worker has reached its limit of jobs.
+    /// Whether the worker has reached its limit of jobs or memory, and is sent no more jobs.
     pub(super) fn is_spent(&self, rules: &JobRules) -> bool {
-        rules.recycle.jobs.is_some_and(|max| self.jobs_left(max) == 0)
+        self.replies.is_large || rules.recycle.jobs.is_some_and(|max| self.jobs_left(max) == 0)
     }
 
-    /// How many more jobs the worker may answer, if its limit is `max`. Includes jobs in flight.
+    /// How many more jobs the worker may answer, if the limit is `max`. Includes jobs in flight.
+    /// The limits of workers differ a little, so that workers that started together are not
+    /// replaced together.
     fn jobs_left(&self, max: u64) -> u64 {
-        (self.replies.uncounted + max).saturating_sub(self.replies.count)
+        let spread = if max < SPREAD_JOBS_MIN { 0 } else { max / SPREAD_SHARE };
+        let limit = max - u64::from(self.worker.scattered()) * spread / u64::from(u32::MAX);
+        (self.replies.uncounted + limit).saturating_sub(self.replies.count)
     }
 
-    /// Restarts the count of jobs for recycling, because the worker's replacement did not come up.
+    /// The age at which the worker is recycled, if the limit is `max`.
+    pub(super) fn age_max(&self, max: Duration) -> Duration {
+        let spread = max / u32::try_from(SPREAD_SHARE).unwrap_or(1);
+        max - spread.mul_f64(f64::from(self.worker.scattered()) / f64::from(u32::MAX))
+    }
+
+    /// Notes the worker's resident memory. It is recycled at `max` bytes, but only once it has grown
+    /// by a quarter: if it is as large as that from the start, a fresh one is no smaller.
+    pub(super) fn note_memory(&mut self, resident_bytes: u64, max: u64) {
+        let base = *self.replies.base_bytes.get_or_insert(resident_bytes);
+        self.replies.is_large = resident_bytes >= max.max(base.saturating_add(base / 4));
+    }
+
+    /// For the simulator: forgets that the worker is large.
+    #[cfg(test)]
+    pub(super) fn forget_size(&mut self) {
+        self.replies.is_large = false;
+    }
+
+    /// The number of different jobs that it has failed since it last succeeded.
+    pub(super) fn failures(&self) -> u32 {
+        self.replies.failures.jobs()
+    }
+
+    /// Whether the worker must be broken, because it fails one job after another. A launcher never
+    /// is: its commands are processes of their own.
+    pub(super) fn is_broken(&self, ctx: &StepContext<'_>) -> bool {
+        let rules = ctx.policy.jobs.as_ref().filter(|_| !ctx.policy.runs_commands);
+        let Some(rule) = rules.map(|rules| rules.recycle.failures) else { return false };
+        // If its first job needs more memory than there is, a fresh worker has no more.
+        let is_full = self.replies.says_out_of_memory && self.replies.count > 1;
+        let is_judged = rule != RecycleFailures::Never;
+        is_full && is_judged && ctx.health.may_refresh()
+            || self.replies.failures.is_broken(rule, *ctx.health)
+    }
+
+    /// Whether the worker may be broken: it has failed several jobs in a row, so that a job should
+    /// rather be retried in a fresh one.
+    pub(super) fn is_suspicious(&self, ctx: &StepContext<'_>) -> bool {
+        let rules = ctx.policy.jobs.as_ref().filter(|_| !ctx.policy.runs_commands);
+        let is_judged = rules.is_some_and(|it| it.recycle.failures != RecycleFailures::Never);
+        self.failures() > 1 && is_judged
+    }
+
+    /// For the simulator: forgets the failures.
+    #[cfg(test)]
+    pub(super) fn forget_failures(&mut self) {
+        self.replies.failures = FailureRow::default();
+    }
+
+    /// Restarts the counts for recycling, because the worker's replacement did not come up.
     pub(super) fn renew(&mut self) {
         self.replies.uncounted = self.replies.count;
+        (self.replies.base_bytes, self.replies.is_large) = (None, false);
     }
 
     /// Sends the worker one job at a time for a while, because it writes to stdout or stderr. Only

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     event::{Event, Progress},
-    exit::{Cause, ProtocolFault, StopReason, StopRequest},
+    exit::{self, Cause, ProtocolFault, StopReason, StopRequest},
     job::{Attempt, AttemptEnd, Death, Failure, FailureKind, Payload},
 };
 
@@ -35,6 +35,10 @@ impl Session {
         if self.link == Link::Broken {
             return Ok(());
         }
+        let max = ctx.policy.jobs.as_ref().and_then(|rules| rules.recycle.resident_bytes);
+        if let Some((max, memory)) = max.zip(memory) {
+            self.note_memory(memory.resident_bytes, max);
+        }
         let peak_bytes = memory.map(|memory| memory.peak_bytes);
         let (mut count, mut service_ns, now_ns) = (0, 0u64, nanoseconds(ctx.now));
         for reply in replies {
@@ -50,17 +54,40 @@ impl Session {
             };
             count += 1;
             service_ns = service_ns.saturating_add(took_ns);
-            self.settle(key, reply, Duration::from_nanos(took_ns), peak_bytes, ctx);
+            let id = reply.id;
+            match self.settle(key, reply, Duration::from_nanos(took_ns), peak_bytes, ctx) {
+                Settled::Ok => {
+                    self.replies.failures.succeeded(ctx.health);
+                    self.replies.says_out_of_memory = false;
+                }
+                Settled::Failed { out_of_memory } => {
+                    self.replies.says_out_of_memory = out_of_memory;
+                    self.note_failure(id, ctx);
+                }
+                Settled::Stopped => {}
+            }
             self.in_flight.pop_answered(bytes);
         }
         if count > 0 {
-            self.prefetch.learn(count, service_ns);
+            self.prefetch.learn(count, service_ns, self.replies.failures.may_grow());
             self.in_flight.head.since = ctx.now;
             self.last_heard = ctx.now;
             self.retraction.wake();
         }
         self.rest();
         Ok(())
+    }
+
+    /// Notes that the worker failed this job. Now and then its memory is sampled: want of memory may
+    /// be the reason.
+    fn note_failure(&mut self, id: u64, ctx: &mut StepContext<'_>) {
+        let before = self.failures();
+        self.replies.failures.failed(id, ctx.health);
+        let is_sampled = self.failures() > 1 && self.failures().is_power_of_two();
+        if let Some(memory) = ctx.memory.as_mut().filter(|_| is_sampled && self.failures() > before)
+        {
+            memory.hurry(self.worker, ctx.now);
+        }
     }
 
     fn wrong_reply(&self, reply: &Reply) -> ProtocolFault {
@@ -127,7 +154,8 @@ impl Session {
         }
     }
 
-    /// Settles the job at the head, or adds its failed attempt, according to the reply.
+    /// Settles the job at the head, or adds its failed attempt, according to the reply. Returns what
+    /// the reply says about the worker.
     fn settle(
         &mut self,
         key: JobKey,
@@ -135,7 +163,7 @@ impl Session {
         took: Duration,
         peak_bytes: Option<u64>,
         ctx: &mut StepContext<'_>,
-    ) {
+    ) -> Settled {
         let now = ctx.now;
         let Head { limit, overweight, .. } = self.in_flight.head;
         let hang = self.in_flight.head.hang.take();
@@ -145,17 +173,23 @@ impl Session {
             (Answer::Done(payload), _) => {
                 let attempt = attempt(AttemptEnd::Ok);
                 ctx.ledger.done(key, payload, attempt, ctx.actions);
+                Settled::Ok
             }
             (Answer::Failed(failure), Limit::NotReached) => {
+                let out_of_memory = ctx.policy.limits.memory().is_some()
+                    && exit::says_out_of_memory([b"", failure.message.as_bytes()]);
                 ctx.file(key, attempt(AttemptEnd::Error(failure)));
+                Settled::Failed { out_of_memory }
             }
             // It failed because it was asked to end at its time limit.
             (Answer::Failed(_), Limit::TimedOut { .. }) => {
                 ctx.file(key, attempt(AttemptEnd::Timeout(stopped(Cause::Timeout))));
+                Settled::Stopped
             }
             (Answer::Failed(_), Limit::Cancelled { .. }) => {
                 let cause = Cause::AskedToStop(CANCELLED);
                 ctx.file(key, attempt(AttemptEnd::Requeued(stopped(cause))));
+                Settled::Stopped
             }
             (Answer::Ran(mut ran), limit) => {
                 if let (Some(bytes), Some(evidence)) = (overweight, &mut ran.evidence) {
@@ -172,9 +206,22 @@ impl Session {
                 } else {
                     ctx.file(key, attempt);
                 }
+                // The command says nothing about its launcher.
+                Settled::Stopped
             }
         }
     }
+}
+
+/// What a reply says about its worker.
+enum Settled {
+    /// It does its jobs.
+    Ok,
+    /// It failed a job; `out_of_memory` is whether its memory is limited, and it says that it ran
+    /// out.
+    Failed { out_of_memory: bool },
+    /// Nothing: the job was stopped, or a command ended.
+    Stopped,
 }
 
 /// The death of an attempt that ended early, although its worker still lives.

@@ -10,12 +10,22 @@ use crate::rules::{JobRules, Prefetch};
 /// A worker with at least this number of bytes in flight is sent no further job.
 const AHEAD_BYTES_MAX: usize = 2 << 20;
 
+/// Which of the jobs that have failed a worker may be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in super::super) enum Choice {
+    /// Those that failed in another worker.
+    FailedElsewhere,
+    /// All of them.
+    Any,
+}
+
 impl Session {
     /// How many more jobs the worker may be sent.
     pub(in super::super) fn room(&self, rules: &JobRules) -> usize {
         let head = &self.in_flight.head;
         let is_held = self.retraction.bars_sending() || matches!(self.link, Link::Closed { .. });
         let is_held = is_held || head.is_isolated || head.limit.until().is_some();
+        let is_held = is_held || self.replies.is_large;
         if is_held || self.in_flight.bytes() >= AHEAD_BYTES_MAX {
             return 0;
         }
@@ -35,12 +45,19 @@ impl Session {
         self.abilities.recorder && self.retraction == Retraction::Off
     }
 
-    /// Sends up to `count` of the ready jobs. Returns whether it sent any.
-    pub(in super::super) fn send(&mut self, count: usize, ctx: &mut StepContext<'_>) -> bool {
+    /// Sends up to `count` of the ready jobs, except those that have just failed in this worker unless
+    /// it may take them all the same. Returns whether it sent any.
+    pub(in super::super) fn send(
+        &mut self,
+        count: usize,
+        choice: Choice,
+        ctx: &mut StepContext<'_>,
+    ) -> bool {
         let before = self.len();
+        let avoided = (choice == Choice::FailedElsewhere).then_some(self.worker);
         while self.len() - before < count
             && self.in_flight.bytes() < AHEAD_BYTES_MAX
-            && let Some((key, bytes)) = ctx.ledger.take_ready()
+            && let Some((key, bytes)) = ctx.ledger.take_ready(avoided)
         {
             self.in_flight.push(key, bytes, ctx.now);
         }

@@ -18,6 +18,7 @@ use crate::{
     event::{Again, Event, WorkerId},
     exit::{Cause, Evidence, ProcessEnd, StartFault, StartStep, Status},
     job::{Attempt, AttemptEnd, Death, Payload},
+    rules::Repeats,
     signal::Signal,
 };
 
@@ -48,9 +49,27 @@ pub(super) enum Bug {
     TrustsLiars,
     /// A pause ends by itself.
     ForgetsPause,
+    /// A job that kills its workers before they begin it is requeued without limit.
+    ReturnsForever,
+    /// A worker that fails one job after another is kept.
+    KeepsFailing,
+    /// Workers are replaced for their failures even if every job fails everywhere.
+    PunishesAll,
+    /// A job that failed is retried in any worker, also in the one in which it failed.
+    RetriesInPlace,
+    /// A failed start for want of resources counts as a crash.
+    CountsShortage,
+    /// A slot that was given up is not started again.
+    StaysGivenUp,
+    /// Time without a processor counts when a worker starts.
+    CountsStarved,
+    /// A job that may be begun only once is run again after an end that was not its fault.
+    Repeats,
+    /// A worker that has reached its limit of memory is sent more jobs.
+    FeedsLarge,
 }
 
-pub(super) const ALL: [Bug; 12] = [
+pub(super) const ALL: [Bug; 21] = [
     Bug::ChargesAll,
     Bug::DropsTail,
     Bug::EndIsDone,
@@ -63,15 +82,36 @@ pub(super) const ALL: [Bug; 12] = [
     Bug::TrustsSleepers,
     Bug::TrustsLiars,
     Bug::ForgetsPause,
+    Bug::ReturnsForever,
+    Bug::KeepsFailing,
+    Bug::PunishesAll,
+    Bug::RetriesInPlace,
+    Bug::CountsShortage,
+    Bug::StaysGivenUp,
+    Bug::CountsStarved,
+    Bug::Repeats,
+    Bug::FeedsLarge,
 ];
 
 impl Bug {
     /// The input that the pool gets instead of the real one.
     pub(super) fn misheard(self, mut input: Input, dying: Option<&Process>) -> Input {
+        match (self, &mut input) {
+            (Self::StaysGivenUp, Input::StartSlot(_)) => return Input::Timer,
+            (Self::CountsStarved, Input::StartExamined { unserved, .. }) => {
+                *unserved = Duration::ZERO;
+            }
+            _ => {}
+        }
         let Input::Worker { news: News::Ended { end, remains, .. }, .. } = &mut input else {
             return input;
         };
         match self {
+            Self::CountsShortage => {
+                if let ProcessEnd::NeverStarted(fault) = end {
+                    fault.errno = crate::errno::ENOENT;
+                }
+            }
             Self::DropsTail => remains.replies.clear(),
             Self::EndIsDone if ended_well(end) => {
                 let head = dying.and_then(|process| process.line.front());
@@ -109,6 +149,17 @@ impl Bug {
     /// Corrupts the pool's state after a step.
     pub(super) fn forget(self, pool: &mut Pool, unsent: Option<WorkerId>) {
         pool.is_paused &= self != Self::ForgetsPause;
+        match self {
+            Self::ReturnsForever => pool.ledger.forget_unbegun(),
+            Self::Repeats => {
+                if let Some(rules) = &mut pool.policy.jobs {
+                    rules.repeats = Repeats::Allowed;
+                }
+            }
+            Self::PunishesAll => pool.health.forget_vain(),
+            Self::RetriesInPlace => pool.ledger.forget_failed(),
+            _ => {}
+        }
         let workers = pool.slots.iter_mut().flat_map(Slot::workers_mut);
         workers.for_each(|worker| {
             let is_unsent = unsent == Some(worker.id);
@@ -121,6 +172,8 @@ impl Bug {
             (Self::SendsBehind, Retraction::Answered | Retraction::Resumed { .. }) => {
                 session.retraction = Retraction::Off;
             }
+            (Self::FeedsLarge, _) => session.forget_size(),
+            (Self::KeepsFailing, _) => session.forget_failures(),
             (Self::TrustsSleepers, _) => session.retraction.forget_sleep(),
             (Self::TrustsLiars, _) if session.link == Link::Broken => session.link = Link::Open,
             (Self::CountsUnsent, _) if is_unsent => session.miscount(),

@@ -69,7 +69,7 @@ impl World {
     /// starts no further one.
     pub(super) fn scale_by_chance(&mut self) -> Input {
         let workers = 1 + u32::try_from(self.chance.below(8)).unwrap();
-        let before = if self.scale > 0 { self.scale } else { self.policy.workers };
+        let before = self.workers();
         let is_over = self.stopping.is_some() || self.is_done() || self.pool.end().is_some();
         if !is_over {
             self.scale = workers;
@@ -79,8 +79,10 @@ impl World {
                 slots.any(|known: &Slot| known.number == slot && known.retired().is_none())
             };
             for slot in (before + 1..=workers).filter(|slot| !is_manned(*slot)) {
+                self.given_up.remove(&slot);
                 self.to_start.insert(slot, self.now);
             }
+            (1..=workers).for_each(|slot| self.start_again(slot));
         }
         Input::Scale(workers)
     }

@@ -3,6 +3,7 @@
 
 use super::{
     expected::{Expected, Kind, charges},
+    outcomes::UNBEGUN_MAX,
     process::{Process, Sent},
     world::World,
 };
@@ -21,11 +22,18 @@ impl World {
         let process = self.processes.get_mut(&worker)?;
         let news = process.news.pop_front()?;
         match &news {
-            News::Executed { .. } => process.heard = true,
+            News::Executed { .. } => {
+                process.heard = true;
+                process.executed_at = self.now;
+            }
             News::Hello(_) => process.ready = process.stopping.is_none(),
             News::Broken(_) => process.fault_heard = true,
             News::Closed(_) => process.closed_heard = true,
-            News::Replies { replies, .. } => {
+            News::Replies { replies, memory, .. } => {
+                let max = self.policy.jobs.as_ref().and_then(|it| it.recycle.resident_bytes);
+                if let Some((max, memory)) = max.zip(*memory).filter(|_| !process.fault_heard) {
+                    process.measured(memory.resident_bytes, max);
+                }
                 let whole = self.hear(worker, replies);
                 self.process(worker).fault_heard |= !whole;
             }
@@ -35,8 +43,10 @@ impl World {
             News::Ended { end, remains, .. } => {
                 self.hear(worker, &remains.replies);
                 match end {
-                    ProcessEnd::Ended(evidence) => self.dies(worker, Some(evidence)),
-                    ProcessEnd::Unobserved { .. } => self.dies(worker, None),
+                    ProcessEnd::Ended(evidence) => {
+                        self.dies(worker, Some(evidence), remains.started);
+                    }
+                    ProcessEnd::Unobserved { .. } => self.dies(worker, None, remains.started),
                     ProcessEnd::NeverStarted(fault) if !fault.is_transient() => {}
                     ProcessEnd::NeverStarted(_) | ProcessEnd::Withdrawn => {
                         self.transient.insert(worker.slot);
@@ -89,6 +99,11 @@ impl World {
                 },
             };
             let (id, attempt) = (head.id, head.attempt);
+            match (&reply.answer, &end) {
+                (Answer::Done(_), _) => self.note_reply(worker, id, true),
+                (Answer::Failed(_), Kind::Error) => self.note_reply(worker, id, false),
+                _ => {}
+            }
             self.expected.push(Expected { id, attempt, worker, end, perhaps: false });
             self.give_back([head].iter());
         }
@@ -156,8 +171,9 @@ impl World {
         }
     }
 
-    /// A worker dies. The job that it ran may be charged; jobs behind it never are.
-    fn dies(&mut self, worker: WorkerId, evidence: Option<&Evidence>) {
+    /// A worker dies. The job that it ran may be charged; jobs behind it never are. A job that was
+    /// next and not begun is charged once enough workers in a row have died with it.
+    fn dies(&mut self, worker: WorkerId, evidence: Option<&Evidence>, started: Option<u64>) {
         let limited = self.policy.limits.get(Resource::Cpu).is_some();
         let process = self.process(worker);
         let Some(head) = process.line.front().copied() else { return };
@@ -167,12 +183,22 @@ impl World {
             Kind::Timeout if process.overdue != Some(head.id) => Kind::Requeued,
             end => end,
         };
-        let perhaps = process.lied;
-        if !perhaps {
-            let Some(running) = process.running else { return };
-            assert_eq!(running.id, head.id, "{worker} does its jobs in order");
-        }
         let Sent { id, attempt, .. } = head;
+        let perhaps = process.lied;
+        if started == Some(process.done) {
+            assert!(perhaps || process.running.is_none(), "{worker} noted its job");
+            if is_requested(process, evidence) {
+                return;
+            }
+            let job = self.job(id);
+            job.unbegun += 1;
+            if job.unbegun <= UNBEGUN_MAX {
+                return;
+            }
+        } else if !perhaps {
+            let running = process.running.map(|running| running.id);
+            assert_eq!(running, Some(id), "{worker} does its jobs in order");
+        }
         self.expected.push(Expected { id, attempt, worker, end, perhaps });
     }
 
@@ -192,6 +218,17 @@ impl World {
         };
         self.expected.push(Expected { id, attempt, worker, end, perhaps: false });
     }
+}
+
+/// Whether a worker ended because the supervisor asked it to, for no fault of its own.
+fn is_requested(process: &Process, evidence: Option<&Evidence>) -> bool {
+    let asked = process.asked.is_some() || process.dismissed || process.killed;
+    let is_charge = process.stopping.is_some_and(|(why, _)| why.is_charge());
+    let obeyed = evidence.is_none_or(|evidence| match evidence.status {
+        Status::Code(_) | Status::Signal { signal: Signal::TERM, .. } => true,
+        Status::Signal { signal, .. } => signal == Signal::KILL && process.killed,
+    });
+    asked && obeyed && !is_charge
 }
 
 /// How the attempt of a worker that died ends: charged, timed out or requeued.

@@ -32,7 +32,9 @@ impl World {
         }
         let rarely = if self.nature.jobs { 40 } else { 8 };
         match self.chance.below(40) {
-            0 => Input::Roll,
+            0 => self.roll(),
+            20 => self.start_some(),
+            21..=22 => self.start_examined().unwrap_or(Input::Timer),
             1 if self.chance.one_in(rarely) => Input::Shutdown(self.wish()),
             1 if self.chance.one_in(rarely) => Input::Shutdown(ShutdownReason::OutputClosed),
             1 if self.nature.jobs && self.chance.one_in(rarely) => {
@@ -98,6 +100,7 @@ impl World {
             was_sent: false,
             not_before: Tick::ZERO,
             attempts: Vec::new(),
+            unbegun: 0,
             settled: false,
         });
     }

@@ -37,6 +37,10 @@ impl World {
             }
             let (is_heavy, sample) = self.sample_of(worker, limit);
             samples.push((worker, sample));
+            if let Some(process) = self.processes.get_mut(&worker) {
+                process.near_limit =
+                    matches!(sample, MemorySample::Held(bytes) if bytes >= limit / 8 * 7);
+            }
             if is_heavy {
                 self.too_heavy.insert(worker);
                 if let Some(process) = self.processes.get_mut(&worker) {

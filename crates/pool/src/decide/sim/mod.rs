@@ -11,12 +11,14 @@ mod death;
 mod deliver;
 mod ends;
 mod expected;
+mod health;
 mod inputs;
 mod memory;
 mod nature;
 mod outcomes;
 mod perform;
 mod process;
+mod starts;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -6,7 +6,10 @@ use super::Chance;
 use crate::{
     decide::Policy,
     limits::Limits,
-    rules::{Halt, HaltCount, HaltWhen, JobRules, Prefetch, Recycle, Restart, RetryOn, Roll},
+    rules::{
+        Halt, HaltCount, HaltWhen, Intensity, JobRules, Prefetch, Recycle, RecycleFailures,
+        Repeats, Restart, RetryOn, Roll,
+    },
     signal::Signal,
 };
 
@@ -27,6 +30,13 @@ pub(super) struct Nature {
     pub(super) stolen: u64,
     /// One of this number of jobs makes a frame that is too long.
     pub(super) bulky: u64,
+    /// After one of this number of jobs, a worker fails all further ones at once.
+    pub(super) breaks: u64,
+    /// Whether every job fails in every worker.
+    pub(super) hopeless: bool,
+    /// Each job whose number is a multiple of this kills its worker before the worker notes that it
+    /// begins it.
+    pub(super) poison: u64,
     /// Whether processes end only by signals from outside.
     pub(super) killed: bool,
     /// One of this number of workers never says hello.
@@ -46,6 +56,9 @@ impl Nature {
             launches: rules.is_some() && chance.one_in(4),
             sampled: rules.is_some_and(|rules| rules.recycle.resident_bytes.is_some()),
             trouble: chance.pick(&[u64::MAX, 1000, 200, 60, 20]),
+            breaks: chance.pick(&[u64::MAX, u64::MAX, 10, 3]),
+            hopeless: chance.one_in(5),
+            poison: chance.pick(&[u64::MAX, u64::MAX, 17, 3]),
             killed: rules.is_some() && chance.one_in(8),
             stillborn: if rules.is_some() { chance.pick(&[1000, 30, 3]) } else { 10 },
             stolen: chance.pick(&[u64::MAX, 100, 5]),
@@ -65,6 +78,10 @@ pub(super) fn policy(has_jobs: bool, chance: &mut Chance) -> Policy {
     Policy {
         workers: u32::try_from(1 + chance.below(6)).unwrap(),
         restart: if has_jobs { Restart::Always } else { chance.pick(&restart) },
+        intensity: Intensity {
+            crashes: chance.pick(&[1, 3, 10]),
+            period: chance.pick(&[Duration::from_secs(1), Duration::from_secs(300)]),
+        },
         roll: chance.pick(&[Roll::StartFirst, Roll::StopFirst]),
         grace: Duration::from_millis(chance.below(12_000)),
         runs_commands: false,
@@ -83,15 +100,19 @@ fn rules(chance: &mut Chance) -> JobRules {
     let halt = Halt { now: chance.one_in(2), when, count };
     let (timeout, deadline) = (ms(1 + chance.below(2000)), ms(chance.below(100_000)));
     let depth = Prefetch::Fixed(u32::try_from(few).unwrap());
+    let repeats = [Repeats::Allowed, Repeats::Allowed, Repeats::ThisRunOnly, Repeats::Never];
+    let repeats = chance.pick(&repeats);
+    let retries = |below: u64| if repeats == Repeats::Never { 0 } else { below };
     JobRules {
-        retries: u32::try_from(chance.below(4)).unwrap(),
+        repeats,
+        retries: u32::try_from(retries(chance.below(4))).unwrap(),
         retry_delay: chance.pick(&[Duration::ZERO, ms(10), ms(1000)]),
         retry_on: RetryOn {
             error: !chance.one_in(4),
             panic: !chance.one_in(4),
             timeout: !chance.one_in(4),
         },
-        crash_retries: u32::try_from(chance.below(3)).unwrap(),
+        crash_retries: u32::try_from(retries(chance.below(3))).unwrap(),
         timeout: chance.one_in(2).then_some(timeout),
         deadline: chance.one_in(10).then_some(deadline),
         prefetch: chance.pick(&[Prefetch::Auto, Prefetch::Ahead, depth, depth]),
@@ -102,6 +123,12 @@ fn rules(chance: &mut Chance) -> JobRules {
             jobs: chance.one_in(4).then_some(few),
             resident_bytes: chance.one_in(4).then_some(60),
             age: chance.one_in(4).then_some(age),
+            failures: chance.pick(&[
+                RecycleFailures::Auto,
+                RecycleFailures::Auto,
+                RecycleFailures::After(3),
+                RecycleFailures::Never,
+            ]),
         },
     }
 }

@@ -8,7 +8,11 @@ use crate::{
     decide::RunEnd,
     event::Again,
     job::{Attempt, AttemptEnd, FailureKind, JobEnd, Outcome},
+    rules::Repeats,
 };
+
+/// After this number of deaths in a row before it began, a job runs alone.
+pub(super) const UNBEGUN_MAX: u32 = 3;
 
 impl World {
     pub(super) fn retried(&mut self, id: u64, attempt: &Attempt, again: Again) {
@@ -33,7 +37,7 @@ impl World {
         if let Again::After(delay) = again {
             job.not_before = now + delay;
         }
-        job.attempts.push(attempt.clone());
+        job.push(attempt.clone());
         self.fresh.push((id, attempt.clone()));
     }
 
@@ -48,6 +52,7 @@ impl World {
         let is_cancelled = self.cancelled.contains(&id);
         let gave_up = self.pool.end() == Some(RunEnd::GaveUp);
         let is_over = gave_up || self.pool.phase.reason().is_some();
+        let repeats = self.policy.jobs.as_ref().map(|rules| rules.repeats).unwrap();
         let job = self.job(id);
         assert!(!job.settled, "job {id} is settled twice");
         assert_eq!(job.holder, None, "job {id} is settled in the hands of a worker");
@@ -71,14 +76,18 @@ impl World {
         };
         let fits = match outcome.end {
             JobEnd::Ok(_) => matches!(last.map(Kind::of_end), Some(Kind::Ok(_))),
-            JobEnd::Failed => {
-                is_cancelled || matches!(last.map(Kind::of_end), Some(Kind::Error | Kind::Timeout))
-            }
+            JobEnd::Failed => match last.map(Kind::of_end) {
+                Some(Kind::Error | Kind::Timeout) => true,
+                Some(Kind::Requeued) if repeats == Repeats::Never => true,
+                Some(Kind::Requeued) if repeats == Repeats::ThisRunOnly && is_over => true,
+                _ => is_cancelled,
+            },
             JobEnd::Crashed => {
                 matches!(last.map(Kind::of_end), Some(Kind::Crashed | Kind::Requeued))
             }
             JobEnd::TooLong { bytes, cap } => last.is_none() && bytes > cap,
-            JobEnd::NotRun => is_over || is_cancelled,
+            JobEnd::Interrupted => last.is_some() && (is_over || is_cancelled),
+            JobEnd::NotRun => last.is_none() && (is_over || is_cancelled),
         };
         assert!(fits, "job {id} ended {:?} after {last:?}", outcome.end);
         if let Some(attempt) = job.attempts.get(known).cloned() {
@@ -95,6 +104,19 @@ impl World {
 }
 
 impl Record {
+    /// Adds an attempt. Only a death before the job begins is one that keeps it suspected.
+    fn push(&mut self, attempt: Attempt) {
+        if self.unbegun <= UNBEGUN_MAX {
+            self.unbegun = 0;
+        }
+        self.attempts.push(attempt);
+    }
+
+    /// Whether the job runs alone in a fresh worker.
+    pub(super) fn runs_alone(&self) -> bool {
+        self.crashes() > 0 || self.unbegun >= UNBEGUN_MAX
+    }
+
     pub(super) fn crashes(&self) -> usize {
         self.count(|end| matches!(end, AttemptEnd::Crashed(_)))
     }

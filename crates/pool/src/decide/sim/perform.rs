@@ -13,8 +13,8 @@ use crate::{
         worker::{Worker, WorkerPhase},
     },
     event::{Event, Next, ShutdownReason, WorkerId},
-    exit::{Cause, StopReason},
-    rules::{Prefetch, Restart},
+    exit::{Cause, ProtocolFault, StopReason},
+    rules::{Prefetch, Repeats, Restart},
 };
 
 impl World {
@@ -54,6 +54,7 @@ impl World {
             Action::Examine { worker, id, is_over } => {
                 self.on_time_of(worker, id, is_over);
             }
+            Action::ExamineStart(worker) => self.examine_start(worker),
             Action::SampleMemory { workers, limit } => self.sample(workers, limit),
             Action::Dismiss(worker) => {
                 let process = self.live(worker);
@@ -152,6 +153,8 @@ impl World {
         let was_kept = self.generations.get(&worker.slot) > Some(&worker.generation);
         let max = self.policy.jobs.as_ref().and_then(|rules| rules.recycle.jobs);
         assert!(was_kept || max.is_none_or(|max| in_all <= max), "{worker} is to be recycled");
+        let is_large = self.process(worker).is_large;
+        assert!(was_kept || !is_large, "{worker} is large, and is sent jobs");
         let process = self.live(worker);
         if process.line.is_empty() {
             process.head_since = now;
@@ -160,7 +163,7 @@ impl World {
         let head = process.line.front().map(|head| head.id);
         let is_due = asleep.is_none_or(|asleep| self.may_wake(asleep));
         assert!(is_due, "{worker} sleeps, not all do");
-        let is_apart = head.is_some_and(|id| self.job(id).crashes() > 0);
+        let is_apart = head.is_some_and(|id| self.job(id).runs_alone());
         assert!(!is_apart, "{worker} has a job alone");
         for order in jobs {
             self.send_one(worker, order, jobs.len());
@@ -170,7 +173,7 @@ impl World {
     /// Sends one of `count` jobs of the same action.
     fn send_one(&mut self, worker: WorkerId, order: &Order, count: usize) {
         let (id, attempt, now, hold) = (order.id, order.attempt, self.now, self.hold);
-        if self.job(id).crashes() > 0 {
+        if self.job(id).runs_alone() {
             let sent = self.process(worker).sent;
             assert!(sent == 0 && count == 1, "job {id} is not alone in a fresh worker");
         }
@@ -183,6 +186,10 @@ impl World {
         assert_eq!(job.holder.replace(worker), None, "job {id} is with two workers");
         assert_eq!(attempt as usize, job.attempts.len() + 1, "attempts of job {id}");
         assert!(job.not_before <= now, "job {id} before its time");
+        self.check_retried_elsewhere(worker, id);
+        let rules = self.policy.jobs.as_ref();
+        let is_once = rules.is_some_and(|rules| rules.repeats == Repeats::Never);
+        assert!(!is_once || attempt == 1, "job {id} is begun twice");
         let is_bulky = self.chance.one_in(self.nature.bulky);
         let process = self.process(worker);
         process.sent += u64::from(!is_bulky);
@@ -254,9 +261,7 @@ impl World {
                     let is_over = ended.next == Next::Done || may_come;
                     assert!(is_ours && is_over, "{} never was", ended.worker);
                 }
-                if let Next::Restart(delay) = ended.next {
-                    self.to_start.insert(ended.worker.slot, self.now + delay);
-                }
+                self.slot_ends(&ended);
             }
             Event::Stopping { worker, why, kill } => self.stops(worker, why, kill),
             Event::ShuttingDown { reason } => {
@@ -307,6 +312,12 @@ impl World {
             process.overdue = Some(head.id);
         }
         process.stopping = Some((why, since));
+        if why == StopReason::Protocol(ProtocolFault::Silence) {
+            self.check_silence(worker);
+        }
+        if why == StopReason::Failing && !kill {
+            self.stops_failing(worker);
+        }
     }
 
     /// Whether a dying worker never answered a job and was running none.

@@ -1,7 +1,10 @@
 //! A simulated process. It advances in small steps, after each of which it may die: it reads a
 //! frame, starts a job, ends the job, writes the reply.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use super::{Chance, ends::ran, nature::Nature};
 use crate::{
@@ -53,6 +56,8 @@ pub(super) struct Process {
     deaf: bool,
     /// Whether it reads no frames, like a stopped process.
     blind: bool,
+    /// Whether it fails every job at once.
+    sick: bool,
     /// Whether it may break the protocol.
     vile: bool,
     /// Whether it has broken the protocol, so that its replies may be wrong.
@@ -85,6 +90,10 @@ pub(super) struct Process {
     /// News that was not delivered to the pool yet.
     pub(super) news: VecDeque<News>,
 
+    /// When the pool learnt that its program is executed.
+    pub(super) executed_at: Tick,
+    /// How long it has waited for a processor, as the pool knows.
+    pub(super) unserved: Duration,
     /// Whether the pool knows that its program is executed.
     pub(super) heard: bool,
     pub(super) ready: bool,
@@ -93,6 +102,11 @@ pub(super) struct Process {
     pub(super) withdrawn: bool,
     /// Whether the pool knows that it holds too much memory.
     pub(super) heavy: bool,
+    /// Its memory when it was first measured, and whether it has reached the limit since.
+    base_bytes: Option<u64>,
+    pub(super) is_large: bool,
+    /// Whether a sample of this step is close to its limit of memory.
+    pub(super) near_limit: bool,
     /// Whether a user killed it in this step.
     pub(super) condemned: bool,
     pub(super) stopping: Option<(StopReason, Tick)>,
@@ -114,6 +128,7 @@ pub(super) struct Process {
     /// Whether it was sent a resume frame and has not replied since.
     pub(super) resumed: bool,
     pub(super) overdue: Option<u64>,
+    pub(super) record: super::health::FailureRecord,
 }
 
 impl Process {
@@ -228,12 +243,13 @@ impl Process {
             _ if nature.obedient && (cancelled || !nature.has_timeout) => done(run.id),
             Fate::Hangs if cancelled && !self.deaf => failure(FailureKind::Error),
             Fate::Hangs => return,
-            _ if chance.one_in(3) => return,
+            _ if !self.sick && chance.one_in(3) => return,
             Fate::Ok => done(run.id),
             Fate::Fails(kind) => failure(kind),
         };
         let answer = if nature.launches { ran(&answer, cancelled) } else { answer };
         let service_ns = chance.pick(&[0, 1000, 50_000, 300_000, 5_000_000]);
+        self.sick |= !nature.obedient && chance.one_in(nature.breaks);
         let Run { id, attempt, .. } = run;
         self.running = None;
         self.tail.push(Reply { id, attempt, service_ns, answer });
@@ -253,9 +269,14 @@ impl Process {
                 if self.abilities.recorder && self.jobs_retracted {
                     return;
                 }
+                if self.abilities.recorder && !nature.obedient && id.is_multiple_of(nature.poison) {
+                    // It dies of the job before it notes that it begins it.
+                    return self.die(Status::Signal { signal: Signal::SEGV, core: false });
+                }
                 self.started = self.came;
                 let fate = match chance.below(nature.trouble.saturating_mul(2)) {
                     _ if nature.obedient => Fate::Ok,
+                    _ if self.sick || nature.hopeless => Fate::Fails(FailureKind::Error),
                     0..=2 => Fate::Fails(FailureKind::Error),
                     3 => Fate::Fails(FailureKind::Panic),
                     4..=5 => Fate::Hangs,
@@ -349,6 +370,12 @@ impl Process {
             None => replies.append(&mut self.tail),
         }
         self.news.push_back(News::Retracted { replies, started: Some(self.started) });
+    }
+
+    /// The pool learns how much memory it has.
+    pub(super) fn measured(&mut self, bytes: u64, max: u64) {
+        let base = *self.base_bytes.get_or_insert(bytes);
+        self.is_large = bytes >= max.max(base + base / 4);
     }
 
     /// Whether it does nothing more unless it is sent a frame or a signal.

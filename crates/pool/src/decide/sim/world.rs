@@ -30,6 +30,8 @@ pub(super) struct Record {
     pub(super) was_sent: bool,
     pub(super) not_before: Tick,
     pub(super) attempts: Vec<Attempt>,
+    /// The number of workers in a row that died with the job next in their queue.
+    pub(super) unbegun: u32,
     pub(super) settled: bool,
 }
 
@@ -51,6 +53,11 @@ pub(super) struct World {
     pub(super) to_start: BTreeMap<u32, Tick>,
     pub(super) ended: BTreeSet<WorkerId>,
     pub(super) transient: BTreeSet<u32>,
+    /// Slots that were given up, and when workers of each slot crashed.
+    pub(super) given_up: BTreeSet<u32>,
+    pub(super) crashes: BTreeMap<u32, Vec<Tick>>,
+    /// Workers whose start is being examined.
+    pub(super) start_examinations: VecDeque<WorkerId>,
     /// When the shutdown was last escalated; `pressed` is whether a user repeated the request.
     pub(super) climbed: Option<Tick>,
     pub(super) pressed: bool,
@@ -87,6 +94,12 @@ pub(super) struct World {
     pub(super) sampling: VecDeque<Vec<WorkerId>>,
     /// Workers above their limit, according to the samples of this step.
     pub(super) too_heavy: BTreeSet<WorkerId>,
+    /// The worker whose replies the pool gets in this step.
+    pub(super) replied: Option<WorkerId>,
+    /// Workers that were replaced for their failures since a job last succeeded, and the same
+    /// number before this step.
+    pub(super) in_vain: u32,
+    pub(super) in_vain_before: u32,
     /// The number of doubtful samples of each worker in a row.
     pub(super) doubts: BTreeMap<WorkerId, u32>,
     /// The bug that is planted in the pool.
@@ -120,6 +133,9 @@ impl World {
             generations: BTreeMap::new(),
             ended: BTreeSet::new(),
             transient: BTreeSet::new(),
+            given_up: BTreeSet::new(),
+            crashes: BTreeMap::new(),
+            start_examinations: VecDeque::new(),
             climbed: None,
             pressed: false,
             hurries: None,
@@ -142,6 +158,9 @@ impl World {
             scale: 0,
             sampling: VecDeque::new(),
             too_heavy: BTreeSet::new(),
+            replied: None,
+            in_vain: 0,
+            in_vain_before: 0,
             doubts: BTreeMap::new(),
             bug: None,
             to_come: chance.below(61),
@@ -207,6 +226,7 @@ impl World {
         }
         self.check();
         self.check_samples();
+        self.check_failing();
         self.check_condemned();
         self.was_done = self.is_done();
     }
@@ -295,7 +315,8 @@ impl World {
             for _ in 0..self.processes.len() * 2 {
                 self.let_live();
             }
-            let input = self.samples().or_else(|| self.news());
+            let input = self.samples().or_else(|| self.start_examined());
+            let input = input.or_else(|| self.news());
             silent = if input.is_some() { 0 } else { silent + 1 };
             let is_quiet = self.processes.values().all(Process::is_quiet);
             if silent > SILENCE || input.is_none() && is_quiet {

@@ -38,8 +38,8 @@ impl Palette {
     pub(super) fn of(&self, state: &str) -> Style {
         match state {
             "running" | "ready" | "ended" => self.good,
-            "starting" | "paused" | "stopping" => self.passing,
-            "unkillable" | "gone" => self.bad,
+            "starting" | "paused" | "stopping" | "waiting" => self.passing,
+            "unkillable" | "gone" | "given_up" => self.bad,
             _ => self.faint,
         }
     }

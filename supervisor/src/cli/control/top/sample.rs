@@ -37,6 +37,7 @@ pub(super) fn run(workers: u32) -> Snapshot {
         state: "running".into(),
         status: None,
         why: None,
+        workers_wanted: workers,
         workers: (1..=workers).map(worker).collect(),
         jobs: Jobs {
             total: Some(2000),
@@ -46,6 +47,7 @@ pub(super) fn run(workers: u32) -> Snapshot {
                 ok: 897,
                 failed: 2,
                 quarantined: 1,
+                interrupted: 0,
                 not_run: 0,
                 queued: 80,
                 in_flight: 10,
