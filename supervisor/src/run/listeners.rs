@@ -9,6 +9,7 @@ use crate::{
     observers::{EventStream, Observers, Task},
     settings::{Serve, Settings},
 };
+use process::proc;
 use records::RunInfo;
 
 /// How many ids a run tries: each run that was killed leaves one in use.
@@ -58,6 +59,8 @@ impl Listeners {
         let (mut tasks, mut text) = (Vec::new(), String::new());
         match self.control {
             Ok(control) => tasks.push(control.task()),
+            // Without /proc no socket can be opened safely, and no worker starts either.
+            Err(_) if !proc::is_mounted() => {}
             Err(error) => {
                 let _ = writeln!(text, "supervisor: the run has no control socket: {error}");
             }

@@ -186,8 +186,8 @@ pub enum MemorySample {
     /// They hold this much: up to the limit the sum of their resident memory, in which shared pages
     /// count once for each process, and otherwise the sum of their proportional shares (PSS).
     Held(u64),
-    /// The sum of their proportional shares is this much, which is above the limit. But it may be
-    /// too high, because processes ended or began to share memory while it was read.
+    /// The sum of their proportional shares is this much. But it may be too high, because processes
+    /// ended or began to share memory while it was read, or too low, because processes were born.
     Doubtful(u64),
 }
 

@@ -22,9 +22,9 @@
 //!   ms)` after the last one. Samples thus take at most 1/25 of the time in the long run, with
 //!   bursts of up to 50 ms.
 //!
-//! A sample above the limit may be doubtful, because the processes did not rest while they were read.
-//! It is repeated after 2 ms, whatever the account says. The ninth doubtful sample in a row is
-//! believed, so that processes which never rest gain the time of eight samples and no more.
+//! A sample may be doubtful, because the processes did not rest while they were read. It is repeated
+//! after 2 ms, whatever the account says. Of five doubtful samples in a row the majority is believed,
+//! so that processes which never rest gain the time of four samples and no more.
 //!
 //! Finally, the time of the sample is rounded down to a multiple of 1/16 to 1/8 of the interval, so
 //! that workers with similar intervals are sampled together.
@@ -38,7 +38,7 @@
 //! sampled after that; at 5.97 GiB, after 5 ms. With a limit of 1 GiB, `safe` of an idle worker is
 //! 167 ms; but it is far from its limit, so it is sampled every 600 ms instead.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use super::input::{MemorySample, Tick};
 use crate::event::WorkerId;
@@ -59,7 +59,7 @@ const FAR_INTERVAL_MAX: Duration = Duration::from_millis(700);
 const COST_AT_ONCE: Duration = Duration::from_millis(50);
 
 /// The number of doubtful samples in a row that are not believed.
-pub(super) const DOUBTS_MAX: u32 = 8;
+pub(super) const DOUBTS_MAX: u32 = 4;
 
 /// Decides when the memory of workers is sampled.
 #[derive(Debug)]
@@ -82,21 +82,26 @@ struct Watched {
     due: Option<Tick>,
     /// The number of doubtful samples in a row that were not believed.
     doubts: u32,
+    /// The number of them that were above the limit.
+    doubts_over: u32,
 }
 
 impl Watched {
-    /// Takes a sample. Returns the bytes that the worker holds for certain; `None` while the sample
-    /// is not believed.
-    fn take(&mut self, sample: MemorySample) -> Option<u64> {
+    /// Takes a sample. Returns whether the worker holds more than the limit for certain, as far as
+    /// anything is certain of processes that never rest.
+    fn is_over(&mut self, sample: MemorySample, limit: u64) -> bool {
+        let is_over = sample.bytes() > limit;
+        if let MemorySample::Doubtful(_) = sample {
+            self.doubts += 1;
+            self.doubts_over += u32::from(is_over);
+            if self.doubts <= DOUBTS_MAX {
+                return false;
+            }
+        }
+        let (doubts, over) = (mem::take(&mut self.doubts), mem::take(&mut self.doubts_over));
         match sample {
-            MemorySample::Doubtful(_) if self.doubts < DOUBTS_MAX => {
-                self.doubts += 1;
-                None
-            }
-            MemorySample::Held(bytes) | MemorySample::Doubtful(bytes) => {
-                self.doubts = 0;
-                Some(bytes)
-            }
+            MemorySample::Held(_) => is_over,
+            MemorySample::Doubtful(_) => over * 2 > doubts,
         }
     }
 
@@ -125,7 +130,7 @@ impl MemoryWatch {
     /// Watches a worker, whose program was executed.
     pub(super) fn begin(&mut self, worker: WorkerId, now: Tick) {
         let due = Some(self.next_sample(0, now));
-        self.watched.push(Watched { worker, due, doubts: 0 });
+        self.watched.push(Watched { worker, due, doubts: 0, doubts_over: 0 });
     }
 
     /// Stops watching a worker, which is gone.
@@ -171,12 +176,9 @@ impl MemoryWatch {
                 continue;
             };
             watched.due = Some(due);
-            over.extend(
-                watched
-                    .take(*sample)
-                    .filter(|bytes| *bytes > self.limit)
-                    .map(|bytes| (*worker, bytes)),
-            );
+            if watched.is_over(*sample, self.limit) {
+                over.push((*worker, sample.bytes().max(self.limit)));
+            }
         }
         over
     }
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn doubt_delays_the_verdict_by_eight_samples_and_no_more() {
+    fn doubt_delays_the_verdict_by_four_samples_and_no_more() {
         let mut watch = MemoryWatch::new(MIB);
         watch.begin(W1, Duration::ZERO);
         let doubtful = MemorySample::Doubtful(3 * MIB);
@@ -308,11 +310,11 @@ mod tests {
         let took = Duration::from_secs(1);
         for _ in 0..2 {
             let mut now = watch.deadline().unwrap();
-            for nth in 1..=9 {
+            for nth in 1..=5 {
                 assert_eq!(watch.take_due(now), [W1]);
                 let over = watch.sampled(&[(W1, doubtful)], took, now);
-                assert_eq!(over, if nth < 9 { vec![] } else { vec![(W1, 3 * MIB)] });
-                if nth < 9 {
+                assert_eq!(over, if nth < 5 { vec![] } else { vec![(W1, 3 * MIB)] });
+                if nth < 5 {
                     assert_eq!(watch.deadline(), Some(now + INTERVAL_MIN));
                     now += INTERVAL_MIN;
                 }
@@ -323,10 +325,27 @@ mod tests {
         let mut now = watch.deadline().unwrap();
         for nth in 1..=20 {
             assert_eq!(watch.take_due(now), [W1]);
-            let sample = if nth % 8 == 0 { holding(1) } else { doubtful };
+            let sample = if nth % 4 == 0 { holding(1) } else { doubtful };
             assert_eq!(watch.sampled(&[(W1, sample)], Duration::ZERO, now), []);
             now = watch.deadline().unwrap();
         }
+    }
+
+    #[test]
+    fn the_majority_of_five_doubtful_samples_is_believed() {
+        let over_limit = |over: u32| {
+            let mut watch = MemoryWatch::new(2 * MIB);
+            watch.begin(W1, Duration::ZERO);
+            let found = (0..5).map(|nth| {
+                let now = watch.deadline().unwrap();
+                assert_eq!(watch.take_due(now), [W1]);
+                // The last one is below the limit.
+                let bytes = if nth < over { 3 * MIB } else { MIB };
+                watch.sampled(&[(W1, MemorySample::Doubtful(bytes))], Duration::ZERO, now).len()
+            });
+            found.sum::<usize>()
+        };
+        assert_eq!([0, 2, 3, 4].map(over_limit), [0, 0, 1, 1]);
     }
 
     #[test]

@@ -16,9 +16,9 @@
 //! - A process between a vfork and its exec uses the memory of its parent, and the kernel shows that
 //!   memory for both. It counts once.
 //! - A process that is born takes part of its parent's memory and is not among those that are read.
-//!   Then the sum may be too small, and the shares are read again.
+//!   Then the sum may be too small, and the shares are read again; if that goes on, it is doubtful.
 //!
-//! A sum above the limit whose lower bound is not above the limit is doubtful. The pool decides how
+//! A sum above the limit whose lower bound is not above the limit is doubtful too. The pool decides how
 //! often it accepts that in a row, so a tree that is never at rest delays the verdict and does not
 //! prevent it.
 
@@ -125,7 +125,8 @@ impl MemorySampler {
         if resident_bytes + files_bytes <= limit {
             return Some(MemorySample::Held(resident_bytes + files_bytes));
         }
-        for _ in 1..READS_MAX {
+        let mut reads = 0;
+        loop {
             let sample = self.exactly(&holders, files_bytes, limit);
             if sample.bytes() > limit {
                 return Some(sample);
@@ -136,8 +137,11 @@ impl MemorySampler {
             if holders.iter().all(is_known) {
                 return Some(sample);
             }
+            reads += 1;
+            if reads == READS_MAX {
+                return Some(MemorySample::Doubtful(sample.bytes()));
+            }
         }
-        Some(self.exactly(&holders, files_bytes, limit))
     }
 
     /// The bytes in files in memory, as of the last search.

@@ -37,10 +37,16 @@ pub fn is_own() -> bool {
     })
 }
 
+/// Whether there is a `/proc`.
+#[must_use]
+pub fn is_mounted() -> bool {
+    fs::read_link("/proc/self").is_ok()
+}
+
 /// Whether `/proc` is there but shows the processes of another PID namespace.
 #[must_use]
 pub fn is_foreign() -> bool {
-    !is_own() && fs::read_link("/proc/self").is_ok()
+    !is_own() && is_mounted()
 }
 
 /// The path of a file about a process or a thread; `None` where `/proc` shows other processes.

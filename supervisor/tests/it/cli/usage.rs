@@ -32,7 +32,7 @@ fn an_invalid_option_is_a_usage_error() {
         ("--memory 5X", &["`5X` is not a size", "--memory", "512M"]),
         ("--memory M", &["`M` is not a size", "512M"]),
         ("--grace soon", &["`soon` is not a duration", "--grace", "30s"]),
-        ("--grace 5w", &["`5w` is not a duration", "30s"]),
+        ("--grace 5y", &["`5y` is not a duration", "30s"]),
         ("--stop-signal NOPE", &["`NOPE` is not a signal", "--stop-signal", "TERM"]),
         ("--stop-signal 65", &["`65` is not a signal", "1 to 64"]),
         ("--workers 0", &["`0` is not a number of workers", "--workers", "1 to 4096", "auto"]),

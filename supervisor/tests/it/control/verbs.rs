@@ -99,7 +99,7 @@ fn a_signal_reaches_the_program_of_a_worker() {
 #[test]
 fn a_signal_reaches_the_command_of_a_job() {
     let runs = RuntimeDir::new();
-    let script = "trap 'echo heard {}; exit' USR1; touch up; while :; do sleep 0.02; done";
+    let script = "i={}; trap 'echo heard $i; exit' USR1; touch up; while :; do sleep 0.02; done";
     let run = runs.run(Run::each_sh(script).with("-j 1 --name it"));
     let run = run.given(["a"]).start();
     runs.wait_for_run();

@@ -124,7 +124,7 @@ fn ls_lists_unfinished_and_failed_jobs() {
     assert_eq!(summary, format!("{name}: {counts}"));
     let lines: Vec<Vec<&str>> =
         list.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["JOB", "STATE", "TRIES", "TOOK", "INPUT", "WHY"]);
+    assert_eq!(lines[0], ["job", "state", "tries", "took", "input", "why"]);
     assert_eq!(lines[1][..5], ["2", "quarantined", "2", "1.3", "ms"]);
     assert!(list.contains("its worker died: code 139 (SIGSEGV, core dumped)"), "{list}");
     assert!(list.contains("three <U+202E>") && list.contains("no such host (src/main.rs:7:5)"));
