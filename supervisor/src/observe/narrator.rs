@@ -50,6 +50,10 @@ impl Narrator {
 
     /// The lines about a job that has ended, with their newlines.
     pub fn outcome(&mut self, now: Duration, outcome: &Outcome) -> Option<String> {
+        // Most outcomes are of this kind, and there is nothing to tell about them.
+        if self.starts.is_none() && matches!(outcome.end, JobEnd::Ok(_)) {
+            return None;
+        }
         let start = self.starts.as_mut().and_then(|starts| starts.report(outcome));
         if start == Some(Report::Later) {
             return None;

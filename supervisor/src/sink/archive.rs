@@ -156,7 +156,9 @@ pub(super) fn put(
     (chunk, errors): (&mut Vec<u8>, Option<&mut Vec<u8>>),
     writer: &Writer,
 ) {
-    if let Some(long) = sink.long_outcome(outcome) {
+    if has_stored_output(outcome)
+        && let Some(long) = sink.long_outcome(outcome)
+    {
         writer.deliver(Stream::Stdout, chunk);
         return deliver_long(long, writer);
     }

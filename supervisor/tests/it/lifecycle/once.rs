@@ -1,6 +1,8 @@
 //! Jobs that must not be begun twice: `--at-most-once`, and `--on-lost fail` across runs.
 
-use crate::support::{Run, Running, Signal};
+#[cfg(feature = "journal")]
+use crate::support::Signal;
+use crate::support::{Run, Running};
 
 /// How often each job began, by the log that the jobs write.
 fn begun(run: &Running) -> Vec<String> {
