@@ -1,4 +1,4 @@
-//! Output of a run. The [`Outlet`] passes workers' output and the outcomes of jobs to a [`Sink`],
+//! Output of a run. The [`Outlet`] passes workers' output and the outcomes of jobs to a sink,
 //! which turns them into bytes, and the bytes to a [`writer`] thread. [`Reports`] writes files
 //! beside stdout through the same thread.
 
