@@ -5,12 +5,7 @@
 //! makes the same mistakes again and again. The number and the length are bounded all the same,
 //! because the texts quote what a worker sent.
 
-use std::{
-    borrow::Cow,
-    collections::HashSet,
-    fmt,
-    sync::{Mutex, PoisonError},
-};
+use std::{borrow::Cow, cell::RefCell, collections::HashSet, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -18,13 +13,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Detail(&'static str);
 
-/// The texts in use.
-static TEXTS: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+thread_local! {
+    /// The texts that this thread has kept. Faults are found on one thread, that of the loop.
+    static TEXTS: RefCell<HashSet<&'static str>> = RefCell::default();
+}
 
 impl Detail {
     /// The largest length, in bytes.
     pub const BYTES_MAX: usize = 240;
-    /// The largest number of different texts: together they take at most a megabyte.
+    /// The largest number of different texts of a thread: together they take at most a megabyte.
     const TEXTS_MAX: usize = 4096;
     const CUT: &str = "…";
     /// The text that replaces further ones when there are too many.
@@ -34,18 +31,18 @@ impl Detail {
     /// Keeps the text. One that is too long is cut between characters, and ends with `…`.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
-        let texts = texts.get_or_insert_default();
         let text = bounded(text);
-        if let Some(known) = texts.get(&*text) {
-            return Self(known);
-        }
-        if texts.len() >= Self::TEXTS_MAX {
-            return Self(Self::ANY);
-        }
-        let kept: &'static str = Box::leak(text.into_owned().into_boxed_str());
-        texts.insert(kept);
-        Self(kept)
+        TEXTS.with_borrow_mut(|texts| {
+            if let Some(known) = texts.get(&*text) {
+                return Self(known);
+            }
+            if texts.len() >= Self::TEXTS_MAX {
+                return Self(Self::ANY);
+            }
+            let kept: &'static str = Box::leak(text.into_owned().into_boxed_str());
+            texts.insert(kept);
+            Self(kept)
+        })
     }
 
     /// The text.
