@@ -58,7 +58,7 @@ fn not_a_worker(mute: Silence, settings: &Settings) -> String {
     let argv = &settings.program.argv;
     let line: Vec<_> = argv.iter().map(|argument| argument.to_string_lossy()).collect();
     let name = line.first().map_or("", |name| name);
-    let once = format!("to run it once per job: supervisor each {}", line.join(" "));
+    let each = format!("supervisor each {}", line.join(" "));
     let timeout = settings.jobs.as_ref().map(|jobs| jobs.rules.start_timeout);
     let timeout = show_duration(timeout.unwrap_or_default());
     let memory = settings
@@ -73,24 +73,25 @@ fn not_a_worker(mute: Silence, settings: &Settings) -> String {
             let (code, signal) = (status.shell_code(), signal.unwrap_or_default());
             let ended = "without speaking the worker protocol";
             let problem = format!("{name} ended (code {code}{signal}) {ended}");
-            if status.is_success() {
-                problem
-            } else {
-                format!(
-                    "{problem}, whenever it was started for {timeout}: raise --start-timeout if what \
-                     it needs comes up later{memory}; if it is no worker"
-                )
+            if !status.is_success() {
+                return format!(
+                    "{problem}, each time it was started within {timeout}: raise --start-timeout if \
+                     what it needs comes up later{memory}; if it is no worker, run it once per job: \
+                     {each}"
+                );
             }
+            problem
         }
         Silence::Fault(ProtocolFault::Version(_)) => {
             let Silence::Fault(fault) = mute else { return String::new() };
             return format!("{name} is a worker of another version: {fault}; update the older one");
         }
         Silence::Fault(ProtocolFault::Silence) => {
-            format!(
+            return format!(
                 "{name} said nothing for {timeout}: it does not speak the worker protocol, or takes \
-                 longer to start: raise --start-timeout{memory}; if it is no worker"
-            )
+                 longer to start: raise --start-timeout{memory}; if it is no worker, run it once per \
+                 job: {each}"
+            );
         }
         Silence::Fault(fault) => format!(
             "{name} does not speak the worker protocol: {fault}; to check it: supervisor \
@@ -98,7 +99,7 @@ fn not_a_worker(mute: Silence, settings: &Settings) -> String {
             line.join(" ")
         ),
     };
-    format!("{problem}; {once}")
+    format!("{problem}; to run it once per job: {each}")
 }
 
 /// Reports a dry run that could not print all commands.

@@ -173,7 +173,7 @@ fn no_worker(run: Run, words: &str, has_remedy: bool) {
     assert_eq!(run.code(), Some(2), "{}", run.stderr);
     let last = run.messages().pop().unwrap().to_owned();
     assert!(last.contains(words), "`{words}` is not in {last}");
-    let remedy = "to run it once per job: supervisor each ";
+    let remedy = "run it once per job: supervisor each ";
     assert_eq!(last.contains(remedy), has_remedy, "{last}");
     assert!(run.records("job").iter().all(|job| job["status"] == "not_run"));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
