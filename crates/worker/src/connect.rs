@@ -5,7 +5,7 @@
 //!
 //! The process is the one that the supervisor started. That is this process, or a wrapper (`sh`,
 //! `npm run`, `uv run`) that started this one. A child of a worker inherits the variable too; it
-//! recognises that by the recorder, in which the supervisor notes who has said hello.
+//! recognises that by the recorder, in which the supervisor notes which process has said hello.
 
 use std::{
     env, fmt,
